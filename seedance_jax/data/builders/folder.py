@@ -1,0 +1,189 @@
+"""Makes a data set of a folder of captioned videos.
+
+Every video is brought to one frame rate (for every tick the frame nearest in time), made no larger
+than it has to be, and cut into consecutive clips of one length; what is left at its end is too
+short for a clip and dropped. Files that cannot be used are named in `report.json`, with the reason.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+from av.video.reformatter import VideoReformatter
+from tqdm import tqdm
+
+from seedance_jax.data import schema, video
+from seedance_jax.data.builders import storage
+from seedance_jax.data.builders.captions import CaptionedFile, list_captioned
+from seedance_jax.data.builders.processes import mapper
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSpec:
+    """What to make of a folder.
+
+    num_frames and fps are those of a clip, storage_size limits the short side (pixels), a share of
+    validation_fraction of the files is set apart, and more than max_lost of them may not be lost.
+    """
+
+    path: str
+    num_frames: int
+    fps: float
+    storage_size: int
+    validation_fraction: float = 0.05
+    max_lost: float = 0.01
+
+    def __post_init__(self):
+        if self.num_frames < 1 or not self.fps > 0 or self.storage_size < schema.PIXEL_STRIDE:
+            raise ValueError(f"num_frames >= 1, fps > 0, storage_size >= 16 expected: {self}")
+        if not (0 <= self.validation_fraction < 1 and 0 <= self.max_lost <= 1):
+            raise ValueError(f"validation_fraction in [0, 1), max_lost in [0, 1] expected: {self}")
+
+
+class Transcoded(NamedTuple):
+    """The clips of one file, or why there are none."""
+
+    name: str
+    records: list[dict[str, Any]]
+    frame_rate: float = 0.0
+    frames_dropped: int = 0
+    lost: str = ""
+
+
+def folder_directory(data_dir: str | Path, spec: FolderSpec) -> Path:
+    """Where `build_folder` writes."""
+    return storage.dataset_directory(data_dir, "folder", dataclasses.asdict(spec))
+
+
+def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1) -> Path:
+    """Writes the splits "train" and "validation" of a folder and returns their directory.
+
+    Raises ValueError, and leaves nothing behind, if captions are missing, too many files are lost,
+    or a data set was built here before the folder changed.
+    """
+    files = list_captioned(Path(spec.path))
+    full_spec = dataclasses.asdict(spec) | {"content": fingerprint(Path(spec.path), files)}
+    directory = folder_directory(data_dir, spec)
+    with storage.writing(directory) as draft:
+        if draft is not None:
+            report = _write(draft, spec, files, num_processes)
+            storage.write_json(draft / "report.json", report)
+            storage.write_json(draft / "spec.json", full_spec)
+    if json.loads((directory / "spec.json").read_text()) != full_spec:
+        raise ValueError(
+            f"{spec.path} has changed since {directory} was built from it; "
+            "remove that directory to build it again"
+        )
+    return directory
+
+
+def fingerprint(folder: Path, files: Sequence[CaptionedFile]) -> str:
+    """A hash of the names, captions and sizes of the files."""
+    listing = [(*file, (folder / file.name).stat().st_size) for file in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def split_of(name: str, validation_fraction: float) -> str:
+    """The split of a file, by a hash of its name: other files do not change it."""
+    draw = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    return "validation" if draw < validation_fraction else "train"
+
+
+def _write(
+    draft: Path, spec: FolderSpec, files: Sequence[CaptionedFile], num_processes: int
+) -> dict[str, Any]:
+    results: list[Transcoded] = []
+    with mapper(num_processes) as ordered_map:
+        rows = storage.write_records(
+            draft,
+            "folder",
+            schema.CLIP,
+            {
+                split: functools.partial(_records, spec, files, split, ordered_map, results)
+                for split in ("train", "validation")
+            },
+        )
+    lost = [{"file": result.name, "reason": result.lost} for result in results if result.lost]
+    listing = "".join(f"\n  {entry['file']}: {entry['reason']}" for entry in lost)
+    if len(lost) > spec.max_lost * len(files):
+        raise ValueError(
+            f"{len(lost)} of {len(files)} files of {spec.path} are lost, "
+            f"more than max_lost={spec.max_lost}:{listing}"
+        )
+    if not rows.get("train"):
+        raise ValueError(f"no clips to train on in {spec.path}: {rows}{listing}")
+    if lost:
+        logging.warning("%d of %d files are lost:%s", len(lost), len(files), listing)
+    rates = collections.Counter(f"{result.frame_rate:.5g}" for result in results if not result.lost)
+    return {
+        "rows": rows,
+        "files": len(files),
+        "lost": lost,
+        "resampling": f"to {spec.fps:.5g} frames per second, by the frame nearest in time",
+        "files_by_frame_rate": rates,
+        "frames_dropped_at_ends": sum(result.frames_dropped for result in results),
+    }
+
+
+def _records(
+    spec: FolderSpec,
+    files: Sequence[CaptionedFile],
+    split: str,
+    ordered_map: Callable,
+    results: list[Transcoded],
+) -> Iterator[dict[str, Any]]:
+    chosen = [file for file in files if split_of(file.name, spec.validation_fraction) == split]
+    work = ordered_map(functools.partial(transcode, spec=spec), chosen)
+    for result in tqdm(work, f"folder {split}", len(chosen), unit="file"):
+        results.append(result._replace(records=[]))
+        yield from result.records
+
+
+def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
+    """Cuts one file into clip records."""
+    records, frames = [], []
+    try:
+        with video.open_clip(Path(spec.path) / file.name) as container:
+            rate = float(video.frame_rate(container))
+            for frame in _storage_frames(container, spec):
+                frames.append(frame)
+                if len(frames) == spec.num_frames:
+                    start = len(records) * spec.num_frames
+                    records.append(_clip_record(file, start, np.stack(frames), spec.fps))
+                    frames = []
+            if not records:
+                raise video.ClipError(
+                    f"too short: {len(frames)} frames at {spec.fps:.5g} frames per second, "
+                    f"a clip has {spec.num_frames}"
+                )
+    except video.ClipError as error:
+        return Transcoded(file.name, [], lost=str(error))
+    return Transcoded(file.name, records, rate, len(frames))
+
+
+def _storage_frames(container: Any, spec: FolderSpec) -> Iterator[np.ndarray]:
+    reformatter, size = VideoReformatter(), None
+    for frame in video.resample(container, spec.fps):
+        # The size of the first frame holds for all: a stream may change its resolution.
+        size = size or video.storage_size(container, frame, spec.storage_size)
+        yield video.upright(video.to_rgb(frame, reformatter, size), frame.rotation)
+
+
+def _clip_record(file: CaptionedFile, start: int, frames: np.ndarray, fps: float) -> dict[str, Any]:
+    return {
+        "id": f"{file.name}#{start}",
+        "video": video.encode_mp4(frames, fps),
+        "caption": file.caption,
+        "caption_motion": file.caption_motion,
+        "fps": fps,
+        "num_frames": frames.shape[0],
+        "height": frames.shape[1],
+        "width": frames.shape[2],
+    }

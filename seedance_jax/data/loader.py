@@ -1,0 +1,242 @@
+"""The input pipeline: the batch of a step is a pure function of (step, seed, data, buckets).
+
+Nothing is carried from one step to the next. So all hosts agree on the shapes of a step without
+talking, and a run resumes exactly by starting at its step, on any number of hosts and workers.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags, logging
+
+from seedance_jax.data import schema, transforms
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """One shape of batch: frames (4n+1, 1 = images), size in pixels, clips per global batch.
+
+    `weight` is the share of steps relative to the other buckets; `stride` keeps every so many-th
+    frame.
+    """
+
+    frames: int
+    height: int
+    width: int
+    batch_size: int
+    weight: float = 1.0
+    stride: int = 1
+
+    def __post_init__(self):
+        if self.frames < 1 or self.frames % schema.FRAME_STRIDE != 1:
+            raise ValueError(f"frames must be 1, 5, 9, 13, ... (4n+1) in {self}")
+        for size in (self.height, self.width):
+            if size < schema.PIXEL_STRIDE or size % schema.PIXEL_STRIDE:
+                raise ValueError(f"height and width must be 16, 32, 48, ... in {self}")
+        if self.batch_size < 1 or self.stride < 1 or not self.weight > 0:
+            raise ValueError(f"batch_size, stride and weight must be positive in {self}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(frames, height, width) of a clip."""
+        return self.frames, self.height, self.width
+
+    @property
+    def span(self) -> int:
+        """Frames of the stored clip from the first to the last that are used."""
+        return (self.frames - 1) * self.stride + 1
+
+
+def eligible_rows(table: Mapping[str, np.ndarray], bucket: Bucket) -> tuple[np.ndarray, dict]:
+    """Returns the rows int64 [N] that can serve a bucket and, per reason, how many cannot.
+
+    Raises ValueError if none can.
+    """
+    short = table["num_frames"] < bucket.span
+    small = (table["height"] < bucket.height) | (table["width"] < bucket.width)
+    rows = np.flatnonzero(~short & ~small)
+    excluded = {
+        f"fewer than {bucket.span} frames": int(short.sum()),
+        f"smaller than {bucket.height}x{bucket.width}": int((small & ~short).sum()),
+    }
+    if not len(rows):
+        raise ValueError(f"none of {len(short)} rows can serve {bucket}: {excluded}")
+    if excluded := {reason: count for reason, count in excluded.items() if count}:
+        logging.info(
+            "%s: %d of %d rows excluded: %s", bucket, sum(excluded.values()), len(short), excluded
+        )
+    return rows, excluded
+
+
+def check_captions(table: Mapping[str, np.ndarray], text_length: int) -> None:
+    """Raises ValueError if a caption does not fit in text_length tokens."""
+    tokens = table["caption_bytes"] + 1  # BOS
+    if (too_long := np.flatnonzero(tokens > text_length)).size:
+        raise ValueError(
+            f"text_length={text_length} is too short for the captions of {too_long.size} of "
+            f"{tokens.size} rows (the first is row {too_long[0]}): {tokens.max()} tokens are needed"
+        )
+
+
+class _Rows:
+    """Random access to the rows of a bucket, and to their latents if there are any."""
+
+    def __init__(self, source: Any, rows: np.ndarray, latents: Any | None):
+        if latents is not None and len(latents) != len(rows):
+            raise ValueError(f"{len(latents)} latents for the {len(rows)} rows of a bucket")
+        self._source, self._rows, self._latents = source, rows, latents
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = {"index": self._rows[index], "row": self._source[int(self._rows[index])]}
+        return row if self._latents is None else row | {"latents": self._latents[index]}
+
+
+def load_example(
+    element: Mapping[str, Any], bucket: Bucket, text_length: int, rng: np.random.Generator | None
+) -> dict[str, np.ndarray]:
+    """Turns rows into one example; without rng, the one in the middle of every random choice."""
+    row = element["row"]
+    example = {"index": np.int64(element["index"]), **transforms.load_text(row, text_length)}
+    if "latents" not in element:
+        return example | {"video": transforms.load_video(row, bucket.shape, bucket.stride, rng)}
+    latents = transforms.load_latents(row, element["latents"])
+    if latents.shape != (shape := transforms.latent_shape(*bucket.shape)):
+        raise ValueError(f"latents of {row['id']!r} are {latents.shape}, {bucket} needs {shape}")
+    return example | {"latents": latents}
+
+
+class _Load(grain.transforms.RandomMap):
+    def __init__(self, bucket: Bucket, text_length: int):
+        self._bucket, self._text_length = bucket, text_length
+
+    def random_map(self, element: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return load_example(element, self._bucket, self._text_length, rng)
+
+
+def make_dataset(
+    source: Any,
+    buckets: Sequence[Bucket],
+    *,
+    text_length: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    latents: Mapping[Bucket, Any] | None = None,
+) -> grain.MapDataset:
+    """Endless data set whose element n is this process's part of the batch of global step n.
+
+    Args:
+      source: clip rows by number, with their `table` (`builders.storage.open_split`).
+      buckets: one of them makes the batch of a step, the same on all processes.
+      text_length: tokens per caption; a caption that does not fit is an error.
+      seed: of the order and of the augmentation.
+      process_index, process_count: a batch is cut into process_count consecutive parts, so the
+        global batch does not depend on their number.
+      latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
+        to the k-th row that can serve the bucket.
+
+    An element holds video uint8 [B,T,H,W,3] or latents float32 [B,n+1,h,w,C], text int32 [B,S],
+    text_mask bool [B,S] and index int64 [B], the row numbers.
+    """
+    _check(buckets, process_index, process_count, latents)
+    check_captions(source.table, text_length)
+    parts = []
+    for number, bucket in enumerate(buckets):
+        rows, _ = eligible_rows(source.table, bucket)
+        rows = _Rows(source, rows, latents[bucket] if latents else None)
+        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        parts.append(
+            grain.MapDataset.source(rows)
+            .seed(own_seed)
+            .shuffle()
+            .repeat()
+            .random_map(_Load(bucket, text_length))
+            .batch(bucket.batch_size // process_count)[process_index::process_count]
+        )
+    return grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
+
+
+def _check(
+    buckets: Sequence[Bucket], process_index: int, process_count: int, latents: Mapping | None
+) -> None:
+    if not buckets or len(set(buckets)) < len(buckets):
+        raise ValueError(f"buckets must be one or more, all different, got {list(buckets)}")
+    if not 0 <= process_index < process_count:
+        raise ValueError(f"{process_index=} must be in [0, {process_count=})")
+    for bucket in buckets:
+        if bucket.batch_size % process_count:
+            raise ValueError(f"{process_count} processes must divide the batch size of {bucket}")
+        if latents is not None and bucket not in latents:
+            raise ValueError(f"no latents for {bucket}, only for {list(latents)}")
+
+
+def bucket_schedule(buckets: Sequence[Bucket], num_steps: int) -> np.ndarray:
+    """Which bucket (its number) makes the batch of each of the first steps, int64 [num_steps]."""
+    parts = [grain.MapDataset.source([number]).repeat() for number in range(len(buckets))]
+    mixed = grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
+    return np.array([mixed[step] for step in range(num_steps)], np.int64)
+
+
+def make_iterator(
+    dataset: grain.MapDataset,
+    start_step: int = 0,
+    *,
+    num_threads: int = 2,
+    num_workers: int = 0,
+    buffer: int = 4,
+) -> grain.DatasetIterator:
+    """Iterates from the batch of start_step on, preparing up to `buffer` batches ahead.
+
+    Args:
+      num_threads: threads (per worker) that decode.
+      num_workers: processes that do; 0 is this one. The batches do not depend on either number.
+
+    The iterator has `get_state` and `set_state`, for the same num_workers; start_step resumes with
+    any. Call `close()` at the end.
+    """
+    # A buffer counts batches of video, so Grain's own default (500) would fill the memory.
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=buffer)
+    batches = dataset.to_iter_dataset(options)
+    if num_workers:
+        if not flags.FLAGS.is_parsed():  # Grain reads flags when it starts workers
+            flags.FLAGS(["seedance"], known_only=True)
+        batches = batches.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=buffer)
+        )
+    iterator = iter(batches)
+    grain.experimental.set_next_index(iterator, start_step)
+    return iterator
+
+
+def eval_batches(
+    source: Any,
+    bucket: Bucket,
+    *,
+    text_length: int,
+    limit: int | None = None,
+    latents: Any | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every row that can serve the bucket once, in order, without augmentation.
+
+    The batches are those of `make_dataset` plus valid bool [B]: the last one repeats its last
+    example to the full size, marked False. `limit` stops after that many rows.
+    """
+    check_captions(source.table, text_length)
+    eligible, _ = eligible_rows(source.table, bucket)
+    rows = _Rows(source, eligible, latents)
+    count = len(rows) if limit is None else min(limit, len(rows))
+    for start in range(0, count, bucket.batch_size):
+        numbers = np.arange(start, start + bucket.batch_size)
+        examples = [
+            load_example(rows[number], bucket, text_length, None)
+            for number in numbers[numbers < count]
+        ]
+        examples += [examples[-1]] * (bucket.batch_size - len(examples))
+        batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+        yield batch | {"valid": numbers < count}

@@ -1,0 +1,78 @@
+"""From the data part of a config to a data set on disk: shared by everything that needs one.
+
+A config names its source and describes it in the section of that name:
+
+    source="world"   world: slice, num_frames, height, width, fps, and clips per split
+    source="folder"  folder: path, num_frames, fps, storage_size, validation_fraction, max_lost
+    data_dir, num_processes
+    buckets          tuples (frames, height, width, batch_size, weight[, stride])
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seedance_jax.data.builders import folder, storage, world
+from seedance_jax.data.loader import Bucket
+from seedance_jax.data.world import WorldSpec
+from seedance_jax.data.world.vocabulary import SPLITS
+
+
+def _world_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
+    spec = {name: section[name] for name in section if name not in SPLITS}
+    splits = {split: section[split] for split in SPLITS if section.get(split)}
+    return {"spec": WorldSpec(**spec), "splits": splits}
+
+
+def _build_world(data: Mapping[str, Any]) -> Path:
+    arguments = _world_arguments(data["world"])
+    return world.build_world(data["data_dir"], num_processes=data["num_processes"], **arguments)
+
+
+def _locate_world(data: Mapping[str, Any]) -> Path:
+    return world.world_directory(data["data_dir"], **_world_arguments(data["world"]))
+
+
+def _build_folder(data: Mapping[str, Any]) -> Path:
+    settings = folder.FolderSpec(**data["folder"])
+    return folder.build_folder(data["data_dir"], settings, data["num_processes"])
+
+
+def _locate_folder(data: Mapping[str, Any]) -> Path:
+    return folder.folder_directory(data["data_dir"], folder.FolderSpec(**data["folder"]))
+
+
+BUILDERS = {"world": _build_world, "folder": _build_folder}
+DIRECTORIES = {"world": _locate_world, "folder": _locate_folder}
+
+
+def _choose(functions: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    if data["source"] not in functions:
+        raise ValueError(f"data.source={data['source']!r} is not one of {sorted(functions)}")
+    return functions[data["source"]]
+
+
+def build(data: Mapping[str, Any]) -> Path:
+    """Builds the data set that a config asks for, unless it is there; returns its directory."""
+    return _choose(BUILDERS, data)(data)
+
+
+def locate(data: Mapping[str, Any]) -> Path:
+    """The directory of the data set that a config asks for; ValueError if it is not built."""
+    directory = _choose(DIRECTORIES, data)(data)
+    if not storage.is_complete(directory):
+        raise ValueError(
+            f"no complete data set in {directory}; build it with the same config:\n"
+            "  python -m seedance_jax.build_data --config=..."
+        )
+    return directory
+
+
+def open_split(data: Mapping[str, Any], split: str) -> storage.Source:
+    """Opens one split of the data set that a config asks for."""
+    return storage.open_split(locate(data), split)
+
+
+def make_buckets(buckets: Sequence[Sequence[float]]) -> tuple[Bucket, ...]:
+    """The buckets of a config."""
+    return tuple(Bucket(*bucket) for bucket in buckets)

@@ -1,0 +1,24 @@
+"""Synthetic physics world: captioned clips with exact ground truth, made from a seed, offline.
+
+MuJoCo simulates (without OpenGL), our own ray caster draws. Both come with the extra `[world]`; importing this package or
+its `vocabulary` needs neither, calling `generate` needs both.
+"""
+
+from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
+
+__all__ = ["WORLD_VERSION", "WorldSpec", "generate"]
+
+
+def generate(split: str, index: int, spec: WorldSpec, dense: bool = False) -> dict:
+    """Makes clip `index` of `split`: a pure function of its arguments and WORLD_VERSION.
+
+    Returns the fields of a world clip record (`data/schema.py`), with `frames` uint8 [T, H, W, 3] in the place of the
+    encoded video and, if `dense`, also depth, segmentation, flow and camera_flow.
+
+    Raises:
+      ValueError: unknown split, or negative index.
+      ImportError: MuJoCo or numba is missing.
+    """
+    from seedance_jax.data.world.generation import make_clip
+
+    return make_clip(split, index, spec, dense)

@@ -1,0 +1,180 @@
+"""Does the clip show what its caption will say? Each event's claim is tested on the simulation and on what the camera sees."""
+
+import dataclasses
+
+import numpy as np
+
+from seedance_jax.data.world import render
+from seedance_jax.data.world.camera import Cameras, Rejected
+from seedance_jax.data.world.physics import Motion
+from seedance_jax.data.world.scene import Scene
+
+MAIN_AREA = 0.025  # of a square on the frame's shorter side; a disc of 18 % of its height
+PREVIEW = 40  # pixels of the preview's shorter side
+REBOUND_SPEED = 1.1  # m/s upwards after a contact: 6 cm high, a pixel or two at 64
+
+
+@dataclasses.dataclass
+class Shot:
+    """A simulated and filmed scene, with a small preview of what is seen in T frames."""
+
+    scene: Scene
+    motion: Motion
+    cameras: Cameras
+    area: np.ndarray  # [T, K] visible share of a square as wide as the frame's shorter side
+    visibility: np.ndarray  # [T, K] visible share of the object's own silhouette in the frame
+
+    @property
+    def last(self):
+        return len(self.area) - 1
+
+    @property
+    def until(self):
+        """Frame up to which the main object's direction counts: it meets another one, or the clip ends."""
+        hit = self.touched(1, 2)
+        return self.last if hit is None else max(hit, 1)
+
+    def displacement(self, k):
+        """Way [3] of object k from frame 0 to `until`, in the axes of the first camera (right, down, forward)."""
+        way = self.motion.position[self.until, k] - self.motion.position[0, k]
+        return self.cameras.rotation[0] @ way
+
+    def image_shift(self, k):
+        """Way (x, y) of object k in the image, in units of the frame's shorter side, camera motion included."""
+        pixels, _ = self.cameras.project(self.motion.position[:, k])
+        return (pixels[self.until] - pixels[0]) / min(self.cameras.height, self.cameras.width)
+
+    def touched(self, a, b):
+        """Whether slots a and b (0 = floor, k = object k) touched, and the first frame after it."""
+        frames = np.flatnonzero(self.motion.contacts[: self.last + 1, a, b])
+        return frames[0] if len(frames) else None
+
+
+def preview(scene: Scene, motion: Motion, cameras: Cameras) -> Shot:
+    """Traces a small version of the clip."""
+    scale = PREVIEW / min(cameras.height, cameras.width)
+    small = cameras.resized(round(cameras.height * scale), round(cameras.width * scale))
+    things = render.make_things(scene, motion.position, motion.rotation)
+    _, seen, alone = render.trace(things, small, len(motion.position) - 1)
+    visible = visible_pixels(seen, len(scene.bodies))
+    return Shot(scene, motion, cameras, visible / PREVIEW**2, visible / np.maximum(alone, 1))
+
+
+def visible_pixels(seen, count) -> np.ndarray:
+    """Pixels [T, K] of each object in `seen` [T, H, W]."""
+    return np.stack([(seen == k).sum(axis=(1, 2)) for k in range(count)], -1)
+
+
+def direction(shot: Shot, k: int) -> str:
+    """Where object k goes, as the camera sees it: left, right, towards or away; "" if hardly anywhere."""
+    right, _, forward = shot.displacement(k)
+    if max(abs(right), abs(forward)) < 0.25:
+        return ""
+    if abs(right) >= abs(forward):
+        return "right" if right > 0 else "left"
+    return "away" if forward > 0 else "towards"
+
+
+def rebounds(shot: Shot, k: int) -> int:
+    """How often object k leaves the floor upwards, visibly, before the last frame."""
+    steps = len(shot.motion.on_floor) - 1
+    end = steps * (shot.last - 0.5) / len(shot.motion.position[1:])
+    touch, rise = shot.motion.on_floor[:, k], shot.motion.rise[:, k]
+    leaves = touch[:-1] & ~touch[1:] & (rise[1:] > REBOUND_SPEED)
+    return int((np.flatnonzero(leaves) < end).sum())
+
+
+def tilt(shot: Shot, k: int, frame: int) -> float:
+    """Cosine between the own z axis of object k and the vertical."""
+    return float(shot.motion.rotation[frame, k, 2, 2])
+
+
+def _require(condition, reason):
+    if not condition:
+        raise Rejected(reason)
+
+
+def _moves_visibly(shot, k):
+    """The image agrees with the word for the direction, in spite of the camera's own motion."""
+    word = direction(shot, k)
+    _require(word, "hardly moves")
+    shift = shot.image_shift(k)[0]
+    if word in ("left", "right"):
+        right, _, forward = shot.displacement(k)
+        _require(abs(right) > 1.3 * abs(forward), "moves diagonally")
+        _require(shift * (1 if word == "right" else -1) > 0.1, "moves against its caption")
+    else:
+        growth = shot.area[-1, k] / max(shot.area[0, k], 1e-6)
+        _require(growth > 1.15 if word == "towards" else growth < 0.87, "size hides the motion")
+
+
+def check_drop(shot):
+    for k in range(len(shot.scene.bodies)):
+        landing = shot.touched(0, k + 1)
+        _require(landing is not None and 1 <= landing < shot.last, "does not land in time")
+
+
+def check_roll(shot):
+    _moves_visibly(shot, 0)
+
+
+def check_slide(shot):
+    _moves_visibly(shot, 0)
+    _require(tilt(shot, 0, shot.last) > 0.95, "falls over")
+
+
+def check_throw(shot):
+    landing = shot.touched(0, 1)
+    _require(landing is not None and 2 <= landing < shot.last, "does not land in time")
+    _moves_visibly(shot, 0)
+
+
+def check_spin(shot):
+    _require(abs(shot.motion.velocity[shot.last, 0, 5]) > 0.8, "stops spinning")
+
+
+def check_collide(shot):
+    hit = shot.touched(1, 2)
+    _require(hit is not None and 2 <= hit < shot.last - 1, "does not hit in time")
+    _moves_visibly(shot, 0)
+    pushed = shot.motion.position[shot.last, 1] - shot.motion.position[0, 1]
+    _require(np.linalg.norm(pushed) > 0.15, "the target does not move")
+    _require((shot.visibility[:hit, 1] > 0.5).all(), "the target is hidden")
+
+
+def check_topple(shot):
+    hit = shot.touched(1, 2)
+    _require(hit is not None and 2 <= hit < shot.last - 1, "does not hit in time")
+    _moves_visibly(shot, 0)
+    _require(abs(tilt(shot, 1, shot.last)) < 0.4, "the pillar does not fall")
+
+
+def check_occlude(shot):
+    seen = shot.visibility[:, 0]
+    hidden = np.flatnonzero(seen < 0.12)
+    _require(len(hidden) and seen[: hidden[0]].max(initial=0) > 0.9, "is not hidden")
+    _require(seen[-1] > 0.8 and seen[0] > 0.8, "does not re-appear")
+    _moves_visibly(shot, 0)
+
+
+CHECKS = {
+    "drop": check_drop,
+    "roll": check_roll,
+    "slide": check_slide,
+    "throw": check_throw,
+    "spin": check_spin,
+    "collide": check_collide,
+    "topple": check_topple,
+    "occlude": check_occlude,
+}
+
+
+def check(shot: Shot):
+    """Raises Rejected unless the objects are seen well and the event takes place before the camera."""
+    _require(np.isfinite(shot.motion.position).all(), "the simulation diverged")
+    least, share = (0.01, 0.5) if shot.scene.event == "occlude" else (MAIN_AREA, 0.85)
+    _require((shot.area[:, 0] > least).mean() >= share, "the main object is hard to see")
+    for k in range(1, len(shot.scene.bodies)):
+        seen = (shot.area[:, k] > 0.01) & (shot.visibility[:, k] > 0.4)
+        _require(seen.mean() >= 0.6, "another object is hard to see")
+    CHECKS[shot.scene.event](shot)

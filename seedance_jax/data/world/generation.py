@@ -1,0 +1,167 @@
+"""From (split, index) to a clip record: draw a scene, simulate, film, check, draw again if need be, render."""
+
+import json
+
+import numpy as np
+
+from seedance_jax.data.world import render
+from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world.camera import Rejected, film
+from seedance_jax.data.world.captions import captions
+from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
+from seedance_jax.data.world.events import sample_scene
+from seedance_jax.data.world.physics import SLOTS, simulate
+from seedance_jax.data.world.scene import Draw, generator
+from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
+
+ATTEMPTS = 200
+# Metres of world that the frame's shorter side may show at most, by the number of objects in the event.
+REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6}
+
+
+def make_clip(split: str, index: int, spec: WorldSpec, dense: bool = False) -> dict:
+    """See `seedance_jax.data.world.generate`."""
+    if split not in words.SPLITS:
+        raise ValueError(f"split={split!r} is not one of {list(words.SPLITS)}")
+    if index < 0:
+        raise ValueError(f"index={index} is not one of 0, 1, 2, ...")
+    shot, attempt = shoot(split, index, spec)
+    full, motion_only = captions(shot, spec.slice)
+    things = render.make_things(shot.scene, shot.motion.position, shot.motion.rotation)
+    depth, seen, alone = render.trace(things, shot.cameras, spec.num_frames)
+    record = {
+        "id": f"{split}/{index:06d}",
+        "frames": render.paint(
+            things, shot.cameras, render.make_surroundings(shot.scene), depth, seen
+        ),
+        "caption": full,
+        "caption_motion": motion_only,
+        "fps": float(spec.fps),
+        "num_frames": spec.num_frames,
+        "height": spec.height,
+        "width": spec.width,
+        "scene": json.dumps(describe(shot, spec, (split, index, attempt))),
+        **_motion_fields(shot, spec.num_frames),
+        **_camera_fields(shot, spec.num_frames),
+        "visibility": _slots(visible_pixels(seen, alone.shape[1]) / np.maximum(alone, 1)),
+    }
+    return record | _dense_fields(things, shot, depth, seen) if dense else record
+
+
+def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
+    """The first acceptable attempt: (shot, number of the attempt).
+
+    Event and camera move are drawn once for all attempts, so that hard ones do not become rare.
+    """
+    shared = Draw(generator(split, index, 0), split, spec)
+    event, move = shared.choice(shared.slice.events), shared.choice(shared.slice.moves)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return try_shot(Draw(generator(split, index, attempt), split, spec), event, move), attempt
+        except Rejected as error:
+            reason = error
+    raise RuntimeError(
+        f"no clip for split={split!r} index={index} {spec} ({event}, camera {move}) in {ATTEMPTS} attempts; "
+        f"the last one failed because: {reason}"
+    )
+
+
+def try_shot(draw: Draw, event: str, move: str) -> Shot:
+    """One attempt. Raises Rejected."""
+    scene = sample_scene(draw, event, move)
+    motion = simulate(scene, draw.spec.num_frames, draw.spec.fps)
+    several = event in ("drop", "collide", "topple", "occlude") and len(scene.bodies) > 1
+    reach = REACH["several" if several else "single"]
+    reach = REACH["out_of_range"] if scene.outside else reach
+    cameras = film(scene.camera, motion, _extents(scene), draw.spec.height, draw.spec.width, reach)
+    shot = preview(scene, motion, cameras)
+    check(shot)
+    return shot
+
+
+def _extents(scene) -> np.ndarray:
+    """Radius that must stay in the frame: of whatever moves or is met, not of bystanders."""
+    bystander = scene.event not in ("collide", "topple", "occlude")
+    return np.array(
+        [0.0 if body.static and bystander else 1.1 * max(body.half) for body in scene.bodies]
+    )
+
+
+def describe(shot: Shot, spec: WorldSpec, seed: tuple) -> dict:
+    """The scene in words and numbers, ready for JSON."""
+    scene, plan = shot.scene, shot.scene.camera
+    move = words.CAMERA_MOVES[plan.move]
+    camera = {
+        "move": plan.move,
+        "azimuth": plan.azimuth,
+        "elevation": plan.elevation,
+        "focal": plan.focal,
+    }
+    if move.sign:
+        camera[move.unit] = plan.amount
+    return {
+        "version": WORLD_VERSION,
+        "slice": spec.slice,
+        "split": seed[0],
+        "seed": list(seed[1:]),
+        "event": scene.event,
+        "objects": [
+            {
+                "shape": body.shape,
+                "color": body.color,
+                "texture": body.texture,
+                "size": body.size,
+                "half_extents": [float(h) for h in body.half],
+                "friction": body.friction,
+                "restitution": body.restitution,
+                "static": body.static,
+            }
+            for body in scene.bodies
+        ],
+        "num_objects": len(scene.bodies),
+        "floor": scene.floor,
+        "time_of_day": scene.time_of_day,
+        "camera": camera,
+        "gravity": scene.gravity,
+        "numbers": scene.numbers,
+        "training_ranges": scene.ranges,
+        "outside_training_range": scene.outside,
+    }
+
+
+def _slots(values) -> np.ndarray:
+    """[T, K, ...] -> float32 [T, SLOTS, ...], zeros in the slots of absent objects."""
+    padded = np.zeros((len(values), SLOTS, *values.shape[2:]), np.float32)
+    padded[:, : values.shape[1]] = values
+    return padded
+
+
+def _motion_fields(shot: Shot, count: int) -> dict:
+    motion = shot.motion
+    return {
+        "object_position": _slots(motion.position[:count]),
+        "object_rotation": _slots(motion.rotation[:count]),
+        "object_velocity": _slots(motion.velocity[:count]),
+        "contacts": motion.contacts[:count],
+    }
+
+
+def _camera_fields(shot: Shot, count: int) -> dict:
+    cameras = shot.cameras
+    return {
+        "camera_intrinsics": cameras.intrinsics[:count].astype(np.float32),
+        "camera_rotation": cameras.rotation[:count].astype(np.float32),
+        "camera_translation": cameras.translation[:count].astype(np.float32),
+    }
+
+
+def _dense_fields(things, shot: Shot, depth, seen) -> dict:
+    flows = [render.optical_flow(things, shot.cameras, depth, seen, n) for n in range(len(seen))]
+    both = np.array(flows, np.float16)  # [T, 2, H, W, 2]
+    segmentation = np.where(seen == render.SKY, 255, seen + 1).astype(np.uint8)
+    return {
+        "depth": depth.astype(np.float16),
+        "segmentation": segmentation,
+        "flow": both[:, 0],
+        "camera_flow": both[:, 1],
+    }

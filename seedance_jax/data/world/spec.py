@@ -1,0 +1,44 @@
+"""What a caller asks the synthetic world for."""
+
+import dataclasses
+
+from seedance_jax.data.world.vocabulary import SLICES
+
+# Part of every seed: raise it whenever the same (split, index, spec) would give other bytes.
+WORLD_VERSION = "1.0.0"
+
+DURATIONS = (0.9, 6.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldSpec:
+    """Form of the clips: frames (4n+1), height and width (multiples of 16), frames per second, slice of the world.
+
+    Raises:
+      ValueError: a value is illegal; the message names it and the legal ones.
+    """
+
+    num_frames: int = 17
+    height: int = 64
+    width: int = 64
+    fps: int = 12
+    slice: str = "full"
+
+    def __post_init__(self):
+        if self.slice not in SLICES:
+            raise ValueError(f"slice={self.slice!r} is not one of {sorted(SLICES)}")
+        if self.num_frames < 5 or self.num_frames % 4 != 1:
+            raise ValueError(f"num_frames={self.num_frames} is not one of 5, 9, 13, ... (4n + 1)")
+        for name in ("height", "width"):
+            if getattr(self, name) < 16 or getattr(self, name) % 16:
+                raise ValueError(f"{name}={getattr(self, name)} is not a multiple of 16: 16, 32, ...")
+        if self.fps <= 0 or not DURATIONS[0] <= self.duration <= DURATIONS[1]:
+            raise ValueError(
+                f"num_frames={self.num_frames} at fps={self.fps} is not a clip of {DURATIONS[0]} to "
+                f"{DURATIONS[1]} s: an event must fit between the first frame and the last"
+            )
+
+    @property
+    def duration(self):
+        """Seconds from the first frame to the last."""
+        return (self.num_frames - 1) / self.fps if self.fps > 0 else 0.0

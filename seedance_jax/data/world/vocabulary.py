@@ -1,0 +1,159 @@
+"""The words of the synthetic world and the numbers behind them; plain data, needs no simulator and no renderer."""
+
+import dataclasses
+
+# Linear RGB reflectance. Hues are spread so that no two look alike after shading at 64 pixels.
+COLORS = {
+    "red": (0.75, 0.02, 0.02),
+    "orange": (0.95, 0.27, 0.01),
+    "yellow": (0.95, 0.78, 0.04),
+    "green": (0.04, 0.46, 0.06),
+    "cyan": (0.03, 0.66, 0.72),
+    "blue": (0.03, 0.09, 0.72),
+    "purple": (0.30, 0.04, 0.58),
+    "pink": (0.95, 0.33, 0.58),
+    "white": (0.90, 0.90, 0.88),
+}
+
+# Shape -> half extents in units of the object's size; x and y of the round shapes are their radius.
+SHAPES = {
+    "ball": (1.0, 1.0, 1.0),
+    "cube": (0.82, 0.82, 0.82),
+    "cylinder": (0.78, 0.78, 0.90),
+    "pillar": (0.36, 0.36, 1.20),
+}
+PRIMITIVES = {"ball": "sphere", "cube": "box", "cylinder": "cylinder", "pillar": "cylinder"}
+
+# Size -> range of half the object's extent, metres.
+SIZES = {"large": (0.42, 0.50), "small": (0.26, 0.32)}
+
+TEXTURES = ("solid", "striped", "checkered")
+
+# Floor -> the two linear RGB colours that its pattern mixes.
+FLOORS = {
+    "grey": ((0.30, 0.30, 0.31), (0.38, 0.38, 0.39)),
+    "sandy": ((0.50, 0.37, 0.22), (0.68, 0.54, 0.36)),
+    "checkered": ((0.58, 0.56, 0.52), (0.20, 0.22, 0.26)),
+    "wooden": ((0.24, 0.11, 0.04), (0.52, 0.29, 0.13)),
+    "grassy": ((0.05, 0.15, 0.03), (0.18, 0.34, 0.08)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeOfDay:
+    """Linear RGB of the sky at the horizon and overhead and of the sun (or moon); `ambient` scales the sky's light."""
+
+    horizon: tuple
+    zenith: tuple
+    sun: tuple
+    sun_height: float  # tangent of the sun's elevation
+    ambient: float
+    phrase: str
+
+
+TIMES_OF_DAY = {
+    "day": TimeOfDay(
+        (0.72, 0.82, 0.95), (0.25, 0.48, 0.88), (1.00, 0.96, 0.88), 1.7, 0.45, "in daylight"
+    ),
+    "sunset": TimeOfDay(
+        (0.95, 0.64, 0.46), (0.36, 0.33, 0.55), (1.08, 0.80, 0.60), 0.75, 0.50, "at sunset"
+    ),
+    "night": TimeOfDay(
+        (0.10, 0.13, 0.27), (0.03, 0.04, 0.12), (0.44, 0.49, 0.62), 1.5, 1.40, "at night"
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraMove:
+    """Which property of the view changes over the clip (see `camera.py`), which way, by how much in total."""
+
+    track: str
+    sign: int
+    amount: tuple
+    unit: str
+    sentence: str
+
+
+CAMERA_MOVES = {
+    "static": CameraMove("none", 0, (0.0, 0.0), "none", "The camera is static."),
+    "pan left": CameraMove("yaw", -1, (7.0, 11.0), "degrees", "The camera pans left."),
+    "pan right": CameraMove("yaw", 1, (7.0, 11.0), "degrees", "The camera pans right."),
+    "tilt up": CameraMove("pitch", 1, (6.0, 9.0), "degrees", "The camera tilts up."),
+    "tilt down": CameraMove("pitch", -1, (6.0, 9.0), "degrees", "The camera tilts down."),
+    "zoom in": CameraMove("zoom", 1, (1.25, 1.45), "focal_ratio", "The camera zooms in."),
+    "zoom out": CameraMove("zoom", -1, (1.25, 1.45), "focal_ratio", "The camera zooms out."),
+    "dolly in": CameraMove("advance", 1, (0.8, 1.2), "metres", "The camera dollies in."),
+    "dolly out": CameraMove("advance", -1, (0.8, 1.2), "metres", "The camera dollies out."),
+    "orbit left": CameraMove("azimuth", -1, (22.0, 40.0), "degrees", "The camera orbits left."),
+    "orbit right": CameraMove("azimuth", 1, (22.0, 40.0), "degrees", "The camera orbits right."),
+}
+
+EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
+
+# Pairs that training and validation never show, on any object. Every colour and every shape is still seen.
+HELD_OUT = {
+    "red": ("cube",),
+    "orange": ("cylinder", "pillar"),
+    "yellow": ("ball",),
+    "green": ("cylinder", "pillar"),
+    "cyan": ("cube",),
+    "blue": ("ball",),
+    "purple": ("cube",),
+    "pink": ("cylinder", "pillar"),
+    "white": ("ball",),
+}
+
+# Gravity of everything but `out_of_range`, m/s^2.
+GRAVITY = (8.5, 11.0)
+
+SPLITS = ("train", "validation", "held_out_combinations", "out_of_range")
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """What a world is allowed to show. `events` and `moves` map names to probabilities."""
+
+    events: dict
+    moves: dict
+    shapes: tuple
+    colors: tuple
+    textures: tuple
+    sizes: tuple
+    floors: tuple
+    times_of_day: dict
+    companions: bool  # more objects than the event needs
+
+
+_TINY_EVENTS = ("drop", "roll", "slide", "throw", "spin")
+
+SLICES = {
+    "tiny": Slice(
+        events={name: 1 / len(_TINY_EVENTS) for name in _TINY_EVENTS},
+        moves={
+            "static": 0.70,
+            "pan left": 0.075,
+            "pan right": 0.075,
+            "zoom in": 0.075,
+            "zoom out": 0.075,
+        },
+        shapes=("ball", "cube", "cylinder"),
+        colors=tuple(name for name in COLORS if name != "pink"),
+        textures=("solid", "striped"),
+        sizes=("large",),
+        floors=("grey", "sandy"),
+        times_of_day={"day": 1.0},
+        companions=False,
+    ),
+    "full": Slice(
+        events={name: 1 / len(EVENTS) for name in EVENTS},
+        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
+        shapes=tuple(SHAPES),
+        colors=tuple(COLORS),
+        textures=TEXTURES,
+        sizes=tuple(SIZES),
+        floors=tuple(FLOORS),
+        times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
+        companions=True,
+    ),
+}

@@ -1,0 +1,94 @@
+"""Where every array lives. The only file that names mesh axes."""
+
+import flax.linen as nn
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+MESH_AXES = ("data", "fsdp", "sequence", "tensor")
+
+PARAM_RULES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor", "conv_out": "fsdp"}
+ACTIVATION_RULES = {
+    "batch": ("data", "fsdp"),
+    "frames": "sequence",
+    "windows": "sequence",
+    "heads": "tensor",
+    "mlp": "tensor",
+}
+
+
+def make_mesh(**sizes):
+    """Makes the mesh of all four axes; a missing size is 1, and one size may be -1 (the rest).
+
+    Raises:
+      ValueError: an unknown axis, or sizes whose product is not the number of devices.
+    """
+    unknown = set(sizes) - set(MESH_AXES)
+    if unknown:
+        raise ValueError(f"unknown mesh axes {sorted(unknown)}; legal axes: {MESH_AXES}")
+    shape = [sizes.get(axis, 1) for axis in MESH_AXES]
+    if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
+        raise ValueError(f"mesh sizes {sizes} must be positive; at most one may be -1")
+    devices, known = jax.device_count(), 1
+    for size in shape:
+        known *= max(size, 1)
+    if -1 in shape and devices % known == 0:
+        shape[shape.index(-1)] = devices // known
+        known = devices
+    if known != devices:
+        raise ValueError(f"mesh sizes {sizes} need {known} devices, but there are {devices}")
+    return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+
+
+def param(init, *names):
+    """Wraps an initializer with the logical axis names of its parameter."""
+    return nn.with_logical_partitioning(init, names)
+
+
+def constrain(x, *names):
+    """Pins the layout of activation `x`; a no-op outside a mesh. None leaves an axis whole."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    spec = PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names))
+    return jax.lax.with_sharding_constraint(x, spec)
+
+
+def layout(boxed, mesh):
+    """Turns a tree of boxed parameters (or a whole train state) into NamedShardings.
+
+    A dimension that its mesh axis does not divide stays whole: small kernels are replicated.
+    """
+    specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
+    unboxed = nn.unbox(boxed)
+
+    def place(spec, leaf):
+        axes = [
+            axis if axis and leaf.shape[i] % mesh.shape[axis] == 0 else None
+            for i, axis in enumerate(spec or ())
+        ]
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    is_spec = lambda leaf: leaf is None or isinstance(leaf, PartitionSpec)  # noqa: E731
+    return jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
+
+
+def batch_sharding(mesh):
+    """The layout of a batch: its first dimension is split over data and fsdp."""
+    return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
+
+
+def put_batch(batch, mesh):
+    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh."""
+    sharding = batch_sharding(mesh)
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    size = next(iter(batch.values())).shape[0] * jax.process_count()
+    if size % shards:
+        raise ValueError(f"global batch {size} does not divide over data x fsdp = {shards} shards")
+    return {
+        name: jax.make_array_from_process_local_data(sharding, array)
+        for name, array in batch.items()
+    }
+
+
+def host_values(tree):
+    """Fetches a tree of replicated scalars as Python floats."""
+    return jax.tree.map(float, jax.device_get(tree))

@@ -1,0 +1,45 @@
+"""Packaging of seedance-jax: the only source of truth for dependencies."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+VERSION = "0.1.0"
+
+CORE = [
+    "absl-py>=2.1",
+    "array_record>=0.8",
+    "av>=14",
+    "flax>=0.12",
+    "grain>=0.2.15",
+    "importlib_resources>=6",  # imported, but not declared, by tensorflow-datasets
+    "jax>=0.10.2",
+    "ml_collections>=1.1",
+    "numpy>=2.0",
+    "optax>=0.2.8",
+    "orbax-checkpoint>=0.12",
+    "pillow>=11",
+    "scipy>=1.14",
+    "tensorboardX>=2.6",
+    "tensorflow-datasets>=4.9.9",
+    "tqdm>=4.66",
+]
+EXTRAS = {
+    "world": ["mujoco>=3.3", "numba>=0.61"],  # the synthetic physics world
+    "cuda": ["jax[cuda13]>=0.10.2"],
+    "tpu": ["jax[tpu]>=0.10.2"],
+    "test": ["pytest>=8", "ruff==0.17.5"],
+}
+
+setup(
+    name="seedance-jax",
+    version=VERSION,
+    description="The Seedance video-generation system in JAX/Flax for TPU pods",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["seedance_jax", "seedance_jax.*"]),
+    python_requires=">=3.11",
+    install_requires=CORE,
+    extras_require=EXTRAS,
+)
