@@ -14,6 +14,9 @@ from absl import flags, logging
 
 from seedance_jax.data import schema, transforms
 
+# Examples after which a data set ends; Grain's own infinity overflows in batches of one.
+ENDLESS = 2**48
+
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
@@ -155,9 +158,11 @@ def make_dataset(
             grain.MapDataset.source(rows)
             .seed(own_seed)
             .shuffle()
-            .repeat()
+            .repeat(ENDLESS // len(rows))
             .random_map(_Load(bucket, text_length))
-            .batch(bucket.batch_size // process_count)[process_index::process_count]
+            .batch(bucket.batch_size // process_count, drop_remainder=True)[
+                process_index::process_count
+            ]
         )
     return grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
 
@@ -178,9 +183,56 @@ def _check(
 
 def bucket_schedule(buckets: Sequence[Bucket], num_steps: int) -> np.ndarray:
     """Which bucket (its number) makes the batch of each of the first steps, int64 [num_steps]."""
-    parts = [grain.MapDataset.source([number]).repeat() for number in range(len(buckets))]
+    parts = [grain.MapDataset.source([number]).repeat(ENDLESS) for number in range(len(buckets))]
     mixed = grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
     return np.array([mixed[step] for step in range(num_steps)], np.int64)
+
+
+class StepIterator(grain.DatasetIterator):
+    """Iterates over the batches of a data set from a step on; its state is that number.
+
+    So, unlike the state of Grain's own iterators, it resumes with another number of workers or
+    processes too.
+    """
+
+    def __init__(self, dataset: grain.MapDataset, step: int, num_workers: int, options: Any):
+        super().__init__()
+        self._dataset, self._num_workers, self._options = dataset, num_workers, options
+        self._step, self._batches = step, None
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self._batches is None:
+            self._batches = self._start()
+        batch = next(self._batches)
+        self._step += 1
+        return batch
+
+    def _start(self) -> grain.DatasetIterator:
+        batches = self._dataset[self._step :].to_iter_dataset(self._options)
+        if self._num_workers:
+            if not flags.FLAGS.is_parsed():  # Grain reads flags when it starts workers
+                flags.FLAGS(["seedance"], known_only=True)
+            options = grain.MultiprocessingOptions(
+                num_workers=self._num_workers,
+                per_worker_buffer_size=self._options.prefetch_buffer_size,
+            )
+            batches = batches.mp_prefetch(options)
+        return iter(batches)
+
+    def get_state(self) -> dict[str, int]:
+        """The number of the next step."""
+        return {"step": self._step}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        """Continues with the batch of another step."""
+        self.close()
+        self._step = int(state["step"])
+
+    def close(self) -> None:
+        """Stops the threads and workers; iterating starts them again."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
 
 
 def make_iterator(
@@ -190,28 +242,15 @@ def make_iterator(
     num_threads: int = 2,
     num_workers: int = 0,
     buffer: int = 4,
-) -> grain.DatasetIterator:
+) -> StepIterator:
     """Iterates from the batch of start_step on, preparing up to `buffer` batches ahead.
 
-    Args:
-      num_threads: threads (per worker) that decode.
-      num_workers: processes that do; 0 is this one. The batches do not depend on either number.
-
-    The iterator has `get_state` and `set_state`, for the same num_workers; start_step resumes with
-    any. Call `close()` at the end.
+    The batches depend neither on num_threads (that decode, in each worker) nor on num_workers
+    (processes; 0: in this one). Call `close()` at the end.
     """
     # A buffer counts batches of video, so Grain's own default (500) would fill the memory.
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=buffer)
-    batches = dataset.to_iter_dataset(options)
-    if num_workers:
-        if not flags.FLAGS.is_parsed():  # Grain reads flags when it starts workers
-            flags.FLAGS(["seedance"], known_only=True)
-        batches = batches.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=buffer)
-        )
-    iterator = iter(batches)
-    grain.experimental.set_next_index(iterator, start_step)
-    return iterator
+    return StepIterator(dataset, start_step, num_workers, options)
 
 
 def eval_batches(

@@ -64,6 +64,7 @@ class CausalConv3d(nn.Module):
     features: int
     kernel: tuple[int, int, int] = (3, 3, 3)
     stride: int = 1  # in time; the first output then needs all its taps inside the input
+    init: Any = FAN_IN
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -72,7 +73,7 @@ class CausalConv3d(nn.Module):
         taps, height, width = self.kernel
         shape = (taps, height, width, x.shape[-1], self.features)
         axes = (None, None, None, None, "conv_out")
-        kernel = self.param("kernel", param(FAN_IN, *axes), shape, jnp.float32)
+        kernel = self.param("kernel", param(self.init, *axes), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.stride == 1:
@@ -127,7 +128,10 @@ class ChannelNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected when the width changes)."""
+    """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected when the width changes).
+
+    The last convolution starts at zero, so the block starts as its shortcut.
+    """
 
     features: int
     dtype: Any = jnp.float32
@@ -140,7 +144,9 @@ class ResidualBlock(nn.Module):
         h = nn.silu(ChannelNorm(name="norm1")(x))
         h = CausalConv3d(self.features, dtype=self.dtype, name="conv1")(h)
         h = nn.silu(ChannelNorm(name="norm2")(h))
-        return shortcut + CausalConv3d(self.features, dtype=self.dtype, name="conv2")(h)
+        return shortcut + CausalConv3d(
+            self.features, init=nn.initializers.zeros, dtype=self.dtype, name="conv2"
+        )(h)
 
 
 class FrameAttention(nn.Module):
@@ -155,7 +161,10 @@ class FrameAttention(nn.Module):
         qkv = CausalConv3d(3 * c, (1, 1, 1), dtype=self.dtype, name="qkv")(y)
         query, key, value = jnp.split(qkv.reshape(b * t, h * w, 1, 3 * c), 3, axis=-1)
         y = jax.nn.dot_product_attention(query, key, value).reshape(b, t, h, w, c)
-        return x + CausalConv3d(c, (1, 1, 1), dtype=self.dtype, name="out")(y)
+        out = CausalConv3d(
+            c, (1, 1, 1), init=nn.initializers.zeros, dtype=self.dtype, name="out"
+        )
+        return x + out(y)
 
 
 class Middle(nn.Module):
@@ -183,7 +192,7 @@ class Downsample(nn.Module):
         if self.space == 2:
             x = FrameConv(x.shape[-1], 2, self.dtype, name="space")(x)
         if self.time == 2 and x.shape[1] > 1:
-            later = CausalConv3d(x.shape[-1], (3, 1, 1), 2, self.dtype, name="time")(x)
+            later = CausalConv3d(x.shape[-1], (3, 1, 1), 2, dtype=self.dtype, name="time")(x)
             x = jnp.concatenate([x[:, :1], later], axis=1)
         return x
 
@@ -218,92 +227,82 @@ class DownStage(nn.Module):
     features: int
     blocks: int
     stride: tuple[int, int]
-    linear: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        if self.linear:
-            time, space = self.stride
-            y = jnp.pad(x, ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0)), mode="edge")
-            y = space_to_channels(y, time, space)
-            shortcut = CausalConv3d(self.features, (1, 1, 1), dtype=self.dtype, name="shortcut")(y)
-            if self.blocks == 0:
-                return shortcut
-        else:
-            shortcut = average_down(x, self.features, *self.stride)
+        shortcut = average_down(x, self.features, *self.stride)
         for i in range(self.blocks):
             x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x)
+        if self.stride == (1, 1):
+            return x
         return Downsample(*self.stride, self.dtype, name="down")(x) + shortcut
 
 
 class UpStage(nn.Module):
-    """Residual blocks and an upsampler, beside the duplicating shortcut (if it changes size)."""
+    """Residual blocks and an upsampler, beside the duplicating shortcut."""
 
     features: int
     blocks: int
     stride: tuple[int, int]
-    linear: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        resamples = self.stride != (1, 1)
-        if self.linear:
-            time, space = self.stride
-            y = CausalConv3d(self.features*time*space**2, (1, 1, 1), dtype=self.dtype, name="shortcut")(x)
-            shortcut = channels_to_space(y, time, space)[:, time-1:]
-            if self.blocks == 0:
-                return shortcut
-        else:
-            shortcut = duplicate_up(x, self.features, *self.stride) if resamples else 0
+        shortcut = duplicate_up(x, self.features, *self.stride)
         for i in range(self.blocks):
             x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x)
+        if self.stride == (1, 1):
+            return x
         return Upsample(*self.stride, self.dtype, name="up")(x) + shortcut
 
 
 class Encoder(nn.Module):
+    """Patches -> moments (mean and log variance) [B, t, h, w, 2C]."""
+
     latent_channels: int
     widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    stem: tuple[int, int, int]
-    linear: bool
+    blocks: int
     strides: tuple[tuple[int, int], ...]
+    linear_ends: bool
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        x = CausalConv3d(self.widths[0], self.stem, dtype=self.dtype, name="conv_in")(x)
-        for i, (width, blocks, stride) in enumerate(zip(self.widths, self.blocks, self.strides, strict=True)):
-            x = DownStage(width, blocks, stride, self.linear, self.dtype, name=f"stage{i}")(x)
+        kernel = (1, 1, 1) if self.linear_ends else (3, 3, 3)
+        moments = 2 * self.latent_channels
+        x = CausalConv3d(self.widths[0], kernel, dtype=self.dtype, name="conv_in")(x)
+        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
+            x = DownStage(width, self.blocks, stride, self.dtype, name=f"stage{i}")(x)
         x = Middle(self.widths[-1], self.dtype, name="middle")(x)
-        if self.linear:
-            return CausalConv3d(2 * self.latent_channels, (1, 1, 1), name="to_latents")(x)
-        x = nn.silu(ChannelNorm(name="norm_out")(x))
-        x = CausalConv3d(2 * self.latent_channels, dtype=self.dtype, name="conv_out")(x)
-        return CausalConv3d(2 * self.latent_channels, (1, 1, 1), name="to_latents")(x)
+        if not self.linear_ends:
+            x = nn.silu(ChannelNorm(name="norm_out")(x))
+            x = CausalConv3d(moments, dtype=self.dtype, name="conv_out")(x)
+        return CausalConv3d(moments, (1, 1, 1), name="to_latents")(x)
 
 
 class Decoder(nn.Module):
+    """Latents [B, t, h, w, C] -> patches."""
+
     channels: int
     widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    stem: tuple[int, int, int]
-    linear: bool
+    blocks: int
     strides: tuple[tuple[int, int], ...]
+    linear_ends: bool
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        x = CausalConv3d(x.shape[-1], (1, 1, 1), name="from_latents")(x)
-        x = CausalConv3d(self.widths[0], dtype=self.dtype, name="conv_in")(x)
+        kernel = (1, 1, 1) if self.linear_ends else (3, 3, 3)
+        if not self.linear_ends:
+            x = CausalConv3d(x.shape[-1], (1, 1, 1), name="from_latents")(x)
+        x = CausalConv3d(self.widths[0], kernel, dtype=self.dtype, name="conv_in")(x)
         x = Middle(self.widths[0], self.dtype, name="middle")(x)
-        for i, (width, blocks, stride) in enumerate(zip(self.widths, self.blocks, self.strides, strict=True)):
-            x = UpStage(width, blocks, stride, self.linear, self.dtype, name=f"stage{i}")(x)
-        if self.linear:
-            return CausalConv3d(self.channels, self.stem, dtype=self.dtype, name="conv_out")(x)
-        x = nn.silu(ChannelNorm(name="norm_out")(x))
-        return CausalConv3d(self.channels, self.stem, dtype=self.dtype, name="conv_out")(x)
+        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
+            x = UpStage(width, self.blocks, stride, self.dtype, name=f"stage{i}")(x)
+        if not self.linear_ends:
+            x = nn.silu(ChannelNorm(name="norm_out")(x))
+        return CausalConv3d(self.channels, kernel, dtype=self.dtype, name="conv_out")(x)
 
 
 class VAE(nn.Module):
@@ -311,34 +310,42 @@ class VAE(nn.Module):
 
     Attributes:
       latent_channels: C, 48 for (4, 16, 16) compression by 64.
-      patch_size: pixels are first regrouped patch_size x patch_size on channels.
-      encoder_widths, strides: one entry per encoder stage, pixel side first.
-      decoder_widths: one entry per decoder stage, latent side first; the strides are mirrored.
+      patch: (time, space): pixels are first regrouped time x space x space on channels.
+      encoder_widths: one entry per encoder stage, pixel side first.
+      decoder_widths: one entry per decoder stage, latent side first.
+      strides: (time, space) of the encoder stages; the decoder mirrors them.
       encoder_blocks, decoder_blocks: residual blocks per stage.
+      linear_ends: the layers next to pixels and latents are plain projections, without the
+        convolution, norm and nonlinearity of the larger models, so that they can start from the
+        principal components of the data (`principal_start`).
       dtype: of the convolutions; norms, latents and output are float32.
     """
 
     latent_channels: int
-    patch_size: int
+    patch: tuple[int, int]
     encoder_widths: tuple[int, ...]
     decoder_widths: tuple[int, ...]
     strides: tuple[tuple[int, int], ...]
-    encoder_blocks: tuple[int, ...] = 2
-    decoder_blocks: tuple[int, ...] = 3
-    stem: tuple[int, int, int] = (3, 3, 3)
-    linear: bool = False
+    encoder_blocks: int = 2
+    decoder_blocks: int = 3
+    linear_ends: bool = False
     dtype: Any = jnp.float32
 
     def setup(self):
         self.encoder = Encoder(
-            self.latent_channels, self.encoder_widths, self.encoder_blocks, self.stem, self.linear, self.strides, self.dtype
+            self.latent_channels,
+            self.encoder_widths,
+            self.encoder_blocks,
+            self.strides,
+            self.linear_ends,
+            self.dtype,
         )
         self.decoder = Decoder(
-            3 * self.patch_size**2,
+            3 * self.patch[0] * self.patch[1] ** 2,
             self.decoder_widths,
             self.decoder_blocks,
-            self.stem, self.linear,
             self.strides[::-1],
+            self.linear_ends,
             self.dtype,
         )
 
@@ -348,16 +355,14 @@ class VAE(nn.Module):
         Raises:
           ValueError: T is not 4n+1, or H or W is not a multiple of the compression.
         """
-        time, space = self.compression
-        check_size(video.shape[1:4], time, space)
-        moments = self.encoder(space_to_channels(video, 1, self.patch_size)).astype(jnp.float32)
+        check_size(video.shape[1:4], *self.compression)
+        moments = self.encoder(to_patches(video, self.patch)).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0)
 
     def decode(self, latents):
         """latents [B, t, h, w, C] -> video [B, T, H, W, 3]; not clipped to [-1, 1]."""
-        patches = self.decoder(latents).astype(jnp.float32)
-        return channels_to_space(patches, 1, self.patch_size)
+        return from_patches(self.decoder(latents).astype(jnp.float32), self.patch)
 
     def __call__(self, video, noise=None):
         """Reconstructs `video` from its posterior's mean, or a sample of it given unit `noise`."""
@@ -368,14 +373,56 @@ class VAE(nn.Module):
     @property
     def compression(self):
         """(time, space) factors."""
-        time = math.prod(stride[0] for stride in self.strides)
-        return time, self.patch_size * math.prod(stride[1] for stride in self.strides)
+        return tuple(
+            patch * math.prod(stride[axis] for stride in self.strides)
+            for axis, patch in enumerate(self.patch)
+        )
 
     def latent_shape(self, frames, height, width):
         """(t, h, w, C) of a clip; raises ValueError if the size is not on the grid."""
         time, space = self.compression
         check_size((frames, height, width), time, space)
         return (frames - 1) // time + 1, height // space, width // space, self.latent_channels
+
+
+def to_patches(video, patch):
+    """[B, T, H, W, 3] -> [B, T', H', W', 3 * time * space^2]; frame 0 fills its own time patch."""
+    time, space = patch
+    video = jnp.concatenate([video[:, :1]] * (time - 1) + [video], axis=1)
+    return space_to_channels(video, time, space)
+
+
+def from_patches(patches, patch):
+    """Inverse of `to_patches`: of the first time patch only the last frame is kept."""
+    time, space = patch
+    return channels_to_space(patches, time, space)[:, time - 1 :]
+
+
+def principal_start(params, patches, log_variance=-6.0):
+    """Starts an autoencoder with `linear_ends` at the principal components of patches [N, P].
+
+    The residual branches being closed at the start, it then is their projection on the first C
+    components, with latents of unit variance; training takes it from there.
+    """
+    params = jax.tree.map(jnp.asarray, params)
+    encoder, decoder = dict(params["encoder"]), dict(params["decoder"])
+    width, channels = encoder["conv_in"]["kernel"].shape[-1], decoder["conv_in"]["kernel"].shape[3]
+    mean = patches.mean(0)
+    variance, components = jnp.linalg.eigh(jnp.cov(patches.T))
+    components = components[:, ::-1][:, :width]
+    scale = jnp.sqrt(jnp.maximum(variance[::-1][:width], 1e-5))
+    whiten = components / scale
+    lift = jnp.eye(channels, width)
+
+    def layer(kernel, bias):
+        return {"kernel": kernel[None, None, None], "bias": bias}
+
+    encoder["conv_in"] = layer(whiten, -mean @ whiten)
+    moments_bias = jnp.repeat(jnp.array([0.0, log_variance]), channels)
+    encoder["to_latents"] = layer(jnp.pad(lift.T, ((0, 0), (0, channels))), moments_bias)
+    decoder["conv_in"] = layer(lift, jnp.zeros(width))
+    decoder["conv_out"] = layer((components * scale).T, mean)
+    return {**params, "encoder": encoder, "decoder": decoder}
 
 
 def check_size(size, time, space):

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,51 +99,51 @@ def split_of(name: str, validation_fraction: float) -> str:
 def _write(
     draft: Path, spec: FolderSpec, files: Sequence[CaptionedFile], num_processes: int
 ) -> dict[str, Any]:
+    splits = collections.defaultdict(list)
+    for file in files:
+        splits[split_of(file.name, spec.validation_fraction)].append(file)
+    if "train" not in splits:
+        raise ValueError(f"all files of {spec.path} fall to the validation split: {files}")
     results: list[Transcoded] = []
     with mapper(num_processes) as ordered_map:
+
+        def records(split: str) -> Iterator[dict[str, Any]]:
+            work = ordered_map(functools.partial(transcode, spec=spec), splits[split])
+            for result in tqdm(work, f"folder {split}", len(splits[split]), unit="file"):
+                results.append(result._replace(records=[]))
+                yield from result.records
+            _check_lost(results, spec, len(files))
+
         rows = storage.write_records(
             draft,
             "folder",
             schema.CLIP,
-            {
-                split: functools.partial(_records, spec, files, split, ordered_map, results)
-                for split in ("train", "validation")
-            },
+            {split: functools.partial(records, split) for split in splits},
         )
-    lost = [{"file": result.name, "reason": result.lost} for result in results if result.lost]
-    listing = "".join(f"\n  {entry['file']}: {entry['reason']}" for entry in lost)
-    if len(lost) > spec.max_lost * len(files):
-        raise ValueError(
-            f"{len(lost)} of {len(files)} files of {spec.path} are lost, "
-            f"more than max_lost={spec.max_lost}:{listing}"
-        )
-    if not rows.get("train"):
-        raise ValueError(f"no clips to train on in {spec.path}: {rows}{listing}")
-    if lost:
-        logging.warning("%d of %d files are lost:%s", len(lost), len(files), listing)
+    if lost := [result for result in results if result.lost]:
+        logging.warning("%d of %d files are lost:%s", len(lost), len(files), _listing(lost))
     rates = collections.Counter(f"{result.frame_rate:.5g}" for result in results if not result.lost)
     return {
         "rows": rows,
         "files": len(files),
-        "lost": lost,
+        "lost": [{"file": result.name, "reason": result.lost} for result in lost],
         "resampling": f"to {spec.fps:.5g} frames per second, by the frame nearest in time",
         "files_by_frame_rate": rates,
         "frames_dropped_at_ends": sum(result.frames_dropped for result in results),
     }
 
 
-def _records(
-    spec: FolderSpec,
-    files: Sequence[CaptionedFile],
-    split: str,
-    ordered_map: Callable,
-    results: list[Transcoded],
-) -> Iterator[dict[str, Any]]:
-    chosen = [file for file in files if split_of(file.name, spec.validation_fraction) == split]
-    work = ordered_map(functools.partial(transcode, spec=spec), chosen)
-    for result in tqdm(work, f"folder {split}", len(chosen), unit="file"):
-        results.append(result._replace(records=[]))
-        yield from result.records
+def _listing(lost: Sequence[Transcoded]) -> str:
+    return "".join(f"\n  {result.name}: {result.lost}" for result in lost)
+
+
+def _check_lost(results: Sequence[Transcoded], spec: FolderSpec, num_files: int) -> None:
+    lost = [result for result in results if result.lost]
+    if len(lost) > spec.max_lost * num_files:
+        raise ValueError(
+            f"{len(lost)} of the {num_files} files of {spec.path} are lost, "
+            f"more than max_lost={spec.max_lost}:{_listing(lost)}"
+        )
 
 
 def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:

@@ -77,17 +77,19 @@ def write_records(
 ) -> dict[str, int]:
     """Writes one TFDS data set; row i of a split is the i-th record of its iterable.
 
-    A split without records is left out. If the records are clips, also writes their table.
-    Returns the number of rows of each split that was written.
+    If the records are clips, also writes their table. Returns the number of rows of each split;
+    raises ValueError if a split has none.
     """
     tables = {split: [] for split in splits}
+    is_clips = schema.CLIP.keys() <= fields.keys()
 
     def checked(split: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for index, record in enumerate(splits[split]()):
             schema.check_record(record, fields)
-            if schema.CLIP.keys() <= fields.keys():
-                tables[split].append(schema.table_row(record))
+            tables[split].append(schema.table_row(record) if is_clips else {})
             yield index, record
+        if not tables[split]:
+            raise ValueError(f"split {split!r} has no records")
 
     builder_class = _builder_class(name, fields, {s: lambda s=s: checked(s) for s in splits})
     builder = builder_class(data_dir=directory, file_format="array_record")
@@ -95,13 +97,12 @@ def write_records(
     with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
         builder.download_and_prepare()
     shutil.rmtree(directory / "downloads", ignore_errors=True)  # which is empty
-    columns = {
-        f"{split}/{column}": np.array([row[column] for row in rows], dtype)
-        for split, rows in tables.items()
-        for column, dtype in schema.TABLE.items()
-        if rows
-    }
-    if columns:
+    if is_clips:
+        columns = {
+            f"{split}/{column}": np.array([row[column] for row in rows], dtype)
+            for split, rows in tables.items()
+            for column, dtype in schema.TABLE.items()
+        }
         np.savez(directory / "table.npz", **columns)
     return {split: info.num_examples for split, info in builder.info.splits.items()}
 

@@ -1,7 +1,7 @@
 """Synthetic physics world: captioned clips with exact ground truth, made from a seed, offline.
 
-MuJoCo simulates (without OpenGL), our own ray caster draws. Both come with the extra `[world]`; importing this package or
-its `vocabulary` needs neither, calling `generate` needs both.
+MuJoCo simulates (without OpenGL), our own ray caster draws. What they need comes with the extra
+`[world]`; importing this package or its `vocabulary` needs none of it, calling `generate` all.
 """
 
 from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
@@ -12,8 +12,8 @@ __all__ = ["WORLD_VERSION", "WorldSpec", "generate"]
 def generate(split: str, index: int, spec: WorldSpec, dense: bool = False) -> dict:
     """Makes clip `index` of `split`: a pure function of its arguments and WORLD_VERSION.
 
-    Returns the fields of a world clip record (`data/schema.py`), with `frames` uint8 [T, H, W, 3] in the place of the
-    encoded video and, if `dense`, also depth, segmentation, flow and camera_flow.
+    Returns the fields of a world clip record (`data/schema.py`), with `frames` uint8 [T, H, W, 3]
+    in the place of the encoded video and, if `dense`, depth, segmentation, flow and camera_flow.
 
     Raises:
       ValueError: unknown split, or negative index.

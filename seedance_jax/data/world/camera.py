@@ -1,4 +1,8 @@
-"""Cameras: OpenCV axes (x right, y down, z forward), x_cam = R x_world + t; the centre of pixel (row i, column j) is (j + 0.5, i + 0.5)."""
+"""Cameras: what they see and how they move.
+
+OpenCV axes (x right, y down, z forward), x_camera = R x_world + t; the centre of the pixel in row i
+and column j is at (j + 0.5, i + 0.5).
+"""
 
 import dataclasses
 
@@ -34,7 +38,7 @@ class Cameras:
         return np.einsum("nij,n...j->n...i", self.rotation, centred)
 
     def project(self, points):
-        """World points [N, ..., 3] -> (pixels [N, ..., 2] as (x, y), z-depth [N, ...])."""
+        """World points [N, ..., 3] -> (pixels (x, y) [N, ..., 2], z-depth [N, ...])."""
         local = self.to_camera(points)
         image = np.einsum("nij,n...j->n...i", self.intrinsics, local)
         return image[..., :2] / image[..., 2:], local[..., 2]
@@ -46,11 +50,13 @@ class Cameras:
         return dataclasses.replace(self, intrinsics=intrinsics, height=height, width=width)
 
 
-def film(plan: CameraPlan, motion: Motion, extents, height: int, width: int, reach: float) -> Cameras:
-    """Cameras of a clip: the planned view, moved back just as far as it takes to keep the action in the frame.
+def film(
+    plan: CameraPlan, motion: Motion, extents, height: int, width: int, reach: float
+) -> Cameras:
+    """Cameras of a clip: the planned view, moved back until the action stays in the frame.
 
     Args:
-      extents: [K] radius of the sphere about each object that must stay (nearly) inside; 0 = need not.
+      extents: [K] radius of the sphere about each object that must stay inside; 0 = need not.
       reach: how tall, in metres, the view may become.
 
     Raises:
@@ -73,14 +79,14 @@ def film(plan: CameraPlan, motion: Motion, extents, height: int, width: int, rea
 def _contains(cameras, points, radii):
     """Whether all but the rim of each sphere lies inside the frame, in all shown frames."""
     pixels, depth = cameras.project(points)
-    margin = 0.85 * radii * cameras.intrinsics[:, :1, 0] / depth  # [N, K]
+    margin = 0.9 * radii * cameras.intrinsics[:, :1, 0] / depth  # [N, K]
     size = np.array([cameras.width, cameras.height])
     inside = (pixels > margin[..., None]) & (pixels < size - margin[..., None])
     return bool(inside[:-1].all() and (depth > 2 * radii).all())
 
 
 def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Cameras:
-    """`count` views about `target` under the planned move; the last one continues it past the clip's end."""
+    """`count` views about `target` under the planned move; the last is past the clip's end."""
     height, width = size
     track = dict.fromkeys(("azimuth", "yaw", "pitch", "zoom", "advance", "none"), 0.0)
     move = words.CAMERA_MOVES[plan.move]
@@ -93,9 +99,7 @@ def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Camer
     elevation = np.radians(plan.elevation) * ones
     forward = _direction(azimuth, -elevation)
     eye = target - forward * (view_height * plan.focal - track["advance"] * ones)[:, None]
-    rotation = _look(
-        azimuth - np.radians(track["yaw"]), np.radians(track["pitch"]) - elevation
-    )
+    rotation = _look(azimuth - np.radians(track["yaw"]), np.radians(track["pitch"]) - elevation)
     focal = plan.focal * min(height, width) * np.exp(track["zoom"]) * ones
     intrinsics = np.zeros((count, 3, 3))
     intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
@@ -104,7 +108,7 @@ def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Camer
 
 
 def _direction(azimuth, pitch):
-    """Unit vectors [N, 3] of looking: azimuth 0 is +y, positive azimuth turns left, positive pitch looks up."""
+    """Unit vectors [N, 3]: azimuth 0 is +y and grows to the left, positive pitch looks up."""
     flat = np.cos(pitch)
     return np.stack([-np.sin(azimuth) * flat, np.cos(azimuth) * flat, np.sin(pitch)], -1)
 

@@ -72,7 +72,9 @@ def _drop(shot, names, place):
     if len(names) > 1:
         return f"{_listed(names)} fall{_on(place, 'onto')}"
     count = rebounds(shot, 0) if shot.scene.bodies[0].shape == "ball" else 0
-    return f"{names[0]} falls{_on(place, 'onto')}" + (f" and bounces{TIMES[count]}" if count else "")
+    return f"{names[0]} falls{_on(place, 'onto')}" + (
+        f" and bounces{TIMES[count]}" if count else ""
+    )
 
 
 def _goes(verb):

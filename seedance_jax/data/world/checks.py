@@ -1,4 +1,7 @@
-"""Does the clip show what its caption will say? Each event's claim is tested on the simulation and on what the camera sees."""
+"""Does the clip show what its caption will say?
+
+Each event's claim is tested on the simulation and on what the camera sees.
+"""
 
 import dataclasses
 
@@ -30,17 +33,17 @@ class Shot:
 
     @property
     def until(self):
-        """Frame up to which the main object's direction counts: it meets another one, or the clip ends."""
+        """Frame up to which the main object's way counts: it meets another, or the clip ends."""
         hit = self.touched(1, 2)
         return self.last if hit is None else max(hit, 1)
 
     def displacement(self, k):
-        """Way [3] of object k from frame 0 to `until`, in the axes of the first camera (right, down, forward)."""
+        """Way [3] of object k up to `until` in the first camera's axes (right, down, forward)."""
         way = self.motion.position[self.until, k] - self.motion.position[0, k]
         return self.cameras.rotation[0] @ way
 
     def image_shift(self, k):
-        """Way (x, y) of object k in the image, in units of the frame's shorter side, camera motion included."""
+        """Way (x, y) of object k in the image, camera motion included; 1 = the shorter side."""
         pixels, _ = self.cameras.project(self.motion.position[:, k])
         return (pixels[self.until] - pixels[0]) / min(self.cameras.height, self.cameras.width)
 
@@ -66,7 +69,7 @@ def visible_pixels(seen, count) -> np.ndarray:
 
 
 def direction(shot: Shot, k: int) -> str:
-    """Where object k goes, as the camera sees it: left, right, towards or away; "" if hardly anywhere."""
+    """Where object k goes before the camera: left, right, towards or away; "" if nowhere."""
     right, _, forward = shot.displacement(k)
     if max(abs(right), abs(forward)) < 0.25:
         return ""
@@ -126,6 +129,7 @@ def check_slide(shot):
 def check_throw(shot):
     landing = shot.touched(0, 1)
     _require(landing is not None and 2 <= landing < shot.last, "does not land in time")
+    _require(direction(shot, 0) in ("left", "right"), "tumbles off its course")
     _moves_visibly(shot, 0)
 
 
@@ -170,7 +174,7 @@ CHECKS = {
 
 
 def check(shot: Shot):
-    """Raises Rejected unless the objects are seen well and the event takes place before the camera."""
+    """Raises Rejected unless the objects are seen well and the event is seen to take place."""
     _require(np.isfinite(shot.motion.position).all(), "the simulation diverged")
     least, share = (0.01, 0.5) if shot.scene.event == "occlude" else (MAIN_AREA, 0.85)
     _require((shot.area[:, 0] > least).mean() >= share, "the main object is hard to see")

@@ -1,7 +1,7 @@
 """What happens: one function per event places the objects and sets them going.
 
-An event returns its bodies, the main one first. Speeds and distances follow the duration of the clip, so that the event is
-over, and seen, before the clip ends. Lengths are metres, times seconds.
+An event returns its bodies, the main one first. Speeds and distances follow the duration of the
+clip, so that the event is seen before the clip ends. Lengths are metres, times seconds.
 """
 
 import math
@@ -19,7 +19,9 @@ VIEW_HEIGHT = {"large": (2.1, 2.5), "small": (1.8, 2.1)}
 def drop(draw: Draw) -> list:
     """One to three objects fall side by side."""
     count = draw.choice({1: 0.55, 2: 0.3, 3: 0.15}) if draw.slice.companions else 1
-    bodies = [draw.body(("ball", *UPRIGHT), size="" if count == 1 else "small") for _ in range(count)]
+    bodies = [
+        draw.body(("ball", *UPRIGHT), size="" if count == 1 else "small") for _ in range(count)
+    ]
     height = draw.graded("height", 0.6, 1.1)
     edge = 0.0
     for body in bodies:
@@ -27,7 +29,9 @@ def drop(draw: Draw) -> list:
         x = edge + body.half[0]
         edge = x + body.half[0] + draw.uniform(0.12, 0.25)
         body.position = resting(body.half[2] + lift, x, draw.uniform(-0.15, 0.15))
-        body.quaternion = _tilted(draw) if body.shape != "ball" else turn((0, 0, 1), draw.uniform(0, 6.28))
+        body.quaternion = (
+            _tilted(draw) if body.shape != "ball" else turn((0, 0, 1), draw.uniform(0, 6.28))
+        )
     return bodies
 
 
@@ -165,7 +169,9 @@ def sample_scene(draw: Draw, event: str, move: str) -> Scene:
 def _bystander(draw: Draw) -> Body:
     """An object that stands in the background and takes no part."""
     body = draw.body(UPRIGHT, size="small")
-    body.position = resting(body.half[2], draw.side() * draw.uniform(0.3, 0.9), draw.uniform(1.1, 1.5))
+    body.position = resting(
+        body.half[2], draw.side() * draw.uniform(0.3, 0.9), draw.uniform(1.1, 1.5)
+    )
     body.quaternion = turn((0, 0, 1), draw.uniform(0, 6.28))
     body.static = True
     return body
@@ -180,7 +186,7 @@ def _heading(draw: Draw, sideways_only: bool = False) -> np.ndarray:
 
 
 def _set_rolling(body: Body, heading, speed, before):
-    """Rolls `body` without slipping along `heading`; it starts `before` metres ahead of the origin."""
+    """Rolls `body` along `heading`, without slipping, from `before` metres ahead of the origin."""
     radius = body.half[0]
     axis = np.cross((0.0, 0.0, 1.0), heading)  # of the rolling motion, and of a lying cylinder
     body.position = resting(radius, *(-heading[:2] * before))

@@ -1,4 +1,4 @@
-"""From (split, index) to a clip record: draw a scene, simulate, film, check, draw again if need be, render."""
+"""From (split, index) to a clip record: draw, simulate, film, check, perhaps again, render."""
 
 import json
 
@@ -15,7 +15,7 @@ from seedance_jax.data.world.scene import Draw, generator
 from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
 
 ATTEMPTS = 200
-# Metres of world that the frame's shorter side may show at most, by the number of objects in the event.
+# Metres of world that the frame's shorter side may show at most, by the objects in the event.
 REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6}
 
 
@@ -57,12 +57,14 @@ def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
     event, move = shared.choice(shared.slice.events), shared.choice(shared.slice.moves)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return try_shot(Draw(generator(split, index, attempt), split, spec), event, move), attempt
+            return try_shot(
+                Draw(generator(split, index, attempt), split, spec), event, move
+            ), attempt
         except Rejected as error:
             reason = error
     raise RuntimeError(
-        f"no clip for split={split!r} index={index} {spec} ({event}, camera {move}) in {ATTEMPTS} attempts; "
-        f"the last one failed because: {reason}"
+        f"no clip for split={split!r} index={index} {spec} ({event}, camera {move}) "
+        f"in {ATTEMPTS} attempts; the last one failed because: {reason}"
     )
 
 
@@ -80,10 +82,13 @@ def try_shot(draw: Draw, event: str, move: str) -> Shot:
 
 
 def _extents(scene) -> np.ndarray:
-    """Radius that must stay in the frame: of whatever moves or is met, not of bystanders."""
-    bystander = scene.event not in ("collide", "topple", "occlude")
+    """Radius [K] that must stay in the frame: of whatever moves or is met, not of bystanders."""
+    reach = {"ball": 1.0, "cube": 1.25, "cylinder": 1.1, "pillar": 1.0}  # corners stick out
     return np.array(
-        [0.0 if body.static and bystander else 1.1 * max(body.half) for body in scene.bodies]
+        [
+            0.0 if body.static and scene.event != "occlude" else reach[body.shape] * max(body.half)
+            for body in scene.bodies
+        ]
     )
 
 

@@ -19,12 +19,12 @@ from seedance_jax.data.world.scene import Body, Scene
 
 SLOTS = 3
 STEP = 0.002  # seconds, at most
-STIFFNESS = 20000.0  # 1/s^2 of every contact: a 4 m/s impact sinks in by less than 3 cm
+STIFFNESS = 20000.0  # 1/s^2 of every contact: an impact at 4 m/s sinks in by less than 3 cm
 
 
 @dataclasses.dataclass
 class Motion:
-    """Trajectory of K objects at N = num_frames + 1 times (one more than shown, for the last flow)."""
+    """Paths of K objects at N = num_frames + 1 times (one more than shown, for the last flow)."""
 
     position: np.ndarray  # [N, K, 3] m
     rotation: np.ndarray  # [N, K, 3, 3] object -> world
@@ -59,7 +59,7 @@ def scene_xml(scene: Scene, step: float) -> str:
 <mujoco>
   <option timestep="{step!r}" gravity="0 0 {-scene.gravity!r}" integrator="implicitfast"/>
   <worldbody>
-    <geom type="plane" size="50 50 1" friction="0.001 0.0001 0.00001" solref="{-STIFFNESS} -1"/>
+    <geom type="plane" size="0 0 1" friction="0.001 0.0001 0.00001" solref="{-STIFFNESS} -1"/>
     {bodies}
   </worldbody>
 </mujoco>"""
@@ -84,7 +84,7 @@ def _numbers(values) -> str:
 
 
 def contact_damping(restitution: float) -> float:
-    """Damping 1/s at which a contact of STIFFNESS gives back `restitution` of the speed (damped half-oscillation)."""
+    """Damping, 1/s, of a half-oscillation that gives back `restitution` of the speed."""
     log = -math.log(restitution)
     return 2 * math.sqrt(STIFFNESS) * log / math.hypot(math.pi, log)
 
@@ -127,9 +127,7 @@ class _Recorder:
         self.rotation[frame] = data.xmat[1:].reshape(-1, 3, 3)
         for k in range(self.count):
             twist = np.zeros(6)
-            mujoco.mj_objectVelocity(
-                data.model, data, mujoco.mjtObj.mjOBJ_BODY, k + 1, twist, 0
-            )
+            mujoco.mj_objectVelocity(data.model, data, mujoco.mjtObj.mjOBJ_BODY, k + 1, twist, 0)
             self.velocity[frame, k] = np.concatenate([twist[3:], twist[:3]])
 
     def motion(self) -> Motion:

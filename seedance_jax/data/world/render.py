@@ -1,73 +1,33 @@
-"""Analytic ray caster: spheres, boxes and cylinders on a floor, one sun and a sky; numba kernels and their numpy front.
+"""Analytic ray caster: spheres, boxes and cylinders on a floor, under one sun and a sky.
 
-`trace` finds what every pixel sees, `paint` colours it (soft shadows, ambient occlusion, more samples where contrast
-asks for them), `optical_flow` follows what was seen into the next frame. No fast-math: the same bits on every machine.
+`trace` finds what every pixel sees, `paint` colours it (soft shadows, ambient occlusion, more
+samples where contrast asks for them), `optical_flow` follows what was seen into the next frame.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-try:
-    import numba
-except ImportError as error:
-    raise ImportError(
-        'the synthetic world draws with numba: pip install "seedance-jax[world]"'
-    ) from error
-
 from seedance_jax.data.world import vocabulary as words
 from seedance_jax.data.world.camera import Cameras
-from seedance_jax.data.world.floors import TEXELS_PER_METRE, floor_table
+from seedance_jax.data.world.floors import floor_table
+from seedance_jax.data.world.kernels import (
+    BOX,
+    CYLINDER,
+    SKY,
+    SPHERE,
+    Surroundings,
+    Things,
+    Views,
+    paint_frames,
+    trace_frames,
+)
 from seedance_jax.data.world.scene import Scene
 
-SPHERE, BOX, CYLINDER = 0, 1, 2
 KINDS = {"sphere": SPHERE, "box": BOX, "cylinder": CYLINDER}
-FLOOR, SKY = -1, -2
-FAR = 60.0  # metres; the floor ends here, in haze
-SUN_RADIUS = 0.06
-SUBSAMPLES = 3  # squared, in pixels of high contrast
-CONTRAST = 0.035
 GAMMA = (np.arange(16384) / 16383) ** (1 / 2.2)
 
-inline = numba.njit(error_model="numpy", forceinline=True)
-kernel = numba.njit(error_model="numpy", nogil=True, cache=True)
-
-
-class Things(NamedTuple):
-    """Looks and poses of K objects; only the poses change, over N frames."""
-
-    kind: np.ndarray  # [K] int
-    half: np.ndarray  # [K, 3]
-    color: np.ndarray  # [K, 3] linear RGB
-    accent: np.ndarray  # [K, 3] second colour of the texture
-    stripes: np.ndarray  # [K, 3] cells per radius of the texture along the object's axes
-    position: np.ndarray  # [N, K, 3]
-    rotation: np.ndarray  # [N, K, 3, 3] object -> world
-
-
-class Views(NamedTuple):
-    """N pinhole cameras with square pixels and the principal point in the middle."""
-
-    focal: np.ndarray  # [N] pixels
-    rotation: np.ndarray  # [N, 3, 3] world -> camera
-    eye: np.ndarray  # [N, 3]
-
-
-class Surroundings(NamedTuple):
-    """Floor, sky and sun."""
-
-    pattern: np.ndarray  # [S, S] in [0, 1]
-    floor_low: np.ndarray  # [3] linear RGB
-    floor_high: np.ndarray
-    horizon: np.ndarray
-    zenith: np.ndarray
-    sun: np.ndarray
-    sun_direction: np.ndarray  # [3] towards the sun
-    ambient: float
-
-
-# Cells per radius along the object's axes: stripes are bands across x, checks alternate along all three.
+# Cells per radius along the object's axes: stripes are bands across x, checks use all three.
 CELLS = {"solid": (0.0, 0.0, 0.0), "striped": (1.6, 0.0, 0.0), "checkered": (1.9, 1.9, 1.9)}
 
 
@@ -107,349 +67,26 @@ def trace(things: Things, cameras: Cameras, num_frames: int):
     """What each pixel centre sees.
 
     Returns:
-      depth float32 [T, H, W] z-depth in metres, inf in the sky; seen int8 [T, H, W] object number from 0, FLOOR or SKY;
-      alone int64 [T, K] how many pixels each object would fill if nothing stood before it.
+      depth float32 [T, H, W]: z-depth in metres, inf in the sky.
+      seen int8 [T, H, W]: number of the object, from 0, or FLOOR or SKY.
+      alone int64 [T, K]: pixels that each object would fill if nothing stood before it.
     """
     shape = (num_frames, cameras.height, cameras.width)
     depth, seen = np.empty(shape, np.float32), np.empty(shape, np.int8)
     alone = np.zeros((num_frames, len(things.kind)), np.int64)
-    _trace(things, make_views(cameras), depth, seen, alone)
+    trace_frames(things, make_views(cameras), depth, seen, alone)
     return depth, seen, alone
 
 
 def paint(things: Things, cameras: Cameras, surroundings: Surroundings, depth, seen) -> np.ndarray:
     """Colours what `trace` found: frames uint8 [T, H, W, 3], sRGB-like."""
     frames = np.empty((*seen.shape, 3), np.uint8)
-    _paint(things, make_views(cameras), surroundings, depth, seen, frames, GAMMA)
+    paint_frames(things, make_views(cameras), surroundings, depth, seen, frames, GAMMA)
     return frames
 
 
-@inline
-def _vector(a):
-    return a[0], a[1], a[2]
-
-
-@inline
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@inline
-def _subtract(a, b):
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
-
-
-@inline
-def _along(origin, direction, t):
-    return origin[0] + t * direction[0], origin[1] + t * direction[1], origin[2] + t * direction[2]
-
-
-@inline
-def _unit(a):
-    s = 1.0 / math.sqrt(_dot(a, a))
-    return a[0] * s, a[1] * s, a[2] * s
-
-
-@inline
-def _rotate(m, v):
-    return (
-        m[0, 0] * v[0] + m[0, 1] * v[1] + m[0, 2] * v[2],
-        m[1, 0] * v[0] + m[1, 1] * v[1] + m[1, 2] * v[2],
-        m[2, 0] * v[0] + m[2, 1] * v[1] + m[2, 2] * v[2],
-    )
-
-
-@inline
-def _rotate_back(m, v):
-    return (
-        m[0, 0] * v[0] + m[1, 0] * v[1] + m[2, 0] * v[2],
-        m[0, 1] * v[0] + m[1, 1] * v[1] + m[2, 1] * v[2],
-        m[0, 2] * v[0] + m[1, 2] * v[1] + m[2, 2] * v[2],
-    )
-
-
-@inline
-def _mix(a, b, share):
-    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share
-
-
-@inline
-def _slab(origin, direction, half):
-    """Where a line is between -half and half along one axis."""
-    inverse = 1.0 / (direction if abs(direction) > 1e-9 else 1e-9)
-    a, b = (-half - origin) * inverse, (half - origin) * inverse
-    return min(a, b), max(a, b)
-
-
-@inline
-def _quadratic(a, b, c):
-    """Where a + 2 b t + c t^2 < 0; an empty interval if nowhere."""
-    q = b * b - a * c
-    if q <= 0.0 or c < 1e-12:
-        inside = c < 1e-12 and a < 0.0
-        return (-1e9, 1e9) if inside else (1e9, -1e9)
-    s = math.sqrt(q)
-    return (-b - s) / c, (-b + s) / c
-
-
-@inline
-def _hit(kind, half, o, d):
-    """Nearest t > 0 at which the ray o + t d (object axes) enters the object, else inf."""
-    if kind == SPHERE:
-        near, far = _quadratic(_dot(o, o) - half[0] * half[0], _dot(o, d), _dot(d, d))
-    else:
-        near, far = _slab(o[2], d[2], half[2])
-        if kind == BOX:
-            x0, x1 = _slab(o[0], d[0], half[0])
-            y0, y1 = _slab(o[1], d[1], half[1])
-            near, far = max(near, x0, y0), min(far, x1, y1)
-        else:
-            a = o[0] * o[0] + o[1] * o[1] - half[0] * half[0]
-            r0, r1 = _quadratic(a, o[0] * d[0] + o[1] * d[1], d[0] * d[0] + d[1] * d[1])
-            near, far = max(near, r0), min(far, r1)
-    return near if far >= near and near > 1e-4 else np.inf
-
-
-@inline
-def _hit_object(things, n, k, o, d):
-    """As `_hit`, for object k at frame n and a ray in world axes."""
-    half = things.half[k]
-    relative = _subtract(o, things.position[n, k])
-    bound = half[0] * half[0]
-    if things.kind[k] != SPHERE:
-        bound = _dot(half, half)
-    b = _dot(relative, d)
-    if b * b < _dot(d, d) * (_dot(relative, relative) - bound):
-        return np.inf
-    m = things.rotation[n, k]
-    return _hit(things.kind[k], half, _rotate_back(m, relative), _rotate_back(m, d))
-
-
-@inline
-def _pixel_ray(views, n, x, y, width, height):
-    """World direction, with camera depth 1, through image point (x, y)."""
-    f = views.focal[n]
-    return _rotate_back(views.rotation[n], ((x - 0.5 * width) / f, (y - 0.5 * height) / f, 1.0))
-
-
-@inline
-def _nearest(things, n, o, d):
-    """Depth and number of what the ray sees first."""
-    best, seen = np.inf, SKY
-    for k in range(len(things.kind)):
-        t = _hit_object(things, n, k, o, d)
-        if t < best:
-            best, seen = t, k
-    if d[2] < 0.0:
-        t = -o[2] / d[2]
-        if t < FAR and t < best:
-            best, seen = t, FLOOR
-    return best, seen
-
-
-@kernel
-def _trace(things, views, depth, seen, alone):
-    frames, height, width = depth.shape
-    for n in range(frames):
-        o = _vector(views.eye[n])
-        for i in range(height):
-            for j in range(width):
-                d = _pixel_ray(views, n, j + 0.5, i + 0.5, width, height)
-                best, first = np.inf, SKY
-                for k in range(len(things.kind)):
-                    t = _hit_object(things, n, k, o, d)
-                    alone[n, k] += t < np.inf
-                    if t < best:
-                        best, first = t, k
-                if d[2] < 0.0:
-                    t = -o[2] / d[2]
-                    if t < FAR and t < best:
-                        best, first = t, FLOOR
-                depth[n, i, j], seen[n, i, j] = best, first
-
-
-@inline
-def _normal(kind, half, p):
-    """Outward normal, object axes, at the surface point p."""
-    if kind == SPHERE:
-        return p[0] / half[0], p[1] / half[0], p[2] / half[0]
-    if kind == BOX:
-        x, y, z = abs(p[0]) / half[0], abs(p[1]) / half[1], abs(p[2]) / half[2]
-        if x >= y and x >= z:
-            return math.copysign(1.0, p[0]), 0.0, 0.0
-        if y >= z:
-            return 0.0, math.copysign(1.0, p[1]), 0.0
-        return 0.0, 0.0, math.copysign(1.0, p[2])
-    if abs(p[2]) > half[2] - 1e-4:
-        return 0.0, 0.0, math.copysign(1.0, p[2])
-    return p[0] / half[0], p[1] / half[0], 0.0
-
-
-@inline
-def _object_color(things, k, p):
-    """Linear RGB of the texture at object point p: cells along each textured axis alternate."""
-    cells = things.stripes[k]
-    radius = things.half[k, 0]
-    odd = 0
-    for axis in range(3):
-        if cells[axis] > 0.0:
-            odd += int(math.floor(p[axis] / radius * cells[axis] + 0.5))
-    return _vector(things.accent[k]) if odd % 2 else _vector(things.color[k])
-
-
-@inline
-def _floor_color(world, p, depth):
-    """Linear RGB of the floor; the pattern fades with distance, before it would alias."""
-    size = len(world.pattern)
-    u, v = p[0] * TEXELS_PER_METRE, p[1] * TEXELS_PER_METRE
-    i, j = math.floor(v), math.floor(u)
-    a, b = v - i, u - j
-    i0, j0 = int(i) % size, int(j) % size
-    i1, j1 = (i0 + 1) % size, (j0 + 1) % size
-    t = world.pattern
-    value = (t[i0, j0] * (1 - b) + t[i0, j1] * b) * (1 - a) + (t[i1, j0] * (1 - b) + t[i1, j1] * b) * a
-    fade = min(max(1.3 - depth / 12.0, 0.1), 1.0)
-    return _mix(world.floor_low, world.floor_high, 0.5 + (value - 0.5) * fade)
-
-
-@inline
-def _lit(things, n, p, to_sun):
-    for k in range(len(things.kind)):
-        if _hit_object(things, n, k, p, to_sun) < np.inf:
-            return 0.0
-    return 1.0
-
-
-@inline
-def _openness(things, n, seen, p, normal):
-    """Ambient occlusion: how much of the sky the other objects leave open, each taken for a sphere."""
-    closed = 0.0
-    for k in range(len(things.kind)):
-        if k != seen:
-            v = _subtract(things.position[n, k], p)
-            square = _dot(v, v)
-            half = things.half[k]
-            radius = half[0] if things.kind[k] == SPHERE else 1.05 * max(half[0], half[2])
-            facing = max(_dot(v, normal), 0.0) / math.sqrt(square)
-            closed += facing * min(radius * radius / square, 1.0)
-    return max(1.0 - 0.75 * closed, 0.25)
-
-
-@inline
-def _sun_sample(world, s):
-    """Direction to the s-th point of the sun's disc: averaged over samples, shadows get soft edges."""
-    angle, radius = 2.4 * s, SUN_RADIUS * math.sqrt((s + 0.5) / (SUBSAMPLES * SUBSAMPLES))
-    d = world.sun_direction
-    return _unit((d[0] + radius * math.cos(angle), d[1] + radius * math.sin(angle), d[2]))
-
-
-@inline
-def _radiance(things, world, n, o, d, depth, seen, s):
-    """Linear RGB in [0, 1] that comes back along a ray."""
-    view = _unit(d)
-    if seen == SKY:
-        return _mix(world.horizon, world.zenith, min(max(1.8 * view[2], 0.0), 1.0))
-    p = _along(o, d, depth)
-    if seen == FLOOR:
-        normal = (0.0, 0.0, 1.0)
-        base = _floor_color(world, p, depth)
-    else:
-        m = things.rotation[n, seen]
-        local = _rotate_back(m, _subtract(p, things.position[n, seen]))
-        normal = _rotate(m, _normal(things.kind[seen], things.half[seen], local))
-        base = _object_color(things, seen, local)
-    to_sun = _sun_sample(world, s)
-    direct = max(_dot(normal, to_sun), 0.0)
-    if direct > 0.0:
-        direct *= _lit(things, n, _along(p, normal, 2e-3), to_sun)
-    sky = world.ambient * _openness(things, n, seen, p, normal)
-    up = 0.5 + 0.5 * normal[2]
-    haze, gloss = 0.0, 0.0
-    if seen == FLOOR:
-        haze = 1.0 - math.exp(-0.055 * max(depth - 5.0, 0.0))
-    elif direct > 0.0:
-        gloss = 0.25 * max(_dot(normal, _unit(_subtract(to_sun, view))), 0.0) ** 48
-    light = _mix(world.floor_high, world.horizon, up)
-    color = (
-        base[0] * (0.85 * direct * world.sun[0] + sky * light[0]) + gloss * world.sun[0],
-        base[1] * (0.85 * direct * world.sun[1] + sky * light[1]) + gloss * world.sun[1],
-        base[2] * (0.85 * direct * world.sun[2] + sky * light[2]) + gloss * world.sun[2],
-    )
-    color = _mix(color, world.horizon, haze)
-    return min(color[0], 1.0), min(color[1], 1.0), min(color[2], 1.0)
-
-
-@inline
-def _encode(color, gamma):
-    last = len(gamma) - 1
-    return (
-        gamma[int(color[0] * last + 0.5)],
-        gamma[int(color[1] * last + 0.5)],
-        gamma[int(color[2] * last + 0.5)],
-    )
-
-
-@inline
-def _supersample(things, views, world, n, i, j, width, height):
-    """Mean radiance over a pixel."""
-    o = _vector(views.eye[n])
-    r, g, b = 0.0, 0.0, 0.0
-    for s in range(SUBSAMPLES * SUBSAMPLES):
-        y = i + (s // SUBSAMPLES + 0.5) / SUBSAMPLES
-        x = j + (s % SUBSAMPLES + 0.5) / SUBSAMPLES
-        d = _pixel_ray(views, n, x, y, width, height)
-        depth, seen = _nearest(things, n, o, d)
-        c = _radiance(things, world, n, o, d, depth, seen, s)
-        r, g, b = r + c[0], g + c[1], b + c[2]
-    share = 1.0 / (SUBSAMPLES * SUBSAMPLES)
-    return r * share, g * share, b * share
-
-
-@inline
-def _differs(image, i, j, k, m):
-    for c in range(3):
-        if abs(image[i, j, c] - image[k, m, c]) > CONTRAST:
-            return True
-    return False
-
-
-@inline
-def _mark_edges(image, edge):
-    """Marks pixels that differ from a neighbour."""
-    height, width = edge.shape
-    edge[:] = False
-    for i in range(height):
-        for j in range(width):
-            if j + 1 < width and _differs(image, i, j, i, j + 1):
-                edge[i, j] = edge[i, j + 1] = True
-            if i + 1 < height and _differs(image, i, j, i + 1, j):
-                edge[i, j] = edge[i + 1, j] = True
-
-
-@kernel
-def _paint(things, views, world, depth, seen, frames, gamma):
-    count, height, width = depth.shape
-    image = np.empty((height, width, 3))
-    edge = np.empty((height, width), np.bool_)
-    for n in range(count):
-        o = _vector(views.eye[n])
-        for i in range(height):
-            for j in range(width):
-                d = _pixel_ray(views, n, j + 0.5, i + 0.5, width, height)
-                c = _radiance(things, world, n, o, d, float(depth[n, i, j]), int(seen[n, i, j]), 0)
-                image[i, j, 0], image[i, j, 1], image[i, j, 2] = _encode(c, gamma)
-        _mark_edges(image, edge)
-        for i in range(height):
-            for j in range(width):
-                if edge[i, j]:
-                    c = _supersample(things, views, world, n, i, j, width, height)
-                    image[i, j, 0], image[i, j, 1], image[i, j, 2] = _encode(c, gamma)
-                for c in range(3):
-                    frames[n, i, j, c] = np.uint8(255.0 * image[i, j, c] + 0.5)
-
-
 def optical_flow(things: Things, cameras: Cameras, depth, seen, n: int):
-    """Forward flow [H, W, 2] in pixels (x, y) from frame n to n + 1: (all motion, the camera's motion alone).
+    """Flow [H, W, 2] in pixels (x, y) from frame n to n + 1: (of everything, of the camera alone).
 
     The sky is infinitely far: it moves with the rotation of the camera only.
     """
@@ -470,5 +107,3 @@ def optical_flow(things: Things, cameras: Cameras, depth, seen, n: int):
         image = relative @ cameras.rotation[n + 1].T @ cameras.intrinsics[n + 1].T
         flows.append(image[..., :2] / image[..., 2:] - pixels)
     return flows
-
-

@@ -1,4 +1,4 @@
-"""A scene before anything moves: objects, surroundings and camera plan, drawn at random from a slice of the world."""
+"""A scene before anything moves: objects, surroundings and camera plan, drawn at random."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
 
 @dataclasses.dataclass
 class Body:
-    """One object at time 0. World axes: z up, the floor is z = 0, the camera looks roughly along +y."""
+    """One object at time 0. World axes: z up, floor at z = 0; cameras look roughly along +y."""
 
     shape: str
     color: str
@@ -30,7 +30,7 @@ class Body:
 
 @dataclasses.dataclass
 class CameraPlan:
-    """View before the move and how it moves; `view_height` metres of world fill the frame's shorter side."""
+    """A view and how it moves; `view_height` metres of world fill the frame's shorter side."""
 
     move: str
     amount: float  # in the move's own unit, total over the clip
@@ -42,7 +42,7 @@ class CameraPlan:
 
 @dataclasses.dataclass
 class Scene:
-    """Everything that decides a clip. `numbers` are the graded quantities of the event (speed, height ...)."""
+    """Everything that decides a clip. `numbers` are its graded quantities (speed, gravity ...)."""
 
     event: str
     bodies: list
@@ -89,7 +89,7 @@ class Draw:
         self.gravity = self._number("gravity", *words.GRAVITY, self.strange_gravity)
 
     def graded(self, name, low, high):
-        """A number of the event that has a training range; `out_of_range` leaves it on either side."""
+        """A number with a training range, which `out_of_range` leaves on either side."""
         return self._number(name, low, high, self.split == "out_of_range" and not self.outside)
 
     def _number(self, name, low, high, strange):
@@ -130,7 +130,7 @@ class Draw:
 
 
 def resting(height, x=0.0, y=0.0):
-    """Position of a centre that is `height` above what it stands on; a hair lower, so that it touches from the start."""
+    """Position of a centre `height` above the floor; a hair lower, to touch from the start."""
     return np.array([x, y, height - 2e-4])
 
 

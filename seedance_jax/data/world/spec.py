@@ -5,14 +5,14 @@ import dataclasses
 from seedance_jax.data.world.vocabulary import SLICES
 
 # Part of every seed: raise it whenever the same (split, index, spec) would give other bytes.
-WORLD_VERSION = "1.0.0"
+WORLD_VERSION = "1.1.0"
 
 DURATIONS = (0.9, 6.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class WorldSpec:
-    """Form of the clips: frames (4n+1), height and width (multiples of 16), frames per second, slice of the world.
+    """Form of the clips: 4n+1 frames, sides that are multiples of 16, and a slice of the world.
 
     Raises:
       ValueError: a value is illegal; the message names it and the legal ones.
@@ -31,11 +31,13 @@ class WorldSpec:
             raise ValueError(f"num_frames={self.num_frames} is not one of 5, 9, 13, ... (4n + 1)")
         for name in ("height", "width"):
             if getattr(self, name) < 16 or getattr(self, name) % 16:
-                raise ValueError(f"{name}={getattr(self, name)} is not a multiple of 16: 16, 32, ...")
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is not a multiple of 16: 16, 32, ..."
+                )
         if self.fps <= 0 or not DURATIONS[0] <= self.duration <= DURATIONS[1]:
             raise ValueError(
-                f"num_frames={self.num_frames} at fps={self.fps} is not a clip of {DURATIONS[0]} to "
-                f"{DURATIONS[1]} s: an event must fit between the first frame and the last"
+                f"num_frames={self.num_frames} at fps={self.fps} is not a clip of {DURATIONS[0]} "
+                f"to {DURATIONS[1]} s: an event must fit between the first frame and the last"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""The words of the synthetic world and the numbers behind them; plain data, needs no simulator and no renderer."""
+"""The words of the synthetic world and the numbers behind them: plain data."""
 
 import dataclasses
 
@@ -41,13 +41,13 @@ FLOORS = {
 
 @dataclasses.dataclass(frozen=True)
 class TimeOfDay:
-    """Linear RGB of the sky at the horizon and overhead and of the sun (or moon); `ambient` scales the sky's light."""
+    """Linear RGB of the sky (at the horizon, overhead) and of the sun or moon."""
 
     horizon: tuple
     zenith: tuple
     sun: tuple
     sun_height: float  # tangent of the sun's elevation
-    ambient: float
+    ambient: float  # scales the light of the sky
     phrase: str
 
 
@@ -66,7 +66,7 @@ TIMES_OF_DAY = {
 
 @dataclasses.dataclass(frozen=True)
 class CameraMove:
-    """Which property of the view changes over the clip (see `camera.py`), which way, by how much in total."""
+    """What changes in the view over the clip (see `camera.py`), which way and how much."""
 
     track: str
     sign: int
@@ -91,7 +91,7 @@ CAMERA_MOVES = {
 
 EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
 
-# Pairs that training and validation never show, on any object. Every colour and every shape is still seen.
+# Shapes that training and validation never show in a colour, on any object.
 HELD_OUT = {
     "red": ("cube",),
     "orange": ("cylinder", "pillar"),

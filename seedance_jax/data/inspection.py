@@ -1,0 +1,139 @@
+"""A look at what the loader delivers: a sheet of examples and the figures behind it."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from seedance_jax.data import tokenizer
+from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows
+
+FRAME_HEIGHT = 96  # pixels on the sheet
+MAX_FRAMES = 9  # per example
+GAP = 4
+SHEET_WIDTH = 900
+
+
+class Shown(NamedTuple):
+    """One example on the sheet."""
+
+    title: str
+    video: np.ndarray  # uint8 [T,H,W,3]
+    mask: np.ndarray | None  # [n+1], 1 on the latent frames that are given
+
+
+def pick_examples(
+    batches: Iterable[Mapping[str, np.ndarray]], ids: Sequence[str] | Any, limit: int = 12
+) -> list[Shown]:
+    """Takes the first two examples of every batch, `limit` in all.
+
+    Args:
+      batches: as the loader makes them, with `condition_mask` [B,n+1] if there are tasks.
+      ids: names of the rows, by row number.
+    """
+    shown = []
+    for step, batch in enumerate(batches):
+        for i in range(min(2, len(batch["index"]))):
+            video = batch["video"][i]
+            shape = "x".join(map(str, video.shape[:3]))
+            name = ids[int(batch["index"][i])]
+            caption = tokenizer.decode(batch["text"][i])
+            mask = batch["condition_mask"][i] if "condition_mask" in batch else None
+            shown.append(Shown(f"step {step}, {shape}, row {name}: {caption}", video, mask))
+    return shown[:limit]
+
+
+def draw_sheet(examples: Sequence[Shown]) -> Image.Image:
+    """One strip of frames per example, under its title; given frames have a green bar above."""
+    strips = [_draw_strip(example) for example in examples]
+    sheet = Image.new("RGB", (SHEET_WIDTH, sum(strip.height for strip in strips)), "white")
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def _draw_strip(example: Shown) -> Image.Image:
+    lines = textwrap.wrap(example.title, SHEET_WIDTH // 7)
+    frames, height, width, _ = example.video.shape
+    numbers = np.unique(np.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().astype(int))
+    shown_width = min(round(width * FRAME_HEIGHT / height), SHEET_WIDTH // len(numbers) - GAP)
+    shown_height = round(height * shown_width / width)
+    text_height = 14 * len(lines) + GAP
+    strip = Image.new("RGB", (SHEET_WIDTH, text_height + shown_height + 4 * GAP), "white")
+    draw = ImageDraw.Draw(strip)
+    draw.text((GAP, 0), "\n".join(lines), fill="black")
+    for column, number in enumerate(numbers):
+        left = GAP + column * (shown_width + GAP)
+        frame = Image.fromarray(example.video[number])
+        frame = frame.resize((shown_width, shown_height), Image.Resampling.NEAREST)
+        strip.paste(frame, (left, text_height + 2 * GAP))
+        # Latent frame 0 is the first frame, k the four frames up to number 4k.
+        if example.mask is not None and example.mask[-(-number // 4)]:
+            bar = (left, text_height, left + shown_width - 1, text_height + GAP)
+            draw.rectangle(bar, fill="green")
+    return strip
+
+
+def make_report(
+    table: Mapping[str, np.ndarray],
+    buckets: Sequence[Bucket],
+    text_length: int,
+    build_report: Mapping[str, Any],
+    num_steps: int = 1000,
+) -> dict[str, Any]:
+    """Figures of a split and its buckets, ready for JSON.
+
+    Says how often each bucket comes in the first num_steps, which rows it cannot use and why, how
+    long the captions are in tokens, and what was lost when the data set was built.
+    """
+    schedule = bucket_schedule(buckets, num_steps)
+    total = sum(bucket.weight for bucket in buckets)
+    described = []
+    for number, bucket in enumerate(buckets):
+        rows, excluded = eligible_rows(table, bucket)
+        described.append(
+            {
+                "bucket": str(bucket),
+                "share_wanted": bucket.weight / total,
+                "share_of_steps": float(np.mean(schedule == number)),
+                "rows": len(rows),
+                "rows_excluded": excluded,
+            }
+        )
+    tokens = table["caption_bytes"] + 1  # BOS
+    step = -(-text_length // 8)
+    counts = np.bincount((tokens - 1) // step)
+    return {
+        "rows": len(tokens),
+        "num_steps": num_steps,
+        "buckets": described,
+        "text_length": text_length,
+        "caption_tokens": {
+            f"{span * step + 1} to {(span + 1) * step}": int(count)
+            for span, count in enumerate(counts)
+        },
+        "built": dict(build_report),
+    }
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """The report as text."""
+    lines = [f"{report['rows']} rows; first {report['num_steps']} steps:"]
+    for entry in report["buckets"]:
+        lines.append(
+            f"  {entry['bucket']}: {entry['share_of_steps']:.1%} of steps "
+            f"(wanted {entry['share_wanted']:.1%}), {entry['rows']} rows"
+        )
+        lines += [
+            f"    excluded, {reason}: {count}" for reason, count in entry["rows_excluded"].items()
+        ]
+    lines.append(f"tokens of captions (text_length {report['text_length']}):")
+    lines += [f"  {span}: {count}" for span, count in report["caption_tokens"].items()]
+    lost = report["built"]["lost"]
+    lines.append(f"files lost when the data set was built: {len(lost)}")
+    lines += [f"  {entry['file']}: {entry['reason']}" for entry in lost]
+    return "\n".join(lines)

@@ -1,0 +1,36 @@
+"""Flow matching on straight paths.
+
+    xt = (1 - t) x0 + t noise        velocity = d xt / d t = noise - x0
+    x0 = xt - t velocity             noise = xt + (1 - t) velocity
+
+so t = 0 is data and t = 1 is noise. Every function is pure, in float32, and takes t of shape [B].
+"""
+
+import jax.numpy as jnp
+
+
+def expand(t, x):
+    """Appends axes to t [B] until it broadcasts against x [B, ...]."""
+    return t.reshape(t.shape + (1,) * (x.ndim - t.ndim))
+
+
+def interpolate(x0, noise, t):
+    """The point xt of the path at time t."""
+    t = expand(t, x0)
+    return (1 - t) * x0 + t * noise
+
+
+def velocity_target(x0, noise):
+    """What the network learns to predict anywhere on the path."""
+    return noise - x0
+
+
+def predict_x0(xt, velocity, t):
+    """The clean latents that a velocity at (xt, t) points to."""
+    return xt - expand(t, xt) * velocity
+
+
+def masked_mean_square(error, given):
+    """Mean of error^2 [B, T, H, W, C] over the frames that are not given ([B, T], 1 = given)."""
+    weight = jnp.broadcast_to(expand(1.0 - given, error), error.shape)
+    return (weight * error**2).sum() / jnp.maximum(weight.sum(), 1.0)

@@ -1,0 +1,38 @@
+"""When the network is asked: training distributions, resolution-aware shift, sampling grids.
+
+Time t runs from 0 (data) to 1 (noise). More tokens need more noise for the same loss of detail, so
+times are shifted towards noise by t' = a t / (1 + (a - 1) t) (Eq. (23) of arXiv:2403.03206), where
+a = sqrt(tokens / REFERENCE_TOKENS) grows with resolution and duration alike. Seedance 1.0 states
+such a shift (Sec. 2.4 of arXiv:2506.09113) without its constants; the reference and the limits
+here are ours.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+REFERENCE_TOKENS = 256  # an image of 256 x 256 pixels at 16x compression needs no shift
+MIN_SHIFT, MAX_SHIFT = 1.0, 24.0
+
+
+def resolution_shift(tokens):
+    """Shift a of a clip of `tokens` latent pixels (all frames), clipped to [1, 24]."""
+    return min(max(math.sqrt(tokens / REFERENCE_TOKENS), MIN_SHIFT), MAX_SHIFT)
+
+
+def shift_times(t, shift):
+    """Moves times towards noise: t' = a t / (1 + (a - 1) t). Shift 1 is the identity."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def sample_times(key, batch_size, shift, mean=0.0, std=1.0):
+    """Training times [B]: logit-normal(mean, std), then shifted."""
+    return shift_times(jax.nn.sigmoid(mean + std * jax.random.normal(key, (batch_size,))), shift)
+
+
+def sampling_grid(steps, shift):
+    """Decreasing times [steps + 1] from exactly 1 to exactly 0, uniform before the shift."""
+    if steps < 1:
+        raise ValueError(f"num_inference_steps={steps}: must be at least 1")
+    return shift_times(jnp.linspace(1.0, 0.0, steps + 1), shift)

@@ -1,0 +1,160 @@
+"""One training loop for every stage."""
+
+import dataclasses
+import functools
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from seedance_jax import sharding
+from seedance_jax.training import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """All that distinguishes one training stage from another.
+
+    Attributes:
+      init: key -> params, boxed with logical axis names.
+      loss_fn: (params, batch, key, frozen) -> (loss, metrics of scalars).
+      batches: start_step -> iterator over this host's batches from that step on.
+      optimizer: of `params`.
+      frozen: weight trees that are used and never updated; the loop adds "ema".
+      metadata: what a later stage must know (JSON), such as the hash of the autoencoder.
+      finish: (state, batches) -> metadata measured at the end of training; may be None.
+    """
+
+    init: Callable
+    loss_fn: Callable
+    batches: Callable[[int], Iterator]
+    optimizer: optax.GradientTransformation
+    frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything a step changes. `skipped` counts updates lost to non-finite values, `streak` in a
+    row."""
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    opt_state: Any
+    skipped: jax.Array
+    streak: jax.Array
+
+
+class NonFiniteError(RuntimeError):
+    """Training met a run of steps with a non-finite loss or gradient."""
+
+
+def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, init_from="", save=None):
+    """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
+
+    Args:
+      stage: a Stage.
+      workdir: run directory; its checkpoints decide where to start.
+      hooks: called as hook(step, state, metrics) after every step.
+      save: a `checkpoint.Saver`; saves when due, at the end and when the process is told to stop.
+
+    Returns:
+      The final TrainState, and whether all steps were done (False: stopped by SIGTERM, and saved).
+    """
+    with jax.set_mesh(mesh):
+        state, layout = init_state(stage, jax.random.key(seed), mesh)
+        state = checkpoint.restore(state, workdir, init_from=init_from)
+        start = int(state.step)
+        batches = stage.batches(start)
+        if save is not None:
+            save.resume(batches, start)
+        step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay)
+        frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
+        with stop_signal() as stopping:
+            for step in range(start + 1, num_steps + 1):
+                batch = sharding.put_batch(next(batches), mesh)
+                state, metrics = step_fn(state, batch, frozen)
+                for hook in hooks:  # evaluate, log: each knows its own period
+                    hook(step, state, metrics)
+                stop = stopping() or (save is not None and save.preempted(step))
+                if save is not None:
+                    save(step, state, batches, force=stop or step == num_steps)
+                if stop:
+                    break
+    return state, int(state.step) >= num_steps
+
+
+class stop_signal:  # noqa: N801 - used as a function
+    """Context in which SIGTERM and the first Ctrl-C ask for a stop instead of killing."""
+
+    def __init__(self):
+        self.received = False
+
+    def __enter__(self):
+        def receive(number, frame):
+            self.received = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        try:
+            self.old = [signal.signal(s, receive) for s in (signal.SIGTERM, signal.SIGINT)]
+        except ValueError:  # not the main thread, where no handler can be set
+            self.old = None
+        return lambda: self.received
+
+    def __exit__(self, *unused):
+        if self.old:
+            for number, handler in zip((signal.SIGTERM, signal.SIGINT), self.old, strict=True):
+                signal.signal(number, handler)
+
+
+def init_state(stage, key, mesh):
+    """Creates the state already sharded, so no device ever holds all of it.
+
+    Returns the state and its layout (a tree of shardings).
+    """
+
+    def init(key):
+        params = stage.init(key)
+        ema = jax.tree.map(jnp.copy, params)
+        zero = jnp.int32(0)
+        return TrainState(zero, params, ema, stage.optimizer.init(params), zero, zero)
+
+    layout = sharding.layout(jax.eval_shape(init, key), mesh)
+    create = jax.jit(lambda key: nn.unbox(init(key)), out_shardings=layout)
+    return create(key), layout
+
+
+def make_step(stage, layout, *, seed, ema_decay):
+    """Builds the jitted (state, batch, frozen) -> (state, metrics)."""
+
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=(layout, None))
+    def step_fn(state, batch, frozen):
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        grad_fn = jax.value_and_grad(stage.loss_fn, has_aux=True)
+        (loss, metrics), grads = grad_fn(state.params, batch, key, {**frozen, "ema": state.ema})
+        grad_norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        updated = apply_update(stage.optimizer, state, grads, ema_decay)
+        kept = state.replace(skipped=state.skipped + 1, streak=state.streak + 1)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
+        state = state.replace(step=kept.step + 1)
+        metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
+        return state, {**metrics, "skipped": state.skipped, "streak": state.streak}
+
+    return step_fn
+
+
+def apply_update(optimizer, state, grads, ema_decay):
+    """One optimizer step and its average; clears the streak of skipped steps."""
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # Early on the average must forget the random init it started from.
+    done = state.step - state.skipped
+    decay = jnp.minimum(ema_decay, (1 + done) / (10 + done))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    return state.replace(params=params, ema=ema, opt_state=opt_state, streak=jnp.int32(0))

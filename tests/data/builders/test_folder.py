@@ -1,0 +1,96 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import moving_square
+
+from seedance_jax.data import video
+from seedance_jax.data.builders import storage
+from seedance_jax.data.builders.folder import FolderSpec, build_folder, folder_directory, split_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten videos at 24 frames per second: of 2 s, but of 4 s the first; and captions."""
+    path = tmp_path / "films"
+    path.mkdir()
+    for index in range(10):
+        frames = moving_square(index, 96 if index == 0 else 48, height=64, width=128)
+        (path / f"{index}.mp4").write_bytes(video.encode_mp4(frames, 24))
+        (path / f"{index}.txt").write_text(f"square {index}")
+    return path
+
+
+def spec_of(folder, **changes):
+    spec = FolderSpec(str(folder), num_frames=17, fps=12, storage_size=32, validation_fraction=0.3)
+    return dataclasses.replace(spec, **changes)
+
+
+def test_videos_become_clips_of_one_form(folder, tmp_path):
+    spec = spec_of(folder)
+    directory = build_folder(tmp_path / "out", spec, num_processes=2)
+    assert directory == folder_directory(tmp_path / "out", spec)
+    rows = {}
+    for split in ("train", "validation"):
+        source = storage.open_split(directory, split)
+        for row in (source[index] for index in range(len(source))):
+            assert split_of(row["id"].split("#")[0], 0.3) == split
+            frames, fps = video.decode_mp4(row["video"])
+            assert frames.shape == (17, 32, 64, 3)
+            assert (row["num_frames"], row["height"], row["width"]) == (17, 32, 64)
+            assert fps == row["fps"] == 12
+            rows[row["id"]] = row["caption"], frames
+    assert rows.keys() == {"0.mp4#0", "0.mp4#17"} | {f"{i}.mp4#0" for i in range(1, 10)}
+    assert rows["0.mp4#17"][0] == "square 0"
+    original = video.decode_mp4(folder / "0.mp4", [34], (32, 64))[0][0]  # 24 fps, 17 ticks later
+    assert np.abs(rows["0.mp4#17"][1][0].astype(int) - original).mean() < 4
+    report = storage.read_report(directory)
+    assert sum(report["rows"].values()) == 11
+    assert report["files_by_frame_rate"] == {"24": 10}
+    assert report["frames_dropped_at_ends"] == 9 * 7 + 14
+
+
+def test_bad_files_are_named_and_too_many_are_an_error(folder, tmp_path):
+    (folder / "1.mp4").write_text("no film")
+    (folder / "2.mp4").write_bytes(video.encode_mp4(moving_square(0, 9, 64, 128), 24))
+    (folder / "3.mp4").write_bytes(video.encode_mp4(moving_square(0, 40, 64, 128), 8))
+    with pytest.raises(ValueError, match=r"of the 10 files .* max_lost=0.01") as error:
+        build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0.0))
+    reasons = {
+        "1.mp4": "unreadable: Invalid data found when processing input",
+        "2.mp4": "too short: 5 frames at 12 frames per second, a clip has 17",
+        "3.mp4": "8 frames per second, fewer than 12",
+    }
+    assert all(f"{name}: {reason}" in str(error.value) for name, reason in reasons.items())
+    assert [p.suffix for p in (tmp_path / "out" / "folder").iterdir()] == [".lock"]
+    directory = build_folder(tmp_path / "out", spec_of(folder, max_lost=0.3))
+    lost = {entry["file"]: entry["reason"] for entry in storage.read_report(directory)["lost"]}
+    assert lost == reasons
+
+
+def test_a_folder_that_changed_is_not_taken_for_the_old_one(folder, tmp_path):
+    spec = spec_of(folder)
+    directory = build_folder(tmp_path / "out", spec)
+    before = (directory / "spec.json").stat().st_mtime_ns
+    assert build_folder(tmp_path / "out", spec) == directory
+    assert (directory / "spec.json").stat().st_mtime_ns == before
+    assert build_folder(tmp_path / "out", spec_of(folder, storage_size=48)) != directory
+    (folder / "5.txt").write_text("another caption")
+    with pytest.raises(ValueError, match="has changed since"):
+        build_folder(tmp_path / "out", spec)
+
+
+def test_the_split_of_a_file_depends_on_its_name_alone():
+    names = [f"{index}.mp4" for index in range(2000)]
+    small = {name for name in names if split_of(name, 0.1) == "validation"}
+    large = {name for name in names if split_of(name, 0.3) == "validation"}
+    assert small < large
+    assert len(small) == pytest.approx(200, abs=50)
+
+
+@pytest.mark.parametrize(
+    "change", [{"fps": 0}, {"storage_size": 8}, {"validation_fraction": 1.0}, {"max_lost": -1}]
+)
+def test_illegal_settings(change):
+    with pytest.raises(ValueError, match="expected"):
+        spec_of("films", **change)

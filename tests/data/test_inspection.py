@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+
+from seedance_jax.data import inspection, loader
+from seedance_jax.data.loader import Bucket
+
+BUCKETS = (Bucket(9, 32, 48, 2, 3.0), Bucket(1, 16, 16, 2, 1.0))
+
+
+def test_the_sheet_shows_examples_of_every_batch(source):
+    dataset = loader.make_dataset(source, BUCKETS, text_length=24, seed=0)
+    batches = [dict(dataset[step]) for step in range(4)]
+    batches[0]["condition_mask"] = np.array([[1, 0, 0], [0, 0, 0]])
+    ids = [f"clip/{row}" for row in range(24)]
+    shown = inspection.pick_examples(batches, ids, limit=7)
+    assert len(shown) == 7
+    row = batches[0]["index"][0]
+    assert shown[0].title == f"step 0, 9x32x48, row clip/{row}: square {row}"
+    pixels = np.asarray(inspection.draw_sheet(shown[:2]))
+    green = (pixels == (0, 128, 0)).all(-1)
+    assert green.any()
+    assert green.any(0).sum() < 110  # above one frame of one example
+
+
+def test_the_report_gives_shares_exclusions_and_lengths(source):
+    lost = [{"file": "a.mp4", "reason": "zero frames"}]
+    report = inspection.make_report(source.table, BUCKETS, 24, {"lost": lost}, num_steps=400)
+    video, image = report["buckets"]
+    assert (video["share_of_steps"], image["share_of_steps"]) == (0.75, 0.25)
+    assert video["rows_excluded"] == {"fewer than 9 frames": 1, "smaller than 32x48": 1}
+    assert (video["rows"], image["rows"]) == (22, 24)
+    assert sum(report["caption_tokens"].values()) == 24
+    json.dumps(report)
+    text = inspection.format_report(report)
+    for part in ("75.0%", "smaller than 32x48: 1", "a.mp4: zero frames"):
+        assert part in text

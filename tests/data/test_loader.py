@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import clip_record, write_clips
+
+from seedance_jax.data import loader, tokenizer, transforms
+from seedance_jax.data.builders.latents import build_latents, open_latents
+from seedance_jax.data.loader import Bucket
+
+BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))
+
+
+def make(source, seed=0, buckets=BUCKETS, **kwargs):
+    return loader.make_dataset(source, buckets, text_length=24, seed=seed, **kwargs)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def expected(source):
+    dataset = make(source)
+    return [dataset[step] for step in range(12)]
+
+
+def test_a_batch_has_the_promised_form(expected, source):
+    for batch in expected:
+        size = len(batch["index"])
+        assert batch["video"].dtype == np.uint8
+        assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
+        assert batch["text"].shape == batch["text_mask"].shape == (size, 24)
+        assert batch["index"].dtype == np.int64
+        for row, ids in zip(batch["index"], batch["text"], strict=True):
+            assert tokenizer.decode(ids) == source[int(row)]["caption"]
+
+
+def test_a_step_is_a_function_of_its_number(source, expected):
+    again = make(source)
+    for step in reversed(range(12)):
+        assert equal(again[step], expected[step])
+    assert not equal(make(source, seed=1)[0], expected[0])
+
+
+def test_the_batches_do_not_depend_on_threads_workers_or_the_first_step(source, expected):
+    for start, options in [(0, {"num_threads": 0}), (5, {}), (3, {"num_workers": 2, "buffer": 2})]:
+        iterator = loader.make_iterator(make(source), start, **options)
+        assert all(equal(next(iterator), batch) for batch in expected[start : start + 6])
+        iterator.close()
+
+
+def test_saved_state_resumes(source, expected):
+    iterator = loader.make_iterator(make(source), 2)
+    next(iterator)
+    state = json.loads(json.dumps(iterator.get_state()))
+    next(iterator)
+    iterator.set_state(state)
+    assert equal(next(iterator), expected[3])
+    iterator.close()
+    other = loader.make_iterator(make(source, process_index=1, process_count=2), num_threads=1)
+    other.set_state(state)
+    assert np.array_equal(
+        next(other)["index"], expected[3]["index"][len(expected[3]["index"]) // 2 :]
+    )
+    other.close()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_a_global_batch(source, expected, count):
+    parts = [make(source, process_index=i, process_count=count) for i in range(count)]
+    for step, batch in enumerate(expected):
+        together = [part[step] for part in parts]
+        assert len({local["video"].shape for local in together}) == 1
+        assert equal(
+            {name: np.concatenate([local[name] for local in together]) for name in batch}, batch
+        )
+
+
+def test_buckets_come_as_often_as_their_weights_say(source, expected):
+    schedule = loader.bucket_schedule(BUCKETS, 400)
+    assert np.bincount(schedule).tolist() == [200, 100, 100]
+    for number, batch in zip(schedule, expected, strict=False):
+        assert batch["video"].shape[1:4] == BUCKETS[number].shape
+
+
+def test_an_epoch_shows_every_eligible_row_once_and_the_next_in_another_order(source):
+    rows, _ = loader.eligible_rows(source.table, BUCKETS[0])
+    dataset = make(source, buckets=[Bucket(9, 32, 48, len(rows))])
+    first, second = dataset[0]["index"], dataset[1]["index"]
+    assert sorted(first) == sorted(second) == rows.tolist()
+    assert first.tolist() != second.tolist()
+
+
+def test_augmentation_differs_between_epochs(source):
+    dataset = make(source, buckets=[Bucket(1, 16, 16, 24)])
+    first, second = (
+        dict(zip(b["index"], b["video"], strict=True)) for b in map(dataset.__getitem__, (0, 1))
+    )
+    assert any(not np.array_equal(first[row], second[row]) for row in first)
+
+
+def test_rows_that_cannot_serve_are_counted(source):
+    rows, excluded = loader.eligible_rows(source.table, BUCKETS[0])
+    assert set(range(24)) - set(rows.tolist()) == {3, 5}
+    assert excluded == {"fewer than 9 frames": 1, "smaller than 32x48": 1}
+    assert loader.eligible_rows(source.table, BUCKETS[1])[1] == {}
+    with pytest.raises(ValueError, match="none of 24 rows can serve"):
+        make(source, buckets=[Bucket(13, 32, 32, 4)])
+    with pytest.raises(ValueError, match="none of 24 rows can serve"):
+        make(source, buckets=[Bucket(5, 16, 16, 4, stride=3)])
+
+
+def test_long_captions_are_an_error_at_once(tmp_path):
+    source = write_clips(tmp_path / "set", [clip_record(0) | {"caption": "x" * 30}, clip_record(1)])
+    with pytest.raises(ValueError, match=r"1 of 2 rows \(the first is row 0\): 31 tokens"):
+        make(source)
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"frames": 8}, "4n\\+1"),
+        ({"height": 24}, "16, 32"),
+        ({"width": 0}, "16, 32"),
+        ({"batch_size": 0}, "positive"),
+        ({"weight": 0.0}, "positive"),
+        ({"stride": 0}, "positive"),
+    ],
+)
+def test_illegal_buckets(fields, match):
+    with pytest.raises(ValueError, match=match):
+        Bucket(**({"frames": 9, "height": 32, "width": 32, "batch_size": 4} | fields))
+
+
+def test_illegal_settings(source):
+    with pytest.raises(ValueError, match="3 processes must divide"):
+        make(source, process_index=0, process_count=3)
+    with pytest.raises(ValueError, match="process_index=2"):
+        make(source, process_index=2, process_count=2)
+    with pytest.raises(ValueError, match="all different"):
+        make(source, buckets=[BUCKETS[0], BUCKETS[0]])
+    with pytest.raises(ValueError, match="no latents for"):
+        make(source, latents={BUCKETS[0]: []})
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(None, [8, 8, 6]), (10, [8, 2]), (8, [8])])
+def test_evaluation_shows_every_row_once_in_order(source, limit, sizes):
+    bucket = Bucket(9, 32, 48, 8)
+    batches = list(loader.eval_batches(source, bucket, text_length=24, limit=limit))
+    assert [int(batch["valid"].sum()) for batch in batches] == sizes
+    assert all(batch["video"].shape == (8, 9, 32, 48, 3) for batch in batches)
+    seen = np.concatenate([batch["index"][batch["valid"]] for batch in batches])
+    assert seen.tolist() == loader.eligible_rows(source.table, bucket)[0][:limit].tolist()
+
+
+def test_latents_take_the_place_of_the_pixels(source, tmp_path):
+    bucket = Bucket(9, 32, 48, 4)
+    eligible, _ = loader.eligible_rows(source.table, bucket)
+    shape = transforms.latent_shape(*bucket.shape)
+    rows = [(source[int(row)]["id"], np.full(shape, row, np.float32)) for row in eligible]
+    latents = open_latents(build_latents(tmp_path / "latents", rows, {"vae": "a"}), {"vae": "a"})
+    with_pixels = make(source, buckets=[bucket])
+    with_latents = make(source, buckets=[bucket], latents={bucket: latents})
+    for step in range(6):
+        batch = with_latents[step]
+        assert "video" not in batch
+        assert batch["latents"].dtype == np.float32
+        assert batch["latents"].shape == (4, 3, 2, 3, 48)
+        assert np.array_equal(batch["latents"][:, 0, 0, 0, 0], batch["index"])
+        assert np.array_equal(batch["index"], with_pixels[step]["index"])
+    [*_, last] = loader.eval_batches(source, bucket, text_length=24, latents=latents)
+    assert np.array_equal(last["latents"][:, 0, 0, 0, 0], last["index"])
+    with pytest.raises(ValueError, match="22 latents for the 24 rows"):
+        make(source, buckets=[BUCKETS[1]], latents={BUCKETS[1]: latents})
