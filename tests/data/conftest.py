@@ -27,7 +27,7 @@ def clip_record(index, num_frames=9, height=32, width=48):
     frames = moving_square(index, num_frames, height, width)
     return {
         "id": f"clip/{index}",
-        "video": encode_mp4(frames, 12),
+        "video": encode_mp4(frames, 12, reproducible=True),
         "caption": f"square {index}",
         "caption_motion": "",
         "fps": 12.0,

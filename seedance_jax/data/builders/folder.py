@@ -103,7 +103,7 @@ def _write(
     for file in files:
         splits[split_of(file.name, spec.validation_fraction)].append(file)
     if "train" not in splits:
-        raise ValueError(f"all files of {spec.path} fall to the validation split: {files}")
+        raise ValueError(f"all {len(files)} files of {spec.path} fall to the validation split")
     results: list[Transcoded] = []
     with mapper(num_processes) as ordered_map:
 
