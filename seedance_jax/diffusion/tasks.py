@@ -21,25 +21,28 @@ def first_frame(frames):
 MASKS = {"text_to_video": none_given, "image_to_video": first_frame}
 
 
+def check_weights(task_weights):
+    """Raises ValueError for an unknown task, or weights that are negative or all zero."""
+    unknown = set(task_weights) - set(MASKS)
+    if unknown:
+        raise ValueError(f"unknown tasks {sorted(unknown)}; legal tasks: {sorted(MASKS)}")
+    weights = list(task_weights.values())
+    if min(weights, default=0) < 0 or sum(weights) <= 0:
+        raise ValueError(f"task weights {dict(task_weights)} must be >= 0 with a positive sum")
+
+
 def sample_condition_mask(key, batch_size, frames, task_weights):
-    """Draws a task per sample: float mask [B, T].
+    """Draws a task per sample: float mask [B, T] of the given latent frames.
 
     Args:
       task_weights: {task: weight}, keys of MASKS. Images (one latent frame) are always text to
         image: with their only frame given, nothing would be left to generate.
-
-    Raises:
-      ValueError: an unknown task, or weights that are negative or all zero.
     """
-    unknown = set(task_weights) - set(MASKS)
-    if unknown:
-        raise ValueError(f"unknown tasks {sorted(unknown)}; legal tasks: {sorted(MASKS)}")
-    names = sorted(task_weights)
-    weights = [float(task_weights[name]) for name in names]
-    if min(weights, default=0.0) < 0 or sum(weights) <= 0:
-        raise ValueError(f"task weights {dict(task_weights)} must be >= 0 with a positive sum")
+    check_weights(task_weights)
     if frames == 1:
         return jnp.zeros((batch_size, 1))
+    names = sorted(task_weights)
     masks = jnp.stack([MASKS[name](frames) for name in names])
-    probabilities = jnp.array(weights) / sum(weights)
-    return masks[jax.random.choice(key, len(names), (batch_size,), p=probabilities)]
+    weights = jnp.array([task_weights[name] for name in names], jnp.float32)
+    chosen = jax.random.choice(key, len(names), (batch_size,), p=weights / weights.sum())
+    return masks[chosen]

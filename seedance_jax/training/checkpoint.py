@@ -1,7 +1,7 @@
 """Saving, resuming and handing weights from one stage to the next.
 
-A run directory is `config.json`, `metrics.jsonl` and `checkpoints/<step>/{state, data, topology}`:
-the TrainState, the input iterator, and how many processes and workers that iterator was cut for.
+A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
+data}`: the TrainState and the input iterator.
 """
 
 import hashlib
@@ -18,32 +18,28 @@ import orbax.checkpoint as ocp
 class Saver:
     """Saves every `every` steps and when forced, keeping the last `keep` checkpoints."""
 
-    def __init__(self, workdir, *, every, keep=2, num_workers=0):
-        self._every, self._workdir = every, workdir
-        self._topology = {"processes": jax.process_count(), "workers": num_workers}
+    def __init__(self, workdir, *, every, keep=2):
+        self._every = every
         self._manager = _manager(workdir, keep=keep)
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
         if self._manager.latest_step() == step or not (force or step % self._every == 0):
             return
-        items = {"state": ocp.args.StandardSave(state)}
-        items["data"] = grain.checkpoint.CheckpointSave(batches)
-        items["topology"] = ocp.args.JsonSave(self._topology)
+        items = {
+            "state": ocp.args.StandardSave(state),
+            "data": grain.checkpoint.CheckpointSave(batches),
+        }
         self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def resume(self, batches, step):
-        """Restores the iterator saved at `step` if it was cut for as many processes and workers.
+        """Restores the iterator saved at `step`, if it was saved by as many processes.
 
-        Otherwise `batches` stays where it is: it already starts at `step`, which for a pure
-        pipeline is the same place.
+        Otherwise `batches` stays where it is: it already starts at `step`, which for a pipeline
+        that is a pure function of the step is the same place.
         """
-        if self._manager.latest_step() != step:
-            return
-        found = self._manager.restore(
-            step, args=ocp.args.Composite(topology=ocp.args.JsonRestore())
-        ).topology
-        if found == self._topology:
+        name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
+        if (Path(self._manager.directory) / str(step) / "data" / name).exists():
             data = grain.checkpoint.CheckpointRestore(batches)
             self._manager.restore(step, args=ocp.args.Composite(data=data))
 
@@ -107,16 +103,30 @@ def fingerprint(params):
     return digest.hexdigest()[:16]
 
 
-def read_config(workdir):
-    """The configuration of a run, as nested dictionaries.
+def read_json(workdir, name):
+    """A JSON file of a run, `config.json` or `metadata.json`.
 
     Raises:
-      FileNotFoundError: `workdir` is not a run directory.
+      FileNotFoundError: `workdir` has no such file.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / name
     if not path.is_file():
-        raise FileNotFoundError(f"{workdir} is not a run: it has no config.json")
+        what = "is not a run" if name == "config.json" else "is not a finished run"
+        raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
     return json.loads(path.read_text())
+
+
+def as_json(value):
+    """The value that `read_json` would give back: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
+def write_json(workdir, name, value):
+    """Writes a JSON file of a run, whole or not at all."""
+    path = Path(workdir) / name
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    draft.replace(path)
 
 
 def _abstract(tree):

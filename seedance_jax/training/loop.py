@@ -26,8 +26,7 @@ class Stage:
       batches: start_step -> iterator over this host's batches from that step on.
       optimizer: of `params`.
       frozen: weight trees that are used and never updated; the loop adds "ema".
-      metadata: what a later stage must know (JSON), such as the hash of the autoencoder.
-      finish: (state, batches) -> metadata measured at the end of training; may be None.
+      finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
     """
 
     init: Callable
@@ -35,6 +34,7 @@ class Stage:
     batches: Callable[[int], Iterator]
     optimizer: optax.GradientTransformation
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    finish: Callable[[Any], dict] = lambda params: {}
 
 
 @flax.struct.dataclass
@@ -50,11 +50,7 @@ class TrainState:
     streak: jax.Array
 
 
-class NonFiniteError(RuntimeError):
-    """Training met a run of steps with a non-finite loss or gradient."""
-
-
-def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, init_from="", save=None):
+def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, init_from=""):
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
 
     Args:
@@ -64,29 +60,30 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, init_fr
       save: a `checkpoint.Saver`; saves when due, at the end and when the process is told to stop.
 
     Returns:
-      The final TrainState, and whether all steps were done (False: stopped by SIGTERM, and saved).
+      The last TrainState; its step is below num_steps if the process was told to stop.
     """
     with jax.set_mesh(mesh):
         state, layout = init_state(stage, jax.random.key(seed), mesh)
         state = checkpoint.restore(state, workdir, init_from=init_from)
         start = int(state.step)
+        if start >= num_steps:
+            return state
         batches = stage.batches(start)
-        if save is not None:
-            save.resume(batches, start)
+        save.resume(batches, start)
         step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay)
-        frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
+        frozen = jax.device_put(dict(stage.frozen), sharding.replicated(mesh))
         with stop_signal() as stopping:
             for step in range(start + 1, num_steps + 1):
                 batch = sharding.put_batch(next(batches), mesh)
                 state, metrics = step_fn(state, batch, frozen)
                 for hook in hooks:  # evaluate, log: each knows its own period
                     hook(step, state, metrics)
-                stop = stopping() or (save is not None and save.preempted(step))
-                if save is not None:
-                    save(step, state, batches, force=stop or step == num_steps)
+                stop = stopping() or save.preempted(step)
+                save(step, state, batches, force=stop or step == num_steps)
                 if stop:
                     break
-    return state, int(state.step) >= num_steps
+        batches.close()
+    return state
 
 
 class stop_signal:  # noqa: N801 - used as a function

@@ -1,0 +1,112 @@
+"""What every config has in common: the data, the autoencoder and the loop. Imports no package code.
+
+Sizes: `smoke` runs in seconds and proves the plumbing, `tiny` trains on two CPU cores in minutes,
+`small` is for one accelerator host, `base` for a pod.
+"""
+
+from ml_collections import ConfigDict
+
+SIZES = ("smoke", "tiny", "small", "base")
+
+
+def check_size(size):
+    """Raises ValueError unless `size` is one of SIZES."""
+    if size not in SIZES:
+        raise ValueError(f"no size {size!r}; write --config=configs/<stage>.py:<size>, {SIZES}")
+
+
+def choose(size, **by_size):
+    """The value of `size`; the sizes in between inherit from the next smaller one given."""
+    names = SIZES[: SIZES.index(size) + 1]
+    return next(by_size[name] for name in reversed(names) if name in by_size)
+
+
+def world(size):
+    """The synthetic physics world: slice, clip format and clips per split."""
+    smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
+    tiny = {"train": 2000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
+    small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
+    return {
+        "slice": choose(size, smoke="tiny", small="full"),
+        "num_frames": choose(size, smoke=17, small=49),
+        "height": choose(size, smoke=64, small=128),
+        "width": choose(size, smoke=64, small=128),
+        "fps": choose(size, smoke=12, small=24),
+        **choose(size, smoke=smoke, tiny=tiny, small=small),
+    }
+
+
+def data(size, buckets, latents=False):
+    """The data section; `buckets` are (frames, height, width, global batch size, weight).
+
+    `latents`: train on what `seedance_jax.encode` precomputed instead of encoding every batch.
+    """
+    return {
+        "source": "world",
+        "data_dir": "data",
+        "world": world(size),
+        # Used when source is "folder": a directory of clips with captions.
+        "folder": {
+            "path": "",
+            "num_frames": 17,
+            "fps": 12.0,
+            "storage_size": choose(size, smoke=64, small=128, base=480),
+            "validation_fraction": 0.05,
+            "max_lost": 0.01,
+        },
+        "buckets": buckets,
+        "latents": latents,
+        "text_length": choose(size, smoke=112, small=192),
+        "num_processes": 2,
+        "num_threads": 2,
+        "num_workers": choose(size, smoke=0, small=8),
+    }
+
+
+def vae(size):
+    """The autoencoder, (4, 16, 16) with 48 channels at every size."""
+    toy = {
+        "patch": (1, 16),
+        "encoder_widths": (128, 128),
+        "decoder_widths": (128, 128),
+        "strides": ((2, 1), (2, 1)),
+        "encoder_blocks": 0,
+        "decoder_blocks": 0,
+        "linear_ends": True,
+    }
+    small = {
+        "patch": (1, 2),
+        "encoder_widths": (32, 64, 128, 128),
+        "decoder_widths": (192, 192, 96, 48),
+        "strides": ((1, 2), (2, 2), (2, 2), (1, 1)),
+        "encoder_blocks": 2,
+        "decoder_blocks": 3,
+        "linear_ends": False,
+    }
+    full = {
+        **small,
+        "encoder_widths": (160, 320, 640, 640),
+        "decoder_widths": (1024, 1024, 512, 256),
+    }
+    return {
+        "latent_channels": 48,
+        "dtype": choose(size, smoke="float32", small="bfloat16"),
+        **choose(size, smoke=toy, small=small, base=full),
+    }
+
+
+def get_base(size):
+    """The sections that every stage shares."""
+    check_size(size)
+    return ConfigDict(
+        {
+            "size": size,
+            "seed": 0,
+            "init_from": "",
+            "mesh": {"data": 1, "fsdp": -1, "sequence": 1, "tensor": 1},
+            "log_every": choose(size, smoke=5, tiny=100),
+            "checkpoint_every": choose(size, smoke=10, tiny=500, small=2000),
+            "keep_checkpoints": 2,
+            "max_skipped": 20,  # consecutive non-finite steps before training gives up
+        }
+    )

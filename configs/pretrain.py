@@ -1,0 +1,55 @@
+"""Pretraining of the generator on images and clips: text to image, text and image to video.
+
+    python -m seedance_jax.train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \
+        --config.vae_run=runs/vae
+
+needs a trained autoencoder (`vae_run`) and the latents that `seedance_jax.encode` made with it.
+"""
+
+from configs import base
+
+
+def get_config(size="base"):
+    """`size` is smoke, tiny, small or base."""
+    config = base.get_base(size)
+    choose = base.choose
+    clips = choose(
+        size,
+        smoke=((17, 64, 64, 16, 3.0), (1, 64, 64, 32, 1.0)),
+        small=((49, 128, 128, 128, 4.0), (1, 128, 128, 512, 1.0)),
+        base=((49, 256, 256, 512, 4.0), (1, 256, 256, 2048, 1.0)),
+    )
+    config.update(
+        {
+            "stage": "flow_matching",
+            "num_steps": choose(size, smoke=12, tiny=3000, small=100_000, base=400_000),
+            "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
+            "vae_run": "",
+            "data": base.data(size, clips, latents=choose(size, smoke=True, small=False)),
+            "text": {
+                "width": choose(size, smoke=64, small=512, base=1024),
+                "depth": choose(size, smoke=2, small=8, base=12),
+                "heads": choose(size, smoke=4, small=8, base=16),
+                "dtype": choose(size, smoke="float32", small="bfloat16"),
+                "max_words": choose(size, smoke=24, small=48),
+            },
+            "model": {
+                "width": choose(size, smoke=128, small=640, base=1920),
+                "depth": choose(size, smoke=3, small=8, base=16),
+                "heads": choose(size, smoke=4, small=10, base=15),
+                "window": choose(size, smoke=(4, 4), base=(8, 8)),
+                "remat": choose(size, smoke="none", small="full"),
+                "dtype": choose(size, smoke="float32", small="bfloat16"),
+            },
+            "tasks": {"text_to_video": 0.8, "image_to_video": 0.2},
+            "caption_dropout": 0.1,
+            "optimizer": {
+                "name": "adamw",
+                "peak_lr": choose(size, smoke=2e-3, small=4e-4, base=1e-4),
+                "warmup_steps": choose(size, smoke=2, tiny=200, small=2000),
+                "weight_decay": 0.01,
+                "clip_norm": 1.0,
+            },
+        }
+    )
+    return config.lock()

@@ -1,0 +1,68 @@
+"""Finished runs as models: the module its config describes and the weights of its checkpoint."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from seedance_jax.data import tokenizer
+from seedance_jax.models.generator import Generator
+from seedance_jax.models.vae import VAE
+from seedance_jax.training import checkpoint
+
+
+def build_generator(text, model, latent_channels):
+    """The module that `config.text` and `config.model` describe."""
+    text = {"vocab_size": tokenizer.VOCAB_SIZE, **text}
+    max_words = text.pop("max_words")
+    space_id = tokenizer.BYTE_OFFSET + ord(" ")
+    dit = {"latent_channels": latent_channels, **model}
+    return Generator(text_model=text, dit=dit, space_id=space_id, max_words=max_words)
+
+
+def load_autoencoder(workdir):
+    """Returns (VAE, weights) of a finished run of the `vae` stage.
+
+    weights = {"params", "mean" [C], "std" [C]}: the latents that everything downstream works with
+    are (encoder mean - mean) / std.
+
+    Raises:
+      FileNotFoundError: `workdir` is not a finished run.
+      ValueError: it is a run of another stage.
+    """
+    config = read_stage(workdir, "vae")
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    weights = {"params": checkpoint.load(workdir)}
+    weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
+    return VAE(**config["vae"]), weights
+
+
+def encode(model, weights, video):
+    """video [B, T, H, W, 3] in [-1, 1] -> normalised latents [B, t, h, w, C]."""
+    mean, _ = model.apply({"params": weights["params"]}, video, method="encode")
+    return (mean - weights["mean"]) / weights["std"]
+
+
+def decode(model, weights, latents):
+    """Normalised latents [B, t, h, w, C] -> video [B, T, H, W, 3], clipped to [-1, 1]."""
+    latents = latents * weights["std"] + weights["mean"]
+    video = model.apply({"params": weights["params"]}, latents, method="decode")
+    return jnp.clip(video, -1.0, 1.0)
+
+
+def load_generator(workdir):
+    """Returns (Generator, params, config, metadata) of a run of the `flow_matching` stage."""
+    config = read_stage(workdir, "flow_matching")
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    params = checkpoint.load(workdir)
+    model = build_generator(config["text"], config["model"], metadata["latent_channels"])
+    return model, params, config, metadata
+
+
+def read_stage(workdir, stage):
+    """The config of a run; ValueError if it is a run of another stage."""
+    if not workdir or not Path(workdir).is_dir():
+        raise FileNotFoundError(f"run directory {str(workdir)!r} does not exist")
+    config = checkpoint.read_json(workdir, "config.json")
+    if config["stage"] != stage:
+        raise ValueError(f"{workdir} is a run of stage {config['stage']!r}, not of {stage!r}")
+    return config

@@ -1,0 +1,95 @@
+"""Training of the generator by flow matching on latents: every pretraining and tuning stage."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from seedance_jax.data import loader, sources, tokenizer
+from seedance_jax.diffusion import flow, tasks, times
+from seedance_jax.sampling import latents, runs
+from seedance_jax.training import checkpoint
+from seedance_jax.training.loop import Stage
+from seedance_jax.training.optimizer import make_optimizer
+
+
+def make_stage(config):
+    """Builds the stage of `configs/pretrain.py`."""
+    vae, autoencoder = runs.load_autoencoder(config.vae_run)
+    fingerprint = checkpoint.fingerprint(autoencoder["params"])
+    data = config.data.to_dict()
+    buckets = sources.make_buckets(data["buckets"])
+    tasks.check_weights(config.tasks)
+    dataset = loader.make_dataset(
+        sources.open_split(data, "train"),
+        buckets,
+        text_length=data["text_length"],
+        seed=config.seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
+    )
+    model = runs.build_generator(
+        config.text.to_dict(), config.model.to_dict(), vae.latent_channels
+    )
+    task_weights, dropout = dict(config.tasks), config.caption_dropout
+
+    def batches(start_step):
+        options = {"num_threads": data["num_threads"], "num_workers": data["num_workers"]}
+        return loader.make_iterator(dataset, start_step, **options)
+
+    def init(key):
+        x = jnp.zeros((1, 2, 2, 2, vae.latent_channels))
+        ids = jnp.full((1, data["text_length"]), tokenizer.BOS)
+        return model.init(key, x, jnp.ones(1), ids, ids > 0, x, jnp.zeros((1, 2)))["params"]
+
+    def loss_fn(params, batch, key, frozen):
+        if "latents" in batch:
+            x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
+        else:
+            x0 = runs.encode(vae, frozen["vae"], batch["video"].astype(jnp.float32) / 127.5 - 1.0)
+        text = (batch["text"], batch["text_mask"])
+        return flow_loss(model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout)
+
+    metadata = {
+        "latent_channels": vae.latent_channels,
+        "compression": vae.compression,
+        "autoencoder": fingerprint,
+        "vae_run": str(Path(config.vae_run).resolve()),
+        "buckets": [bucket.shape for bucket in buckets],
+        "fps": data[data["source"]]["fps"],
+        "text_length": data["text_length"],
+    }
+    return Stage(
+        init=init,
+        loss_fn=loss_fn,
+        batches=batches,
+        optimizer=make_optimizer(num_steps=config.num_steps, **config.optimizer),
+        frozen={"vae": autoencoder},
+        finish=lambda params: metadata,
+    )
+
+
+def flow_loss(model, params, x0, text, key, *, task_weights, caption_dropout):
+    """Mean squared velocity error over the frames that are not given.
+
+    Args:
+      x0: normalised latents [B, T, H, W, C].
+      text: (ids, mask), each [B, S].
+      task_weights: {task: weight} of the condition masks to draw from.
+      caption_dropout: share of samples that see an empty caption (the start token alone).
+    """
+    keys = jax.random.split(key, 4)
+    batch_size, frames = x0.shape[:2]
+    given = tasks.sample_condition_mask(keys[0], batch_size, frames, task_weights)
+    shift = times.resolution_shift(frames * x0.shape[2] * x0.shape[3])
+    t = times.sample_times(keys[1], batch_size, shift)
+    noise = jax.random.normal(keys[2], x0.shape)
+    dropped = jax.random.bernoulli(keys[3], caption_dropout, (batch_size,))
+    ids, mask = text
+    mask = mask & ~(dropped[:, None] & (jnp.arange(mask.shape[1]) > 0))
+    xt = flow.interpolate(x0, noise, t)
+    velocity = model.apply({"params": params}, xt, t, ids, mask, x0, given)
+    error = velocity - flow.velocity_target(x0, noise)
+    loss = flow.masked_mean_square(error, given)
+    return loss, {f"loss_{frames}": loss}

@@ -1,0 +1,139 @@
+"""Trains one stage.
+
+    python -m seedance_jax.train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \
+        --config.optimizer.peak_lr=1e-3
+
+Started again, it goes on from the last checkpoint of the work directory; a finished run is left as
+it is. SIGTERM saves a checkpoint and exits 0.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from seedance_jax import sharding
+from seedance_jax.cli import one_line_errors
+from seedance_jax.stages import STAGES
+from seedance_jax.training import checkpoint, hooks, loop
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
+WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
+
+# A run may be continued with other values of these fields, and of no others.
+MAY_CHANGE = (
+    "num_steps",
+    "mesh",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "max_skipped",
+    "data.data_dir",
+    "data.num_processes",
+    "data.num_threads",
+    "data.num_workers",
+)
+
+
+@one_line_errors
+def main(argv):
+    del argv
+    config, workdir = CONFIG.value, Path(WORKDIR.value)
+    prepare(config, workdir)
+    if checkpoint.latest_step(workdir) == config.num_steps and finished(workdir):
+        print(f"{workdir}: already trained, {config.num_steps} steps")
+        return
+    mesh = sharding.make_mesh(**config.mesh)
+    stage = STAGES[config.stage](config)
+    state = run(stage, config, workdir, mesh)
+    if int(state.step) < config.num_steps:
+        print(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
+        return
+    checkpoint.write_json(workdir, "metadata.json", stage.finish(state.ema))
+    print(f"{workdir}: trained, {config.num_steps} steps")
+
+
+def run(stage, config, workdir, mesh):
+    """Runs the loop with the hooks and the checkpoints of a training job."""
+    first = checkpoint.latest_step(workdir) or 0
+    log = hooks.LogHook(
+        workdir,
+        first_step=first,
+        num_steps=config.num_steps,
+        every=config.log_every,
+        max_skipped=config.max_skipped,
+        name=config.stage,
+    )
+    save = checkpoint.Saver(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints)
+    try:
+        return loop.train(
+            stage,
+            workdir,
+            hooks=[log],
+            num_steps=config.num_steps,
+            seed=config.seed,
+            mesh=mesh,
+            ema_decay=config.ema_decay,
+            init_from=config.init_from,
+            save=save,
+        )
+    finally:
+        save.close()
+        log.close()
+
+
+def finished(workdir):
+    """Whether the run got as far as writing what later stages need."""
+    return (workdir / "metadata.json").exists()
+
+
+def prepare(config, workdir):
+    """Makes the run directory and writes config.json, or checks that it is this config's.
+
+    Raises:
+      ValueError: an unknown stage, or the directory holds a run of another config; the message
+        names every field that differs.
+    """
+    if config.stage not in STAGES:
+        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
+    if config.num_steps < 1:
+        raise ValueError(f"num_steps={config.num_steps}: must be at least 1")
+    wanted = checkpoint.as_json(config.to_dict())
+    if (workdir / "config.json").exists():
+        found = checkpoint.read_json(workdir, "config.json")
+        differing = compare(flatten(found), flatten(wanted))
+        if differing:
+            lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
+            raise ValueError(
+                f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
+            )
+    elif workdir.exists() and any(workdir.iterdir()):
+        raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_json(workdir, "config.json", wanted)
+
+
+def compare(found, wanted):
+    """(name, found value, wanted value) of the fields that differ and may not."""
+    names = sorted(found.keys() | wanted.keys())
+    return [
+        (name, found.get(name), wanted.get(name))
+        for name in names
+        if found.get(name) != wanted.get(name)
+        and not any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
+    ]
+
+
+def flatten(tree, prefix=""):
+    """Nested dictionaries -> {dotted name: value}."""
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+if __name__ == "__main__":
+    app.run(main)
