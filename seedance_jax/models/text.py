@@ -64,6 +64,11 @@ def rope_1d(length, head_size, theta=10_000.0):
     return jnp.cos(angles), jnp.sin(angles)
 
 
+def word_count(text):
+    """How many tokens `pool_words` makes of a text: its words, and one for the start."""
+    return 1 + len([word for word in text.split(" ") if word])
+
+
 def pool_words(hidden, ids, mask, space_id, max_words):
     """Keeps the hidden state at the last byte of every word.
 

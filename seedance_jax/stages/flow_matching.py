@@ -1,5 +1,6 @@
 """Training of the generator by flow matching on latents: every pretraining and tuning stage."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from seedance_jax.data import loader, sources, tokenizer
 from seedance_jax.diffusion import flow, tasks, times
+from seedance_jax.models.text import word_count
 from seedance_jax.sampling import latents, runs
 from seedance_jax.training import checkpoint
 from seedance_jax.training.loop import Stage
@@ -29,9 +31,8 @@ def make_stage(config):
         process_count=jax.process_count(),
         latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
     )
-    model = runs.build_generator(
-        config.text.to_dict(), config.model.to_dict(), vae.latent_channels
-    )
+    dataset = dataset.map(functools.partial(check_words, limit=config.text.max_words))
+    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
     task_weights, dropout = dict(config.tasks), config.caption_dropout
 
     def batches(start_step):
@@ -68,6 +69,18 @@ def make_stage(config):
         frozen={"vae": autoencoder},
         finish=lambda params: metadata,
     )
+
+
+def check_words(batch, limit):
+    """Raises ValueError if a caption has more words than the model reads; returns the batch."""
+    for ids in batch["text"]:
+        count = word_count(tokenizer.decode(ids))
+        if count > limit:
+            raise ValueError(
+                f"a caption has {count - 1} words, text.max_words={limit} allows {limit - 1}: "
+                f"{tokenizer.decode(ids)!r}"
+            )
+    return batch
 
 
 def flow_loss(model, params, x0, text, key, *, task_weights, caption_dropout):

@@ -5,7 +5,7 @@ import dataclasses
 from seedance_jax.data.world.vocabulary import SLICES
 
 # Part of every seed: raise it whenever the same (split, index, spec) would give other bytes.
-WORLD_VERSION = "1.1.0"
+WORLD_VERSION = "1.2.0"
 
 DURATIONS = (0.9, 6.0)
 

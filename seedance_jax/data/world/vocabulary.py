@@ -125,7 +125,7 @@ class Slice:
     companions: bool  # more objects than the event needs
 
 
-_TINY_EVENTS = ("drop", "roll", "slide", "throw", "spin")
+_TINY_EVENTS = ("drop", "roll", "slide", "throw")
 
 SLICES = {
     "tiny": Slice(
@@ -139,7 +139,7 @@ SLICES = {
         },
         shapes=("ball", "cube", "cylinder"),
         colors=tuple(name for name in COLORS if name != "pink"),
-        textures=("solid", "striped"),
+        textures=("solid",),
         sizes=("large",),
         floors=("grey", "sandy"),
         times_of_day={"day": 1.0},

@@ -1,0 +1,102 @@
+"""Files around a generated clip: the image that conditions it, the mp4, the sheet, the sidecar."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+
+from seedance_jax.data.video import encode_mp4
+
+SHEET_FRAMES = 6
+
+
+def read_image(path, height, width):
+    """Reads a first frame: (uint8 [height, width, 3], notes on everything that was changed).
+
+    Transparency is laid over white, 16-bit is scaled to 8, rotation by EXIF is applied, and another
+    aspect is cropped around the centre before resizing.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: it is not an image that can be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"image {str(path)!r} does not exist")
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"image {str(path)!r} cannot be read: {error}") from error
+    notes = []
+    if image.mode.startswith(("I", "F")):
+        notes.append(f"{image.mode} scaled from 16 to 8 bits")
+        values = np.clip(np.asarray(image, np.float64) / 257.0, 0, 255)
+        image = Image.fromarray(np.round(values).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        notes.append("transparency laid over white")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    if image.size != (width, height):
+        old = f"{image.size[0]}x{image.size[1]}"
+        cropped = image.size[0] * height != image.size[1] * width
+        notes.append(f"{'cropped and ' if cropped else ''}resized from {old} to {width}x{height}")
+        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image), notes
+
+
+def check_writable(directory):
+    """Makes the output directory; raises OSError with the path if it cannot be written."""
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".write_probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write to output directory {str(directory)!r}: {error}") from error
+    return directory
+
+
+def write_clip(stem, frames, fps, settings):
+    """Writes stem.mp4 (or stem.png for one frame), stem_sheet.png and stem.json; returns the first.
+
+    Args:
+      stem: path without suffix.
+      frames: uint8 [T, H, W, 3].
+      settings: everything needed to make the clip again; goes to the JSON sidecar.
+    """
+    stem = Path(stem)
+    if len(frames) == 1:
+        main = stem.with_name(stem.name + ".png")
+        Image.fromarray(frames[0]).save(main)
+    else:
+        main = stem.with_name(stem.name + ".mp4")
+        main.write_bytes(encode_mp4(frames, fps))
+    contact_sheet([(settings["prompt"], frames)]).save(stem.with_name(stem.name + "_sheet.png"))
+    sidecar = {**settings, "fps": fps, "file": main.name}
+    stem.with_name(stem.name + ".json").write_text(json.dumps(sidecar, indent=2) + "\n")
+    return main
+
+
+def contact_sheet(rows, columns=SHEET_FRAMES, min_height=128):
+    """A picture of labelled rows (label, frames uint8 [T, H, W, 3]), evenly spaced in time."""
+    tiles = []
+    for label, frames in rows:
+        scale = max(1, -(-min_height // frames.shape[1]))
+        chosen = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).astype(int)]
+        strip = np.concatenate([np.pad(f, ((0, 0), (0, 1), (0, 0))) for f in chosen], axis=1)
+        strip = strip.repeat(scale, 0).repeat(scale, 1)
+        picture = Image.new("RGB", (strip.shape[1], strip.shape[0] + 16), "white")
+        picture.paste(Image.fromarray(strip), (0, 16))
+        ImageDraw.Draw(picture).text((3, 2), label, fill="black")
+        tiles.append(picture)
+    sheet = Image.new("RGB", (max(p.width for p in tiles), sum(p.height for p in tiles)), "white")
+    top = 0
+    for picture in tiles:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet
