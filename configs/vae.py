@@ -21,7 +21,7 @@ def get_config(size="base"):
     config.update(
         {
             "stage": "vae",
-            "num_steps": choose(size, smoke=12, tiny=7000, small=200_000, base=800_000),
+            "num_steps": choose(size, smoke=12, tiny=9000, small=200_000, base=800_000),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
             "data": base.data(size, clips),
             "vae": base.vae(size),

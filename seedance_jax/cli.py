@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import jax
-from absl import flags
+from absl import flags, logging
 
 from seedance_jax.training.hooks import NonFiniteError
 
@@ -23,6 +23,8 @@ def one_line_errors(main):
 
     @functools.wraps(main)
     def wrapped(argv):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate at INFO
         if flags.FLAGS.compilation_cache:
             path = str(Path(flags.FLAGS.compilation_cache).expanduser())
             jax.config.update("jax_compilation_cache_dir", path)

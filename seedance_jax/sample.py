@@ -49,7 +49,8 @@ def main(argv):
     pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value)
     fps = FPS.value or pipeline.metadata["fps"]
     requests = [load_image(request, pipeline) for request in requests]
-    pipeline.check(requests)
+    for request, image, _ in requests:  # a mistake in the last row must not cost the others
+        pipeline.prepare(image=image, **request)
     origin = describe_run(WORKDIR.value)
     rows = []
     for number, (request, image, notes) in enumerate(requests):

@@ -116,7 +116,7 @@ class TemporalBlock(nn.Module):
     @nn.compact
     def __call__(self, video, shared, grid_rope):
         """video [B, T, H, W, D], shared [B, 6, D] -> video."""
-        b, t, h, w, width = video.shape
+        _, t, h, w, width = video.shape
         parts = Modulation(MODULATION_PARTS, name="modulation")(shared)
         y = modulate(layer_norm(video), *parts[:2])
         y = constrain(to_windows(y, self.window), "batch", None, "windows", None, None)
@@ -211,7 +211,7 @@ class DiT(nn.Module):
           condition_latents: clean latents [B, T, H, W, C] of the given frames.
           condition_mask: 1 on given latent frames [B, T]; the other condition latents are ignored.
         """
-        b, frames, height, width, _ = xt.shape
+        _, frames, height, width, _ = xt.shape
         given = condition_mask.astype(xt.dtype)[:, :, None, None, None]
         mask_channel = jnp.broadcast_to(given, (*xt.shape[:-1], 1))
         video = jnp.concatenate([xt, condition_latents * given, mask_channel], axis=-1)

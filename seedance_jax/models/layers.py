@@ -49,9 +49,7 @@ class SwiGLU(nn.Module):
     def __call__(self, x):
         gate = linear(self.hidden, ("embed", "mlp"), dtype=self.dtype, name="gate")(x)
         up = linear(self.hidden, ("embed", "mlp"), dtype=self.dtype, name="up")(x)
-        down = linear(
-            x.shape[-1], ("mlp", "embed"), self.out_init, dtype=self.dtype, name="down"
-        )
+        down = linear(x.shape[-1], ("mlp", "embed"), self.out_init, dtype=self.dtype, name="down")
         return down(nn.silu(gate) * up)
 
 

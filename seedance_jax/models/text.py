@@ -9,7 +9,6 @@ the whole word.
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from seedance_jax.models.attention import QKV, attend, output_projection

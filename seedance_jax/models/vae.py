@@ -161,9 +161,7 @@ class FrameAttention(nn.Module):
         qkv = CausalConv3d(3 * c, (1, 1, 1), dtype=self.dtype, name="qkv")(y)
         query, key, value = jnp.split(qkv.reshape(b * t, h * w, 1, 3 * c), 3, axis=-1)
         y = jax.nn.dot_product_attention(query, key, value).reshape(b, t, h, w, c)
-        out = CausalConv3d(
-            c, (1, 1, 1), init=nn.initializers.zeros, dtype=self.dtype, name="out"
-        )
+        out = CausalConv3d(c, (1, 1, 1), init=nn.initializers.zeros, dtype=self.dtype, name="out")
         return x + out(y)
 
 

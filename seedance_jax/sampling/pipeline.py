@@ -1,4 +1,4 @@
-"""From prompts, and images if any, to frames: one pipeline for every task, with diffusers' names."""
+"""From prompts, and images if any, to frames: one pipeline for all tasks, with diffusers' names."""
 
 import dataclasses
 import functools
@@ -61,7 +61,15 @@ class Pipeline:
             )
         return cls(generator, params, autoencoder, weights, config, metadata)
 
-    def __call__(
+    def __call__(self, prompt, image=None, negative_prompt="", **settings):
+        """Generates one clip per prompt; the arguments are those of `prepare`."""
+        arguments, settings = self.prepare(prompt, image, negative_prompt, **settings)
+        arrays, static = arguments
+        video = self._generate(self._params, self._weights, *arrays, **static)
+        frames = np.round((np.asarray(video) + 1.0) * 127.5).astype(np.uint8)
+        return Output(frames, settings)
+
+    def prepare(
         self,
         prompt,
         image=None,
@@ -75,7 +83,7 @@ class Pipeline:
         seed=0,
         solver="euler",
     ):
-        """Generates one clip per prompt.
+        """Checks a request without generating anything.
 
         Args:
           prompt: text or list of N texts.
@@ -86,6 +94,9 @@ class Pipeline:
           num_inference_steps: steps of the solver (`heun` evaluates twice per step).
           guidance_scale: 1 is no guidance.
           seed: of the first clip; clip i uses seed + i, whatever else is in the batch.
+
+        Returns:
+          (arrays, static arguments) of `generate`, and one dict of settings per clip.
 
         Raises:
           ValueError: any argument is out of range; the message names the value and the legal ones.
@@ -99,20 +110,12 @@ class Pipeline:
         images = self._check_images(image, len(prompts), size)
         latents, mask = self._conditions(images, len(prompts), shape)
         seeds = seed + np.arange(len(prompts), dtype=np.uint32)
-        video = self._generate(
-            self._params,
-            self._weights,
-            text,
-            negative,
-            latents,
-            mask,
-            seeds,
-            shape=shape,
-            steps=num_inference_steps,
-            guidance_scale=float(guidance_scale),
-            solver=solver,
-        )
-        frames = np.round((np.asarray(video) + 1.0) * 127.5).astype(np.uint8)
+        static = {
+            "shape": shape,
+            "steps": num_inference_steps,
+            "guidance_scale": float(guidance_scale),
+            "solver": solver,
+        }
         shared = {
             "negative_prompt": negative_prompt,
             "num_frames": size[0],
@@ -124,7 +127,7 @@ class Pipeline:
             "trained_size": list(size) in [list(bucket) for bucket in self.metadata["buckets"]],
         }
         settings = [{"prompt": p, "seed": seed + i, **shared} for i, p in enumerate(prompts)]
-        return Output(frames, settings)
+        return ((text, negative, latents, mask, seeds), static), settings
 
     def size(self, request):
         """(num_frames, height, width) of a request; what it leaves out is as in training."""

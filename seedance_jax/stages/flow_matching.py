@@ -50,7 +50,9 @@ def make_stage(config):
         else:
             x0 = runs.encode(vae, frozen["vae"], batch["video"].astype(jnp.float32) / 127.5 - 1.0)
         text = (batch["text"], batch["text_mask"])
-        return flow_loss(model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout)
+        return flow_loss(
+            model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout
+        )
 
     metadata = {
         "latent_channels": vae.latent_channels,

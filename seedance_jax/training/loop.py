@@ -72,7 +72,7 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, i
         save.resume(batches, start)
         step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay)
         frozen = jax.device_put(dict(stage.frozen), sharding.replicated(mesh))
-        with stop_signal() as stopping:
+        with StopSignal() as stopping:
             for step in range(start + 1, num_steps + 1):
                 batch = sharding.put_batch(next(batches), mesh)
                 state, metrics = step_fn(state, batch, frozen)
@@ -86,7 +86,7 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, i
     return state
 
 
-class stop_signal:  # noqa: N801 - used as a function
+class StopSignal:
     """Context in which SIGTERM and the first Ctrl-C ask for a stop instead of killing."""
 
     def __init__(self):

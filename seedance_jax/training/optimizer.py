@@ -4,11 +4,6 @@ import math
 
 import jax
 import optax
-from optax import contrib
-
-# Kernels of convolutions and projections, by the number of trailing dimensions that are outputs.
-OUTPUT_DIMENSIONS = {"query": 2, "key": 2, "value": 2, "time_out": 2}
-INPUT_DIMENSIONS = {"text_out": 2, "video_out": 2, "out": 2, "attention_out": 2}
 
 
 def learning_rate(peak_lr, warmup_steps, num_steps):
@@ -19,9 +14,7 @@ def learning_rate(peak_lr, warmup_steps, num_steps):
 
 def adamw(schedule, weight_decay):
     """AdamW; decays matrices only, not biases and scales."""
-    return optax.adamw(
-        schedule, b1=0.9, b2=0.98, weight_decay=weight_decay, mask=lambda p: matrices(p)
-    )
+    return optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=weight_decay, mask=matrices)
 
 
 def matrices(params):

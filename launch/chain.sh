@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
+# that starts from the run of the line above. Started again, it goes on where it was.
+#
+#   bash launch/chain.sh tiny            about 20 minutes on two CPU cores
+#   bash launch/chain.sh smoke           the same plumbing in under 3 minutes; the clips are noise
+set -euo pipefail
+size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, small, base}
+runs=${2:-runs/$size}
+data=${3:-data}
+cd "$(dirname "$0")/.."
+
+run() { python -m "seedance_jax.$@"; }
+config() { echo "--config=configs/$1.py:$size --config.data.data_dir=$data"; }
+
+# 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files.
+run build_data $(config vae)
+
+# 2. The causal video autoencoder, on clips and images, and its score on clips it has not seen.
+run train $(config vae) --workdir="$runs/vae"
+run evaluate --workdir="$runs/vae"
+
+# 3. Latents of all clips, so that the generator's training need not encode them again.
+run encode $(config pretrain) --config.vae_run="$runs/vae"
+
+# 4. The generator: text to image, text to video and image to video, by mask.
+run train $(config pretrain) --config.vae_run="$runs/vae" --workdir="$runs/pretrain"
+
+# 5. Clips of prompts, and the judges' verdict on prompts of colour-shape pairs never trained on.
+run sample --workdir="$runs/pretrain" --prompts_file=launch/prompts.txt --output="$runs/samples"
+prompts=48; [ "$size" = smoke ] && prompts=4
+run evaluate --workdir="$runs/pretrain" --num_prompts=$prompts
+
+echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet.png"
