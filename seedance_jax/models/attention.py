@@ -11,9 +11,9 @@ from seedance_jax.models.rope import rotate
 
 
 def attend(query, key, value, mask=None):
-    """Softmax attention [..., Lq, N, K] x [..., Lk, N, K] -> [..., Lq, N, K].
+    """Softmax attention [B, Lq, N, K] x [B, Lk, N, K] -> [B, Lq, N, K]; XLA picks the kernel.
 
-    mask: bool, broadcastable to [..., N, Lq, Lk]; False hides a key.
+    mask: bool, broadcastable to [B, N, Lq, Lk]; False hides a key.
     """
     return jax.nn.dot_product_attention(query, key, value, mask=mask)
 

@@ -1,49 +1,9 @@
-"""Small clips and data sets for the tests of the data layer."""
+"""A small data set for the tests of the data layer."""
 
-import numpy as np
 import pytest
+from clips import clip_record, write_clips
 
-from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-from seedance_jax.data.video import encode_mp4
-
-
-def moving_square(seed, num_frames=9, height=32, width=48):
-    """A square that moves over a gradient; its colour, place and path depend on the seed."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    background = np.stack([255 * y / height, 255 * x / width, np.full_like(x, 60)], -1)
-    frames = np.repeat(background[None].astype(np.uint8), num_frames, 0)
-    top, left = rng.integers(height - 8), rng.integers(width - 8)
-    colour = rng.integers(40, 256, 3)
-    for number, frame in enumerate(frames):
-        column = (left + number) % (width - 8)
-        frame[top : top + 8, column : column + 8] = colour
-    return frames
-
-
-def clip_record(index, num_frames=9, height=32, width=48):
-    """A record whose frames and caption depend on its number."""
-    frames = moving_square(index, num_frames, height, width)
-    return {
-        "id": f"clip/{index}",
-        "video": encode_mp4(frames, 12, reproducible=True),
-        "caption": f"square {index}",
-        "caption_motion": "",
-        "fps": 12.0,
-        "num_frames": num_frames,
-        "height": height,
-        "width": width,
-    }
-
-
-def write_clips(directory, records):
-    """Writes clip records as the split "train" of a complete data set and opens it."""
-    with storage.writing(directory) as draft:
-        rows = storage.write_records(draft, "clips", schema.CLIP, {"train": lambda: records})
-        storage.write_json(draft / "report.json", {"rows": rows, "lost": []})
-        storage.write_json(draft / "spec.json", {})
-    return storage.open_split(directory, "train")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import sys
 
-from conftest import moving_square
+from clips import moving_square
 
 from seedance_jax.data.video import encode_mp4
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import clip_record, write_clips
+from clips import clip_record, write_clips
 
 from seedance_jax.data import loader, tokenizer, transforms
 from seedance_jax.data.builders.latents import build_latents, open_latents

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import clip_record, moving_square
+from clips import clip_record, moving_square
 
 from seedance_jax.data import transforms, video
 

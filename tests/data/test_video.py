@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
-from conftest import moving_square
+from clips import moving_square
 
 from seedance_jax.data import video
 from seedance_jax.data.video import ClipError, decode_mp4, encode_mp4

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import moving_square
+from clips import moving_square
 
 from seedance_jax.data import video
 from seedance_jax.data.builders import storage

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import clip_record, write_clips
+from clips import clip_record, write_clips
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage

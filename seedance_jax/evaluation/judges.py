@@ -1,0 +1,135 @@
+"""Judges of clips of the synthetic world: which colour the main object has, and whether it moves.
+
+Classical vision with fixed thresholds, made for solid objects in daylight on a grey or sandy floor.
+Frames are uint8 [T,H,W,3]. Colours are compared in CIE Lab, where shading moves a surface along
+lightness and chroma but hardly in hue.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.data.world.vocabulary import COLORS
+
+# Lab units. Sand has chroma 21 at most and shadows on it, which lie 18 away, less than 10; faces in
+# the shade of the dullest colour (cyan) have chroma 25.
+MIN_CHROMA = 20.0
+MIN_DISTANCE = 15.0
+
+# White has no hue to tell, so only its sunlit parts count: bright, brighter than their row of
+# pixels, and less blue than the sky (b = -10).
+MIN_LIGHTNESS = 80.0
+MIN_LIGHTNESS_GAIN = 8.0
+MIN_WHITE_B = -5.0
+
+# Share of the pixels of the clip that an object fills: rendered ones from 0.015 to 0.20.
+OBJECT_SHARES = (0.003, 0.35)
+# Share of its pixels that must agree on the colour: blotches are no object.
+MIN_AGREEMENT = 0.6
+
+# Motion is measured on a grid of so many cells a side, in the share of them that changes most.
+MOTION_CELLS = 16
+MOTION_SHARE = 0.05
+# 8-bit levels. Rendered clips have 11 or more, a still with noise of 2 levels has 1.2.
+MIN_MOTION = 5.0
+
+GAMMA = 2.2
+# Linear RGB -> CIE XYZ; the rows are scaled so that white is (1, 1, 1).
+RGB_TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+RGB_TO_XYZ /= RGB_TO_XYZ.sum(1, keepdims=True)
+
+
+def main_object_color(frames):
+    """The colour (a key of `COLORS`) of the largest object over the clip; None if there is none.
+
+    An object is what differs from the median of its row of pixels, frame by frame; so one that is
+    wider than half of the frame goes unseen. Noise and blotches of many colours are no object.
+    """
+    _check(frames)
+    lab = to_lab((frames / 255.0) ** GAMMA)
+    difference = lab - np.median(lab, axis=2, keepdims=True)
+    saturated = np.hypot(lab[..., 1], lab[..., 2]) > MIN_CHROMA
+    colored = saturated & (np.hypot(difference[..., 1], difference[..., 2]) > MIN_DISTANCE)
+    bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
+    white = bright & ~saturated & (lab[..., 2] > MIN_WHITE_B)
+    main = largest_component(colored | white)
+    if not OBJECT_SHARES[0] <= main.mean() <= OBJECT_SHARES[1]:
+        return None
+    votes = np.bincount(nearest_hue(lab[main & colored]), minlength=len(HUES))
+    votes = dict(zip(HUES, votes, strict=True)) | {"white": np.count_nonzero(main & white)}
+    color = max(votes, key=votes.get)
+    return color if votes[color] >= MIN_AGREEMENT * sum(votes.values()) else None
+
+
+def to_lab(linear):
+    """Linear RGB [..., 3] in [0, 1] -> CIE Lab [..., 3]."""
+    xyz = linear @ RGB_TO_XYZ.T
+    x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def hue(lab):
+    """Angle in the plane of a and b, radians."""
+    return np.arctan2(lab[..., 2], lab[..., 1])
+
+
+HUES = {name: hue(to_lab(np.array(rgb))) for name, rgb in COLORS.items() if name != "white"}
+
+
+def nearest_hue(lab):
+    """[N, 3] -> int [N], which of `HUES` is nearest."""
+    return np.cos(hue(lab)[:, None] - np.array(list(HUES.values()))).argmax(1)
+
+
+def largest_component(mask):
+    """The largest part of a mask [T,H,W] that is connected in space and time, as a mask."""
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+
+
+def motion(frames):
+    """How much the most changing parts of the picture change from frame to frame, 8-bit levels.
+
+    The frames are averaged over a grid of cells, against noise; then the mean absolute change is
+    taken over the `MOTION_SHARE` of cells that change most: a small object counts as a large one.
+    """
+    _check(frames)
+    if len(frames) < 2:
+        raise ValueError(f"motion needs 2 frames or more, got {len(frames)}")
+    length, height, width, _ = frames.shape
+    if height % MOTION_CELLS or width % MOTION_CELLS:
+        raise ValueError(
+            f"height and width must be multiples of {MOTION_CELLS}, got {frames.shape}"
+        )
+    cells = (MOTION_CELLS, height // MOTION_CELLS, MOTION_CELLS, width // MOTION_CELLS, 3)
+    means = frames.reshape(length, *cells).mean((2, 4))  # [T, cells, cells, 3]
+    change = np.abs(np.diff(means, axis=0)).mean(-1).reshape(length - 1, -1)
+    most = max(1, round(MOTION_SHARE * change.shape[1]))
+    return float(np.partition(change, -most, axis=1)[:, -most:].mean())
+
+
+def is_frozen(frames, threshold=MIN_MOTION):
+    """Whether a clip shows no motion to speak of."""
+    return motion(frames) < threshold
+
+
+def decibels(mean_square, peak):
+    """Peak signal-to-noise ratio in dB; infinite where there is no error."""
+    return float(10.0 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
+
+
+def psnr(a, b):
+    """Peak signal-to-noise ratio in dB between uint8 arrays of the same shape."""
+    if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape != b.shape:
+        raise ValueError(
+            f"psnr compares uint8 of one shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}"
+        )
+    return decibels(((a.astype(np.float64) - b) ** 2).mean(), 255.0)
+
+
+def _check(frames):
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames must be uint8 [T,H,W,3], got {frames.dtype} {frames.shape}")

@@ -1,0 +1,35 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seedance_jax.diffusion import flow
+
+SHAPE = (3, 2, 4, 4, 5)
+
+
+def draw(seed):
+    return jax.random.normal(jax.random.key(seed), SHAPE)
+
+
+def test_the_path_runs_from_data_to_noise():
+    x0, noise = draw(0), draw(1)
+    np.testing.assert_array_equal(flow.interpolate(x0, noise, jnp.zeros(3)), x0)
+    np.testing.assert_array_equal(flow.interpolate(x0, noise, jnp.ones(3)), noise)
+
+
+def test_the_true_velocity_points_to_the_data_and_is_the_derivative_of_the_path():
+    x0, noise, t = draw(0), draw(1), jnp.array([0.1, 0.5, 0.9])
+    xt = flow.interpolate(x0, noise, t)
+    velocity = flow.velocity_target(x0, noise)
+    np.testing.assert_allclose(flow.predict_x0(xt, velocity, t), x0, atol=1e-6)
+    path = lambda t: flow.interpolate(x0, noise, t)  # noqa: E731
+    np.testing.assert_allclose(jax.jvp(path, (t,), (jnp.ones(3),))[1], velocity, atol=1e-6)
+
+
+def test_given_frames_do_not_count():
+    error, given = draw(0), jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    kept = np.asarray(error)[np.asarray(given) == 0]
+    np.testing.assert_allclose(flow.masked_mean_square(error, given), (kept**2).mean(), rtol=1e-5)
+    garbage = jnp.where(flow.expand(given, error) > 0, 1e3, error)
+    assert flow.masked_mean_square(garbage, given) == flow.masked_mean_square(error, given)
+    assert flow.masked_mean_square(error, jnp.ones((3, 2))) == 0.0

@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seedance_jax.diffusion import times
+
+SHIFTS = (1.0, 1.7, 24.0)
+
+
+def test_shift_1_is_the_identity():
+    t = jnp.linspace(0.0, 1.0, 50)
+    np.testing.assert_array_equal(times.shift_times(t, 1.0), t)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_shift_keeps_the_ends_and_the_order_and_adds_noise(shift):
+    t = jnp.linspace(0.0, 1.0, 50)
+    shifted = times.shift_times(t, shift)
+    assert shifted[0] == 0.0
+    assert shifted[-1] == 1.0
+    assert (jnp.diff(shifted) > 0).all()
+    assert (shifted >= t - 1e-7).all()
+
+
+def test_the_shift_grows_with_the_tokens_within_its_limits():
+    shifts = [times.resolution_shift(tokens) for tokens in (1, 80, 256, 1024, 10**4, 10**9)]
+    assert shifts == sorted(shifts)
+    assert shifts[:4] == [times.MIN_SHIFT, 1.0, 1.0, 2.0]
+    assert shifts[-1] == times.MAX_SHIFT
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_the_grid_falls_from_exactly_1_to_exactly_0(shift, steps):
+    grid = times.sampling_grid(steps, shift)
+    assert grid.shape == (steps + 1,)
+    assert grid[0] == 1.0
+    assert grid[-1] == 0.0
+    assert (jnp.diff(grid) < 0).all()
+
+
+def test_a_grid_without_steps_is_an_error():
+    with pytest.raises(ValueError, match="num_inference_steps=0: must be at least 1"):
+        times.sampling_grid(0, 1.0)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_training_times_are_inside_the_path_around_the_shifted_middle(shift):
+    t = times.sample_times(jax.random.key(0), 20_000, shift)
+    assert ((t > 0) & (t < 1)).all()
+    np.testing.assert_allclose(jnp.median(t), times.shift_times(0.5, shift), atol=0.01)

@@ -1,0 +1,90 @@
+"""The whole chain at size smoke, as a user runs it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from seedance_jax.data.video import decode_mp4
+
+ROOT = pathlib.Path(__file__).parent.parent
+pytest.importorskip("mujoco", reason="the world is an extra")
+
+
+def call(*command):
+    environment = os.environ | {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("XLA_FLAGS", None)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    root = tmp_path_factory.mktemp("chain")
+    done = call("bash", "launch/chain.sh", "smoke", f"{root}/runs", f"{root}/data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root, done.stdout
+
+
+def test_chain_makes_clips_and_reports(chain):
+    root, printed = chain
+    clips = sorted((root / "runs/samples").glob("*.mp4"))
+    assert len(clips) == 6
+    frames, fps = decode_mp4(clips[0])
+    assert frames.shape == (17, 64, 64, 3)
+    assert fps == 12
+    assert "sheet.png" in printed.splitlines()[-1]
+    with Image.open(root / "runs/samples/sheet.png") as sheet:
+        assert sheet.width > 6 * 64
+    for run in ("vae", "pretrain"):
+        records = (root / "runs" / run / "metrics.jsonl").read_text().splitlines()
+        assert all(np.isfinite(json.loads(line)["loss"]) for line in records)
+
+
+def test_chain_started_again_does_nothing_twice(chain):
+    root, _ = chain
+    before = (root / "runs/pretrain/metrics.jsonl").read_text()
+    train = (sys.executable, "-m", "seedance_jax.train", "--config=configs/pretrain.py:smoke")
+    flags = (
+        f"--config.data.data_dir={root}/data",
+        f"--config.vae_run={root}/runs/vae",
+        f"--workdir={root}/runs/pretrain",
+    )
+    done = call(*train, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "already trained" in done.stdout
+    assert (root / "runs/pretrain/metrics.jsonl").read_text() == before
+    refused = call(*train, *flags, "--config.optimizer.peak_lr=0.5")
+    assert refused.returncode != 0
+    assert "optimizer.peak_lr" in refused.stderr
+    mistyped = call(*train, *flags, "--config.optimizer.peak_lr=fast")
+    assert mistyped.returncode != 0
+    unknown = call(*train, *flags, "--config.optimizer.peak=1.0")
+    assert unknown.returncode != 0
+
+
+def test_clip_is_made_again_from_its_sidecar(chain):
+    root, _ = chain
+    sidecar = json.loads((root / "runs/samples/0002.json").read_text())
+    arguments = [
+        f"--{name}={sidecar[name]}"
+        for name in ("prompt", "seed", "num_inference_steps", "guidance_scale", "num_frames")
+    ]
+    sample = (sys.executable, "-m", "seedance_jax.sample", f"--workdir={sidecar['workdir']}")
+    done = call(*sample, *arguments, f"--output={root}/again")
+    assert done.returncode == 0, done.stderr
+    again, _ = decode_mp4(root / "again/0000.mp4")
+    first, _ = decode_mp4(root / "runs/samples/0002.mp4")
+    np.testing.assert_allclose(again.astype(int), first, atol=8)
+
+
+def test_bad_frame_count_is_one_line(chain):
+    root, _ = chain
+    sample = (sys.executable, "-m", "seedance_jax.sample", f"--workdir={root}/runs/pretrain")
+    done = call(*sample, "--prompt=a ball", "--num_frames=16", f"--output={root}/bad")
+    assert done.returncode != 0
+    assert "16 frames" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

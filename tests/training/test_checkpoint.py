@@ -1,0 +1,45 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seedance_jax.training import checkpoint
+
+TREE = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
+
+
+def test_a_fingerprint_is_of_names_shapes_and_values():
+    other = [
+        {"a": {"kernel": TREE["a"]["kernel"].at[0, 0].set(1e-6)}, "b": TREE["b"]},
+        {"a": {"kernel": TREE["a"]["kernel"].reshape(3, 2)}, "b": TREE["b"]},
+        {"a": {"weights": TREE["a"]["kernel"]}, "b": TREE["b"]},
+    ]
+    prints = [checkpoint.fingerprint(tree) for tree in (TREE, *other)]
+    assert len(set(prints)) == len(prints)
+    assert checkpoint.fingerprint(jax.device_get(TREE)) == prints[0]
+    assert all(len(name) == 16 for name in prints)
+
+
+def test_json_files_come_back_and_say_what_is_missing(tmp_path):
+    value = {"size": (1, 2), "name": "x"}
+    checkpoint.write_json(tmp_path, "config.json", value)
+    assert checkpoint.read_json(tmp_path, "config.json") == checkpoint.as_json(value)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    with pytest.raises(FileNotFoundError, match=r"not a finished run: it has no metadata\.json"):
+        checkpoint.read_json(tmp_path, "metadata.json")
+    with pytest.raises(FileNotFoundError, match=r"is not a run: it has no config\.json"):
+        checkpoint.read_json(tmp_path / "nowhere", "config.json")
+
+
+def test_unfinished_checkpoints_do_not_count(tmp_path):
+    assert checkpoint.latest_step(tmp_path) is None
+    for name in ("2", "10", "12.orbax-checkpoint-tmp-1"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert checkpoint.latest_step(tmp_path) == 10
+
+
+def test_loading_a_run_without_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint in .*checkpoints"):
+        checkpoint.load(tmp_path)
+    state = {"ema": np.zeros(1)}
+    assert checkpoint.restore(state, tmp_path) is state

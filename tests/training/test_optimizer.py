@@ -1,0 +1,65 @@
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from seedance_jax.training import optimizer
+
+SETTINGS = {
+    "name": "adamw",
+    "peak_lr": 0.1,
+    "warmup_steps": 10,
+    "num_steps": 100,
+    "weight_decay": 0.0,
+    "clip_norm": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", "sgdd", "optimizer.name='sgdd'; legal names: .*'adamw'"),
+        ("peak_lr", 0.0, "peak_lr=0.0: must be positive and finite"),
+        ("peak_lr", float("nan"), "peak_lr=nan"),
+        ("clip_norm", -1.0, "clip_norm=-1.0"),
+        ("clip_norm", float("inf"), "clip_norm=inf"),
+        ("num_steps", 0, "num_steps=0"),
+    ],
+)
+def test_a_wrong_setting_is_named(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        optimizer.make_optimizer(**SETTINGS | {field: value})
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero():
+    rates = [float(optimizer.learning_rate(0.1, 10, 100)(step)) for step in range(101)]
+    assert rates[0] == 0.0
+    assert max(rates) == rates[10] == pytest.approx(0.1)
+    assert np.all(np.diff(rates[:11]) > 0)
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[100] == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3])
+def test_a_run_shorter_than_its_warm_up_still_has_a_schedule(num_steps):
+    rates = [float(optimizer.learning_rate(0.1, 50, num_steps)(i)) for i in range(num_steps)]
+    assert np.isfinite(rates).all()
+
+
+def updates(gradient, **settings):
+    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
+    transform = optimizer.make_optimizer(**SETTINGS | {"warmup_steps": 0} | settings)
+    grads = {name: jnp.full(leaf.shape, gradient) for name, leaf in params.items()}
+    return transform.update(grads, transform.init(params), params)
+
+
+def test_weights_decay_but_biases_do_not():
+    decay, _ = updates(0.0, weight_decay=0.5)
+    np.testing.assert_allclose(decay["kernel"], -0.1 * 0.5, rtol=1e-5)
+    np.testing.assert_array_equal(decay["bias"], 0.0)
+
+
+def test_a_large_gradient_is_clipped_by_the_norm_of_the_whole_tree():
+    _, state = updates(1e6)
+    (moments,) = [mu for _, mu in optax.tree.get_all_with_path(state, "mu")]
+    np.testing.assert_allclose(optax.tree.norm(moments), 1.0 - 0.9, rtol=1e-4)
