@@ -24,7 +24,7 @@ def choose(size, **by_size):
 def world(size):
     """The synthetic physics world: slice, clip format and clips per split."""
     smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
-    tiny = {"train": 2000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
+    tiny = {"train": 3000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
     small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
     return {
         "slice": choose(size, smoke="tiny", small="full"),

@@ -21,11 +21,11 @@ def get_config(size="base"):
     config.update(
         {
             "stage": "vae",
-            "num_steps": choose(size, smoke=12, tiny=9000, small=200_000, base=800_000),
+            "num_steps": choose(size, smoke=12, tiny=10_000, small=200_000, base=800_000),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
             "data": base.data(size, clips),
             "vae": base.vae(size),
-            "loss": {"l1": 1.0, "l2": 2.0, "kl": 1e-5},
+            "loss": {"l1": 1.0, "l2": 8.0, "kl": 1e-5},
             "optimizer": {
                 "name": "adamw",
                 "peak_lr": choose(size, smoke=2e-3, small=3e-4, base=1e-4),

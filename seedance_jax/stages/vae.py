@@ -35,7 +35,9 @@ def make_stage(config):
         return model.init(key, jnp.zeros((1, 1 + model.compression[0], size, size, 3)))["params"]
 
     def loss_fn(params, batch, key, frozen):
-        return vae_loss(model, params, to_pixels(batch["video"]), key, **config.loss)
+        flip_key, noise_key = jax.random.split(key)
+        video = random_flip(flip_key, to_pixels(batch["video"]))
+        return vae_loss(model, params, video, noise_key, **config.loss)
 
     def finish(params):
         return latent_statistics(model, params, dataset)
@@ -60,6 +62,18 @@ def latent_statistics(model, params, dataset, num_batches=64):
 def to_pixels(video):
     """uint8 [0, 255] -> float32 [-1, 1]."""
     return video.astype(jnp.float32) / 127.5 - 1.0
+
+
+def random_flip(key, video):
+    """Mirrors each clip [B, T, H, W, 3] left to right and, on its own coin, in time.
+
+    The autoencoder reads no captions, so neither makes a wrong pair.
+    """
+    for axis in (1, 3):
+        key, own = jax.random.split(key)
+        coin = jax.random.bernoulli(own, 0.5, (video.shape[0], 1, 1, 1, 1))
+        video = jnp.where(coin, jnp.flip(video, axis), video)
+    return video
 
 
 def vae_loss(model, params, video, key, *, l1, l2, kl):
