@@ -3,17 +3,15 @@
 python -m seedance_jax.build_data --config=configs/vae.py:tiny
 """
 
-from absl import app
 from ml_collections import config_flags
 
-from seedance_jax.cli import one_line_errors
+from seedance_jax import cli
 from seedance_jax.data import sources
 from seedance_jax.data.builders import storage
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to build.")
 
 
-@one_line_errors
 def main(argv):
     del argv
     directory = sources.build(CONFIG.value.data.to_dict())
@@ -22,4 +20,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

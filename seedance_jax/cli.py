@@ -1,11 +1,12 @@
 """What the entry points share: errors of one line, and the cache of compiled programs."""
 
 import functools
+import runpy
 import sys
 from pathlib import Path
 
 import jax
-from absl import flags, logging
+from absl import app, flags, logging
 
 from seedance_jax.training.hooks import NonFiniteError
 
@@ -18,8 +19,38 @@ flags.DEFINE_bool("traceback", False, "Show the traceback of an error, not only 
 EXPECTED = (ValueError, OSError, NonFiniteError)
 
 
+def run(main):
+    """Parses the flags and runs main(argv), the way every entry point ends."""
+    app.run(one_line_errors(main), flags_parser=parse_flags)
+
+
+def parse_flags(argv):
+    """Parses the command line; a --config.field that does not exist ends with the legal ones."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError):
+        settings = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
+        path, _, size = settings["--config"].partition(":")
+        config = runpy.run_path(path)["get_config"](*[size] if size else [])
+        for name in settings:
+            if name.startswith("--config."):
+                check_field(config, name[len("--config.") :])
+        raise
+
+
+def check_field(config, name):
+    """Exits with a message if the config has no field of this dotted name."""
+    parts = name.split(".")
+    for i, part in enumerate(parts):
+        if not hasattr(config, "keys") or part not in config:
+            where = ".".join(["config", *parts[:i]])
+            legal = sorted(config) if hasattr(config, "keys") else "none"
+            sys.exit(f"error: --config.{name}: {where} has no field {part!r}; legal: {legal}")
+        config = config[part]
+
+
 def one_line_errors(main):
-    """Wraps an entry point: sets up the cache, and ends expected errors with their message."""
+    """Wraps main: sets up the cache, and ends expected errors with their message."""
 
     @functools.wraps(main)
     def wrapped(argv):

@@ -4,10 +4,9 @@ python -m seedance_jax.encode --config=configs/pretrain.py:tiny --config.vae_run
 """
 
 import jax
-from absl import app
 from ml_collections import config_flags
 
-from seedance_jax.cli import one_line_errors
+from seedance_jax import cli
 from seedance_jax.data import sources
 from seedance_jax.sampling import latents, runs
 from seedance_jax.training import checkpoint
@@ -15,7 +14,6 @@ from seedance_jax.training import checkpoint
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
 
 
-@one_line_errors
 def main(argv):
     del argv
     data = CONFIG.value.data.to_dict()
@@ -35,4 +33,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

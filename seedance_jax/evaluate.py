@@ -11,9 +11,9 @@ PCA (evaluation.json); a generator by whether its clips show the colour of the c
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from seedance_jax.cli import one_line_errors
+from seedance_jax import cli
 from seedance_jax.evaluation.generation import evaluate_generator
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.sampling.pipeline import Pipeline
@@ -55,7 +55,6 @@ def evaluate_flow_matching(workdir):
 EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}
 
 
-@one_line_errors
 def main(argv):
     del argv
     workdir = WORKDIR.value
@@ -66,4 +65,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

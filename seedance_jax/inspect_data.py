@@ -10,9 +10,10 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
+from seedance_jax import cli
 from seedance_jax.data import inspection, loader, sources, transforms
 from seedance_jax.data.builders import storage
 from seedance_jax.diffusion.tasks import sample_condition_mask
@@ -59,4 +60,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

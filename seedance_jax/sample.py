@@ -10,9 +10,9 @@ line (.txt), or with settings of their own (.csv, .jsonl; columns are named as t
 import hashlib
 import json
 
-from absl import app, flags
+from absl import flags
 
-from seedance_jax.cli import one_line_errors
+from seedance_jax import cli
 from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import read_prompts
@@ -39,7 +39,6 @@ SETTINGS = (
 ).split()
 
 
-@one_line_errors
 def main(argv):
     del argv
     if FPS.value is not None and not 0 < FPS.value <= 240:
@@ -102,4 +101,4 @@ def describe_run(workdir):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

@@ -89,11 +89,6 @@ def put_batch(batch, mesh):
     }
 
 
-def host_values(tree):
-    """Fetches a tree of replicated scalars as Python floats."""
-    return jax.tree.map(float, jax.device_get(tree))
-
-
 def replicated(mesh):
     """The layout of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())

@@ -9,11 +9,10 @@ it is. SIGTERM saves a checkpoint and exits 0.
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from seedance_jax import sharding
-from seedance_jax.cli import one_line_errors
+from seedance_jax import cli, sharding
 from seedance_jax.stages import STAGES
 from seedance_jax.training import checkpoint, hooks, loop
 
@@ -35,7 +34,6 @@ MAY_CHANGE = (
 )
 
 
-@one_line_errors
 def main(argv):
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
@@ -136,4 +134,4 @@ def flatten(tree, prefix=""):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

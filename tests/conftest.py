@@ -4,16 +4,28 @@ import functools
 import os
 from pathlib import Path
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+FLAGS = {
+    "xla_force_host_platform_device_count": 8,
+    "xla_backend_optimization_level": 0,  # the models are tiny: most of the time is compiling
+    "xla_llvm_disable_expensive_passes": True,
+}
+os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+outer_flags = os.environ.get("XLA_FLAGS")
+os.environ["XLA_FLAGS"] = " ".join(f"--{name}={value}" for name, value in FLAGS.items())
 
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+
+assert len(jax.devices()) == FLAGS["xla_force_host_platform_device_count"]
+# The flags are read; programs that a test starts shall run as users run them.
+os.environ.pop("XLA_FLAGS")
+if outer_flags is not None:
+    os.environ["XLA_FLAGS"] = outer_flags
 
 
 def _random_params(init, *args, **kwargs):

@@ -9,14 +9,18 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
 from seedance_jax.data.video import decode_mp4
 
 ROOT = pathlib.Path(__file__).parent.parent
+PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 pytest.importorskip("mujoco", reason="the world is an extra")
 
 
 def call(*command):
-    environment = os.environ | {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    }
     environment.pop("XLA_FLAGS", None)
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
@@ -64,6 +68,8 @@ def test_chain_started_again_does_nothing_twice(chain):
     assert mistyped.returncode != 0
     unknown = call(*train, *flags, "--config.optimizer.peak=1.0")
     assert unknown.returncode != 0
+    assert "no field 'peak'" in unknown.stderr.splitlines()[-1]
+    assert "peak_lr" in unknown.stderr.splitlines()[-1]
 
 
 def test_clip_is_made_again_from_its_sidecar(chain):

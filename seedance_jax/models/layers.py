@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.sharding import constrain, param
+from seedance_jax.sharding import param
 
 FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 ZEROS = nn.initializers.zeros_init()
@@ -93,8 +93,3 @@ def timestep_features(t, width, max_period=10_000.0):
     frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half) / half)
     angles = 1000.0 * t.astype(jnp.float32)[..., None] * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
-
-
-def constrain_tokens(x, *names):
-    """Pins [B, ..., D] activations: batch first, the named dimensions, width whole."""
-    return constrain(x, "batch", *names, *(None,) * (x.ndim - 1 - len(names)))

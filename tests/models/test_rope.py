@@ -17,9 +17,7 @@ def test_scores_depend_on_differences_of_positions_only():
     query, key = jax.random.normal(jax.random.key(0), (2, 24, 2, HEAD_SIZE))
     positions = rope.video_positions(2, 3, 4, start=0).reshape(-1, 3)
     moved = positions + jnp.array([5, 11, 3])
-    np.testing.assert_allclose(
-        scores(query, key, positions), scores(query, key, moved), atol=1e-4
-    )
+    np.testing.assert_allclose(scores(query, key, positions), scores(query, key, moved), atol=1e-4)
     stretched = scores(query, key, positions * 2)
     assert np.abs(scores(query, key, positions) - stretched).max() > 0.1
 
@@ -27,9 +25,7 @@ def test_scores_depend_on_differences_of_positions_only():
 def test_rotation_keeps_lengths():
     x = jax.random.normal(jax.random.key(0), (5, 2, HEAD_SIZE))
     y = rope.rotate(x, rope.rope_table(rope.text_positions(5), HEAD_SIZE))
-    np.testing.assert_allclose(
-        jnp.linalg.norm(y, axis=-1), jnp.linalg.norm(x, axis=-1), rtol=1e-5
-    )
+    np.testing.assert_allclose(jnp.linalg.norm(y, axis=-1), jnp.linalg.norm(x, axis=-1), rtol=1e-5)
 
 
 def test_text_is_on_the_diagonal_and_the_video_starts_after_it():

@@ -70,7 +70,9 @@ def test_pooling_ignores_what_is_masked():
 def test_an_empty_caption_is_a_masked_caption():
     """What caption dropout relies on: hiding all but the start token gives the empty caption."""
     ids, mask = encode(TEXTS)
-    hidden = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, ids.shape[1], 4)), (*ids.shape, 4))
+    hidden = jnp.broadcast_to(
+        jax.random.normal(jax.random.key(0), (1, ids.shape[1], 4)), (*ids.shape, 4)
+    )
     dropped = mask & (jnp.arange(ids.shape[1]) == 0)
     tokens, kept = pool_words(hidden, ids, dropped, SPACE, MAX_WORDS)
     np.testing.assert_array_equal(tokens, tokens[:1].repeat(len(TEXTS), 0))

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
 

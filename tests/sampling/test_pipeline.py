@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import runs
 from seedance_jax.sampling.pipeline import Pipeline

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from seedance_jax.sampling import prompts
 
 

@@ -1,0 +1,120 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seedance_jax.data import tokenizer
+from seedance_jax.sampling import runs
+from seedance_jax.stages.flow_matching import flow_loss
+
+CHANNELS, LENGTH, FRAMES = 4, 16, 3
+TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
+DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
+MODEL = runs.build_generator(TEXT, DIT, CHANNELS)
+LATENTS = jax.random.normal(jax.random.key(1), (4, FRAMES, 2, 3, CHANNELS))
+MIXED = {"text_to_video": 0.5, "image_to_video": 0.5}
+
+
+def encode(*texts):
+    ids, mask = zip(*(tokenizer.encode(text, LENGTH) for text in texts), strict=True)
+    return jnp.array(ids), jnp.array(mask)
+
+
+CAPTIONS = encode("a cube", "two red balls", "", "sky")
+OTHER = encode("my cup", "no", "one two", "sea")
+
+
+@pytest.fixture(scope="module")
+def params(random_params):
+    given = jnp.zeros(LATENTS.shape[:2])
+    return random_params(MODEL.init, LATENTS, jnp.ones(4), *CAPTIONS, LATENTS, given)["params"]
+
+
+@pytest.fixture(scope="module")
+def loss_of(params):
+    """loss_of(x0, text, caption_dropout) of the mixed tasks."""
+
+    def loss(x0, text, dropout):
+        key = jax.random.key(3)
+        settings = {"task_weights": MIXED, "caption_dropout": dropout}
+        return flow_loss(MODEL, params, x0, text, key, **settings)[0]
+
+    return jax.jit(loss)
+
+
+def test_gradients_reach_every_parameter_that_the_video_depends_on(params):
+    def loss(params):
+        settings = {"task_weights": MIXED, "caption_dropout": 0.0}
+        return flow_loss(MODEL, params, LATENTS, CAPTIONS, jax.random.key(0), **settings)[0]
+
+    value, grads = jax.jit(jax.value_and_grad(loss))(params)
+    assert np.isfinite(value)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]:
+        name = jax.tree_util.keystr(path)
+        assert np.isfinite(leaf).all(), name
+        layers = leaf if "['pairs']" in name else leaf[None]
+        unread = ("text_out", "text_mlp", "['text_qkv']['query", "['text_qkv']['query_norm")
+        *earlier, last = layers
+        for layer in earlier:
+            assert np.any(layer), name
+        # Nothing reads the text that comes out of the last block.
+        assert np.any(last) != any(part in name for part in unread), name
+
+
+def test_text_changes_the_loss_unless_it_is_dropped(loss_of):
+    assert abs(loss_of(LATENTS, CAPTIONS, 0.0) - loss_of(LATENTS, OTHER, 0.0)) > 1e-4
+    assert loss_of(LATENTS, CAPTIONS, 1.0) == loss_of(LATENTS, OTHER, 1.0)
+
+
+def test_a_dropped_caption_is_the_empty_caption(loss_of):
+    empty = encode("", "", "", "")
+    np.testing.assert_allclose(
+        loss_of(LATENTS, CAPTIONS, 1.0), loss_of(LATENTS, empty, 0.0), rtol=1e-6
+    )
+
+
+class Recorder:
+    """A model that predicts `velocity` and keeps its arguments."""
+
+    def __init__(self, velocity):
+        self.velocity = velocity
+
+    def apply(self, variables, *arguments):
+        self.xt, self.t, self.ids, self.mask, self.condition, self.given = arguments
+        return self.velocity(self)
+
+
+def loss_with(velocity, x0=LATENTS, task="image_to_video"):
+    model = Recorder(velocity)
+    settings = {"task_weights": {task: 1.0}, "caption_dropout": 0.0}
+    loss, metrics = flow_loss(model, {}, x0, CAPTIONS, jax.random.key(5), **settings)
+    return loss, metrics, model
+
+
+def true_velocity(model):
+    """(xt - x0) / t, which is noise - x0."""
+    return (model.xt - model.condition) / model.t[:, None, None, None, None]
+
+
+def test_the_true_velocity_has_no_loss():
+    loss, metrics, model = loss_with(true_velocity, task="text_to_video")
+    np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+    assert metrics == {f"loss_{FRAMES}": loss}
+    assert not model.given.any()
+
+
+def test_neither_noise_nor_prediction_of_given_frames_counts():
+    def wrong_where_given(model):
+        given = model.given[:, :, None, None, None] > 0
+        return jnp.where(given, 1e3, true_velocity(model))
+
+    loss, _, model = loss_with(wrong_where_given)
+    np.testing.assert_array_equal(model.given, jnp.zeros((4, FRAMES)).at[:, 0].set(1.0))
+    np.testing.assert_array_equal(model.condition[:, 0], LATENTS[:, 0])
+    np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+
+
+def test_predicting_nothing_costs_the_variance_of_noise_and_data():
+    big = jnp.tile(LATENTS, (1, 1, 8, 8, 8))
+    loss, _, _ = loss_with(lambda model: jnp.zeros_like(model.xt), big, "text_to_video")
+    np.testing.assert_allclose(loss, 1.0 + (LATENTS**2).mean(), rtol=0.05)

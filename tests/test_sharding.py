@@ -1,0 +1,54 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from seedance_jax import sharding
+
+SIZES = {"data": 2, "fsdp": 2, "sequence": 1, "tensor": 2}
+
+
+def test_a_mesh_has_all_axes_and_the_rest_where_asked():
+    assert dict(sharding.make_mesh(**SIZES).shape) == SIZES
+    assert dict(sharding.make_mesh(tensor=2, fsdp=-1).shape) == SIZES | {"data": 1, "fsdp": 4}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"model": 8}, "unknown mesh axes \\['model'\\]; legal axes: .*tensor"),
+        ({"data": 3}, "need 3 devices, but there are 8"),
+        ({"data": 3, "fsdp": -1}, "devices, but there are 8"),
+        ({"data": 0}, "must be positive"),
+        ({"data": -1, "fsdp": -1}, "at most one may be -1"),
+    ],
+)
+def test_impossible_meshes_are_errors(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        sharding.make_mesh(**sizes)
+
+
+def test_a_batch_is_split_over_data_and_fsdp():
+    mesh = sharding.make_mesh(**SIZES)
+    batch = {"x": np.arange(24.0).reshape(8, 3), "y": np.arange(8)}
+    placed = sharding.put_batch(batch, mesh)
+    for name, array in placed.items():
+        np.testing.assert_array_equal(array, batch[name])
+        assert array.addressable_shards[0].data.shape[0] == 2
+    with pytest.raises(ValueError, match="global batch 6 does not divide over .* = 4 shards"):
+        sharding.put_batch({"x": np.zeros((6, 3))}, mesh)
+
+
+def test_dimensions_that_do_not_divide_stay_whole():
+    mesh = sharding.make_mesh(**SIZES)
+    init = sharding.param(lambda key, shape: jnp.zeros(shape), "embed", "heads")
+    boxed = {"even": init(None, (4, 6)), "odd": init(None, (3, 6)), "plain": jnp.zeros(4)}
+    specs = {name: place.spec for name, place in sharding.layout(boxed, mesh).items()}
+    assert specs["even"] == P("fsdp", "tensor")
+    assert specs["odd"] == P(None, "tensor")
+    assert specs["plain"] == P()
+
+
+def test_constraining_outside_a_mesh_does_nothing():
+    x = jnp.ones((3, 5))
+    assert sharding.constrain(x, "batch", "heads") is x

@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from seedance_jax import sharding
+from seedance_jax.data import tokenizer
+from seedance_jax.sampling import runs
+from seedance_jax.stages.flow_matching import flow_loss
+from seedance_jax.training import loop
+from seedance_jax.training.optimizer import make_optimizer
+
+MESHES = (
+    {"data": 2, "fsdp": 2, "tensor": 2, "sequence": 1},
+    {"data": 1, "fsdp": 2, "tensor": 2, "sequence": 2},
+)
+CHANNELS, LENGTH, BATCH, NUM_STEPS = 4, 16, 4, 3
+TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
+DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
+OPTIMIZER = {"name": "adamw", "peak_lr": 0.01, "warmup_steps": 1, "weight_decay": 0.01}
+TASKS = {"text_to_video": 0.5, "image_to_video": 0.5}
+
+
+def batches():
+    """Random latents of clips of 3 frames of 3x4, whose captions differ in length."""
+    rng = np.random.default_rng(0)
+    texts = ["a cube", "", "two red balls", "b"]
+    ids, mask = zip(*(tokenizer.encode(text, LENGTH) for text in texts), strict=True)
+    for _ in range(NUM_STEPS):
+        latents = rng.standard_normal((BATCH, 3, 3, 4, CHANNELS)).astype(np.float32)
+        yield {"latents": latents, "text": np.stack(ids), "text_mask": np.stack(mask)}
+
+
+@pytest.fixture(scope="module")
+def stage():
+    """Flow matching on latents, by a model whose gates start open."""
+    model = runs.build_generator(TEXT, DIT, CHANNELS)
+    task_loss = {"task_weights": TASKS, "caption_dropout": 0.5}
+
+    def init(key):
+        first = next(batches())
+        x = first["latents"][:1]
+        text = (first["text"][:1], first["text_mask"][:1])
+        params = model.init(key, x, np.ones(1), *text, x, np.zeros((1, 3)))["params"]
+        noise = lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape)  # noqa: E731
+        return jax.tree.map(noise, params)
+
+    def loss_fn(params, batch, key, frozen):
+        text = (batch["text"], batch["text_mask"])
+        return flow_loss(model, params, batch["latents"], text, key, **task_loss)
+
+    optimizer = make_optimizer(num_steps=100, clip_norm=1.0, **OPTIMIZER)
+    return loop.Stage(init, loss_fn, batches, optimizer)
+
+
+def train(stage, mesh):
+    """Losses and gradient norms of the first steps, and the layout of the state."""
+    with jax.set_mesh(mesh):
+        state, layout = loop.init_state(stage, jax.random.key(0), mesh)
+        step = loop.make_step(stage, layout, seed=0, ema_decay=0.9)
+        values = []
+        for batch in stage.batches():
+            state, metrics = step(state, sharding.put_batch(batch, mesh), {})
+            values.append((float(metrics["loss"]), float(metrics["grad_norm"])))
+    return np.array(values), state
+
+
+@pytest.fixture(scope="module")
+def expected(stage, one_device):
+    values, _ = train(stage, one_device)
+    return values
+
+
+@pytest.mark.parametrize("sizes", MESHES, ids=["fsdp_tensor", "sequence"])
+def test_eight_devices_compute_what_one_computes(stage, expected, sizes):
+    values, state = train(stage, sharding.make_mesh(**sizes))
+    assert len(set(expected[:, 0])) == NUM_STEPS
+    np.testing.assert_allclose(values[:, 0], expected[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(values[:, 1], expected[:, 1], rtol=1e-3)
+    query = state.params["video"]["pairs"]["spatial"]["video_qkv"]["query"]["kernel"]
+    assert query.sharding.spec == P(None, "fsdp", "tensor", None)
+    assert query.addressable_shards[0].data.size * 4 == query.size
+    moment = state.opt_state[1][0].mu["video"]["pairs"]["spatial"]["video_qkv"]["query"]["kernel"]
+    assert moment.sharding == query.sharding
