@@ -9,12 +9,14 @@ VERSION = "0.1.0"
 CORE = [
     "absl-py>=2.1",
     "array_record>=0.8",
-    "av>=14",
+    "av>=18",
+    "etils>=1.10",
     "flax>=0.12",
     "grain>=0.2.15",
     "importlib_resources>=6",  # imported, but not declared, by tensorflow-datasets
     "jax>=0.10.2",
     "ml_collections>=1.1",
+    "ml_dtypes>=0.5",
     "numpy>=2.0",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
@@ -25,7 +27,7 @@ CORE = [
     "tqdm>=4.66",
 ]
 EXTRAS = {
-    "world": ["mujoco>=3.3", "numba>=0.61"],  # the synthetic physics world
+    "world": ["mujoco>=4", "numba>=0.61"],  # the synthetic physics world
     "cuda": ["jax[cuda13]>=0.10.2"],
     "tpu": ["jax[tpu]>=0.10.2"],
     "test": ["pytest>=8", "ruff==0.17.5"],

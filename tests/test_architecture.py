@@ -106,7 +106,7 @@ def test_a_config_is_locked_and_names_a_stage(name, size):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_an_unknown_size_is_named(name):
-    with pytest.raises(ValueError, match="no size 'huge'.*smoke.*tiny"):
+    with pytest.raises(ValueError, match=r"no size 'huge'.*smoke.*tiny"):
         importlib.import_module(f"configs.{name}").get_config("huge")
 
 

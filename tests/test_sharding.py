@@ -35,7 +35,7 @@ def test_a_batch_is_split_over_data_and_fsdp():
     for name, array in placed.items():
         np.testing.assert_array_equal(array, batch[name])
         assert array.addressable_shards[0].data.shape[0] == 2
-    with pytest.raises(ValueError, match="global batch 6 does not divide over .* = 4 shards"):
+    with pytest.raises(ValueError, match=r"global batch 6 does not divide over .* = 4 shards"):
         sharding.put_batch({"x": np.zeros((6, 3))}, mesh)
 
 

@@ -314,8 +314,7 @@ class VAE(nn.Module):
       strides: (time, space) of the encoder stages; the decoder mirrors them.
       encoder_blocks, decoder_blocks: residual blocks per stage.
       linear_ends: the layers next to pixels and latents are plain projections, without the
-        convolution, norm and nonlinearity of the larger models, so that they can start from the
-        principal components of the data (`principal_start`).
+        convolution, norm and nonlinearity of the larger models: cheaper, and quicker to train.
       dtype: of the convolutions; norms, latents and output are float32.
     """
 
@@ -394,33 +393,6 @@ def from_patches(patches, patch):
     """Inverse of `to_patches`: of the first time patch only the last frame is kept."""
     time, space = patch
     return channels_to_space(patches, time, space)[:, time - 1 :]
-
-
-def principal_start(params, patches, log_variance=-6.0):
-    """Starts an autoencoder with `linear_ends` at the principal components of patches [N, P].
-
-    The residual branches being closed at the start, it then is their projection on the first C
-    components, with latents of unit variance; training takes it from there.
-    """
-    params = jax.tree.map(jnp.asarray, params)
-    encoder, decoder = dict(params["encoder"]), dict(params["decoder"])
-    width, channels = encoder["conv_in"]["kernel"].shape[-1], decoder["conv_in"]["kernel"].shape[3]
-    mean = patches.mean(0)
-    variance, components = jnp.linalg.eigh(jnp.cov(patches.T))
-    components = components[:, ::-1][:, :width]
-    scale = jnp.sqrt(jnp.maximum(variance[::-1][:width], 1e-5))
-    whiten = components / scale
-    lift = jnp.eye(channels, width)
-
-    def layer(kernel, bias):
-        return {"kernel": kernel[None, None, None], "bias": bias}
-
-    encoder["conv_in"] = layer(whiten, -mean @ whiten)
-    moments_bias = jnp.repeat(jnp.array([0.0, log_variance]), channels)
-    encoder["to_latents"] = layer(jnp.pad(lift.T, ((0, 0), (0, channels))), moments_bias)
-    decoder["conv_in"] = layer(lift, jnp.zeros(width))
-    decoder["conv_out"] = layer((components * scale).T, mean)
-    return {**params, "encoder": encoder, "decoder": decoder}
 
 
 def check_size(size, time, space):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 
 class Saver:
@@ -82,15 +83,17 @@ def load(workdir, like=None, name="ema"):
     step = latest_step(workdir)
     if step is None:
         raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
-    path = Path(workdir).resolve() / "checkpoints" / str(step) / "state"
-    with ocp.PyTreeCheckpointer() as reader:
-        if like is None:
-            tree = reader.metadata(path).item_metadata.tree[name]
-            like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-        item = {name: _abstract(like)}
-        restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-        args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
-        return reader.restore(path, args=args)[name]
+    path = epath.Path(workdir).resolve() / "checkpoints" / str(step) / "state"
+    reader = ocp.PyTreeCheckpointHandler()
+    if like is None:
+        tree = reader.metadata(path).tree[name]
+        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+    item = {name: _abstract(like)}
+    restore_args = ocp.checkpoint_utils.construct_restore_args(item)
+    args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
+    restored = reader.restore(path, args=args)[name]
+    reader.close()
+    return restored
 
 
 def fingerprint(params):

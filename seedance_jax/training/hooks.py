@@ -48,7 +48,8 @@ class LogHook:
             return
         record = self._reduce()
         if self._main:
-            self._file.write(json.dumps({"step": step, **record}) + "\n")
+            line = {name: value if np.isfinite(value) else None for name, value in record.items()}
+            self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
                 self._board.add_scalar(name, value, step)
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")

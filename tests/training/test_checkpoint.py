@@ -39,7 +39,7 @@ def test_unfinished_checkpoints_do_not_count(tmp_path):
 
 
 def test_loading_a_run_without_checkpoint_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint in .*checkpoints"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*checkpoints"):
         checkpoint.load(tmp_path)
     state = {"ema": np.zeros(1)}
     assert checkpoint.restore(state, tmp_path) is state

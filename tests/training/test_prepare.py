@@ -67,7 +67,7 @@ def test_a_directory_of_other_files_is_refused(tmp_path):
 
 
 def test_an_unknown_stage_and_a_run_without_steps_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="stage='gan'; legal stages: .*'flow_matching', .*'vae'"):
+    with pytest.raises(ValueError, match=r"stage='gan'; legal stages: .*'flow_matching', .*'vae'"):
         prepare(config(stage="gan"), tmp_path / "run")
     with pytest.raises(ValueError, match="num_steps=0: must be at least 1"):
         prepare(config(num_steps=0), tmp_path / "run")
