@@ -2,7 +2,7 @@
 
     python -m seedance_jax.train --config=configs/vae.py:tiny --workdir=runs/vae
 
-`tiny` takes about 5 minutes on two cores.
+`tiny` takes 6 to 11 minutes on two cores, depending on what else they do.
 """
 
 from configs import base
