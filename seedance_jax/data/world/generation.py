@@ -163,7 +163,7 @@ def _camera_fields(shot: Shot, count: int) -> dict:
 def _dense_fields(things, shot: Shot, depth, seen) -> dict:
     flows = [render.optical_flow(things, shot.cameras, depth, seen, n) for n in range(len(seen))]
     both = np.array(flows, np.float16)  # [T, 2, H, W, 2]
-    segmentation = np.where(seen == render.SKY, 255, seen + 1).astype(np.uint8)
+    segmentation = np.where(seen == render.SKY, 255, seen.astype(np.int16) + 1).astype(np.uint8)
     return {
         "depth": depth.astype(np.float16),
         "segmentation": segmentation,
