@@ -1,6 +1,7 @@
 """What the entry points share: errors of one line, and the cache of compiled programs."""
 
 import functools
+import itertools
 import runpy
 import sys
 from pathlib import Path
@@ -29,7 +30,9 @@ def parse_flags(argv):
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError):
-        settings = dict(argument.split("=", 1) for argument in argv[1:] if "=" in argument)
+        # Both "--config=file" and "--config file" are legal.
+        words = [word for argument in argv[1:] for word in argument.split("=", 1)]
+        settings = dict(itertools.pairwise(words))
         path, _, size = settings["--config"].partition(":")
         config = runpy.run_path(path)["get_config"](*[size] if size else [])
         for name in settings:
