@@ -67,20 +67,22 @@ def vae(size):
     """The autoencoder, (4, 16, 16) with 48 channels at every size."""
     toy = {
         "patch": (1, 16),
-        "encoder_widths": (128, 128),
-        "decoder_widths": (128, 128),
+        "encoder_widths": (128, 128, 128),
+        "decoder_widths": (128, 128, 128),
         "strides": ((2, 1), (2, 1)),
-        "encoder_blocks": 0,
-        "decoder_blocks": 0,
+        "encoder_blocks": (0, 0, 0),
+        "decoder_blocks": (0, 0, 1),
+        "kernels": ((1, 3, 3), (1, 1, 1)),
         "linear_ends": True,
     }
     small = {
         "patch": (1, 2),
         "encoder_widths": (32, 64, 128, 128),
         "decoder_widths": (192, 192, 96, 48),
-        "strides": ((1, 2), (2, 2), (2, 2), (1, 1)),
-        "encoder_blocks": 2,
-        "decoder_blocks": 3,
+        "strides": ((1, 2), (2, 2), (2, 2)),
+        "encoder_blocks": (2, 2, 2, 2),
+        "decoder_blocks": (3, 3, 3, 3),
+        "kernels": ((3, 3, 3), (3, 3, 3)),
         "linear_ends": False,
     }
     full = {

@@ -4,8 +4,8 @@
     python -m seedance_jax.evaluate --workdir=runs/pretrain --split=validation
 
 The stage is that of the run. An autoencoder is measured by how it reconstructs the split, next to
-PCA (evaluation.json); a generator by whether its clips show the colour of the caption and move
-(evaluation_<split>.json, and a sheet of the clips beside it). All goes to the run's directory.
+PCA; a generator by whether its clips show the colour of the caption and move, with a sheet of the
+clips. All goes to evaluation_<split>.json and .png in the run's directory.
 """
 
 import json
@@ -32,9 +32,9 @@ SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 
 def evaluate_vae(workdir):
-    """Writes evaluation.json and returns it."""
+    """Writes evaluation_<split>.json and returns it."""
     report = evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value)
-    checkpoint.write_json(workdir, "evaluation.json", report)
+    checkpoint.write_json(workdir, f"evaluation_{SPLIT.value}.json", report)
     return report
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seedance_jax.data import loader
 from seedance_jax.data.builders import folder, storage, world
 from seedance_jax.data.loader import Bucket
 from seedance_jax.data.world import WorldSpec
@@ -76,3 +77,22 @@ def open_split(data: Mapping[str, Any], split: str) -> storage.Source:
 def make_buckets(buckets: Sequence[Sequence[float]]) -> tuple[Bucket, ...]:
     """The buckets of a config."""
     return tuple(Bucket(*bucket) for bucket in buckets)
+
+
+def open_training(data: Mapping[str, Any], *, latents: Any = None, **options: Any) -> Any:
+    """The training batches of a config, as `loader.make_dataset` gives them.
+
+    Args:
+      latents: precomputed latents by bucket, see `loader.make_dataset`.
+      **options: seed, process_index and process_count of `loader.make_dataset`.
+    """
+    buckets = make_buckets(data["buckets"])
+    source = open_split(data, "train")
+    text_length = data["text_length"]
+    return loader.make_dataset(source, buckets, text_length=text_length, latents=latents, **options)
+
+
+def iterate(data: Mapping[str, Any], dataset: Any, start_step: int) -> Any:
+    """The iterator over `dataset` from `start_step` on, with the config's threads and workers."""
+    options = {"num_threads": data["num_threads"], "num_workers": data["num_workers"]}
+    return loader.make_iterator(dataset, start_step, **options)

@@ -130,10 +130,12 @@ class ChannelNorm(nn.Module):
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected when the width changes).
 
-    The last convolution starts at zero, so the block starts as its shortcut.
+    `kernels` are those of the two convolutions; the second starts at zero, so the block starts as
+    its shortcut.
     """
 
     features: int
+    kernels: tuple[tuple[int, int, int], ...]
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -142,11 +144,12 @@ class ResidualBlock(nn.Module):
         if x.shape[-1] != self.features:
             shortcut = CausalConv3d(self.features, (1, 1, 1), dtype=self.dtype, name="shortcut")(x)
         h = nn.silu(ChannelNorm(name="norm1")(x))
-        h = CausalConv3d(self.features, dtype=self.dtype, name="conv1")(h)
+        first, second = self.kernels
+        h = CausalConv3d(self.features, first, dtype=self.dtype, name="conv1")(h)
         h = nn.silu(ChannelNorm(name="norm2")(h))
-        return shortcut + CausalConv3d(
-            self.features, init=nn.initializers.zeros, dtype=self.dtype, name="conv2"
-        )(h)
+        zeros = nn.initializers.zeros
+        last = CausalConv3d(self.features, second, init=zeros, dtype=self.dtype, name="conv2")
+        return shortcut + last(h)
 
 
 class FrameAttention(nn.Module):
@@ -169,13 +172,14 @@ class Middle(nn.Module):
     """Residual block, attention, residual block at the lowest resolution."""
 
     features: int
+    kernels: tuple[tuple[int, int, int], ...]
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        x = ResidualBlock(self.features, self.dtype, name="block0")(x)
+        x = ResidualBlock(self.features, self.kernels, self.dtype, name="block0")(x)
         x = FrameAttention(self.dtype, name="attention")(x)
-        return ResidualBlock(self.features, self.dtype, name="block1")(x)
+        return ResidualBlock(self.features, self.kernels, self.dtype, name="block1")(x)
 
 
 class Downsample(nn.Module):
@@ -224,6 +228,7 @@ class DownStage(nn.Module):
 
     features: int
     blocks: int
+    kernels: tuple[tuple[int, int, int], ...]
     stride: tuple[int, int]
     dtype: Any = jnp.float32
 
@@ -231,28 +236,28 @@ class DownStage(nn.Module):
     def __call__(self, x):
         shortcut = average_down(x, self.features, *self.stride)
         for i in range(self.blocks):
-            x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x)
-        if self.stride == (1, 1):
-            return x
+            x = ResidualBlock(self.features, self.kernels, self.dtype, name=f"block{i}")(x)
         return Downsample(*self.stride, self.dtype, name="down")(x) + shortcut
 
 
 class UpStage(nn.Module):
-    """Residual blocks and an upsampler, beside the duplicating shortcut."""
+    """Residual blocks and an upsampler, beside the duplicating shortcut; blocks alone at (1, 1)."""
 
     features: int
     blocks: int
+    kernels: tuple[tuple[int, int, int], ...]
     stride: tuple[int, int]
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        shortcut = duplicate_up(x, self.features, *self.stride)
+        y = x
         for i in range(self.blocks):
-            x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x)
+            y = ResidualBlock(self.features, self.kernels, self.dtype, name=f"block{i}")(y)
         if self.stride == (1, 1):
-            return x
-        return Upsample(*self.stride, self.dtype, name="up")(x) + shortcut
+            return y
+        up = Upsample(*self.stride, self.dtype, name="up")
+        return up(y) + duplicate_up(x, self.features, *self.stride)
 
 
 class Encoder(nn.Module):
@@ -260,7 +265,8 @@ class Encoder(nn.Module):
 
     latent_channels: int
     widths: tuple[int, ...]
-    blocks: int
+    blocks: tuple[int, ...]
+    kernels: tuple[tuple[int, int, int], ...]
     strides: tuple[tuple[int, int], ...]
     linear_ends: bool
     dtype: Any = jnp.float32
@@ -270,9 +276,10 @@ class Encoder(nn.Module):
         kernel = (1, 1, 1) if self.linear_ends else (3, 3, 3)
         moments = 2 * self.latent_channels
         x = CausalConv3d(self.widths[0], kernel, dtype=self.dtype, name="conv_in")(x)
-        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
-            x = DownStage(width, self.blocks, stride, self.dtype, name=f"stage{i}")(x)
-        x = Middle(self.widths[-1], self.dtype, name="middle")(x)
+        stages = zip(self.widths, self.blocks, (*self.strides, (1, 1)), strict=True)
+        for i, (width, blocks, stride) in enumerate(stages):
+            x = DownStage(width, blocks, self.kernels, stride, self.dtype, name=f"stage{i}")(x)
+        x = Middle(self.widths[-1], self.kernels, self.dtype, name="middle")(x)
         if not self.linear_ends:
             x = nn.silu(ChannelNorm(name="norm_out")(x))
             x = CausalConv3d(moments, dtype=self.dtype, name="conv_out")(x)
@@ -284,7 +291,8 @@ class Decoder(nn.Module):
 
     channels: int
     widths: tuple[int, ...]
-    blocks: int
+    blocks: tuple[int, ...]
+    kernels: tuple[tuple[int, int, int], ...]
     strides: tuple[tuple[int, int], ...]
     linear_ends: bool
     dtype: Any = jnp.float32
@@ -295,9 +303,10 @@ class Decoder(nn.Module):
         if not self.linear_ends:
             x = CausalConv3d(x.shape[-1], (1, 1, 1), name="from_latents")(x)
         x = CausalConv3d(self.widths[0], kernel, dtype=self.dtype, name="conv_in")(x)
-        x = Middle(self.widths[0], self.dtype, name="middle")(x)
-        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
-            x = UpStage(width, self.blocks, stride, self.dtype, name=f"stage{i}")(x)
+        x = Middle(self.widths[0], self.kernels, self.dtype, name="middle")(x)
+        stages = zip(self.widths, self.blocks, (*self.strides, (1, 1)), strict=True)
+        for i, (width, blocks, stride) in enumerate(stages):
+            x = UpStage(width, blocks, self.kernels, stride, self.dtype, name=f"stage{i}")(x)
         if not self.linear_ends:
             x = nn.silu(ChannelNorm(name="norm_out")(x))
         return CausalConv3d(self.channels, kernel, dtype=self.dtype, name="conv_out")(x)
@@ -309,10 +318,11 @@ class VAE(nn.Module):
     Attributes:
       latent_channels: C, 48 for (4, 16, 16) compression by 64.
       patch: (time, space): pixels are first regrouped time x space x space on channels.
-      encoder_widths: one entry per encoder stage, pixel side first.
-      decoder_widths: one entry per decoder stage, latent side first.
-      strides: (time, space) of the encoder stages; the decoder mirrors them.
-      encoder_blocks, decoder_blocks: residual blocks per stage.
+      encoder_widths, encoder_blocks: channels and residual blocks of each stage, pixel side first.
+      decoder_widths, decoder_blocks: the same, latent side first.
+      strides: (time, space) of the encoder's stages but the last, which keeps its size; the decoder
+        goes through them backwards, and its last stage keeps its size too.
+      kernels: (time, height, width) of the two convolutions of every residual block.
       linear_ends: the layers next to pixels and latents are plain projections, without the
         convolution, norm and nonlinearity of the larger models: cheaper, and quicker to train.
       dtype: of the convolutions; norms, latents and output are float32.
@@ -323,8 +333,9 @@ class VAE(nn.Module):
     encoder_widths: tuple[int, ...]
     decoder_widths: tuple[int, ...]
     strides: tuple[tuple[int, int], ...]
-    encoder_blocks: int = 2
-    decoder_blocks: int = 3
+    encoder_blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    kernels: tuple[tuple[int, int, int], ...] = ((3, 3, 3), (3, 3, 3))
     linear_ends: bool = False
     dtype: Any = jnp.float32
 
@@ -333,6 +344,7 @@ class VAE(nn.Module):
             self.latent_channels,
             self.encoder_widths,
             self.encoder_blocks,
+            self.kernels,
             self.strides,
             self.linear_ends,
             self.dtype,
@@ -341,6 +353,7 @@ class VAE(nn.Module):
             3 * self.patch[0] * self.patch[1] ** 2,
             self.decoder_widths,
             self.decoder_blocks,
+            self.kernels,
             self.strides[::-1],
             self.linear_ends,
             self.dtype,

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.data import loader, sources, tokenizer
+from seedance_jax.data import sources, tokenizer
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.text import word_count
 from seedance_jax.sampling import latents, runs
@@ -22,10 +22,8 @@ def make_stage(config):
     data = config.data.to_dict()
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
-    dataset = loader.make_dataset(
-        sources.open_split(data, "train"),
-        buckets,
-        text_length=data["text_length"],
+    dataset = sources.open_training(
+        data,
         seed=config.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -34,10 +32,6 @@ def make_stage(config):
     dataset = dataset.map(functools.partial(check_words, limit=config.text.max_words))
     model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
     task_weights, dropout = dict(config.tasks), config.caption_dropout
-
-    def batches(start_step):
-        options = {"num_threads": data["num_threads"], "num_workers": data["num_workers"]}
-        return loader.make_iterator(dataset, start_step, **options)
 
     def init(key):
         x = jnp.zeros((1, 2, 2, 2, vae.latent_channels))
@@ -66,7 +60,7 @@ def make_stage(config):
     return Stage(
         init=init,
         loss_fn=loss_fn,
-        batches=batches,
+        batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizer(num_steps=config.num_steps, **config.optimizer),
         frozen={"vae": autoencoder},
         finish=lambda params: metadata,

@@ -1,10 +1,12 @@
 """Training of the autoencoder: reconstruction and a weak pull of the posterior to a unit normal."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seedance_jax.data import loader, sources
+from seedance_jax.data import sources
 from seedance_jax.models.vae import VAE
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -14,21 +16,14 @@ def make_stage(config):
     """Builds the stage of `configs/vae.py`."""
     model = VAE(**config.vae)
     data = config.data.to_dict()
-    buckets = sources.make_buckets(data["buckets"])
-    for bucket in buckets:
+    for bucket in sources.make_buckets(data["buckets"]):
         model.latent_shape(*bucket.shape)
-    dataset = loader.make_dataset(
-        sources.open_split(data, "train"),
-        buckets,
-        text_length=data["text_length"],
+    dataset = sources.open_training(
+        data,
         seed=config.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-
-    def batches(start_step):
-        options = {"num_threads": data["num_threads"], "num_workers": data["num_workers"]}
-        return loader.make_iterator(dataset, start_step, **options)
 
     def init(key):
         size = model.compression[1]
@@ -43,6 +38,7 @@ def make_stage(config):
         return latent_statistics(model, params, dataset)
 
     optimizer = make_optimizer(num_steps=config.num_steps, **config.optimizer)
+    batches = functools.partial(sources.iterate, data, dataset)
     return Stage(init=init, loss_fn=loss_fn, batches=batches, optimizer=optimizer, finish=finish)
 
 

@@ -10,8 +10,8 @@ from seedance_jax.models.vae import VAE
 NARROW = {
     "encoder_widths": (8, 8, 16, 16),
     "decoder_widths": (16, 16, 8, 8),
-    "encoder_blocks": 1,
-    "decoder_blocks": 1,
+    "encoder_blocks": (1, 1, 1, 1),
+    "decoder_blocks": (1, 1, 1, 1),
     "dtype": "float32",
 }
 CONFIGS = {"toy": base.vae("tiny"), "strided": base.vae("small") | NARROW}

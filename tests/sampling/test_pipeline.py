@@ -18,11 +18,11 @@ def pipeline():
     vae = VAE(
         latent_channels=4,
         patch=(1, 16),
-        encoder_widths=(8, 8),
-        decoder_widths=(8, 8),
+        encoder_widths=(8, 8, 8),
+        decoder_widths=(8, 8, 8),
         strides=((2, 1), (2, 1)),
-        encoder_blocks=0,
-        decoder_blocks=0,
+        encoder_blocks=(0, 0, 0),
+        decoder_blocks=(0, 0, 0),
         linear_ends=True,
     )
     text = {"width": 16, "depth": 1, "heads": 2, "max_words": 6}

@@ -7,7 +7,7 @@ from configs import base
 from seedance_jax.models.vae import VAE
 from seedance_jax.stages import vae
 
-NARROW = {"latent_channels": 6, "encoder_widths": (16, 16), "decoder_widths": (16, 16)}
+NARROW = {"latent_channels": 6, "encoder_widths": (16,) * 3, "decoder_widths": (16,) * 3}
 MODEL = VAE(**base.vae("tiny") | NARROW)
 WEIGHTS = {"l1": 1.0, "l2": 2.0, "kl": 1e-3}
 FRAMES = 9

@@ -124,10 +124,10 @@ def _builder_class(name: str, fields: Mapping[str, schema.Field], generators: Ma
                 )
 
             def _split_generators(self, dl_manager):
-                return {split: generate() for split, generate in generators.items()}
+                return {split: self._generate_examples(split) for split in generators}
 
-            def _generate_examples(self):
-                raise NotImplementedError("the splits are given as generators")
+            def _generate_examples(self, split):
+                return generators[split]()
 
     Builder.name = name
     return Builder
