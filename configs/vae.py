@@ -9,7 +9,13 @@ from configs import base
 
 
 def get_config(size="base"):
-    """`size` is smoke, tiny, small or base."""
+    """`size` is smoke, tiny, small, base (also called seedance) or wan22.
+
+    wan22 is base with the layers of the open Wan 2.2 autoencoder, whose weights
+    `seedance_jax.convert` turns into a run.
+    """
+    wan22 = size == "wan22"
+    size = "base" if size in ("seedance", "wan22") else size
     config = base.get_base(size)
     choose = base.choose
     clips = choose(
@@ -25,14 +31,38 @@ def get_config(size="base"):
             "ema_decay": choose(size, smoke=0.99, small=0.999),
             "data": base.data(size, clips),
             "vae": base.vae(size),
-            "loss": {"l1": 1.0, "l2": 8.0, "kl": 1e-5},
-            "optimizer": {
-                "name": "adamw",
-                "peak_lr": choose(size, smoke=2e-3, small=3e-4, base=1e-4),
-                "warmup_steps": choose(size, smoke=2, tiny=150, small=2000),
-                "weight_decay": 0.01,
-                "clip_norm": 1.0,
+            "freeze_encoder": False,
+            "inherit": ("encoder", "decoder"),
+            # "gradients" needs no weights; "lpips" needs the files of VGG16 and of the LPIPS heads.
+            "perceptual": {"name": "gradients", "vgg": "", "heads": ""},
+            "loss": {
+                "l1": 1.0,
+                "l2": choose(size, smoke=8.0, small=0.0),
+                "kl": choose(size, smoke=1e-5, small=1e-6),
+                "perceptual": choose(size, smoke=0.0, small=0.5),
+                "adversarial": choose(size, smoke=0.0, small=0.05),
+                "adversarial_start": choose(size, smoke=0, small=100_000, base=400_000),
+                "frames": choose(size, smoke=2, small=4),
             },
+            "discriminator": {
+                "widths": choose(size, smoke=(32, 64), small=(64, 128, 256, 512)),
+                "dtype": choose(size, smoke="float32", small="bfloat16"),
+            },
+            "discriminator_optimizer": optimizer(size),
+            "optimizer": optimizer(size),
         }
     )
+    if wan22:
+        config.vae.decoder_widths = (1024, 1024, 512, 256)
     return config.lock()
+
+
+def optimizer(size):
+    """Of the autoencoder and, separately, of its critics."""
+    return {
+        "name": "adamw",
+        "peak_lr": base.choose(size, smoke=2e-3, small=3e-4, base=1e-4),
+        "warmup_steps": base.choose(size, smoke=2, tiny=150, small=2000),
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+    }

@@ -9,7 +9,6 @@ from ml_collections import config_flags
 from seedance_jax import cli
 from seedance_jax.data import sources
 from seedance_jax.sampling import latents, runs
-from seedance_jax.training import checkpoint
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
 
@@ -25,7 +24,7 @@ def main(argv):
     def encode(params, video):
         return model.apply({"params": params}, video, method="encode")[0]
 
-    fingerprint = checkpoint.fingerprint(params)
+    fingerprint = runs.latent_fingerprint(weights)
     for directory in latents.encode_all(
         data, buckets, fingerprint, lambda video: encode(params, video)
     ):

@@ -11,6 +11,7 @@ ACTIVATION_RULES = {
     "batch": ("data", "fsdp"),
     "frames": "sequence",
     "windows": "sequence",
+    "rows": "sequence",
     "heads": "tensor",
     "mlp": "tensor",
 }

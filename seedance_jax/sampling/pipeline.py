@@ -11,8 +11,7 @@ import numpy as np
 from seedance_jax.data import tokenizer
 from seedance_jax.diffusion import guidance, solvers, tasks, times
 from seedance_jax.models.text import word_count
-from seedance_jax.sampling import runs
-from seedance_jax.training import checkpoint
+from seedance_jax.sampling import codec, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Pipeline:
             functools.partial(generate, generator, autoencoder),
             static_argnames=("shape", "steps", "guidance_scale", "solver"),
         )
-        self._encode = jax.jit(functools.partial(runs.encode, autoencoder))
+        self._encode = jax.jit(functools.partial(codec.encode, autoencoder))
 
     @classmethod
     def from_run(cls, workdir, vae_run=""):
@@ -54,7 +53,7 @@ class Pipeline:
         generator, params, config, metadata = runs.load_generator(workdir)
         vae_run = vae_run or metadata["vae_run"]
         autoencoder, weights = runs.load_autoencoder(vae_run)
-        found, wanted = checkpoint.fingerprint(weights["params"]), metadata["autoencoder"]
+        found, wanted = runs.latent_fingerprint(weights), metadata["autoencoder"]
         if found != wanted:
             raise ValueError(
                 f"{workdir} was trained with autoencoder {wanted}, but {vae_run} is {found}"
@@ -217,12 +216,16 @@ def generate(
         tokens = generator.apply({"params": params}, *text, method="encode_text")
         return (*tokens, condition_latents, condition_mask)
 
-    velocity = guidance.classifier_free(
+    guided = guidance.classifier_free(
         velocity_fn, condition(text), condition(negative), guidance_scale
     )
     noise = jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), shape))(seeds)
     grid = times.sampling_grid(steps, times.resolution_shift(math.prod(shape[:3])))
+    given = condition_mask[:, :, None, None, None] > 0
+
+    def velocity(x, t):
+        # Given frames go the straight way that training has shown them on, and end as given.
+        return jnp.where(given, noise - condition_latents, guided(x, t))
+
     latents = solvers.SOLVERS[solver](velocity, noise, grid)
-    given = condition_mask[:, :, None, None, None]
-    latents = given * condition_latents + (1 - given) * latents
-    return runs.decode(autoencoder, weights, latents)
+    return codec.decode(autoencoder, weights, latents)

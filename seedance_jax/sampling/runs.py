@@ -23,7 +23,7 @@ def load_autoencoder(workdir):
     """Returns (VAE, weights) of a finished run of the `vae` stage.
 
     weights = {"params", "mean" [C], "std" [C]}: the latents that everything downstream works with
-    are (encoder mean - mean) / std.
+    are (encoder mean - mean) / std. Critics stay behind.
 
     Raises:
       FileNotFoundError: `workdir` is not a finished run.
@@ -31,22 +31,15 @@ def load_autoencoder(workdir):
     """
     config = read_stage(workdir, "vae")
     metadata = checkpoint.read_json(workdir, "metadata.json")
-    weights = {"params": checkpoint.load(workdir)}
+    weights = {"params": checkpoint.load(workdir, parts=("encoder", "decoder"))}
     weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
     return VAE(**config["vae"]), weights
 
 
-def encode(model, weights, video):
-    """video [B, T, H, W, 3] in [-1, 1] -> normalised latents [B, t, h, w, C]."""
-    mean, _ = model.apply({"params": weights["params"]}, video, method="encode")
-    return (mean - weights["mean"]) / weights["std"]
-
-
-def decode(model, weights, latents):
-    """Normalised latents [B, t, h, w, C] -> video [B, T, H, W, 3], clipped to [-1, 1]."""
-    latents = latents * weights["std"] + weights["mean"]
-    video = model.apply({"params": weights["params"]}, latents, method="decode")
-    return jnp.clip(video, -1.0, 1.0)
+def latent_fingerprint(weights):
+    """Hash of what makes latents what they are: the encoder and the statistics, not the decoder."""
+    parts = {name: weights[name] for name in ("mean", "std")}
+    return checkpoint.fingerprint({"encoder": weights["params"]["encoder"], **parts})
 
 
 def load_generator(workdir):

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from seedance_jax.data import sources, tokenizer
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.text import word_count
-from seedance_jax.sampling import latents, runs
-from seedance_jax.training import checkpoint
+from seedance_jax.sampling import codec, latents, runs
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -18,7 +17,7 @@ from seedance_jax.training.optimizer import make_optimizer
 def make_stage(config):
     """Builds the stage of `configs/pretrain.py`."""
     vae, autoencoder = runs.load_autoencoder(config.vae_run)
-    fingerprint = checkpoint.fingerprint(autoencoder["params"])
+    fingerprint = runs.latent_fingerprint(autoencoder)
     data = config.data.to_dict()
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
@@ -42,7 +41,7 @@ def make_stage(config):
         if "latents" in batch:
             x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
-            x0 = runs.encode(vae, frozen["vae"], batch["video"].astype(jnp.float32) / 127.5 - 1.0)
+            x0 = codec.encode(vae, frozen["vae"], batch["video"].astype(jnp.float32) / 127.5 - 1.0)
         text = (batch["text"], batch["text_mask"])
         return flow_loss(
             model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout
@@ -63,6 +62,7 @@ def make_stage(config):
         batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizer(num_steps=config.num_steps, **config.optimizer),
         frozen={"vae": autoencoder},
+        identity={"autoencoder": fingerprint},
         finish=lambda params: metadata,
     )
 

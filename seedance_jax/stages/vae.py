@@ -1,23 +1,50 @@
-"""Training of the autoencoder: reconstruction and a weak pull of the posterior to a unit normal."""
+"""Training of the autoencoder: reconstruction, perception, a weak pull to a unit normal, critics.
+
+    loss = rec + adversarial * adaptive * hinge(critics of the reconstruction) + kl * KL
+           + hinge of the critics themselves
+    rec  = l1 * mean |error| + l2 * mean error^2 + perceptual * distance(frames)
+
+The parameters are {"encoder", "decoder"} and, with a critic, "discriminator": one loss, whose parts
+reach their own parameters only. `freeze_encoder` trains the decoder alone, so that latents stay
+what they were.
+"""
 
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from seedance_jax.data import sources
-from seedance_jax.models.vae import VAE
+from seedance_jax.models import perceptual, torch_file
+from seedance_jax.models.discriminator import Discriminator, hinge_critic, hinge_generator
+from seedance_jax.models.lpips import LPIPS, from_torch
+from seedance_jax.models.vae import VAE, last_layer
+from seedance_jax.sampling import runs
+from seedance_jax.training import checkpoint
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
+MAX_ADAPTIVE = 1e4
+MIN_STD = 1e-5  # of a latent channel
+
 
 def make_stage(config):
-    """Builds the stage of `configs/vae.py`."""
+    """Builds the stage of `configs/vae.py` and of the configs of its decoder.
+
+    Raises:
+      ValueError: a bucket off the autoencoder's grid, a perceptual term without its network, a
+        frozen encoder without a run to take it from.
+    """
     model = VAE(**config.vae)
+    critic = Discriminator(**config.discriminator) if config.loss.adversarial else None
     data = config.data.to_dict()
     for bucket in sources.make_buckets(data["buckets"]):
         model.latent_shape(*bucket.shape)
+    if config.freeze_encoder:
+        check_encoder(config.vae.to_dict(), config.init_from)
+    distance, frozen = perceptual_distance(config.perceptual.to_dict())
     dataset = sources.open_training(
         data,
         seed=config.seed,
@@ -26,33 +53,122 @@ def make_stage(config):
     )
 
     def init(key):
-        size = model.compression[1]
-        return model.init(key, jnp.zeros((1, 1 + model.compression[0], size, size, 3)))["params"]
+        time, size = model.compression
+        video = jnp.zeros((1, 1 + time, size, size, 3))
+        params = model.init(key, video)["params"]
+        if critic:
+            key = jax.random.fold_in(key, 1)
+            params["discriminator"] = critic.init(key, video, jnp.zeros((1, 1), int))["params"]
+        return params
 
     def loss_fn(params, batch, key, frozen):
-        flip_key, noise_key = jax.random.split(key)
+        flip_key, key = jax.random.split(key)
         video = random_flip(flip_key, to_pixels(batch["video"]))
-        return vae_loss(model, params, video, noise_key, **config.loss)
+        return vae_loss(
+            model,
+            critic,
+            functools.partial(distance, frozen),
+            params,
+            video,
+            key,
+            frozen["step"],
+            freeze_encoder=config.freeze_encoder,
+            **config.loss,
+        )
 
     def finish(params):
+        if config.freeze_encoder:
+            return statistics_of(config.init_from)
         return latent_statistics(model, params, dataset)
 
-    optimizer = make_optimizer(num_steps=config.num_steps, **config.optimizer)
-    batches = functools.partial(sources.iterate, data, dataset)
-    return Stage(init=init, loss_fn=loss_fn, batches=batches, optimizer=optimizer, finish=finish)
+    return Stage(
+        init=init,
+        loss_fn=loss_fn,
+        batches=functools.partial(sources.iterate, data, dataset),
+        optimizer=make_optimizers(config),
+        frozen=frozen,
+        inherit=config.inherit,
+        finish=finish,
+    )
+
+
+# Settings that a decoder of other widths may change without changing what latents are.
+OF_THE_DECODER = ("decoder_widths", "decoder_blocks", "dtype")
+
+
+def check_encoder(settings, workdir):
+    """Raises ValueError unless a run is given whose encoder has these settings."""
+    if not workdir:
+        raise ValueError("freeze_encoder=True needs the run of the encoder: --config.init_from=RUN")
+    found = runs.read_stage(workdir, "vae")["vae"]
+    for name, value in checkpoint.as_json(settings).items():
+        if name not in OF_THE_DECODER and found.get(name) != value:
+            raise ValueError(f"vae.{name}={value}, but the encoder of {workdir} has {found[name]}")
+
+
+def statistics_of(workdir):
+    """The latent statistics of a finished run."""
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    return {name: metadata[name] for name in ("mean", "std")}
+
+
+def make_optimizers(config):
+    """One optimizer for the autoencoder, or for its decoder alone, and one for the critics."""
+    steps = config.num_steps
+    groups = {
+        "autoencoder": make_optimizer(num_steps=steps, **config.optimizer),
+        "frozen": optax.set_to_zero(),
+    }
+    labels = {
+        "encoder": "frozen" if config.freeze_encoder else "autoencoder",
+        "decoder": "autoencoder",
+    }
+    if config.loss.adversarial:
+        groups["discriminator"] = make_optimizer(num_steps=steps, **config.discriminator_optimizer)
+        labels["discriminator"] = "discriminator"
+    return optax.multi_transform(groups, labels)
+
+
+def perceptual_distance(config):
+    """(distance(frozen, x, y) of frames [N, H, W, 3] -> [N], the frozen weights it reads).
+
+    Raises:
+      ValueError: an unknown `name`, or LPIPS without the files of its weights.
+    """
+    name = config["name"]
+    if name == "gradients":
+        return lambda frozen, x, y: perceptual.gradient_distance(x, y), {}
+    if name != "lpips":
+        raise ValueError(f"perceptual.name={name!r}; legal names: ['gradients', 'lpips']")
+    if not (config["vgg"] and config["heads"]):
+        raise ValueError(
+            "perceptual.name='lpips' needs --config.perceptual.vgg=vgg16-397923af.pth (torchvision) "
+            "and --config.perceptual.heads=.../lpips/weights/v0.1/vgg.pth (the lpips package); "
+            "without them --config.perceptual.name=gradients is the stand-in"
+        )
+    files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
+    weights = from_torch(*files)
+    return lambda frozen, x, y: LPIPS().apply({"params": frozen["lpips"]}, x, y), {"lpips": weights}
 
 
 def latent_statistics(model, params, dataset, num_batches=64):
-    """Mean and standard deviation per latent channel over the first batches, as JSON lists."""
+    """Mean and standard deviation per latent channel over the first batches, as JSON lists.
+
+    Raises:
+      ValueError: a channel that carries nothing.
+    """
 
     @jax.jit
     def moments(params, video):
-        mean, _ = model.apply({"params": params}, to_pixels(video), method="encode")
-        return mean.mean((0, 1, 2, 3)), (mean**2).mean((0, 1, 2, 3))
+        latents, _ = model.apply({"params": params}, to_pixels(video), method="encode")
+        return latents.mean((0, 1, 2, 3)), latents.var((0, 1, 2, 3))
 
-    sums = [moments(params, dataset[step]["video"]) for step in range(num_batches)]
-    mean, square = (np.mean(values, axis=0) for values in zip(*jax.device_get(sums), strict=True))
-    return {"mean": mean.tolist(), "std": np.sqrt(square - mean**2).tolist()}
+    parts = [moments(params, dataset[step]["video"]) for step in range(num_batches)]
+    means, variances = np.asarray(jax.device_get(parts), np.float64).swapaxes(0, 1)
+    std = np.sqrt(variances.mean(0) + means.var(0))
+    if (dead := np.flatnonzero(~(std > MIN_STD))).size:
+        raise ValueError(f"latent channels {dead.tolist()} are constant (std {std[dead].tolist()})")
+    return {"mean": means.mean(0).tolist(), "std": std.tolist()}
 
 
 def to_pixels(video):
@@ -72,24 +188,111 @@ def random_flip(key, video):
     return video
 
 
-def vae_loss(model, params, video, key, *, l1, l2, kl):
-    """Weighted sum of mean |error|, mean error^2 and mean KL per latent number.
+def vae_loss(
+    model,
+    critic,
+    distance,
+    params,
+    video,
+    key,
+    step,
+    *,
+    l1,
+    l2,
+    kl,
+    perceptual,
+    adversarial,
+    adversarial_start,
+    frames,
+    freeze_encoder=False,
+):
+    """The loss of the module's docstring and its parts as metrics.
 
-    Metrics: psnr of the sampled reconstruction and of its first frame (dB, peak to peak 2), kl.
+    Args:
+      critic: a Discriminator, or None if `adversarial` is 0.
+      distance: (x, y) [N, H, W, 3] -> [N].
+      step: of training; the adversarial terms are on from `adversarial_start`.
+      frames: of every clip, drawn at random, for `distance` and the critic of single frames.
     """
-    shape = model.latent_shape(*video.shape[1:4])
-    noise = jax.random.normal(key, (video.shape[0], *shape))
-    reconstruction, mean, log_variance = model.apply({"params": params}, video, noise)
-    error = reconstruction - video
-    divergence = kl_divergence(mean, log_variance)
-    squares = (error**2).mean((0, 2, 3, 4))
-    loss = l1 * jnp.abs(error).mean() + l2 * squares.mean() + kl * divergence
-    metrics = {
+    noise_key, frame_key = jax.random.split(key)
+    coded = code(model, params, video, noise_key, freeze_encoder)
+    count = min(frames, video.shape[1])
+    chosen = jax.random.randint(frame_key, (video.shape[0], count), 0, video.shape[1])
+    target = take_frames(video, chosen)
+
+    def rec_fn(reconstruction):
+        error = reconstruction - video
+        loss = l1 * jnp.abs(error).mean() + l2 * (error**2).mean()
+        if not perceptual:
+            return loss, {}
+        value = distance(take_frames(reconstruction, chosen), target).mean()
+        return loss + perceptual * value, {"perceptual": value}
+
+    if critic is None:
+        loss, metrics = rec_fn(coded["video"])
+    else:
+        on = (step >= adversarial_start).astype(jnp.float32)
+        judge = functools.partial(critic.apply, chosen=chosen)
+        loss, metrics = adversarial_loss(
+            model, judge, params, video, coded, rec_fn, weight=on * adversarial, on=on
+        )
+    squares = ((coded["video"] - video) ** 2).mean((0, 2, 3, 4))
+    divergence = kl_divergence(coded["mean"], coded["log_variance"])
+    metrics |= {
         "psnr": psnr(squares.mean()),
         "psnr_first_frame": psnr(squares[0]),
         "kl": divergence,
     }
-    return loss, metrics
+    return loss + kl * divergence, metrics
+
+
+def code(model, params, video, key, freeze_encoder):
+    """A sample of the posterior, decoded: video, mean, log_variance, and the decoder's features."""
+    mean, log_variance = model.apply({"params": params}, video, method="encode")
+    if freeze_encoder:
+        mean, log_variance = jax.lax.stop_gradient((mean, log_variance))
+    noise = jax.random.normal(key, mean.shape)
+    latents = mean + jnp.exp(0.5 * log_variance) * noise
+    decoded, state = model.apply(
+        {"params": params}, latents, method="decode", mutable=["intermediates"]
+    )
+    (features,) = state["intermediates"]["decoder"]["features"]
+    return {"video": decoded, "mean": mean, "log_variance": log_variance, "features": features}
+
+
+def adversarial_loss(model, judge, params, video, coded, rec_fn, *, weight, on):
+    """rec_fn, the critics' verdict on the reconstruction, and the critics' own loss.
+
+    The verdict counts `weight` times the ratio of gradient norms of rec_fn and the verdict at the
+    decoder's last kernel (arXiv:2012.09841 Eq. 7), so that neither drowns the other.
+    """
+    fixed = jax.lax.stop_gradient(params["discriminator"])
+    fake = jax.lax.stop_gradient(coded["video"])
+    (rec, metrics), rec_grad = jax.value_and_grad(rec_fn, has_aux=True)(fake)
+    verdict, verdict_grad = jax.value_and_grad(lambda x: hinge_generator(judge({"params": fixed}, x)))(fake)
+    features = jax.lax.stop_gradient(coded["features"])
+    last = jax.lax.stop_gradient(params["decoder"]["conv_out"])
+    _, pull = jax.vjp(lambda last: last_layer(model, last, features), last)
+    norms = [jnp.linalg.norm(pull(grad)[0]["kernel"]) for grad in (rec_grad, verdict_grad)]
+    adaptive = jnp.clip(norms[0] / (norms[1] + 1e-4), 0.0, MAX_ADAPTIVE)
+    scores = [judge({"params": params["discriminator"]}, x) for x in (video, fake)]
+    critic = hinge_critic(*scores)
+    value = rec + weight * adaptive * verdict
+    gradient = rec_grad + weight * adaptive * verdict_grad
+    loss = with_gradient(value, coded["video"], gradient) + on * critic
+    return loss, metrics | {"critic": critic, "verdict": verdict, "adaptive": adaptive}
+
+
+def with_gradient(value, x, gradient):
+    """`value`, whose gradient with respect to `x` is `gradient` and nothing else."""
+    fixed = jax.lax.stop_gradient
+    return fixed(value) + jnp.vdot(fixed(gradient), x - fixed(x))
+
+
+def take_frames(video, chosen):
+    """[B, T, H, W, 3], frame numbers [B, n] -> [B * n, H, W, 3]."""
+    frames = jnp.take_along_axis(video, chosen[:, :, None, None, None], axis=1)
+    return frames.reshape(-1, *video.shape[2:])
 
 
 def kl_divergence(mean, log_variance):

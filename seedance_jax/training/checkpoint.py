@@ -54,17 +54,31 @@ class Saver:
         self._manager.close()
 
 
-def restore(state, workdir, init_from=""):
-    """Resumes `workdir`; failing that starts from another run's EMA; else returns `state`."""
+def restore(state, workdir, init_from="", inherit=()):
+    """Resumes `workdir`; failing that starts from another run's EMA; else returns `state`.
+
+    `inherit` names the top-level parts of the weights to take from the other run; () is all.
+    """
     step = latest_step(workdir)
     if step is not None:
         with _manager(workdir) as manager:
             args = ocp.args.StandardRestore(_abstract(state))
             return manager.restore(step, args=ocp.args.Composite(state=args)).state
     if init_from:
-        ema = load(init_from, like=state.ema)
+        parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
+        ema = load(init_from, like=parts)
+        ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
+
+
+def check_identity(workdir, identity):
+    """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
+    if latest_step(workdir) is None:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        write_json(workdir, "identity.json", identity)
+    elif (found := read_json(workdir, "identity.json")) != as_json(identity):
+        raise ValueError(f"{workdir} was trained with {found}, but now finds {identity}")
 
 
 def latest_step(workdir):
@@ -74,8 +88,10 @@ def latest_step(workdir):
     return max(steps, default=None)
 
 
-def load(workdir, like=None, name="ema"):
+def load(workdir, like=None, name="ema", parts=()):
     """Reads one weight tree of a run's newest checkpoint, laid out like `like` (or on the host).
+
+    `parts` names the top-level parts to read; () is all.
 
     Raises:
       FileNotFoundError: the run has no checkpoint.
@@ -87,6 +103,7 @@ def load(workdir, like=None, name="ema"):
     reader = ocp.PyTreeCheckpointHandler()
     if like is None:
         tree = reader.metadata(path).tree[name]
+        tree = {part: tree[part] for part in parts} if parts else tree
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
     item = {name: _abstract(like)}
     restore_args = ocp.checkpoint_utils.construct_restore_args(item)
@@ -94,6 +111,13 @@ def load(workdir, like=None, name="ema"):
     restored = reader.restore(path, args=args)[name]
     reader.close()
     return restored
+
+
+def save_weights(workdir, params):
+    """Writes weights that were not trained here as the checkpoint of step 0 of a run."""
+    with _manager(workdir) as manager:
+        args = ocp.args.StandardSave({"ema": params})
+        manager.save(0, args=ocp.args.Composite(state=args))
 
 
 def fingerprint(params):

@@ -25,7 +25,9 @@ class Stage:
       loss_fn: (params, batch, key, frozen) -> (loss, metrics of scalars).
       batches: start_step -> iterator over this host's batches from that step on.
       optimizer: of `params`.
-      frozen: weight trees that are used and never updated; the loop adds "ema".
+      frozen: weight trees that are used and never updated; the loop adds "ema" and "step".
+      identity: what the run depends on beyond its config (JSON); resumed, it must be the same.
+      inherit: the top-level parts of `params` that another run's weights may start; () for all.
       finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
     """
 
@@ -34,6 +36,8 @@ class Stage:
     batches: Callable[[int], Iterator]
     optimizer: optax.GradientTransformation
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    inherit: tuple[str, ...] = ()
     finish: Callable[[Any], dict] = lambda params: {}
 
 
@@ -62,9 +66,10 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, i
     Returns:
       The last TrainState; its step is below num_steps if the process was told to stop.
     """
+    checkpoint.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(mesh):
         state, layout = init_state(stage, jax.random.key(seed), mesh)
-        state = checkpoint.restore(state, workdir, init_from=init_from)
+        state = checkpoint.restore(state, workdir, init_from=init_from, inherit=stage.inherit)
         start = int(state.step)
         if start >= num_steps:
             return state
@@ -133,7 +138,8 @@ def make_step(stage, layout, *, seed, ema_decay):
     def step_fn(state, batch, frozen):
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         grad_fn = jax.value_and_grad(stage.loss_fn, has_aux=True)
-        (loss, metrics), grads = grad_fn(state.params, batch, key, {**frozen, "ema": state.ema})
+        extras = {**frozen, "ema": state.ema, "step": state.step}
+        (loss, metrics), grads = grad_fn(state.params, batch, key, extras)
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         updated = apply_update(stage.optimizer, state, grads, ema_decay)
@@ -153,5 +159,6 @@ def apply_update(optimizer, state, grads, ema_decay):
     # Early on the average must forget the random init it started from.
     done = state.step - state.skipped
     decay = jnp.minimum(ema_decay, (1 + done) / (10 + done))
-    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    # In this form the average of a weight that never changes is that weight, to the last bit.
+    ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
     return state.replace(params=params, ema=ema, opt_state=opt_state, streak=jnp.int32(0))

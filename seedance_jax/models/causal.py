@@ -1,0 +1,259 @@
+"""Layers of the autoencoder: convolutions that see the past only, and changes of size.
+
+Every layer takes a whole clip at once, parallel over time, or a clip in chunks: with a mutable
+"cache" collection each layer keeps the few last frames that its next chunk needs. The first chunk
+finds no cache, and that is also how a layer knows that frame 0, which is coded alone, is in it.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from seedance_jax.sharding import param
+
+FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+
+
+class CausalConv3d(nn.Module):
+    """3-D convolution that sees the past only; zero padding in space and before the first frame.
+
+    With `stride` 2 in time, frame 0 starts the first window instead of ending it: nothing is padded
+    and T frames after it give T / 2.
+    """
+
+    features: int
+    kernel: tuple[int, int, int] = (3, 3, 3)
+    stride: int = 1
+    init: Any = FAN_IN
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """[B, T, H, W, C] -> [B, T', H, W, features]; T' = T, or (T + past - taps) / stride + 1."""
+        taps = self.kernel[0]
+        axes = (None, None, None, None, "conv_out")
+        shape = (*self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", param(self.init, *axes), shape)
+        bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
+        x = with_past(self, x.astype(self.dtype), taps - self.stride, pad=self.stride == 1)
+        if x.shape[1] < taps:
+            return jnp.zeros((*x.shape[:1], 0, *x.shape[2:4], self.features), self.dtype)
+        y = conv3d(x, kernel.astype(self.dtype), self.stride)
+        return y + bias.astype(self.dtype)
+
+
+def with_past(module, x, count, pad=True):
+    """Puts the `count` frames before `x` in front of it, and keeps its last ones for next time.
+
+    Without a cache, and in the first chunk, they are zeros, or nothing unless `pad`.
+    """
+    if not count:
+        return x
+    if module.has_variable("cache", "past"):
+        x = jnp.concatenate([module.get_variable("cache", "past"), x], axis=1)
+    elif pad:
+        x = jnp.pad(x, ((0, 0), (count, 0), (0, 0), (0, 0), (0, 0)))
+    if is_streaming(module):
+        module.put_variable("cache", "past", x[:, x.shape[1] - count :])
+    return x
+
+
+def is_streaming(module):
+    """Whether the caller keeps a cache, so that more chunks may come."""
+    return module.is_mutable_collection("cache") and not module.is_initializing()
+
+
+def conv3d(x, kernel, stride):
+    """[B, T, H, W, C] with kernel [t, h, w, C, F]: no padding in time, zeros in space.
+
+    XLA's 3-D convolution is several times slower on CPU than the sum over the time taps of 2-D
+    ones, which is the same contraction; the platform that is compiled for decides.
+    """
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=lambda x, k: taps_conv3d(x, k, stride), default=lambda x, k: xla(x, k, stride)
+    )
+
+
+def xla(x, kernel, stride):
+    """`conv3d` as one operation."""
+    _, height, width, _, _ = kernel.shape
+    padding = ((0, 0), (height // 2, height // 2), (width // 2, width // 2))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, 1, 1), padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
+    )
+
+
+def taps_conv3d(x, kernel, stride):
+    """`conv3d` with its taps stacked on channels, as one 2-D convolution per frame."""
+    taps, height, width, channels, features = kernel.shape
+    frames = (x.shape[1] - taps) // stride + 1
+    last = (frames - 1) * stride + 1
+    x = jnp.concatenate([x[:, i : i + last : stride] for i in range(taps)], -1)
+    kernel = jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
+    return conv2d(x, kernel)
+
+
+def conv2d(x, kernel, stride=1):
+    """[B, T, H, W, C] with kernel [h, w, C, F], per frame; stride 2 pads right and bottom only."""
+    height, width = kernel.shape[:2]
+    padding = ((height // 2, height // 2), (width // 2, width // 2))
+    if stride == 2:
+        padding = ((0, 1), (0, 1))
+    y = jax.lax.conv_general_dilated(
+        x.reshape(-1, *x.shape[2:]),
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+class FrameConv(nn.Module):
+    """3x3 convolution of every frame; stride 2 pads right and bottom only."""
+
+    features: int
+    stride: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", param(FAN_IN, None, None, None, "conv_out"), shape)
+        bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
+        y = conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        return y + bias.astype(self.dtype)
+
+
+class ChannelNorm(nn.Module):
+    """Scales the channel vector of every position to root-mean-square 1: no statistic over time."""
+
+    @nn.compact
+    def __call__(self, x):
+        gamma = self.param("gamma", nn.initializers.ones, (x.shape[-1],))
+        y = x.astype(jnp.float32)
+        square = jnp.maximum((y * y).sum(-1, keepdims=True), 1e-24)
+        return (y * (jax.lax.rsqrt(square) * math.sqrt(x.shape[-1])) * gamma).astype(x.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected when the width changes).
+
+    `kernels` are those of the two convolutions; the second starts at zero, so the block starts as
+    its shortcut.
+    """
+
+    features: int
+    kernels: tuple[tuple[int, int, int], ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shortcut = x
+        if x.shape[-1] != self.features:
+            shortcut = CausalConv3d(self.features, (1, 1, 1), dtype=self.dtype, name="shortcut")(x)
+        first, second = self.kernels
+        h = nn.silu(ChannelNorm(name="norm1")(x))
+        h = CausalConv3d(self.features, first, dtype=self.dtype, name="conv1")(h)
+        h = nn.silu(ChannelNorm(name="norm2")(h))
+        zeros = nn.initializers.zeros
+        last = CausalConv3d(self.features, second, init=zeros, dtype=self.dtype, name="conv2")
+        return shortcut + last(h)
+
+
+class FrameAttention(nn.Module):
+    """Single-head self-attention among the positions of one frame."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        b, t, h, w, c = x.shape
+        y = ChannelNorm(name="norm")(x)
+        qkv = CausalConv3d(3 * c, (1, 1, 1), dtype=self.dtype, name="qkv")(y)
+        query, key, value = jnp.split(qkv.reshape(b * t, h * w, 1, 3 * c), 3, axis=-1)
+        y = jax.nn.dot_product_attention(query, key, value).reshape(b, t, h, w, c)
+        out = CausalConv3d(c, (1, 1, 1), init=nn.initializers.zeros, dtype=self.dtype, name="out")
+        return x + out(y)
+
+
+class Downsample(nn.Module):
+    """Strided 2-D convolution, then a strided causal one over time; frame 0 skips the latter."""
+
+    time: int
+    space: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, first):
+        """`first`: frame 0 of the clip is frame 0 of `x`."""
+        if self.space == 2:
+            x = FrameConv(x.shape[-1], 2, self.dtype, name="space")(x)
+        if self.time == 2:
+            later = CausalConv3d(x.shape[-1], (3, 1, 1), 2, dtype=self.dtype, name="time")(x)
+            x = jnp.concatenate([x[:, :1], later], axis=1) if first else later
+        return x
+
+
+class Upsample(nn.Module):
+    """Causal convolution to two frames, nearest doubling in space and a 2-D convolution.
+
+    Frame 0 skips the temporal part, and the temporal convolution does not see it.
+    """
+
+    time: int
+    space: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, first):
+        """`first`: frame 0 of the clip is frame 0 of `x`."""
+        if self.time == 2:
+            skipped, later = x[:, :first], x[:, first:]
+            later = CausalConv3d(2 * x.shape[-1], (3, 1, 1), dtype=self.dtype, name="time")(later)
+            b, t, h, w, c = later.shape
+            later = later.reshape(b, t, h, w, 2, c // 2).transpose(0, 1, 4, 2, 3, 5)
+            x = jnp.concatenate([skipped, later.reshape(b, 2 * t, h, w, c // 2)], axis=1)
+        if self.space == 2:
+            x = jnp.repeat(jnp.repeat(x, 2, axis=2), 2, axis=3)
+            x = FrameConv(x.shape[-1], 1, self.dtype, name="space")(x)
+        return x
+
+
+def space_to_channels(x, time, space):
+    """[B, T, H, W, C] -> [B, T/time, H/space, W/space, C*time*space^2], channel-major."""
+    b, t, h, w, c = x.shape
+    x = x.reshape(b, t // time, time, h // space, space, w // space, space, c)
+    x = x.transpose(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(b, t // time, h // space, w // space, c * time * space**2)
+
+
+def channels_to_space(x, time, space):
+    """Inverse of `space_to_channels`."""
+    b, t, h, w, c = x.shape
+    c = c // (time * space**2)
+    x = x.reshape(b, t, h, w, c, time, space, space)
+    x = x.transpose(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(b, t * time, h * space, w * space, c)
+
+
+def average_down(x, features, time, space):
+    """Shortcut of a downsampling stage: space to channels, then means over channel groups.
+
+    Zeros stand before frame 0, which makes a group of its own.
+    """
+    x = jnp.pad(x, ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0)))
+    x = space_to_channels(x, time, space)
+    return x.reshape(*x.shape[:-1], features, -1).mean(-1)
+
+
+def duplicate_up(x, features, time, space, first):
+    """Shortcut of an upsampling stage: repeats channels, then channels to space.
+
+    Frame 0 stands for one frame only, so the first `time - 1` frames are dropped if it is in `x`.
+    """
+    x = jnp.repeat(x, features * time * space**2 // x.shape[-1], axis=-1)
+    return channels_to_space(x, time, space)[:, (time - 1) * first :]

@@ -1,0 +1,114 @@
+"""Critics of the autoencoder: patches of single frames (appearance) and of clips (motion).
+
+PatchGAN (arXiv:1611.07004) without any normalisation of activations and with the spectral norm of
+every convolution held at 1 (arXiv:1802.05957), which is the pair that stays stable at high
+compression.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from seedance_jax.sharding import param
+
+ITERATIONS = 8  # of the power method, from a fixed start: no state to carry, a few percent exact
+
+
+class SpectralConv(nn.Module):
+    """Convolution of [N, ..., C] over all axes between, its kernel divided by its spectral norm."""
+
+    features: int
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (*self.kernel, x.shape[-1], self.features)
+        init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        names = (None,) * (len(shape) - 1)
+        kernel = self.param("kernel", param(init, *names, "conv_out"), shape)
+        bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
+        kernel = kernel / spectral_norm(kernel.reshape(-1, self.features))
+        space = "DHW"[-len(self.kernel) :]
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            self.strides,
+            [(k // 2, (k - 1) // 2) for k in self.kernel],
+            dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+        )
+        return y + bias.astype(self.dtype)
+
+
+def spectral_norm(matrix):
+    """Largest singular value of [M, N], by the power method; differentiable in `matrix`."""
+    fixed = jax.lax.stop_gradient(matrix)
+    v = jnp.ones(matrix.shape[1]) / jnp.sqrt(matrix.shape[1])
+
+    def iterate(v, _):
+        return unit(fixed.T @ unit(fixed @ v)), None
+
+    v, _ = jax.lax.scan(iterate, v + 1e-3 * jnp.arange(matrix.shape[1]), length=ITERATIONS)
+    return unit(fixed @ v) @ matrix @ v
+
+
+def unit(vector):
+    """`vector` with length 1."""
+    return vector / (jnp.linalg.norm(vector) + 1e-12)
+
+
+class PatchCritic(nn.Module):
+    """[N, ..., C] pixels -> [N, ...] scores of overlapping patches, positive for real.
+
+    Attributes:
+      widths: channels of the strided layers; every one halves space, and in clips all but the first
+        halve time.
+      axes: 2 for frames [N, H, W, C], 3 for clips [N, T, H, W, C].
+    """
+
+    widths: tuple[int, ...]
+    axes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        time = self.axes - 2
+        kernel = (3,) * time + (4, 4)
+        for i, width in enumerate(self.widths):
+            strides = (1 if i == 0 else 2,) * time + (2, 2)
+            conv = SpectralConv(width, kernel, strides, self.dtype, name=f"conv{i}")
+            x = nn.leaky_relu(conv(x), 0.2)
+        out = SpectralConv(1, kernel, (1,) * self.axes, self.dtype, name="out")
+        return out(x)[..., 0].astype(jnp.float32)
+
+
+class Discriminator(nn.Module):
+    """Scores of some frames of a clip and, if it is longer than one frame, of the clip."""
+
+    widths: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    def setup(self):
+        self.frames = PatchCritic(self.widths, 2, self.dtype)
+        self.clips = PatchCritic(self.widths, 3, self.dtype)
+
+    def __call__(self, video, chosen):
+        """video [B, T, H, W, 3], frame numbers `chosen` [B, n] -> tuple of score arrays."""
+        frames = jnp.take_along_axis(video, chosen[:, :, None, None, None], axis=1)
+        scores = (self.frames(frames.reshape(-1, *video.shape[2:])),)
+        return scores if video.shape[1] == 1 else (*scores, self.clips(video))
+
+
+def hinge_critic(real, fake):
+    """Loss of the critic, from tuples of scores: real above 1, fake below -1."""
+    pairs = zip(real, fake, strict=True)
+    terms = [0.5 * (nn.relu(1.0 - r).mean() + nn.relu(1.0 + f).mean()) for r, f in pairs]
+    return sum(terms) / len(terms)
+
+
+def hinge_generator(fake):
+    """Loss of who makes `fake`, from a tuple of scores: they should be high."""
+    return -sum(scores.mean() for scores in fake) / len(fake)
