@@ -3,13 +3,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from configs import base, vae_thin
+from seedance_jax.models import discriminator, perceptual
+from seedance_jax.models.discriminator import Discriminator
 from seedance_jax.models.vae import VAE
 from seedance_jax.stages import vae
+from seedance_jax.training import checkpoint
 
 NARROW = {"latent_channels": 6, "encoder_widths": (16,) * 3, "decoder_widths": (16,) * 3}
 MODEL = VAE(**base.vae("tiny") | NARROW)
-WEIGHTS = {"l1": 1.0, "l2": 2.0, "kl": 1e-3}
+CRITIC = Discriminator(widths=(8, 8))
+WEIGHTS = {
+    "l1": 1.0,
+    "l2": 2.0,
+    "kl": 1e-3,
+    "perceptual": 0.5,
+    "adversarial": 0.1,
+    "adversarial_start": 5,
+    "frames": 2,
+}
 FRAMES = 9
 
 
@@ -20,20 +32,34 @@ def clips(count, seed=0):
 
 @pytest.fixture(scope="module")
 def params(random_params):
-    return random_params(MODEL.init, vae.to_pixels(clips(1)))["params"]
+    video = vae.to_pixels(clips(1))
+    critic = random_params(CRITIC.init, video, jnp.zeros((1, 2), int))["params"]
+    return random_params(MODEL.init, video)["params"] | {"discriminator": critic}
 
 
 def test_pixels_span_minus_one_to_one():
     np.testing.assert_array_equal(vae.to_pixels(np.array([0, 255], np.uint8)), [-1.0, 1.0])
 
 
-def test_gradients_reach_every_parameter(params):
-    def loss(params):
-        return vae.vae_loss(MODEL, params, vae.to_pixels(clips(2)), jax.random.key(0), **WEIGHTS)
+def loss_of(params, video, critic=CRITIC, step=10, distance=perceptual.gradient_distance, **changes):
+    weights = WEIGHTS | changes
+    return vae.vae_loss(
+        MODEL, critic, distance, params, video, jax.random.key(0), jnp.int32(step), **weights
+    )
 
+
+def gradients(params, video, **changes):
+    loss = lambda params: loss_of(params, video, **changes)  # noqa: E731
     (value, metrics), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    return value, metrics, grads
+
+
+def test_gradients_reach_every_parameter(params):
+    value, metrics, grads = gradients(params, vae.to_pixels(clips(2)))
     assert np.isfinite(value)
-    assert metrics.keys() == {"psnr", "psnr_first_frame", "kl"}
+    assert metrics.keys() == {
+        *("psnr", "psnr_first_frame", "kl", "perceptual", "critic", "verdict", "adaptive")
+    }
     for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]:
         assert np.isfinite(leaf).all(), path
         assert np.any(leaf), path
@@ -41,12 +67,118 @@ def test_gradients_reach_every_parameter(params):
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(params):
     video = vae.to_pixels(clips(2))
-    weights = [{"l1": 1.0, "l2": 0.0, "kl": 0.0}, {"l1": 0.0, "l2": 1.0, "kl": 0.0}]
-    run = jax.jit(lambda **terms: vae.vae_loss(MODEL, params, video, jax.random.key(0), **terms))
-    absolute, square = (run(**terms)[0] for terms in weights)
-    total, metrics = run(**WEIGHTS)
-    np.testing.assert_allclose(total, absolute + 2.0 * square + 1e-3 * metrics["kl"], rtol=1e-5)
+    none = {"l1": 0.0, "l2": 0.0, "kl": 0.0, "perceptual": 0.0, "critic": None}
+    run = lambda **terms: loss_of(params, video, **none | terms)  # noqa: E731
+    absolute, square, distance = (run(**{name: 1.0})[0] for name in ("l1", "l2", "perceptual"))
+    total, metrics = run(l1=1.0, l2=2.0, kl=1e-3, perceptual=3.0)
+    expected = absolute + 2.0 * square + 1e-3 * metrics["kl"] + 3.0 * distance
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["psnr"], 10 * np.log10(4 / square), rtol=1e-4)
+
+
+def test_one_loss_gives_the_gradients_of_the_two_players(params):
+    """The critics' gradient is that of their hinge alone, the autoencoder's has none of it."""
+    video = vae.to_pixels(clips(2))
+    _, metrics, both = gradients(params, video)
+    chosen = jax.random.randint(jax.random.split(jax.random.key(0))[1], (2, 2), 0, FRAMES)
+    noise = jax.random.split(jax.random.key(0))[0]
+
+    def reconstruct(params):
+        return vae.code(MODEL, params, video, noise, False)
+
+    def critic_loss(critic):
+        fake = jax.lax.stop_gradient(reconstruct(params)["video"])
+        scores = [CRITIC.apply({"params": critic}, x, chosen) for x in (video, fake)]
+        return discriminator.hinge_critic(*scores)
+
+    def generator_loss(own):
+        coded = reconstruct(params | own)
+        error = coded["video"] - video
+        pairs = [vae.take_frames(x, chosen) for x in (coded["video"], video)]
+        judged = CRITIC.apply({"params": params["discriminator"]}, coded["video"], chosen)
+        return (
+            jnp.abs(error).mean()
+            + WEIGHTS["l2"] * (error**2).mean()
+            + WEIGHTS["perceptual"] * perceptual.gradient_distance(*pairs).mean()
+            + WEIGHTS["kl"] * vae.kl_divergence(coded["mean"], coded["log_variance"])
+            + WEIGHTS["adversarial"]
+            * metrics["adaptive"]
+            * discriminator.hinge_generator(judged)
+        )
+
+    own = {name: params[name] for name in ("encoder", "decoder")}
+    expected = jax.grad(generator_loss)(own)
+    expected["discriminator"] = jax.grad(critic_loss)(params["discriminator"])
+    for path, leaf in jax.tree_util.tree_flatten_with_path(expected)[0]:
+        found = both
+        for key in path:
+            found = found[key.key]
+        np.testing.assert_allclose(found, leaf, rtol=2e-3, atol=2e-5, err_msg=str(path))
+
+
+def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
+    video = vae.to_pixels(clips(2))
+    only = {"l2": 0.0, "kl": 0.0, "perceptual": 0.0}
+    _, _, rec = gradients(params, video, critic=None, **only)
+    _, metrics, both = gradients(params, video, adversarial=1.0, **only)
+    kernel = lambda grads: grads["decoder"]["conv_out"]["kernel"]  # noqa: E731
+    verdict = jnp.linalg.norm(kernel(both) - kernel(rec))
+    assert verdict == pytest.approx(float(jnp.linalg.norm(kernel(rec))), rel=1e-2)
+    assert metrics["adaptive"] > 0
+
+
+def test_critics_wait_for_their_start(params):
+    video = vae.to_pixels(clips(2))
+    before, _, early = gradients(params, video, step=4)
+    alone, _, none = gradients(params, video, critic=None)
+    np.testing.assert_allclose(before, alone, rtol=1e-5)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(early["discriminator"]))
+    for part in ("encoder", "decoder"):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5), early[part], none[part])
+
+
+def test_a_frozen_encoder_gets_no_gradient(params):
+    _, _, grads = gradients(params, vae.to_pixels(clips(2)), freeze_encoder=True)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder"]))
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["decoder"]))
+
+
+def test_images_are_trained_on_too(params):
+    value, metrics, _ = gradients(params, vae.to_pixels(clips(2)[:, :1]))
+    assert np.isfinite(value)
+    assert metrics["psnr"] == metrics["psnr_first_frame"]
+
+
+def test_only_the_trained_parts_change():
+    config = vae_thin.get_config("tiny")
+    config.loss.adversarial = 0.1
+    optimizer = vae.make_optimizers(config)
+    params = {name: jnp.ones(3) for name in ("encoder", "decoder", "discriminator")}
+    state = optimizer.init(params)
+    for _ in range(3):  # the first step's learning rate is 0
+        updates, state = optimizer.update(params, state, params)
+    assert not np.any(updates["encoder"])
+    assert np.all(updates["decoder"]) and np.all(updates["discriminator"])
+
+
+def test_lpips_without_its_weights_is_refused():
+    settings = {"name": "lpips", "vgg": "", "heads": ""}
+    with pytest.raises(ValueError, match="name='lpips' needs --config.perceptual.vgg"):
+        vae.perceptual_distance(settings)
+    with pytest.raises(ValueError, match="'vgg'; legal names: \\['gradients', 'lpips'\\]"):
+        vae.perceptual_distance(settings | {"name": "vgg"})
+
+
+def test_a_frozen_encoder_must_be_that_of_the_run(tmp_path):
+    settings = vae_thin.get_config("tiny").vae.to_dict()
+    with pytest.raises(ValueError, match="--config.init_from=RUN"):
+        vae.check_encoder(settings, "")
+    run = {"stage": "vae", "vae": base.vae("tiny")}
+    checkpoint.write_json(tmp_path, "config.json", run)
+    vae.check_encoder(settings, tmp_path)
+    checkpoint.write_json(tmp_path, "config.json", run | {"vae": base.vae("small")})
+    with pytest.raises(ValueError, match="vae.patch=16, but the encoder of .* has 2"):
+        vae.check_encoder(settings, tmp_path)
 
 
 def test_the_divergence_is_zero_for_a_unit_normal_and_positive_otherwise():
@@ -64,3 +196,13 @@ def test_statistics_normalise_the_latents(params):
     normalised = (latents - np.array(statistics["mean"])) / np.array(statistics["std"])
     np.testing.assert_allclose(normalised.mean((0, 1, 2, 3)), 0.0, atol=1e-3)
     np.testing.assert_allclose(normalised.std((0, 1, 2, 3)), 1.0, atol=1e-3)
+
+
+def test_a_dead_channel_is_named():
+    class Dead:
+        def apply(self, variables, video, method):
+            latents = video.mean((2, 3), keepdims=True)
+            return latents.at[..., 1].set(3.0), None
+
+    with pytest.raises(ValueError, match="latent channels \\[1\\] are constant"):
+        vae.latent_statistics(Dead(), {}, [{"video": clips(2)}], num_batches=1)

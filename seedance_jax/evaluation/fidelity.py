@@ -1,0 +1,72 @@
+"""How near a reconstruction is to its clip. Pixels in [-1, 1]; higher is better unless said."""
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from seedance_jax.evaluation.judges import decibels
+
+BORDER = 8  # pixels of a frame's edge that count as its border
+PEAK = 2.0
+
+
+def measure(truth, coded):
+    """Sums over one clip that `summarize` turns into scores; truth, coded float [T, H, W, 3]."""
+    squares = ((coded - truth) ** 2).mean(-1, dtype=np.float64)  # [T, H, W]
+    border = np.ones(squares.shape[1:], bool)
+    border[BORDER:-BORDER, BORDER:-BORDER] = False
+    return {
+        "squares": squares.mean((1, 2)),
+        "border": squares[:, border].mean(),
+        "center": squares[:, ~border].mean(),
+        "ssim": np.mean([ssim(*pair) for pair in zip(truth, coded, strict=True)]),
+        "flicker": np.abs(np.diff(coded - truth, axis=0)).mean() if len(truth) > 1 else 0.0,
+        "true_gradient": gradient(truth),
+        "gradient": gradient(coded),
+    }
+
+
+def ssim(truth, coded):
+    """Structural similarity of two frames [H, W, 3] (Wang et al. 2004: Gaussian window)."""
+    return structural_similarity(
+        truth,
+        coded,
+        data_range=PEAK,
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+
+
+def gradient(video):
+    """Mean absolute difference of neighbouring pixels."""
+    return np.mean([np.abs(np.diff(video, axis=axis)).mean(dtype=np.float64) for axis in (1, 2)])
+
+
+def summarize(parts):
+    """Scores of all clips of one length, from what `measure` gave for each.
+
+    Returns:
+      psnr (dB, errors pooled over all pixels of all clips before the logarithm), and the same of
+      first frames, of the others, of the `BORDER` pixels at the edges and of the rest;
+      psnr_by_frames: of clips cut after 1, 5, 9, ... frames; ssim; flicker: mean absolute change of
+      the error from frame to frame (0 is best); sharpness: mean pixel gradient relative to the
+      truth's (1 is right, below is blurred).
+    """
+    mean = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
+    squares = mean["squares"]
+    frames = [*range(1, len(squares), 4), len(squares)]
+    rest = squares[1:] if len(squares) > 1 else squares
+    return {
+        "psnr": decibels(squares.mean(), PEAK),
+        "psnr_first_frame": decibels(squares[0], PEAK),
+        "psnr_other_frames": decibels(rest.mean(), PEAK),
+        "psnr_border": decibels(mean["border"], PEAK),
+        "psnr_center": decibels(mean["center"], PEAK),
+        "psnr_by_frames": {
+            str(count): decibels(squares[:count].mean(), PEAK) for count in sorted(set(frames))
+        },
+        "ssim": float(mean["ssim"]),
+        "flicker": float(mean["flicker"]),
+        "sharpness": float(mean["gradient"] / max(mean["true_gradient"], 1e-12)),
+    }
