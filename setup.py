@@ -21,6 +21,7 @@ CORE = [
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
     "pillow>=11",
+    "scikit-image>=0.25",
     "scipy>=1.14",
     "tensorboardX>=2.6",
     "tensorflow-datasets>=4.9.9",

@@ -99,12 +99,14 @@ def vae(size):
     }
 
 
-def thin(settings):
-    """The decoder at half its width in the stages next to pixels, and two blocks per stage."""
-    widths = settings["decoder_widths"]
-    blocks = tuple(min(count, 2) for count in settings["decoder_blocks"])
-    widths = (widths[0], *(width // 2 for width in widths[1:]))
-    return settings | {"decoder_widths": widths, "decoder_blocks": blocks}
+def thin_decoder(size):
+    """The decoder of `vae(size)` at half its width next to pixels, and two blocks per stage."""
+    return {
+        "decoder_widths": choose(
+            size, smoke=(64, 64, 64), small=(192, 96, 48, 24), base=(896, 448, 224, 112)
+        ),
+        "decoder_blocks": choose(size, smoke=(0, 0, 1), small=(2, 2, 2, 2)),
+    }
 
 
 def get_base(size):

@@ -13,7 +13,9 @@ from configs import base, vae
 def get_config(size="base"):
     """`size` is one of those of `configs/vae.py`."""
     config = vae.get_config(size).unlock()
-    config.vae.update(base.thin(config.vae.to_dict()))
+    config.vae.update(base.thin_decoder(config.size))
+    if size == "wan22":
+        config.vae.decoder_widths = (1024, 512, 256, 128)
     config.freeze_encoder = True
     config.inherit = ("encoder",)
     return config.lock()

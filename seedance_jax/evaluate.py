@@ -4,8 +4,8 @@
     python -m seedance_jax.evaluate --workdir=runs/pretrain --split=validation
 
 The stage is that of the run. An autoencoder is measured by how it reconstructs the split, next to
-PCA; a generator by whether its clips show the colour of the caption and move, with a sheet of the
-clips. All goes to evaluation_<split>.json and .png in the run's directory.
+trivial codes of its size; a generator by whether its clips show the colour of the caption and move.
+Report and sheet go to evaluation_<split>.json and .png in the run's directory.
 """
 
 import json
@@ -22,6 +22,10 @@ from seedance_jax.training import checkpoint
 WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.", required=True)
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Clips at a time.", 1)
+KIND = flags.DEFINE_string("kind", "", "Stage that the run must be of; any by default.")
+TILE = flags.DEFINE_integer(
+    "tile", 0, "Autoencoders: decode in tiles of so many latent positions; 0 is whole.", 0
+)
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of a generator's autoencoder, if it has moved.")
 NUM_PROMPTS = flags.DEFINE_integer("num_prompts", 48, "Clips to generate, the first of split.", 1)
 
@@ -32,24 +36,16 @@ SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 
 def evaluate_vae(workdir):
-    """Writes evaluation_<split>.json and returns it."""
-    report = evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value)
-    checkpoint.write_json(workdir, f"evaluation_{SPLIT.value}.json", report)
-    return report
+    """Report and sheet of an autoencoder."""
+    return evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value, tile=TILE.value)
 
 
 def evaluate_flow_matching(workdir):
-    """Writes evaluation_<split>.json and .png and returns the former."""
+    """Report and sheet of a generator."""
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    report, sheet = evaluate_generator(
-        pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, **given
-    )
-    stem = f"evaluation_{SPLIT.value}"
-    checkpoint.write_json(workdir, f"{stem}.json", report)
-    sheet.save(Path(workdir) / f"{stem}.png")
-    return report
+    return evaluate_generator(pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, **given)
 
 
 EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}
@@ -61,7 +57,13 @@ def main(argv):
     stage = checkpoint.read_json(workdir, "config.json")["stage"]
     if stage not in EVALUATIONS:
         raise ValueError(f"{workdir}: stage {stage!r} is not one of {sorted(EVALUATIONS)}")
-    print(json.dumps(EVALUATIONS[stage](workdir), indent=2))
+    if KIND.value and KIND.value != stage:
+        raise ValueError(f"{workdir} is a run of stage {stage!r}, not --kind={KIND.value}")
+    report, sheet = EVALUATIONS[stage](workdir)
+    stem = f"evaluation_{SPLIT.value}"
+    checkpoint.write_json(workdir, f"{stem}.json", report)
+    sheet.save(Path(workdir) / f"{stem}.png")
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

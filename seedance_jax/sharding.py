@@ -62,6 +62,8 @@ def layout(boxed, mesh):
     unboxed = nn.unbox(boxed)
 
     def place(spec, leaf):
+        if not jax.tree.leaves(leaf):  # an optimizer's sign for a parameter that is not its own
+            return leaf
         axes = [
             axis if axis and leaf.shape[i] % mesh.shape[axis] == 0 else None
             for i, axis in enumerate(spec or ())

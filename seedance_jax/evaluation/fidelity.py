@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 
 from seedance_jax.evaluation.judges import decibels
 
-BORDER = 8  # pixels of a frame's edge that count as its border
+BORDER = 8  # pixels of a frame's edge that count as its border; a quarter of smaller frames
 PEAK = 2.0
 
 
@@ -13,7 +13,8 @@ def measure(truth, coded):
     """Sums over one clip that `summarize` turns into scores; truth, coded float [T, H, W, 3]."""
     squares = ((coded - truth) ** 2).mean(-1, dtype=np.float64)  # [T, H, W]
     border = np.ones(squares.shape[1:], bool)
-    border[BORDER:-BORDER, BORDER:-BORDER] = False
+    rows, columns = (min(BORDER, size // 4) for size in border.shape)
+    border[rows:-rows, columns:-columns] = False
     return {
         "squares": squares.mean((1, 2)),
         "border": squares[:, border].mean(),

@@ -56,9 +56,7 @@ def read_clips(source, bucket, limit):
     """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
     rows, _ = loader.eligible_rows(source.table, bucket)
     for row in rows[:limit]:
-        yield codec.to_pixels(
-            transforms.load_video(source[int(row)], bucket.shape, bucket.stride)
-        )
+        yield codec.to_pixels(transforms.load_video(source[int(row)], bucket.shape, bucket.stride))
 
 
 def autoencoder_method(model, weights, tile=0):

@@ -73,7 +73,10 @@ def conv3d(x, kernel, stride):
     ones, which is the same contraction; the platform that is compiled for decides.
     """
     return jax.lax.platform_dependent(
-        x, kernel, cpu=lambda x, k: taps_conv3d(x, k, stride), default=lambda x, k: xla(x, k, stride)
+        x,
+        kernel,
+        cpu=lambda x, k: taps_conv3d(x, k, stride),
+        default=lambda x, k: xla(x, k, stride),
     )
 
 
@@ -88,20 +91,21 @@ def xla(x, kernel, stride):
 
 def taps_conv3d(x, kernel, stride):
     """`conv3d` with its taps stacked on channels, as one 2-D convolution per frame."""
+    return conv2d(*stack_taps(x, kernel, stride))
+
+
+def stack_taps(x, kernel, stride):
+    """Time taps to channels: x [B, T', H, W, t C] and kernel [h, w, t C, F] of a 2-D convolution."""
     taps, height, width, channels, features = kernel.shape
     frames = (x.shape[1] - taps) // stride + 1
     last = (frames - 1) * stride + 1
     x = jnp.concatenate([x[:, i : i + last : stride] for i in range(taps)], -1)
-    kernel = jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
-    return conv2d(x, kernel)
+    return x, jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
 
 
-def conv2d(x, kernel, stride=1):
-    """[B, T, H, W, C] with kernel [h, w, C, F], per frame; stride 2 pads right and bottom only."""
-    height, width = kernel.shape[:2]
-    padding = ((height // 2, height // 2), (width // 2, width // 2))
-    if stride == 2:
-        padding = ((0, 1), (0, 1))
+def conv2d(x, kernel, stride=1, padding=None):
+    """[B, T, H, W, C] with kernel [h, w, C, F], per frame; by default zeros keep its size."""
+    padding = padding or [(size // 2, size // 2) for size in kernel.shape[:2]]
     y = jax.lax.conv_general_dilated(
         x.reshape(-1, *x.shape[2:]),
         kernel,
@@ -124,7 +128,8 @@ class FrameConv(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", param(FAN_IN, None, None, None, "conv_out"), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
-        y = conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        padding = ((0, 1), (0, 1)) if self.stride == 2 else None
+        y = conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
         return y + bias.astype(self.dtype)
 
 

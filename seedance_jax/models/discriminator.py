@@ -11,35 +11,35 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from seedance_jax.models.causal import conv2d, stack_taps
 from seedance_jax.sharding import param
 
-ITERATIONS = 8  # of the power method, from a fixed start: no state to carry, a few percent exact
+ITERATIONS = 16  # of the power method, from a fixed start: no state to carry, a few percent exact
 
 
 class SpectralConv(nn.Module):
-    """Convolution of [N, ..., C] over all axes between, its kernel divided by its spectral norm."""
+    """Convolution [B, T, H, W, C] whose kernel is divided by its spectral norm.
+
+    `stride` is (time, space). Even kernels of space: outputs are a pixel smaller than a stride says.
+    """
 
     features: int
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
+    kernel: tuple[int, int, int]
+    stride: tuple[int, int]
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
+        time, space = self.stride
         shape = (*self.kernel, x.shape[-1], self.features)
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-        names = (None,) * (len(shape) - 1)
-        kernel = self.param("kernel", param(init, *names, "conv_out"), shape)
+        kernel = self.param("kernel", param(init, None, None, None, None, "conv_out"), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
         kernel = kernel / spectral_norm(kernel.reshape(-1, self.features))
-        space = "DHW"[-len(self.kernel) :]
-        y = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            self.strides,
-            [(k // 2, (k - 1) // 2) for k in self.kernel],
-            dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-        )
+        past = self.kernel[0] // 2
+        x = jnp.pad(x, ((0, 0), (past, past), (0, 0), (0, 0), (0, 0)))
+        x, kernel = stack_taps(x.astype(self.dtype), kernel.astype(self.dtype), time)
+        y = conv2d(x, kernel, space, ((1, 1), (1, 1)))
         return y + bias.astype(self.dtype)
 
 
@@ -61,27 +61,25 @@ def unit(vector):
 
 
 class PatchCritic(nn.Module):
-    """[N, ..., C] pixels -> [N, ...] scores of overlapping patches, positive for real.
+    """[B, T, H, W, C] -> [B, t, h, w] scores of overlapping patches, positive for real.
 
     Attributes:
-      widths: channels of the strided layers; every one halves space, and in clips all but the first
-        halve time.
-      axes: 2 for frames [N, H, W, C], 3 for clips [N, T, H, W, C].
+      widths: channels of the strided layers; each halves space and, but for the first, time.
+      taps: frames that a layer looks at; 1 judges every frame alone and keeps them all.
     """
 
     widths: tuple[int, ...]
-    axes: int
+    taps: int
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
-        time = self.axes - 2
-        kernel = (3,) * time + (4, 4)
+        kernel = (self.taps, 4, 4)
         for i, width in enumerate(self.widths):
-            strides = (1 if i == 0 else 2,) * time + (2, 2)
-            conv = SpectralConv(width, kernel, strides, self.dtype, name=f"conv{i}")
-            x = nn.leaky_relu(conv(x), 0.2)
-        out = SpectralConv(1, kernel, (1,) * self.axes, self.dtype, name="out")
+            stride = (1 if i == 0 or self.taps == 1 else 2, 2)
+            x = SpectralConv(width, kernel, stride, self.dtype, name=f"conv{i}")(x)
+            x = nn.leaky_relu(x, 0.2)
+        out = SpectralConv(1, kernel, (1, 1), self.dtype, name="out")
         return out(x)[..., 0].astype(jnp.float32)
 
 
@@ -92,13 +90,13 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self):
-        self.frames = PatchCritic(self.widths, 2, self.dtype)
+        self.frames = PatchCritic(self.widths, 1, self.dtype)
         self.clips = PatchCritic(self.widths, 3, self.dtype)
 
     def __call__(self, video, chosen):
         """video [B, T, H, W, 3], frame numbers `chosen` [B, n] -> tuple of score arrays."""
         frames = jnp.take_along_axis(video, chosen[:, :, None, None, None], axis=1)
-        scores = (self.frames(frames.reshape(-1, *video.shape[2:])),)
+        scores = (self.frames(frames),)
         return scores if video.shape[1] == 1 else (*scores, self.clips(video))
 
 

@@ -13,6 +13,7 @@ first chunk holds 4k+1 pixel frames (any number of latent ones), the later ones 
 give what the whole clip gives.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -169,6 +170,8 @@ class VAE(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self):
+        check_widths("encoder", self.encoder_widths, self.encoder_blocks)
+        check_widths("decoder", self.decoder_widths, self.decoder_blocks)
         ends = (self.linear_ends, self.dtype)
         self.encoder = Encoder(
             self.latent_channels,
@@ -254,6 +257,15 @@ def to_patches(video, patch):
 def from_patches(patches, patch):
     """Inverse of `to_patches`."""
     return channels_to_space(patches.swapaxes(2, 3), 1, patch).swapaxes(2, 3)
+
+
+def check_widths(name, widths, blocks):
+    """Raises ValueError if a stage without blocks is to change the width, which blocks do."""
+    for i, (before, width) in enumerate(itertools.pairwise(widths), start=1):
+        if width != before and not blocks[i]:
+            raise ValueError(
+                f"{name}_widths={widths}: stage {i} has no blocks, so its width must be {before}"
+            )
 
 
 def check_size(size, time, space, first=True):

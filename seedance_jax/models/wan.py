@@ -1,7 +1,8 @@
 """The autoencoder's parameters under the names of the open Wan 2.2 autoencoder, and back.
 
 Two spellings of them are public: that of diffusers' `AutoencoderKLWan` and that of the original
-files. Layouts differ too: theirs are [out, in, time, height, width], ours [time, height, width, in, out].
+files. Layouts differ too: theirs are [out, in, time, height, width], ours [time, height, width,
+in, out].
 """
 
 import re

@@ -142,8 +142,8 @@ def perceptual_distance(config):
         raise ValueError(f"perceptual.name={name!r}; legal names: ['gradients', 'lpips']")
     if not (config["vgg"] and config["heads"]):
         raise ValueError(
-            "perceptual.name='lpips' needs --config.perceptual.vgg=vgg16-397923af.pth (torchvision) "
-            "and --config.perceptual.heads=.../lpips/weights/v0.1/vgg.pth (the lpips package); "
+            "perceptual.name='lpips' needs --config.perceptual.vgg=vgg16-397923af.pth (of "
+            "torchvision) and --config.perceptual.heads=lpips/weights/v0.1/vgg.pth (of lpips); "
             "without them --config.perceptual.name=gradients is the stand-in"
         )
     files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
@@ -269,7 +269,9 @@ def adversarial_loss(model, judge, params, video, coded, rec_fn, *, weight, on):
     fixed = jax.lax.stop_gradient(params["discriminator"])
     fake = jax.lax.stop_gradient(coded["video"])
     (rec, metrics), rec_grad = jax.value_and_grad(rec_fn, has_aux=True)(fake)
-    verdict, verdict_grad = jax.value_and_grad(lambda x: hinge_generator(judge({"params": fixed}, x)))(fake)
+    verdict, verdict_grad = jax.value_and_grad(
+        lambda x: hinge_generator(judge({"params": fixed}, x))
+    )(fake)
     features = jax.lax.stop_gradient(coded["features"])
     last = jax.lax.stop_gradient(params["decoder"]["conv_out"])
     _, pull = jax.vjp(lambda last: last_layer(model, last, features), last)

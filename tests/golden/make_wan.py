@@ -50,7 +50,10 @@ def reference(settings):
 
     torch.set_grad_enabled(False)
     model = AutoencoderKLWan(**settings).eval()
-    state = {name: torch.from_numpy(weight(name, value.shape)) for name, value in model.state_dict().items()}
+    state = {
+        name: torch.from_numpy(weight(name, value.shape))
+        for name, value in model.state_dict().items()
+    }
     model.load_state_dict(state)
     return model
 
@@ -72,7 +75,14 @@ def main():
         latents, decoded = run_reference(model, video(frames))
         arrays[f"latents{frames}"] = latents
         arrays[f"decoded{frames}"] = decoded[:, :, ::PIXELS, ::PIXELS]
-        print(frames, latents.shape, latents.std(), decoded.shape, decoded.std(), np.abs(decoded).max())
+        print(
+            frames,
+            latents.shape,
+            latents.std(),
+            decoded.shape,
+            decoded.std(),
+            np.abs(decoded).max(),
+        )
     np.savez_compressed(Path(__file__).with_name("wan.npz"), **arrays)
 
 

@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import jax
@@ -75,7 +76,9 @@ def test_an_image_can_open_a_stream(autoencoder, video, whole):
 def test_a_later_chunk_of_a_wrong_length_is_refused(autoencoder, video):
     model, weights = autoencoder
     _, cache = codec.encode_chunk(model, weights, {}, video[:, :5])
-    with pytest.raises(ValueError, match="5 frames: must be 4n after the first chunk, such as 4 or 8"):
+    with pytest.raises(
+        ValueError, match="5 frames: must be 4n after the first chunk, such as 4 or 8"
+    ):
         codec.encode_chunk(model, weights, cache, video[:, 5:10])
 
 
@@ -90,10 +93,16 @@ def test_bytes_and_floats_are_the_same_video(autoencoder, video):
     ("change", "message"),
     [
         (lambda video: video[:, :20], "20 frames: must be 4n\\+1, such as 17 or 21"),
-        (lambda video: video[:, :5, :, :24], "width 24: must be a multiple of 16, such as 16 or 32"),
+        (
+            lambda video: video[:, :5, :, :24],
+            "width 24: must be a multiple of 16, such as 16 or 32",
+        ),
         (lambda video: video[:, :5] * 2, "values reach from -.* to .*: must be within \\[-1, 1\\]"),
         (lambda video: video[:, :5] * np.nan, "values reach from nan to nan"),
-        (lambda video: video[:, :5].astype(np.int32), "type int32: must be uint8 or floating point"),
+        (
+            lambda video: video[:, :5].astype(np.int32),
+            "type int32: must be uint8 or floating point",
+        ),
         (lambda video: video[:, :5, :, :, :2], "the last axis must be 3"),
     ],
 )
@@ -125,7 +134,7 @@ def test_tiles_meet(size, tile, overlap):
     parts = codec.tile_slices(size, tile, overlap)
     covered = np.concatenate([np.arange(size)[part] for part in parts])
     assert set(covered.tolist()) == set(range(size))
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         assert before.stop - after.start >= overlap
 
 

@@ -41,7 +41,9 @@ def test_pixels_span_minus_one_to_one():
     np.testing.assert_array_equal(vae.to_pixels(np.array([0, 255], np.uint8)), [-1.0, 1.0])
 
 
-def loss_of(params, video, critic=CRITIC, step=10, distance=perceptual.gradient_distance, **changes):
+def loss_of(
+    params, video, critic=CRITIC, step=10, distance=perceptual.gradient_distance, **changes
+):
     weights = WEIGHTS | changes
     return vae.vae_loss(
         MODEL, critic, distance, params, video, jax.random.key(0), jnp.int32(step), **weights
@@ -101,9 +103,7 @@ def test_one_loss_gives_the_gradients_of_the_two_players(params):
             + WEIGHTS["l2"] * (error**2).mean()
             + WEIGHTS["perceptual"] * perceptual.gradient_distance(*pairs).mean()
             + WEIGHTS["kl"] * vae.kl_divergence(coded["mean"], coded["log_variance"])
-            + WEIGHTS["adversarial"]
-            * metrics["adaptive"]
-            * discriminator.hinge_generator(judged)
+            + WEIGHTS["adversarial"] * metrics["adaptive"] * discriminator.hinge_generator(judged)
         )
 
     own = {name: params[name] for name in ("encoder", "decoder")}
@@ -113,7 +113,8 @@ def test_one_loss_gives_the_gradients_of_the_two_players(params):
         found = both
         for key in path:
             found = found[key.key]
-        np.testing.assert_allclose(found, leaf, rtol=2e-3, atol=2e-5, err_msg=str(path))
+        scale = np.abs(leaf).max()
+        np.testing.assert_allclose(found, leaf, atol=1e-4 * scale, err_msg=str(path))
 
 
 def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
@@ -134,7 +135,9 @@ def test_critics_wait_for_their_start(params):
     np.testing.assert_allclose(before, alone, rtol=1e-5)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(early["discriminator"]))
     for part in ("encoder", "decoder"):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5), early[part], none[part])
+        pairs = zip(jax.tree.leaves(early[part]), jax.tree.leaves(none[part]), strict=True)
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
 def test_a_frozen_encoder_gets_no_gradient(params):
@@ -158,7 +161,8 @@ def test_only_the_trained_parts_change():
     for _ in range(3):  # the first step's learning rate is 0
         updates, state = optimizer.update(params, state, params)
     assert not np.any(updates["encoder"])
-    assert np.all(updates["decoder"]) and np.all(updates["discriminator"])
+    assert np.all(updates["decoder"])
+    assert np.all(updates["discriminator"])
 
 
 def test_lpips_without_its_weights_is_refused():
@@ -177,7 +181,8 @@ def test_a_frozen_encoder_must_be_that_of_the_run(tmp_path):
     checkpoint.write_json(tmp_path, "config.json", run)
     vae.check_encoder(settings, tmp_path)
     checkpoint.write_json(tmp_path, "config.json", run | {"vae": base.vae("small")})
-    with pytest.raises(ValueError, match="vae.patch=16, but the encoder of .* has 2"):
+    message = r"vae.encoder_blocks=\[0, 0, 0\], but the encoder of .* has \[2, 2, 2, 2\]"
+    with pytest.raises(ValueError, match=message):
         vae.check_encoder(settings, tmp_path)
 
 

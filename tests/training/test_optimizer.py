@@ -63,3 +63,18 @@ def test_a_large_gradient_is_clipped_by_the_norm_of_the_whole_tree():
     _, state = updates(1e6)
     (moments,) = [mu for _, mu in optax.tree.get_all_with_path(state, "mu")]
     np.testing.assert_allclose(optax.tree.norm(moments), 1.0 - 0.9, rtol=1e-4)
+
+
+def test_muon_gives_kernels_orthogonal_updates_and_is_for_kernels_only():
+    muon = optimizer.make_optimizer(**SETTINGS | {"name": "muon", "warmup_steps": 1})
+    kernel = np.random.default_rng(0).normal(size=(1, 3, 3, 4, 6)).astype(np.float32)
+    kernel[..., 0] *= 10.0
+    params = {"encoder": {"kernel": jnp.zeros_like(kernel), "bias": jnp.zeros(6)}}
+    grads = {"encoder": {"kernel": kernel, "bias": jnp.ones(6)}}
+    state = muon.init(params)
+    for _ in range(2):  # the first step's learning rate is 0
+        updates, state = muon.update(grads, state, params)
+    assert np.linalg.cond(kernel.reshape(36, 6)) > 8
+    assert np.linalg.cond(updates["encoder"]["kernel"].reshape(36, 6)) < 3
+    with pytest.raises(ValueError, match="'muon' is for the autoencoder"):
+        muon.init({"dit": {"kernel": kernel}})

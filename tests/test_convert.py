@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from configs import vae as vae_config
+from seedance_jax import convert
+from seedance_jax.sampling import codec, runs
+from tests.models.test_wan import GOLDEN, recipe
+
+NARROW = {"encoder_widths": (2, 4, 8, 8), "decoder_widths": (8, 8, 4, 2), "dtype": "float32"}
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = vae_config.get_config("wan22").unlock()
+    config.vae.update(NARROW)
+    return config
+
+
+def narrow(shape, name):
+    """The shape that a public tensor has at the widths of `NARROW`."""
+    encoder, decoder = (
+        {160: 2, 320: 4, 640: 8, 1920: 24},
+        {1024: 8, 512: 4, 256: 2, 2048: 16, 3072: 24},
+    )
+    widths = encoder if name.startswith("encoder") else decoder
+    return tuple(widths.get(size, size) for size in shape)
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """A file of the public names with 48 latent channels and few others."""
+    lines = (GOLDEN / "wan22_parameters.txt").read_text().splitlines()
+    pairs = (line.split(" ", 1) for line in lines)
+    sizes = {name: tuple(int(n) for n in text.strip("()").split(",") if n) for name, text in pairs}
+    tensors = {name: recipe.weight(name, narrow(shape, name)) for name, shape in sizes.items()}
+    path = tmp_path_factory.mktemp("public") / "vae.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(public, config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "wan22"
+    message = convert.import_run(public, workdir, config)
+    assert "196 tensors" in message
+    return workdir
+
+
+def test_a_converted_file_is_an_ordinary_run(run):
+    model, weights = runs.load_autoencoder(run)
+    video = recipe.video(5)
+    latents = codec.encode(model, weights, video)
+    assert latents.shape == (1, 2, 2, 3, 48)
+    assert np.isfinite(codec.decode(model, weights, latents)).all()
+    np.testing.assert_allclose(weights["mean"][:2], [-0.2289, -0.0052], rtol=1e-6)
+    np.testing.assert_allclose(weights["std"][-1], 0.7744, rtol=1e-6)
+
+
+def test_what_is_exported_is_what_was_imported(run, public, config, tmp_path):
+    convert.export_run(tmp_path / "out.safetensors", run, config)
+    before, after = load_file(public), load_file(tmp_path / "out.safetensors")
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+
+
+def test_nothing_is_overwritten(run, public, config):
+    with pytest.raises(ValueError, match="not empty"):
+        convert.import_run(public, run, config)
+    with pytest.raises(ValueError, match="must be a new .safetensors file"):
+        convert.export_run(public, run, config)
+
+
+def test_a_file_for_another_model_leaves_no_run(public, tmp_path):
+    config = vae_config.get_config("wan22")
+    with pytest.raises(
+        ValueError, match="wrong shape: encoder.conv_in.weight \\(2, 12, 3, 3, 3\\)"
+    ):
+        convert.import_run(public, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
