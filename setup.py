@@ -21,6 +21,7 @@ CORE = [
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
     "pillow>=11",
+    "safetensors>=0.4.3",
     "scikit-image>=0.25",
     "scipy>=1.14",
     "tensorboardX>=2.6",
@@ -31,6 +32,8 @@ EXTRAS = {
     "world": ["mujoco>=4", "numba>=0.61"],  # the synthetic physics world
     "cuda": ["jax[cuda13]>=0.10.2"],
     "tpu": ["jax[tpu]>=0.10.2"],
+    # The public implementations that ours are compared with: live tests, and tests/golden.
+    "parity": ["diffusers>=0.35", "lpips>=0.1.4", "torch>=2.4", "torchvision>=0.19"],
     "test": ["pytest>=8", "ruff==0.17.5"],
 }
 

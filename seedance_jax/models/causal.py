@@ -95,7 +95,7 @@ def taps_conv3d(x, kernel, stride):
 
 
 def stack_taps(x, kernel, stride):
-    """Time taps to channels: x [B, T', H, W, t C] and kernel [h, w, t C, F] of a 2-D convolution."""
+    """Time taps to channels: [B, T', H, W, t C] and kernel [h, w, t C, F], for `conv2d`."""
     taps, height, width, channels, features = kernel.shape
     frames = (x.shape[1] - taps) // stride + 1
     last = (frames - 1) * stride + 1

@@ -20,7 +20,7 @@ ITERATIONS = 16  # of the power method, from a fixed start: no state to carry, a
 class SpectralConv(nn.Module):
     """Convolution [B, T, H, W, C] whose kernel is divided by its spectral norm.
 
-    `stride` is (time, space). Even kernels of space: outputs are a pixel smaller than a stride says.
+    `stride` is (time, space); at space 1 the 4 x 4 kernels make a frame one pixel smaller.
     """
 
     features: int

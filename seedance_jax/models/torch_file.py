@@ -1,0 +1,295 @@
+"""The tensors of a `.safetensors`, `.pth` or `.pt` file as numpy arrays, without torch.
+
+    tensors = open_tensors("vgg16.pth")
+    tensors.shapes["features.0.weight"]  # known at once: no value has been read
+    tensors["features.0.weight"]  # read now, and not kept: a large file needs little memory
+
+A `.pth` file is a pickle, and a pickle is a program that may name any function of the machine. The
+unpickler here knows the few names of a state dict, none of which does anything but build records,
+and refuses all others.
+"""
+
+import collections
+import contextlib
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_dtypes  # noqa: F401 (adds bfloat16 to the names that np.dtype knows)
+import numpy as np
+import safetensors
+
+MAGIC = 0x1950A86A20F9469CFC6C  # opens the format from before torch 1.6
+TORCH = ("torch", "torch.cuda", "torch.storage")
+STORAGES = {
+    "BFloat16Storage": "bfloat16",
+    "BoolStorage": "bool",
+    "ByteStorage": "uint8",
+    "CharStorage": "int8",
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "IntStorage": "int32",
+    "LongStorage": "int64",
+    "ShortStorage": "int16",
+    "UntypedStorage": "uint8",
+}
+
+
+class Tensors(Mapping):
+    """Arrays by name; each access reads the file, and gives an array of the caller's own.
+
+    Attributes:
+      shapes: {name: shape}, without reading a value.
+    """
+
+    def __init__(self, path, shapes, read):
+        self.path, self.shapes, self._read = path, shapes, read
+
+    def __getitem__(self, name):
+        if name not in self.shapes:
+            raise KeyError(name)
+        with _naming(self.path):
+            return self._read(name)
+
+    def __iter__(self):
+        return iter(self.shapes)
+
+    def __len__(self):
+        return len(self.shapes)
+
+
+def open_tensors(path):
+    """The `Tensors` of the state dict in a file; `{"state_dict": ...}` is looked through.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: another suffix, a damaged file, or a pickle that holds or names anything else.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise ValueError(f"{path}: the suffix must be one of {', '.join(READERS)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with _naming(path):
+        return Tensors(path, *READERS[path.suffix](path))
+
+
+def check_shapes(model, tensors, expected, optional=()):
+    """Raises ValueError, with a report, unless the tensors are the expected ones, all of them.
+
+    Args:
+      model: its name, for the report.
+      tensors: {name: array}, such as `Tensors`, of which no value is read.
+      expected: {name: shape}.
+      optional: prefixes of names that may be there beside them.
+    """
+    found = getattr(tensors, "shapes", None)
+    if found is None:
+        found = {name: np.shape(array) for name, array in tensors.items()}
+    same = [name for name in expected if found.get(name) == tuple(expected[name])]
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [n for n in found if n not in expected and not n.startswith(tuple(optional))],
+        "wrong shape": [
+            f"{name} {found[name]} instead of {tuple(expected[name])}"
+            for name in expected
+            if name in found and name not in same
+        ],
+    }
+    if any(problems.values()):
+        reports = [_shorten(kind, names) for kind, names in problems.items() if names]
+        raise ValueError(
+            "; ".join([f"{model}: {len(same)} of {len(expected)} tensors match", *reports])
+        )
+
+
+def _shorten(kind, names, limit=6):
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{len(names)} {kind}: {', '.join(names[:limit])}{more}"
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Turns what a damaged file can raise, which is nearly anything, into one ValueError."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: not a readable file of tensors: {what}") from error
+
+
+def _read_safetensors(path):
+    def read(name):
+        with safetensors.safe_open(path, "np") as file:
+            return file.get_tensor(name)
+
+    with safetensors.safe_open(path, "np") as file:
+        return {n: tuple(file.get_slice(n).get_shape()) for n in file.keys()}, read
+
+
+def _read_pickle(path):
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    contents, read_storage = (_open_zip if is_zip else _open_legacy)(path)
+    state = _state_dict(contents)
+
+    def read(name):
+        return _to_array(state[name], read_storage(state[name].storage))
+
+    return {name: tuple(int(n) for n in tensor.shape) for name, tensor in state.items()}, read
+
+
+READERS = {".safetensors": _read_safetensors, ".pth": _read_pickle, ".pt": _read_pickle}
+
+
+class Storage(NamedTuple):
+    """A flat run of numbers in the file, which tensors may share; sizes in elements."""
+
+    key: str
+    dtype: str
+    size: int
+    offset: int
+
+
+class Tensor(NamedTuple):
+    """A view of a storage; offset and stride in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class StateDictUnpickler(pickle.Unpickler):
+    """Builds dicts of `Tensor` records; refuses a pickle that names anything else."""
+
+    def __init__(self, file):
+        super().__init__(file, encoding="utf-8")  # files of 2017 come from Python 2
+        self.storages = {}
+
+    def find_class(self, module, name):
+        # Nothing handed out outlives the load: a pickle can also write to what it can name.
+        allowed = {
+            "collections.OrderedDict": collections.OrderedDict,
+            "torch.Size": tuple,
+            "torch._utils._rebuild_tensor": lambda *args: Tensor(*args),
+            "torch._utils._rebuild_tensor_v2": lambda *args: Tensor(*args[:4]),
+            "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+        }
+        if module in TORCH and name in STORAGES:
+            return STORAGES[name]
+        if f"{module}.{name}" not in allowed:
+            raise pickle.UnpicklingError(f"refused {module}.{name}: not part of a state dict")
+        return allowed[f"{module}.{name}"]
+
+    def persistent_load(self, saved):
+        """("storage", dtype, key, device, size[, view]), view = None or (key, offset, size)."""
+        kind, dtype, key, _, size, *view = saved
+        if kind != "storage" or dtype not in STORAGES.values():
+            raise pickle.UnpicklingError(f"refused a saved {kind}: not part of a state dict")
+        self.storages[key] = Storage(key, dtype, size, 0)
+        return self.storages[key]._replace(offset=view[0][1] if view and view[0] else 0)
+
+
+def _open_zip(path):
+    """Contents of a file of torch >= 1.6, and storage -> bytes."""
+    with zipfile.ZipFile(path) as archive:
+        files = archive.namelist()
+        pickles = [name for name in files if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("a zip archive, but not of torch.save: no data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in files:
+            _check_byte_order(archive.read(f"{folder}byteorder") == b"little")
+        unpickler = StateDictUnpickler(io.BytesIO(archive.read(pickles[0])))
+        contents = unpickler.load()
+        for key, storage in unpickler.storages.items():
+            _check_size(storage, archive.getinfo(f"{folder}data/{key}").file_size)
+
+    def read(storage):
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(f"{folder}data/{storage.key}")
+
+    return contents, read
+
+
+def _open_legacy(path):
+    """Contents of a file from before torch 1.6, and storage -> bytes.
+
+    Pickles of the magic number, the version, facts of the machine, the contents and the keys of the
+    storages; then for each key an int64 count of elements and the elements themselves.
+    """
+    with path.open("rb") as file:
+        if StateDictUnpickler(file).load() != MAGIC:
+            raise ValueError("a pickle, but not of torch.save")
+        _version, machine = StateDictUnpickler(file).load(), StateDictUnpickler(file).load()
+        _check_byte_order(machine["little_endian"])
+        unpickler = StateDictUnpickler(file)
+        contents, keys = unpickler.load(), StateDictUnpickler(file).load()
+        starts = _find_storages(file, [unpickler.storages[key] for key in keys])
+
+    def read(storage):
+        with path.open("rb") as file:
+            file.seek(starts[storage.key])
+            return file.read(_bytes(storage))
+
+    return contents, read
+
+
+def _find_storages(file, storages):
+    """{key: position of its first element}; the file stands at the first storage."""
+    starts = {}
+    for storage in storages:
+        (size,) = struct.unpack("<q", file.read(8))
+        _check_size(storage, size * np.dtype(storage.dtype).itemsize)
+        starts[storage.key] = file.tell()
+        file.seek(_bytes(storage), io.SEEK_CUR)
+    missing = file.tell() - file.seek(0, io.SEEK_END)
+    if missing > 0:
+        raise ValueError(f"the last {missing} bytes are missing")
+    return starts
+
+
+def _check_byte_order(little):
+    if not little:
+        raise ValueError("written on a big-endian machine")
+
+
+def _check_size(storage, size):
+    if size != _bytes(storage):
+        raise ValueError(f"storage {storage.key} has {size} bytes instead of {_bytes(storage)}")
+
+
+def _bytes(storage):
+    return storage.size * np.dtype(storage.dtype).itemsize
+
+
+def _state_dict(contents):
+    """{name: Tensor} of what a file holds."""
+    if isinstance(contents, dict) and isinstance(contents.get("state_dict"), dict):
+        contents = contents["state_dict"]
+    if not isinstance(contents, dict):
+        raise ValueError(f"holds a {type(contents).__name__} instead of a state dict")
+    other = [str(name) for name, value in contents.items() if not isinstance(value, Tensor)]
+    if other:
+        raise ValueError(f"not a state dict: {_shorten('not tensors', other)}")
+    return contents
+
+
+def _to_array(tensor, data):
+    """The elements of a tensor, from the bytes of its storage, as a contiguous array."""
+    dtype = np.dtype(tensor.storage.dtype)
+    start = tensor.storage.offset + tensor.offset
+    if start < 0:
+        raise ValueError("a tensor starts before its storage")
+    strides = [step * dtype.itemsize for step in tensor.stride]
+    # The constructor checks that shape and strides stay within the buffer; as_strided would not.
+    view = np.ndarray(tensor.shape, dtype, memoryview(data)[start * dtype.itemsize :], 0, strides)
+    return view.copy()
