@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli, sharding
+from seedance_jax.data import sources
 from seedance_jax.stages import STAGES
 from seedance_jax.training import checkpoint, hooks, loop
 
@@ -42,6 +43,8 @@ def main(argv):
         print(f"{workdir}: already trained, {config.num_steps} steps")
         return
     mesh = sharding.make_mesh(**config.mesh)
+    buckets = sources.make_buckets(config.data.buckets)
+    sharding.check_batches({bucket: bucket.batch_size for bucket in buckets}, mesh)
     stage = STAGES[config.stage](config)
     state = run(stage, config, workdir, mesh)
     if int(state.step) < config.num_steps:
