@@ -29,8 +29,8 @@ def world(size):
     return {
         "slice": choose(size, smoke="tiny", small="full"),
         "num_frames": choose(size, smoke=17, small=49),
-        "height": choose(size, smoke=64, small=128),
-        "width": choose(size, smoke=64, small=128),
+        "height": choose(size, smoke=64, small=128, base=480),
+        "width": choose(size, smoke=64, small=128, base=480),
         "fps": choose(size, smoke=12, small=24),
         **choose(size, smoke=smoke, tiny=tiny, small=small),
     }
@@ -48,8 +48,8 @@ def data(size, buckets, latents=False):
         # Used when source is "folder": a directory of clips with captions.
         "folder": {
             "path": "",
-            "num_frames": 17,
-            "fps": 12.0,
+            "num_frames": choose(size, smoke=17, small=49),
+            "fps": choose(size, smoke=12.0, small=24.0),
             "storage_size": choose(size, smoke=64, small=128, base=480),
             "validation_fraction": 0.05,
             "max_lost": 0.01,

@@ -31,4 +31,4 @@ run sample --workdir="$runs/pretrain" --prompts_file=launch/prompts.txt --output
 prompts=48; [ "$size" = smoke ] && prompts=4
 run evaluate --workdir="$runs/pretrain" --num_prompts=$prompts
 
-echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet.png"
+echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet_*.png"

@@ -3,7 +3,8 @@
     python -m seedance_jax.sample --workdir=runs/tiny/pretrain \
         --prompt="A red ball rolls to the left on a grey floor. The camera is static."
 
-writes an mp4, a contact sheet and a JSON sidecar per prompt. `--prompts_file` takes many: one a
+writes an mp4, a contact sheet and a JSON sidecar per prompt, numbered on from what the directory
+holds, and one sheet of all prompts if there are several. `--prompts_file` takes many: one a
 line (.txt), or with settings of their own (.csv, .jsonl; columns are named as the flags).
 """
 
@@ -51,16 +52,17 @@ def main(argv):
     for request, image, _ in requests:  # a mistake in the last row must not cost the others
         pipeline.prepare(image=image, **request)
     origin = describe_run(WORKDIR.value)
-    rows = []
-    for number, (request, image, notes) in enumerate(requests):
+    rows, first = [], media.next_number(output)
+    for number, (request, image, notes) in enumerate(requests, first):
         result = pipeline(image=image, **request)
         settings = {**result.settings[0], **notes, **origin}
         path = media.write_clip(output / f"{number:04d}", result.frames[0], fps, settings)
         print(path)
         rows.append((request["prompt"], result.frames[0]))
     if len(rows) > 1:
-        media.contact_sheet(rows).save(output / "sheet.png")
-        print(output / "sheet.png")
+        sheet = output / f"sheet_{first:04d}-{number:04d}.png"
+        media.contact_sheet(rows).save(sheet)
+        print(sheet)
 
 
 def read_requests():

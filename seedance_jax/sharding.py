@@ -1,5 +1,7 @@
 """Where every array lives. The only file that names mesh axes."""
 
+import math
+
 import flax.linen as nn
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -38,6 +40,19 @@ def make_mesh(**sizes):
     if known != devices:
         raise ValueError(f"mesh sizes {sizes} need {known} devices, but there are {devices}")
     return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+
+
+def check_batches(sizes, mesh):
+    """Raises ValueError unless the mesh divides every global batch, of sizes = {bucket: size}."""
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    for bucket, size in sizes.items():
+        if size % shards:
+            fitting = math.gcd(shards, *sizes.values())
+            raise ValueError(
+                f"{bucket}: a batch of {size} does not divide over data x fsdp = {shards} shards; "
+                f"make it a multiple of {shards}, or give the devices to another axis: "
+                f"--config.mesh.data=1 --config.mesh.fsdp={fitting} --config.mesh.sequence=-1"
+            )
 
 
 def param(init, *names):
@@ -82,10 +97,6 @@ def batch_sharding(mesh):
 def put_batch(batch, mesh):
     """Puts this host's part of a batch (a dict of numpy arrays) on the mesh."""
     sharding = batch_sharding(mesh)
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
-    size = next(iter(batch.values())).shape[0] * jax.process_count()
-    if size % shards:
-        raise ValueError(f"global batch {size} does not divide over data x fsdp = {shards} shards")
     return {
         name: jax.make_array_from_process_local_data(sharding, array)
         for name, array in batch.items()

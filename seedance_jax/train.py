@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli, sharding
+from seedance_jax.data import sources
 from seedance_jax.stages import STAGES
 from seedance_jax.training import checkpoint, hooks, loop
 
@@ -42,12 +43,15 @@ def main(argv):
         print(f"{workdir}: already trained, {config.num_steps} steps")
         return
     mesh = sharding.make_mesh(**config.mesh)
+    buckets = sources.make_buckets(config.data.buckets)
+    sharding.check_batches({bucket: bucket.batch_size for bucket in buckets}, mesh)
     stage = STAGES[config.stage](config)
     state = run(stage, config, workdir, mesh)
     if int(state.step) < config.num_steps:
         print(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
         return
-    checkpoint.write_json(workdir, "metadata.json", stage.finish(state.ema))
+    metadata = stage.finish(state.ema) | {"step": int(state.step)}
+    checkpoint.write_json(workdir, "metadata.json", metadata)
     print(f"{workdir}: trained, {config.num_steps} steps")
 
 
@@ -81,34 +85,57 @@ def run(stage, config, workdir, mesh):
 
 
 def finished(workdir):
-    """Whether the run got as far as writing what later stages need."""
-    return (workdir / "metadata.json").exists()
+    """Whether what later stages need was written, for the newest checkpoint."""
+    if not (workdir / "metadata.json").exists():
+        return False
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    return metadata.get("step") == checkpoint.latest_step(workdir)
 
 
 def prepare(config, workdir):
-    """Makes the run directory and writes config.json, or checks that it is this config's.
+    """Makes the run directory and writes config.json.
 
     Raises:
-      ValueError: an unknown stage, or the directory holds a run of another config; the message
-        names every field that differs.
+      ValueError: a value is illegal, or the directory holds checkpoints of another config (the
+        message names every field that differs), or of later steps than num_steps.
     """
-    if config.stage not in STAGES:
-        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
-    if config.num_steps < 1:
-        raise ValueError(f"num_steps={config.num_steps}: must be at least 1")
+    check_values(config)
     wanted = checkpoint.as_json(config.to_dict())
-    if (workdir / "config.json").exists():
-        found = checkpoint.read_json(workdir, "config.json")
-        differing = compare(flatten(found), flatten(wanted))
-        if differing:
-            lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
-            raise ValueError(
-                f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
-            )
-    elif workdir.exists() and any(workdir.iterdir()):
+    if checkpoint.latest_step(workdir) is not None:
+        check_continues(checkpoint.read_json(workdir, "config.json"), wanted, workdir)
+    elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoint.write_json(workdir, "config.json", wanted)
+
+
+def check_values(config):
+    """Raises ValueError unless the settings of the loop are legal."""
+    if config.stage not in STAGES:
+        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
+    for name in ("num_steps", "log_every", "checkpoint_every", "keep_checkpoints", "max_skipped"):
+        if config.get(name, 1) < 1:
+            raise ValueError(f"{name}={config[name]}: must be at least 1")
+    for name in ("ema_decay", "caption_dropout"):
+        if not 0 <= config.get(name, 0) < 1:
+            raise ValueError(f"{name}={config[name]}: must be at least 0 and below 1")
+
+
+def check_continues(found, wanted, workdir):
+    """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
+    differing = compare(flatten(found), flatten(wanted))
+    if differing:
+        lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
+        raise ValueError(
+            f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
+        )
+    old, new, saved = found["num_steps"], wanted["num_steps"], checkpoint.latest_step(workdir)
+    if new < saved:
+        raise ValueError(
+            f"num_steps={new}, but {workdir} is at step {saved} already; use another --workdir"
+        )
+    if new != old:
+        print(f"num_steps: {old} -> {new}; the learning rate follows another schedule from here on")
 
 
 def compare(found, wanted):

@@ -40,8 +40,8 @@ def test_chain_makes_clips_and_reports(chain):
     frames, fps = decode_mp4(clips[0])
     assert frames.shape == (17, 64, 64, 3)
     assert fps == 12
-    assert "sheet.png" in printed.splitlines()[-1]
-    with Image.open(root / "runs/samples/sheet.png") as sheet:
+    assert "sheet_*.png" in printed.splitlines()[-1]
+    with Image.open(root / "runs/samples/sheet_0000-0005.png") as sheet:
         assert sheet.width > 6 * 64
     for run in ("vae", "pretrain"):
         records = (root / "runs" / run / "metrics.jsonl").read_text().splitlines()

@@ -1,3 +1,5 @@
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,8 +37,17 @@ def test_a_batch_is_split_over_data_and_fsdp():
     for name, array in placed.items():
         np.testing.assert_array_equal(array, batch[name])
         assert array.addressable_shards[0].data.shape[0] == 2
-    with pytest.raises(ValueError, match=r"global batch 6 does not divide over .* = 4 shards"):
-        sharding.put_batch({"x": np.zeros((6, 3))}, mesh)
+
+
+def test_a_batch_that_the_mesh_does_not_divide_is_named_with_a_mesh_that_does():
+    mesh = sharding.make_mesh(**SIZES)
+    sharding.check_batches({"clips": 4, "images": 12}, mesh)
+    with pytest.raises(ValueError, match=r"images: a batch of 6 .* = 4 shards") as error:
+        sharding.check_batches({"clips": 4, "images": 6}, mesh)
+    flags = re.findall(r"--config.mesh.(\w+)=(-?\d+)", str(error.value))
+    offered = sharding.make_mesh(**{axis: int(size) for axis, size in flags})
+    assert dict(offered.shape) == {"data": 1, "fsdp": 2, "sequence": 4, "tensor": 1}
+    sharding.check_batches({"clips": 4, "images": 6}, offered)
 
 
 def test_dimensions_that_do_not_divide_stay_whole():

@@ -43,8 +43,18 @@ def _locate_folder(data: Mapping[str, Any]) -> Path:
     return folder.folder_directory(data["data_dir"], folder.FolderSpec(**data["folder"]))
 
 
+def _world_needs(bucket: Bucket) -> dict[str, int]:
+    return {"num_frames": bucket.span, "height": bucket.height, "width": bucket.width}
+
+
+def _folder_needs(bucket: Bucket) -> dict[str, int]:
+    # The long side of a clip is as long as its film makes it.
+    return {"num_frames": bucket.span, "storage_size": min(bucket.height, bucket.width)}
+
+
 BUILDERS = {"world": _build_world, "folder": _build_folder}
 DIRECTORIES = {"world": _locate_world, "folder": _locate_folder}
+NEEDS = {"world": _world_needs, "folder": _folder_needs}
 
 
 def _choose(functions: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
@@ -54,8 +64,24 @@ def _choose(functions: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
 
 
 def build(data: Mapping[str, Any]) -> Path:
-    """Builds the data set that a config asks for, unless it is there; returns its directory."""
+    """Builds the data set that a config asks for, unless it is there; returns its directory.
+
+    Raises ValueError, before anything is made, if its clips would not fit the buckets.
+    """
+    check_buckets(data)
     return _choose(BUILDERS, data)(data)
+
+
+def check_buckets(data: Mapping[str, Any]) -> None:
+    """Raises ValueError if a bucket needs longer or larger clips than the config stores."""
+    needs, stored = _choose(NEEDS, data), data[data["source"]]
+    for bucket in make_buckets(data["buckets"]):
+        for name, least in needs(bucket).items():
+            if stored[name] < least:
+                raise ValueError(
+                    f"data.{data['source']}.{name}={stored[name]} makes clips that cannot serve "
+                    f"{bucket}: it must be {least} or more, or the bucket smaller"
+                )
 
 
 def locate(data: Mapping[str, Any]) -> Path:

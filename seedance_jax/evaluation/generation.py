@@ -21,7 +21,9 @@ def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **setting
     Returns:
       (report, sheet). The report holds split, clips, settings and, under `true` (how far the judges
       can be trusted), `text_to_video` and `image_to_video` (the true first frame is given), the
-      results of `summarize`; image_to_video also has psnr_first_frame, of that frame, in dB. The
+      results of `summarize`. image_to_video also has first_jump, the change from the given frame to
+      the next over that of the true clips (1 is right, more is a cut, 0 a still), and
+      autoencoder_psnr_first_frame, in dB: the given frame only passes through the autoencoder. The
       sheet is a picture of the clips made from text.
 
     Raises:
@@ -39,7 +41,8 @@ def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **setting
     from_image = generate(pipeline, prompts, true[:, 0], batch_size, settings)
     verdicts = judge_clips(from_text, colors)
     image_to_video = summarize(judge_clips(from_image, colors))
-    image_to_video["psnr_first_frame"] = judges.psnr(from_image[:, 0], true[:, 0])
+    image_to_video["first_jump"] = first_change(from_image) / first_change(true)
+    image_to_video["autoencoder_psnr_first_frame"] = judges.psnr(from_image[:, 0], true[:, 0])
     report = {
         "split": split,
         "clips": len(rows),
@@ -104,6 +107,11 @@ def summarize(verdicts):
         "moving": float(np.mean([v["seen"] is not None and not v["frozen"] for v in verdicts])),
         "motion": float(np.mean([v["motion"] for v in verdicts])),
     }
+
+
+def first_change(clips):
+    """Mean absolute change from the first frame to the second of uint8 [N,T,H,W,3]."""
+    return float(np.abs(clips[:, 1].astype(np.float32) - clips[:, 0]).mean())
 
 
 def label(prompt, verdict):

@@ -1,5 +1,7 @@
 """Precomputed latents of a data set, one file set per bucket, tied to the autoencoder's hash."""
 
+import hashlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +14,12 @@ from seedance_jax.data.builders.latents import build_latents, open_latents
 
 def describe(data, bucket, fingerprint):
     """What latents are latents of: everything that decides their values."""
+    directory = sources.locate(data)
+    # The name of a directory says what was asked for, its spec also what a folder held then.
+    content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
     return {
-        "clips": sources.locate(data).name,
+        "clips": directory.name,
+        "content": content,
         "split": "train",
         "bucket": [*bucket.shape, bucket.stride],
         "autoencoder": fingerprint,

@@ -1,6 +1,7 @@
 """Files around a generated clip: the image that conditions it, the mp4, the sheet, the sidecar."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,16 @@ def check_writable(directory):
     except OSError as error:
         raise OSError(f"cannot write to output directory {str(directory)!r}: {error}") from error
     return directory
+
+
+def next_number(directory):
+    """One more than the highest number of the clips and sheets in a directory; 0 if there are none.
+
+    Files are 0000.mp4, 0000_sheet.png, 0000.json, and sheet_0000-0005.png of several clips.
+    """
+    pattern = re.compile(r"(?:sheet_\d+-)?(\d{4,})(?:_sheet)?\.(?:mp4|png|json)")
+    matches = [pattern.fullmatch(path.name) for path in Path(directory).iterdir()]
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
 def write_clip(stem, frames, fps, settings):

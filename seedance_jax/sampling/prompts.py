@@ -1,10 +1,11 @@
 """Prompt files: one prompt a line (.txt), or a row of settings each (.csv, .jsonl)."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
-# What a row may set, and how its text is read. Names are those of the command line.
+# What a row may set, and of which type. Names are those of the command line.
 COLUMNS = {
     "prompt": str,
     "negative_prompt": str,
@@ -29,12 +30,13 @@ def read_prompts(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"prompts file {str(path)!r} does not exist")
-    if path.suffix not in READERS:
-        raise ValueError(f"prompts file {path.name!r}: the suffix must be one of {list(READERS)}")
+    if path.suffix not in FORMATS:
+        raise ValueError(f"prompts file {path.name!r}: the suffix must be one of {list(FORMATS)}")
+    read, convert = FORMATS[path.suffix]
     rows, broken = [], []
-    for line, row in READERS[path.suffix](path.read_text(encoding="utf-8-sig")):
+    for line, row in read(path.read_text(encoding="utf-8-sig")):
         try:
-            rows.append(parse_row(row))
+            rows.append(parse_row(row, convert))
         except ValueError as error:
             broken.append(f"\n  line {line}: {error}")
     if broken:
@@ -44,8 +46,8 @@ def read_prompts(path):
     return rows
 
 
-def parse_row(row):
-    """Checks the names of a row and converts its values; empty cells are left out."""
+def parse_row(row, convert):
+    """Checks the names of a row and the types of its values, by convert(type, value)."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
@@ -55,11 +57,9 @@ def parse_row(row):
         raise ValueError(f"unknown columns {unknown}; legal columns: {list(COLUMNS)}")
     settings = {}
     for name, value in row.items():
-        if value in (None, ""):
-            continue
         try:
-            settings[name] = COLUMNS[name](value)
-        except (TypeError, ValueError):
+            settings[name] = convert(COLUMNS[name], value)
+        except ValueError:
             kind = COLUMNS[name].__name__
             raise ValueError(f"{name}={value!r} is not of type {kind}") from None
     if not settings.get("prompt", "").strip():
@@ -67,20 +67,40 @@ def parse_row(row):
     return settings
 
 
+def exact(kind, value):
+    """The value of a JSON row; only an integer may stand for another type, a float."""
+    if type(value) is not kind and (kind, type(value)) != (float, int):
+        raise ValueError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
+def from_cell(kind, cell):
+    """The value of a CSV cell, which is text; an empty one is left out before."""
+    return kind(cell)
+
+
 def _lines(text):
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, {"prompt": line.strip()}
 
 
 def _csv(text):
-    reader = csv.DictReader(text.splitlines(), restkey="more cells than columns")
-    for row in reader:
-        yield reader.line_num, row
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), restkey="more cells than columns", strict=True
+    )
+    try:
+        for row in reader:
+            missing = [name for name, cell in row.items() if cell is None]
+            filled = {name: cell for name, cell in row.items() if cell != ""}
+            error = ValueError(f"fewer cells than columns: no {missing}")
+            yield reader.line_num, error if missing else filled
+    except csv.Error as error:
+        yield reader.reader.line_num, ValueError(f"not CSV: {error}")
 
 
 def _jsonl(text):
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -88,4 +108,4 @@ def _jsonl(text):
                 yield number, ValueError(f"not JSON: {error}")
 
 
-READERS = {".txt": _lines, ".csv": _csv, ".jsonl": _jsonl}
+FORMATS = {".txt": (_lines, exact), ".csv": (_csv, from_cell), ".jsonl": (_jsonl, exact)}

@@ -9,7 +9,7 @@ import numpy as np
 import tensorboardX
 import tqdm
 
-SUMMED = ("skipped", "streak")  # counters: the last value counts, not the mean
+COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
 
 
 class NonFiniteError(RuntimeError):
@@ -19,13 +19,13 @@ class NonFiniteError(RuntimeError):
 class LogHook:
     """Progress bar, `metrics.jsonl` and TensorBoard: means since the last record, every `every`.
 
-    Values are fetched from the device only then, so that steps overlap. Raises NonFiniteError when
-    `max_skipped` updates in a row were skipped.
+    Values are fetched from the device only then, so that steps overlap. Raises NonFiniteError, then
+    too, when `max_skipped` updates in a row were skipped at any time since the last record.
     """
 
     def __init__(self, workdir, *, first_step, num_steps, every, max_skipped, name):
         self._every, self._max_skipped, self._num_steps = every, max_skipped, num_steps
-        self._pending, self._since = [], time.monotonic()
+        self._step, self._pending, self._since = first_step, [], time.monotonic()
         self._main = jax.process_index() == 0
         if self._main:
             drop_records_after(Path(workdir) / "metrics.jsonl", first_step)
@@ -42,23 +42,28 @@ class LogHook:
         )
 
     def __call__(self, step, state, metrics):
+        self._step = step
         self._pending.append(metrics)
         self._bar.update()
         if step % self._every and step != self._num_steps:
             return
+        streak = self._write()["streak"]
+        if streak >= self._max_skipped:
+            raise NonFiniteError(
+                f"step {step}: {int(streak)} updates in a row were skipped because the loss or the "
+                f"gradient was not finite (limit max_skipped={self._max_skipped}); the last "
+                "checkpoint is intact, try a lower optimizer.peak_lr"
+            )
+
+    def _write(self):
         record = self._reduce()
         if self._main:
             line = {name: value if np.isfinite(value) else None for name, value in record.items()}
-            self._file.write(json.dumps({"step": step, **line}) + "\n")
+            self._file.write(json.dumps({"step": self._step, **line}) + "\n")
             for name, value in record.items():
-                self._board.add_scalar(name, value, step)
+                self._board.add_scalar(name, value, self._step)
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")
-        if record["streak"] >= self._max_skipped:
-            raise NonFiniteError(
-                f"step {step}: the last {int(record['streak'])} updates were skipped because the "
-                f"loss or the gradient was not finite (limit max_skipped={self._max_skipped}); "
-                "the last checkpoint is intact, try a lower optimizer.peak_lr"
-            )
+        return record
 
     def _reduce(self):
         steps = jax.device_get(self._pending)
@@ -67,13 +72,15 @@ class LogHook:
         for name in sorted(set().union(*steps)):
             values = [float(metrics[name]) for metrics in steps if name in metrics]
             finite = [value for value in values if np.isfinite(value)] or [float("nan")]
-            record[name] = values[-1] if name in SUMMED else float(np.mean(finite))
+            record[name] = max(values) if name in COUNTERS else float(np.mean(finite))
         record["steps_per_second"] = len(steps) / max(now - self._since, 1e-9)
         self._pending, self._since = [], now
         return record
 
     def close(self):
-        """Writes what is buffered and ends the bar."""
+        """Writes what is pending, of a run that stopped between two records, and ends the bar."""
+        if self._pending:
+            self._write()
         self._bar.close()
         if self._main:
             self._file.close()

@@ -30,6 +30,13 @@ def run(module, *arguments):
     )
 
 
+def test_a_config_is_asked_for():
+    done = run("build_data")
+    assert done.returncode != 0
+    assert "--config must have a value" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
     films = tmp_path / "films"
     films.mkdir()

@@ -52,6 +52,7 @@ def test_true_clips_pass(data):
     for part in ("true", "text_to_video", "image_to_video"):
         assert report[part]["moving"] == 1.0
         assert report[part]["color_accuracy"] >= 0.9
+    assert report["image_to_video"]["first_jump"] == pytest.approx(1.0, abs=0.01)
     assert sheet.height > 10 * 128
 
 
@@ -59,7 +60,7 @@ def test_wrong_colors_fail(data):
     report, _, _ = evaluate(data, lambda clip: np.ascontiguousarray(clip[..., [2, 0, 1]]))
     assert report["text_to_video"]["color_accuracy"] <= 0.4
     assert report["text_to_video"]["moving"] == 1.0
-    assert report["image_to_video"]["psnr_first_frame"] < 30
+    assert report["image_to_video"]["autoencoder_psnr_first_frame"] < 30
     assert report["true"]["color_accuracy"] >= 0.9
 
 
@@ -67,6 +68,14 @@ def test_stills_are_frozen(data):
     report, _, _ = evaluate(data, lambda clip: clip[:1].repeat(len(clip), 0))
     assert report["text_to_video"]["moving"] == 0.0
     assert report["text_to_video"]["motion"] == 0.0
+    assert report["image_to_video"]["first_jump"] == 0.0
+
+
+def test_a_cut_after_the_given_frame_is_a_jump(data):
+    cut = lambda clip: np.concatenate([clip[:1], clip[1:, :, ::-1]])  # noqa: E731
+    results = [evaluate(data, change)[0]["image_to_video"] for change in (lambda clip: clip, cut)]
+    assert len({result["autoencoder_psnr_first_frame"] for result in results}) == 1
+    assert results[1]["first_jump"] > 2
 
 
 def test_noise_has_no_object_and_does_not_count_as_moving(data):

@@ -61,6 +61,20 @@ def test_clip_comes_with_sheet_and_sidecar(tmp_path):
     assert sidecar["file"] == "a.mp4"
 
 
+def test_clips_are_numbered_on_from_what_is_there(tmp_path):
+    assert media.next_number(tmp_path) == 0
+    for present, following in [
+        ("0007_sheet.png", 8),
+        ("0003.mp4", 8),
+        ("0010.json", 11),
+        ("sheet_0011-0012.png", 13),
+        ("2024 holiday.png", 13),
+        ("12345.png", 12346),
+    ]:
+        (tmp_path / present).touch()
+        assert media.next_number(tmp_path) == following
+
+
 def test_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="output directory"):

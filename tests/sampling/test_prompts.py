@@ -22,7 +22,16 @@ def test_three_formats_agree(tmp_path):
     [
         ("a.csv", "prompt,sed\na ball,1\n", "sed"),
         ("a.csv", "prompt,seed\na ball,one\n", "line 2.*seed='one'"),
-        ("a.csv", "prompt,seed\na ball,1,2\n", "more cells"),
+        ("a.csv", "prompt,seed\na ball,1,2\n", "line 2.*more cells"),
+        ("a.csv", "prompt,seed,image\na ball,1\n", "line 2.*fewer cells.*'image'"),
+        ("a.csv", 'prompt,seed\n"a ball,1\na cube,2\n', "line 3: not CSV"),
+        ("a.csv", "prompt,num_frames\na ball,17.9\n", "line 2: num_frames='17.9'.*type int"),
+        ("a.jsonl", '{"prompt": "a", "num_frames": 17.9}\n', "num_frames=17.9.*type int"),
+        ("a.jsonl", '{"prompt": "a", "num_frames": "17"}\n', "num_frames='17'.*type int"),
+        ("a.jsonl", '{"prompt": "a", "seed": true}\n', "line 1: seed=True.*type int"),
+        ("a.jsonl", '{"prompt": "a", "guidance_scale": true}\n', "guidance_scale=True.*type float"),
+        ("a.jsonl", '{"prompt": "a", "seed": null}\n', "line 1: seed=None.*type int"),
+        ("a.jsonl", '{"prompt": ["a", "b"]}\n', r"prompt=\['a', 'b'\].*type str"),
         ("a.jsonl", '{"prompt": "a"}\n{"prompt": \n', "line 2.*not JSON"),
         ("a.jsonl", '{"seed": 1}\n', "line 1.*no prompt"),
         ("a.jsonl", "[1]\n", "line 1.*object"),
@@ -42,6 +51,23 @@ def test_all_broken_rows_are_reported(tmp_path):
         prompts.read_prompts(tmp_path / "a.csv")
     assert "line 2" in str(error.value)
     assert "line 4" in str(error.value)
+
+
+def test_an_integer_may_be_a_scale(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "a ball", "guidance_scale": 4}\n')
+    assert prompts.read_prompts(tmp_path / "a.jsonl")[0]["guidance_scale"] == 4
+
+
+def test_only_line_feeds_end_a_row(tmp_path):
+    text = "a ball\u2028a\u0085cube\x0cfalls"
+    (tmp_path / "a.txt").write_text(text + "\r\na cone\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"prompt": text}, ensure_ascii=False), encoding="utf-8"
+    )
+    (tmp_path / "a.csv").write_text(f'prompt,seed\n"{text}\nfar",1\n', encoding="utf-8")
+    assert prompts.read_prompts(tmp_path / "a.txt") == [{"prompt": text}, {"prompt": "a cone"}]
+    assert prompts.read_prompts(tmp_path / "a.jsonl") == [{"prompt": text}]
+    assert prompts.read_prompts(tmp_path / "a.csv") == [{"prompt": f"{text}\nfar", "seed": 1}]
 
 
 def test_missing_file(tmp_path):

@@ -1,0 +1,48 @@
+import importlib
+
+import numpy as np
+import pytest
+
+from configs.base import SIZES
+from seedance_jax.data import loader, sources
+
+SECTION = {
+    "world": {"slice": "tiny", "num_frames": 17, "height": 64, "width": 80, "fps": 12, "train": 1},
+    "folder": {"path": "films", "num_frames": 17, "fps": 12.0, "storage_size": 64},
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["vae", "pretrain"])
+def test_the_clips_of_a_shipped_config_serve_all_its_buckets(name, size):
+    data = importlib.import_module(f"configs.{name}").get_config(size).data.to_dict()
+    world, folder = data["world"], data["folder"]
+    stored = {
+        "world": (world["num_frames"], world["height"], world["width"]),
+        "folder": (folder["num_frames"], folder["storage_size"], folder["storage_size"]),
+    }
+    for source, clip in stored.items():
+        columns = zip(("num_frames", "height", "width"), clip, strict=True)
+        table = {column: np.array([value]) for column, value in columns}
+        sources.check_buckets(data | {"source": source})
+        for bucket in sources.make_buckets(data["buckets"]):
+            assert not loader.eligible_rows(table, bucket)[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "bucket", "said"),
+    [
+        ("world", (17, 80, 64, 2, 1.0), "data.world.height=64 .* must be 80 or more"),
+        ("world", (17, 64, 96, 2, 1.0), "data.world.width=80 .* must be 96 or more"),
+        ("world", (9, 64, 64, 2, 1.0, 3), "data.world.num_frames=17 .* must be 25 or more"),
+        ("folder", (21, 64, 64, 2, 1.0), "data.folder.num_frames=17 .* must be 21 or more"),
+        ("folder", (17, 80, 96, 2, 1.0), "data.folder.storage_size=64 .* must be 80 or more"),
+    ],
+)
+def test_a_build_that_cannot_serve_a_bucket_is_refused_at_once(tmp_path, source, bucket, said):
+    fits = (17, 64, 80, 2, 1.0)
+    data = {"source": source, "data_dir": str(tmp_path), **SECTION, "buckets": (fits, bucket)}
+    with pytest.raises(ValueError, match=said) as error:
+        sources.build(data)
+    assert str(sources.Bucket(*bucket)) in str(error.value)
+    assert not list(tmp_path.iterdir())
