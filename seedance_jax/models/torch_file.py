@@ -56,6 +56,12 @@ class Tensors(Mapping):
         with _naming(self.path):
             return self._read(name)
 
+    def renamed(self, rename):
+        """The same tensors under the names rename(name)."""
+        names = {rename(name): name for name in self.shapes}
+        shapes = {new: self.shapes[old] for new, old in names.items()}
+        return Tensors(self.path, shapes, lambda name: self._read(names[name]))
+
     def __iter__(self):
         return iter(self.shapes)
 

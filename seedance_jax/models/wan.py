@@ -10,6 +10,8 @@ import re
 import jax
 import numpy as np
 
+from seedance_jax.models.torch_file import check_shapes
+
 # Ours -> diffusers', applied in order to "encoder/stage0/block1/conv2/kernel" and the like.
 NAMES = (
     (r"^encoder/to_latents", "quant_conv"),
@@ -96,16 +98,14 @@ def import_params(tensors, like):
       like: tree with the shapes of ours, as `jax.eval_shape(model.init, ...)["params"]` gives it.
 
     Raises:
-      ValueError: names or shapes that do not match one to one, each of them named.
+      ValueError: names or shapes that do not match one to one, with a report.
     """
     flat, tree = jax.tree_util.tree_flatten_with_path(like)
     wanted = {wan_name(path): leaf.shape for path, leaf in flat}
-    given = {diffusers_name(name): name for name in tensors}
-    check_coverage(
-        {name: tuple(tensors.shapes[original]) for name, original in given.items()},
-        {name: public_shape(name, shape) for name, shape in wanted.items()},
-    )
-    leaves = [to_ours(tensors[given[name]], name, shape) for name, shape in wanted.items()]
+    tensors = tensors.renamed(diffusers_name)
+    expected = {name: public_shape(name, shape) for name, shape in wanted.items()}
+    check_shapes("Wan 2.2 autoencoder", tensors, expected)
+    leaves = [to_ours(tensors[name], name, shape) for name, shape in wanted.items()]
     return jax.tree_util.tree_unflatten(tree, leaves)
 
 
@@ -128,22 +128,3 @@ def to_public(array, name):
     if name.endswith("weight"):
         array = np.moveaxis(array, (-1, -2), (0, 1))
     return np.ascontiguousarray(array.reshape(shape))
-
-
-def check_coverage(given, wanted):
-    """Raises ValueError, with a report, unless two {name: shape} are equal."""
-    both = given.keys() & wanted.keys()
-    report = [
-        *(f"missing: {name} {wanted[name]}" for name in sorted(wanted.keys() - both)),
-        *(f"unexpected: {name} {given[name]}" for name in sorted(given.keys() - both)),
-        *(
-            f"wrong shape: {name} {given[name]}, must be {wanted[name]}"
-            for name in sorted(both)
-            if given[name] != wanted[name]
-        ),
-    ]
-    if report:
-        lines = "\n  ".join(report)
-        raise ValueError(
-            f"the file's {len(given)} tensors do not match the model's {len(wanted)}:\n  {lines}"
-        )
