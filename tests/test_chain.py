@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,12 +18,23 @@ PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 pytest.importorskip("mujoco", reason="the world is an extra")
 
 
-def call(*command):
-    environment = os.environ | {
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    }
+def start(*command):
+    environment = os.environ | {"PATH": PATH}
     environment.pop("XLA_FLAGS", None)
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def call(*command):
+    process = start(*command)
+    printed, errors = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, printed, errors)
+
+
+def steps(workdir):
+    """Steps that a run has logged."""
+    log = workdir / "metrics.jsonl"
+    return [json.loads(line)["step"] for line in log.open()] if log.exists() else []
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +78,9 @@ def test_chain_started_again_does_nothing_twice(chain):
     assert "optimizer.peak_lr" in refused.stderr
     mistyped = call(*train, *flags, "--config.optimizer.peak_lr=fast")
     assert mistyped.returncode != 0
+    assert "peak_lr" in mistyped.stderr
+    assert "'fast'" in mistyped.stderr
+    assert "Traceback" not in mistyped.stderr
     unknown = call(*train, *flags, "--config.optimizer.peak=1.0")
     assert unknown.returncode != 0
     assert "no field 'peak'" in unknown.stderr.splitlines()[-1]
@@ -77,14 +92,38 @@ def test_clip_is_made_again_from_its_sidecar(chain):
     sidecar = json.loads((root / "runs/samples/0002.json").read_text())
     arguments = [
         f"--{name}={sidecar[name]}"
-        for name in ("prompt", "seed", "num_inference_steps", "guidance_scale", "num_frames")
+        for name in ("prompt", "num_inference_steps", "guidance_scale", "num_frames")
     ]
     sample = (sys.executable, "-m", "seedance_jax.sample", f"--workdir={sidecar['workdir']}")
-    done = call(*sample, *arguments, f"--output={root}/again")
-    assert done.returncode == 0, done.stderr
-    again, _ = decode_mp4(root / "again/0000.mp4")
-    first, _ = decode_mp4(root / "runs/samples/0002.mp4")
-    np.testing.assert_allclose(again.astype(int), first, atol=8)
+    clips = [decode_mp4(root / "runs/samples/0002.mp4")[0].astype(int)]
+    for number, seed in enumerate((sidecar["seed"], sidecar["seed"] + 1)):
+        done = call(*sample, *arguments, f"--seed={seed}", f"--output={root}/again")
+        assert done.returncode == 0, done.stderr
+        clips.append(decode_mp4(root / f"again/{number:04d}.mp4")[0].astype(int))
+    first, again, other = clips
+    np.testing.assert_allclose(again, first, atol=8)
+    assert np.abs(other - first).max() > 8
+
+
+def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
+    root, _ = chain
+    workdir = root / "runs/stopped"
+    command = (sys.executable, "-m", "seedance_jax.train", "--config=configs/vae.py:smoke")
+    command += (f"--config.data.data_dir={root}/data", f"--workdir={workdir}")
+    command += ("--config.log_every=1", "--config.checkpoint_every=1")
+    process = start(*command)
+    while process.poll() is None and not steps(workdir):
+        time.sleep(0.02)
+    process.terminate()
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "stopped at step" in printed
+    assert "saved" in printed
+    assert len(steps(workdir)) < 12
+    resumed = call(*command)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "trained, 12 steps" in resumed.stdout
+    assert steps(workdir) == list(range(1, 13))
 
 
 def test_bad_frame_count_is_one_line(chain):

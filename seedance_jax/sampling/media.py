@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from seedance_jax.data.video import encode_mp4
 
@@ -20,22 +20,31 @@ def read_image(path, height, width):
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is not an image that can be read.
+      ValueError: it is not an image that can be read, or not of 8 or 16 bits.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"image {str(path)!r} does not exist")
     try:
         with Image.open(path) as opened:
+            deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
             image = ImageOps.exif_transpose(opened)
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"image {str(path)!r} cannot be read: {error}") from error
-    notes = []
+    notes = ["turned upright as its EXIF says"] if turned else []
     if image.mode.startswith(("I", "F")):
-        notes.append(f"{image.mode} scaled from 16 to 8 bits")
-        values = np.clip(np.asarray(image, np.float64) / 257.0, 0, 255)
-        image = Image.fromarray(np.round(values).astype(np.uint8))
+        low, high = image.getextrema()
+        if image.mode == "F" or low < 0 or high > 65535:
+            raise ValueError(
+                f"image {str(path)!r} has values from {low} to {high} (mode {image.mode}), of an "
+                "unknown range; give one of 8 or 16 bits"
+            )
+        deep = True
+        image = Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
+    if deep:
+        notes.append("scaled from 16 to 8 bits")
     if "A" in image.getbands() or "transparency" in image.info:
         notes.append("transparency laid over white")
         image = image.convert("RGBA")

@@ -1,8 +1,10 @@
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
@@ -32,6 +34,57 @@ def test_sixteen_bits_are_scaled_and_said(tmp_path):
     image, notes = media.read_image(tmp_path / "a.png", 64, 64)
     assert (image == 128).all()
     assert "16 to 8" in notes[0]
+
+
+def deep_png(values):
+    """A PNG of 16 bits, which Pillow cannot write in colour; values [H,W,C]."""
+    chunk = lambda name, data: (  # noqa: E731
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    )
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bits_of_colour_are_said(tmp_path, channels):
+    values = np.full((64, 64, channels), 32896)
+    values[..., 3:] = 65535
+    (tmp_path / "a.png").write_bytes(deep_png(values))
+    image, notes = media.read_image(tmp_path / "a.png", 64, 64)
+    assert (image == 128).all()
+    assert "16 to 8" in notes[0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff"])
+def test_rotation_is_applied_and_said(tmp_path, suffix):
+    halves = np.repeat(np.array([255, 0], np.uint8), 32)  # white above
+    picture = Image.fromarray(np.tile(halves[:, None, None], (1, 64, 3)))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise
+    picture.save(tmp_path / f"a.{suffix}", exif=exif)
+    image, notes = media.read_image(tmp_path / f"a.{suffix}", 64, 64)
+    assert notes == ["turned upright as its EXIF says"]
+    assert image[:, :28].max() < 30
+    assert image[:, 36:].min() > 225
+    picture.save(tmp_path / "b.png")
+    assert media.read_image(tmp_path / "b.png", 64, 64)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.linspace(0, 1, 4096, dtype=np.float32), "from 0.0 to 1.0 .mode F"),
+        (np.linspace(0, 70000, 4096).astype(np.int32), "from 0 to 70000 .mode I"),
+        (np.linspace(-1, 255, 4096).astype(np.int32), "from -1 to 255 .mode I"),
+    ],
+)
+def test_values_of_unknown_range_are_refused(tmp_path, values, said):
+    Image.fromarray(values.reshape(64, 64)).save(tmp_path / "a.tiff")
+    with pytest.raises(ValueError, match=rf"a\.tiff' has values {said}"):
+        media.read_image(tmp_path / "a.tiff", 64, 64)
 
 
 def test_other_aspect_is_cropped_and_said(tmp_path):
