@@ -30,7 +30,7 @@ def load_autoencoder(workdir):
       ValueError: it is a run of another stage.
     """
     config = read_stage(workdir, "vae")
-    metadata = checkpoint.read_json(workdir, "metadata.json")
+    metadata = read_metadata(workdir)
     weights = {"params": checkpoint.load(workdir, parts=("encoder", "decoder"))}
     weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
     return VAE(**config["vae"]), weights
@@ -45,10 +45,21 @@ def latent_fingerprint(weights):
 def load_generator(workdir):
     """Returns (Generator, params, config, metadata) of a run of the `flow_matching` stage."""
     config = read_stage(workdir, "flow_matching")
-    metadata = checkpoint.read_json(workdir, "metadata.json")
+    metadata = read_metadata(workdir)
     params = checkpoint.load(workdir)
     model = build_generator(config["text"], config["model"], metadata["latent_channels"])
     return model, params, config, metadata
+
+
+def read_metadata(workdir):
+    """metadata.json of a run; FileNotFoundError unless it was written by the newest checkpoint."""
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    step, newest = metadata.get("step"), checkpoint.latest_step(workdir)
+    if step != newest:
+        raise FileNotFoundError(
+            f"{workdir} is not a finished run: it was at step {step}, its checkpoint is at {newest}"
+        )
+    return metadata
 
 
 def read_stage(workdir, stage):
