@@ -7,6 +7,7 @@ from seedance_jax.evaluation.judges import decibels
 
 BORDER = 8  # pixels of a frame's edge that count as its border; a quarter of smaller frames
 PEAK = 2.0
+OWN = ("squares", "border", "center", "ssim", "flicker", "true_gradient", "gradient")
 
 
 def measure(truth, coded):
@@ -52,7 +53,7 @@ def summarize(parts):
       first frames, of the others, of the `BORDER` pixels at the edges and of the rest;
       psnr_by_frames: of clips cut after 1, 5, 9, ... frames; ssim; flicker: mean absolute change of
       the error from frame to frame (0 is best); sharpness: mean pixel gradient relative to the
-      truth's (1 is right, below is blurred).
+      truth's (1 is right, below is blurred); and the means of whatever else the parts hold.
     """
     mean = {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
     squares = mean["squares"]
@@ -70,4 +71,5 @@ def summarize(parts):
         "ssim": float(mean["ssim"]),
         "flicker": float(mean["flicker"]),
         "sharpness": float(mean["gradient"] / max(mean["true_gradient"], 1e-12)),
+        **{name: float(mean[name]) for name in mean if name not in OWN},
     }

@@ -1,6 +1,7 @@
 """How well an autoencoder gives back clips it has not seen, next to trivial codes of its size."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from seedance_jax.data import loader, sources, transforms
 from seedance_jax.evaluation import baselines, fidelity
 from seedance_jax.sampling import codec, media, runs
+from seedance_jax.stages.vae import perceptual_distance
 
 PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for seconds
 SHEET_CLIPS = 4
@@ -21,13 +23,15 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
 
     Returns:
       (report, sheet): split, clips, and `fidelity.summarize` of the autoencoder, of PCA and of
-      area_bicubic; margin is the autoencoder's PSNR over PCA's. The sheet (an image) has a row each
+      area_bicubic, with the perceptual distance that the run's config names (lower is better);
+      margin is the autoencoder's PSNR over PCA's. The sheet (an image) has a row each
       of original, reconstruction and 4 x difference for the first clips.
 
     Raises:
       ValueError: no such split or not a run of the autoencoder.
     """
-    data = runs.read_stage(workdir, "vae")["data"]
+    config = runs.read_stage(workdir, "vae")
+    data, name = config["data"], config["perceptual"]["name"]
     bucket = video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
@@ -37,7 +41,9 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
         "pca": clipwise(baselines.fit_pca(read_clips(train, bucket, PCA_CLIPS))),
         "area_bicubic": clipwise(baselines.area_bicubic),
     }
-    scores, shown = compare(methods, batches)
+    distance, frozen = perceptual_distance(config["perceptual"])
+    distance = jax.jit(functools.partial(distance, frozen))
+    scores, shown = compare(methods, batches, {name: distance})
     report = {"split": split, "clips": len(scores["autoencoder"])}
     report |= {name: fidelity.summarize(parts) for name, parts in scores.items()}
     report["margin"] = report["autoencoder"]["psnr"] - report["pca"]["psnr"]
@@ -78,8 +84,10 @@ def clipwise(method):
     return lambda video: np.stack([method(clip) for clip in video])
 
 
-def compare(methods, batches):
+def compare(methods, batches, distances=None):
     """Measures every clip of `loader.eval_batches` with every method.
+
+    `distances` names functions of frames (x, y) [N, H, W, 3] -> [N] to measure as well.
 
     Returns:
       ({method: [measures of a clip]}, [(clip, reconstruction by the first method)] of a few).
@@ -90,7 +98,9 @@ def compare(methods, batches):
         for name, method in methods.items():
             pairs = list(zip(video, method(video), batch["valid"], strict=True))
             pairs = [(truth, coded) for truth, coded, valid in pairs if valid]
-            scores[name] += [fidelity.measure(*pair) for pair in pairs]
+            for pair in pairs:
+                extra = {key: np.mean(fn(*pair)) for key, fn in (distances or {}).items()}
+                scores[name].append(fidelity.measure(*pair) | extra)
             if name == next(iter(methods)):
                 shown += pairs[: SHEET_CLIPS - len(shown)]
     return scores, shown

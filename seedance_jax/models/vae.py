@@ -155,7 +155,8 @@ class VAE(nn.Module):
       kernels: (time, height, width) of the two convolutions of every residual block.
       linear_ends: the layers next to pixels and latents are plain projections, without the
         convolution, norm and nonlinearity of the larger models: cheaper, and quicker to train.
-      dtype: of the convolutions; norms, latents and output are float32.
+      dtype: of the decoder's convolutions; the encoder, whose latents are data to everything
+        else, norms and output are float32.
     """
 
     latent_channels: int
@@ -172,14 +173,13 @@ class VAE(nn.Module):
     def setup(self):
         check_widths("encoder", self.encoder_widths, self.encoder_blocks)
         check_widths("decoder", self.decoder_widths, self.decoder_blocks)
-        ends = (self.linear_ends, self.dtype)
         self.encoder = Encoder(
             self.latent_channels,
             self.encoder_widths,
             self.encoder_blocks,
             self.kernels,
             self.strides,
-            *ends,
+            self.linear_ends,
         )
         self.decoder = Decoder(
             3 * self.patch**2,
@@ -187,7 +187,8 @@ class VAE(nn.Module):
             self.decoder_blocks,
             self.kernels,
             self.strides[::-1],
-            *ends,
+            self.linear_ends,
+            self.dtype,
         )
 
     def encode(self, video):

@@ -1,0 +1,101 @@
+"""Times and memory of the autoencoder on this machine.
+
+python -m seedance_jax.benchmark --what=diffusers   against diffusers (extra: parity)
+python -m seedance_jax.benchmark --what=length      peak memory against clip length
+python -m seedance_jax.benchmark --what=thin        the thin decoder against the full one
+"""
+
+import functools
+import json
+import statistics
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from seedance_jax import cli
+from seedance_jax.evaluation import throughput
+from seedance_jax.sampling import codec
+
+WHAT = flags.DEFINE_enum("what", None, ["diffusers", "length", "thin"], "Which one.", required=True)
+SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clips.")
+FRAMES = flags.DEFINE_list("frames", ["17"], "Frames of the clips: 4n+1.")
+WIDTH = flags.DEFINE_integer("width", 32, "Of the encoder's first stage; 160 is the full model.")
+DECODER_WIDTH = flags.DEFINE_integer("decoder_width", 48, "Of the decoder's last; 256 is full.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
+
+
+def sizes():
+    """All (frames, height, width) asked for."""
+    return [(int(t), int(side), int(side)) for side in SIDES.value for t in FRAMES.value]
+
+
+def diffusers():
+    """Seconds, ratios and peak memory next to diffusers."""
+    widths = WIDTH.value, DECODER_WIDTH.value
+    for size in sizes():
+        report = {"clip": size} | throughput.compare(size, *widths, REPEATS.value)
+        for what in ("encode", "decode"):
+            for who in ("ours", "diffusers"):
+                peak = throughput.peak_memory(throughput.one_runner, who, what, size, *widths)
+                report[f"{who} {what} MiB"] = peak
+        yield report
+
+
+def length():
+    """Peak memory of a streamed and of a whole decode."""
+    widths = WIDTH.value, DECODER_WIDTH.value
+    for frames, side, _ in sizes():
+        runner = functools.partial(throughput.peak_memory, throughput.stream_runner, frames, side)
+        yield {
+            "frames": frames,
+            "side": side,
+            "streamed MiB": runner(*widths, False),
+            "whole MiB": runner(*widths, True) if frames <= 121 else None,
+        }
+
+
+def thin():
+    """Decode seconds of full and thin widths, in turns."""
+    width, full = WIDTH.value, DECODER_WIDTH.value
+    for frames, side, _ in sizes():
+        models = {"full": throughput.autoencoder(width, full)}
+        first, *rest = models["full"].decoder_widths
+        models["thin"] = models["full"].clone(
+            decoder_widths=(first, *(size // 2 for size in rest)), decoder_blocks=(2,) * 4
+        )
+        seconds = {name: [] for name in models}
+        runners = {name: decode_runner(model, frames, side) for name, model in models.items()}
+        for turn in range(REPEATS.value + 1):
+            for name, runner in runners.items():
+                start = time.perf_counter()
+                runner()
+                if turn:  # the first one compiles
+                    seconds[name].append(time.perf_counter() - start)
+        median = {name: statistics.median(values) for name, values in seconds.items()}
+        yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
+
+
+def decode_runner(model, frames, side):
+    """Decodes zeros with random weights."""
+    params = nn.unbox(model.init(jax.random.key(0), jnp.zeros((1, 5, 16, 16, 3))))["params"]
+    channels = model.latent_channels
+    weights = {"params": params, "mean": jnp.zeros(channels), "std": jnp.ones(channels)}
+    latents = jnp.zeros((1, *model.latent_shape(frames, side, side)))
+    decode = jax.jit(functools.partial(codec.decode, model))
+    return lambda: jax.block_until_ready(decode(weights, latents))
+
+
+BENCHMARKS = {"diffusers": diffusers, "length": length, "thin": thin}
+
+
+def main(argv):
+    del argv
+    for report in BENCHMARKS[WHAT.value]():
+        print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
