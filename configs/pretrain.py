@@ -22,7 +22,7 @@ def get_config(size="base"):
     config.update(
         {
             "stage": "flow_matching",
-            "num_steps": choose(size, smoke=12, tiny=2600, small=100_000, base=400_000),
+            "num_steps": choose(size, smoke=12, tiny=2200, small=100_000, base=400_000),
             "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
             "vae_run": "",
             "data": base.data(size, clips, latents=choose(size, smoke=True, small=False)),

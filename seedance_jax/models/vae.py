@@ -21,6 +21,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from seedance_jax.models.causal import (
+    FAN_IN,
     CausalConv3d,
     ChannelNorm,
     Downsample,
@@ -111,7 +112,13 @@ class Encoder(nn.Module):
         if not self.linear_ends:
             x = nn.silu(ChannelNorm(name="norm_out")(x))
             x = CausalConv3d(moments, dtype=self.dtype, name="conv_out")(x)
-        return CausalConv3d(moments, (1, 1, 1), name="to_latents")(x)
+        return CausalConv3d(moments, (1, 1, 1), init=mean_first, name="to_latents")(x)
+
+
+def mean_first(key, shape, dtype=jnp.float32):
+    """Kernel of the moments whose log variance starts at 0: noise grows if it learns to."""
+    means = FAN_IN(key, (*shape[:-1], shape[-1] // 2), dtype)
+    return jnp.concatenate([means, jnp.zeros_like(means)], axis=-1)
 
 
 class Decoder(nn.Module):

@@ -148,7 +148,9 @@ def perceptual_distance(config):
         )
     files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
     weights = from_torch(*files)
-    return lambda frozen, x, y: LPIPS().apply({"params": frozen["lpips"]}, x, y), {"lpips": weights}
+    return lambda frozen, x, y: LPIPS(precision="default").apply(
+        {"params": frozen["lpips"]}, x, y
+    ), {"lpips": weights}
 
 
 def latent_statistics(model, params, dataset, num_batches=64):
