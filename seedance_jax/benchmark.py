@@ -24,6 +24,7 @@ SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clip
 FRAMES = flags.DEFINE_list("frames", ["17"], "Frames of the clips: 4n+1.")
 WIDTH = flags.DEFINE_integer("width", 32, "Of the encoder's first stage; 160 is the full model.")
 DECODER_WIDTH = flags.DEFINE_integer("decoder_width", 48, "Of the decoder's last; 256 is full.")
+CHUNK = flags.DEFINE_integer("chunk", 1, "Frames of latents at a time, ours.", 1)
 REPEATS = flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
 
 
@@ -36,10 +37,12 @@ def diffusers():
     """Seconds, ratios and peak memory next to diffusers."""
     widths = WIDTH.value, DECODER_WIDTH.value
     for size in sizes():
-        report = {"clip": size} | throughput.compare(size, *widths, REPEATS.value)
+        report = {"clip": size} | throughput.compare(size, *widths, CHUNK.value, REPEATS.value)
         for what in ("encode", "decode"):
             for who in ("ours", "diffusers"):
-                peak = throughput.peak_memory(throughput.one_runner, who, what, size, *widths)
+                peak = throughput.peak_memory(
+                    throughput.one_runner, who, what, size, *widths, CHUNK.value
+                )
                 report[f"{who} {what} MiB"] = peak
         yield report
 

@@ -62,7 +62,7 @@ def read_clips(source, bucket, limit):
     """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
     rows, _ = loader.eligible_rows(source.table, bucket)
     for row in rows[:limit]:
-        yield codec.to_pixels(transforms.load_video(source[int(row)], bucket.shape, bucket.stride))
+        yield codec.from_bytes(transforms.load_video(source[int(row)], bucket.shape, bucket.stride))
 
 
 def autoencoder_method(model, weights, tile=0):
@@ -94,7 +94,7 @@ def compare(methods, batches, distances=None):
     """
     scores, shown = {name: [] for name in methods}, []
     for batch in batches:
-        video = codec.to_pixels(batch["video"])
+        video = codec.from_bytes(batch["video"])
         for name, method in methods.items():
             pairs = list(zip(video, method(video), batch["valid"], strict=True))
             pairs = [(truth, coded) for truth, coded, valid in pairs if valid]
@@ -115,5 +115,5 @@ def difference_sheet(pairs):
             ("reconstruction", coded),
             ("4 x difference", np.clip(4 * (coded - truth), -1, 1)),
         ):
-            rows.append((name, np.round((video + 1) * 127.5).astype(np.uint8)))
+            rows.append((name, codec.to_bytes(video)))
     return media.contact_sheet(rows)

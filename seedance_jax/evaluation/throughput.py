@@ -4,7 +4,6 @@ Times are medians of runs that take turns, so that a slow moment of the machine 
 of processes of their own, less what they held before.
 """
 
-import functools
 import multiprocessing
 import resource
 import statistics
@@ -66,30 +65,31 @@ def our_weights(model, theirs):
     return {"params": wan.import_params(tensors, like), "mean": zero, "std": one}
 
 
-def make_runners(size, width, decoder_width):
-    """{(ours or diffusers, encode or decode): function without arguments} on one random clip."""
+def make_runners(size, width, decoder_width, chunk=1):
+    """{(ours or diffusers, encode or decode): function without arguments} on one random clip.
+
+    Both go through the clip in chunks, theirs of one frame of latents, ours of `chunk`.
+    """
     import torch
 
     theirs = reference(width, decoder_width)
     model = autoencoder(width, decoder_width)
     weights = our_weights(model, theirs)
     video = np.random.default_rng(0).uniform(-1, 1, (1, *size, 3)).astype(np.float32)
-    encode = jax.jit(functools.partial(codec.encode, model))
-    decode = jax.jit(functools.partial(codec.decode, model))
-    latents = encode(weights, video)
+    latents = np.concatenate(list(codec.encode_stream(model, weights, video, chunk)), axis=1)
     clip = torch.from_numpy(np.moveaxis(video, -1, 1).copy())
-    code = torch.from_numpy(np.moveaxis(np.asarray(latents), -1, 1).copy())
+    code = torch.from_numpy(np.moveaxis(latents, -1, 1).copy())
     return {
-        ("ours", "encode"): lambda: jax.block_until_ready(encode(weights, video)),
+        ("ours", "encode"): lambda: list(codec.encode_stream(model, weights, video, chunk)),
         ("diffusers", "encode"): lambda: theirs.encode(clip).latent_dist.mode(),
-        ("ours", "decode"): lambda: jax.block_until_ready(decode(weights, latents)),
+        ("ours", "decode"): lambda: list(codec.decode_stream(model, weights, latents, chunk)),
         ("diffusers", "decode"): lambda: theirs.decode(code).sample,
     }
 
 
-def compare(size, width, decoder_width, repeats=5):
+def compare(size, width, decoder_width, chunk=1, repeats=5):
     """Median seconds of every runner, in turns, and ours / diffusers, for clips of (T, H, W)."""
-    runners = make_runners(size, width, decoder_width)
+    runners = make_runners(size, width, decoder_width, chunk)
     seconds = {name: [] for name in runners}
     for turn in range(repeats + 1):
         for name, runner in runners.items():
@@ -121,9 +121,9 @@ def _measure(function, args):
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def one_runner(who, what, size, width, decoder_width):
+def one_runner(who, what, size, width, decoder_width, chunk):
     """One of `make_runners`."""
-    return make_runners(size, width, decoder_width)[who, what]
+    return make_runners(size, width, decoder_width, chunk)[who, what]
 
 
 def stream_runner(frames, side, width, decoder_width, whole=False):

@@ -85,10 +85,20 @@ def check_chunk(chunk):
         raise ValueError(f"chunk={chunk} latent frames: must be 1 or more")
 
 
+def from_bytes(video):
+    """uint8 [0, 255] -> float32 [-1, 1]; numpy or jax."""
+    return video.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+
+
+def to_bytes(video):
+    """float [-1, 1] -> uint8 [0, 255], to the nearest; numpy."""
+    return np.round((np.asarray(video) + 1.0) * 127.5).astype(np.uint8)
+
+
 def to_pixels(video):
     """uint8 [0, 255] or float [-1, 1] -> float32 [-1, 1]; ValueError for anything else."""
     if video.dtype == np.uint8:
-        return video / np.float32(127.5) - np.float32(1.0)
+        return from_bytes(video)
     if not np.issubdtype(video.dtype, np.floating):
         raise ValueError(f"video of type {video.dtype}: must be uint8 or floating point")
     low, high = float(video.min()), float(video.max())

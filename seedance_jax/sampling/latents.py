@@ -3,13 +3,13 @@
 import hashlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
 from seedance_jax.data import loader, sources
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.latents import build_latents, open_latents
+from seedance_jax.sampling import codec
 
 
 def describe(data, bucket, fingerprint):
@@ -62,7 +62,7 @@ def encode_rows(source, bucket, text_length, encode_fn):
     name = "encode {}x{}x{}".format(*bucket.shape)
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
         for batch in batches:
-            video = jnp.asarray(batch["video"], jnp.float32) / 127.5 - 1.0
+            video = codec.from_bytes(batch["video"])
             encoded = np.asarray(jax.device_get(encode_fn(video)))
             for row, values in zip(batch["index"][batch["valid"]], encoded, strict=False):
                 yield source[int(row)]["id"], values

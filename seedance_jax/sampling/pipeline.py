@@ -65,7 +65,7 @@ class Pipeline:
         arguments, settings = self.prepare(prompt, image, negative_prompt, **settings)
         arrays, static = arguments
         video = self._generate(self._params, self._weights, *arrays, **static)
-        frames = np.round((np.asarray(video) + 1.0) * 127.5).astype(np.uint8)
+        frames = codec.to_bytes(video)
         return Output(frames, settings)
 
     def prepare(
@@ -169,7 +169,7 @@ class Pipeline:
         latents = jnp.zeros((count, *shape))
         if images is None:
             return latents, jnp.broadcast_to(tasks.none_given(shape[0]), (count, shape[0]))
-        first = self._encode(self._weights, images[:, None].astype(np.float32) / 127.5 - 1.0)
+        first = self._encode(self._weights, codec.from_bytes(images[:, None]))
         mask = jnp.broadcast_to(tasks.first_frame(shape[0]), (count, shape[0]))
         return latents.at[:, :1].set(first), mask
 

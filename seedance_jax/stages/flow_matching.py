@@ -41,7 +41,7 @@ def make_stage(config):
         if "latents" in batch:
             x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
-            x0 = codec.encode(vae, frozen["vae"], batch["video"].astype(jnp.float32) / 127.5 - 1.0)
+            x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(batch["video"]))
         text = (batch["text"], batch["text_mask"])
         return flow_loss(
             model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout

@@ -21,7 +21,7 @@ from seedance_jax.models import perceptual, torch_file
 from seedance_jax.models.discriminator import Discriminator, hinge_critic, hinge_generator
 from seedance_jax.models.lpips import LPIPS, from_torch
 from seedance_jax.models.vae import VAE, last_layer
-from seedance_jax.sampling import runs
+from seedance_jax.sampling import codec, runs
 from seedance_jax.training import checkpoint
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -63,7 +63,7 @@ def make_stage(config):
 
     def loss_fn(params, batch, key, frozen):
         flip_key, key = jax.random.split(key)
-        video = random_flip(flip_key, to_pixels(batch["video"]))
+        video = random_flip(flip_key, codec.from_bytes(batch["video"]))
         return vae_loss(
             model,
             critic,
@@ -162,7 +162,7 @@ def latent_statistics(model, params, dataset, num_batches=64):
 
     @jax.jit
     def moments(params, video):
-        latents, _ = model.apply({"params": params}, to_pixels(video), method="encode")
+        latents, _ = model.apply({"params": params}, codec.from_bytes(video), method="encode")
         return latents.mean((0, 1, 2, 3)), latents.var((0, 1, 2, 3))
 
     parts = [moments(params, dataset[step]["video"]) for step in range(num_batches)]
@@ -171,11 +171,6 @@ def latent_statistics(model, params, dataset, num_batches=64):
     if (dead := np.flatnonzero(~(std > MIN_STD))).size:
         raise ValueError(f"latent channels {dead.tolist()} are constant (std {std[dead].tolist()})")
     return {"mean": means.mean(0).tolist(), "std": std.tolist()}
-
-
-def to_pixels(video):
-    """uint8 [0, 255] -> float32 [-1, 1]."""
-    return video.astype(jnp.float32) / 127.5 - 1.0
 
 
 def random_flip(key, video):

@@ -7,6 +7,7 @@ from configs import base, vae_thin
 from seedance_jax.models import discriminator, perceptual
 from seedance_jax.models.discriminator import Discriminator
 from seedance_jax.models.vae import VAE
+from seedance_jax.sampling import codec
 from seedance_jax.stages import vae
 from seedance_jax.training import checkpoint
 
@@ -32,13 +33,13 @@ def clips(count, seed=0):
 
 @pytest.fixture(scope="module")
 def params(random_params):
-    video = vae.to_pixels(clips(1))
+    video = codec.from_bytes(clips(1))
     critic = random_params(CRITIC.init, video, jnp.zeros((1, 2), int))["params"]
     return random_params(MODEL.init, video)["params"] | {"discriminator": critic}
 
 
 def test_pixels_span_minus_one_to_one():
-    np.testing.assert_array_equal(vae.to_pixels(np.array([0, 255], np.uint8)), [-1.0, 1.0])
+    np.testing.assert_array_equal(codec.from_bytes(np.array([0, 255], np.uint8)), [-1.0, 1.0])
 
 
 def loss_of(
@@ -57,7 +58,7 @@ def gradients(params, video, **changes):
 
 
 def test_gradients_reach_every_parameter(params):
-    value, metrics, grads = gradients(params, vae.to_pixels(clips(2)))
+    value, metrics, grads = gradients(params, codec.from_bytes(clips(2)))
     assert np.isfinite(value)
     assert metrics.keys() == {
         *("psnr", "psnr_first_frame", "kl", "perceptual", "critic", "verdict", "adaptive")
@@ -68,7 +69,7 @@ def test_gradients_reach_every_parameter(params):
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(params):
-    video = vae.to_pixels(clips(2))
+    video = codec.from_bytes(clips(2))
     none = {"l1": 0.0, "l2": 0.0, "kl": 0.0, "perceptual": 0.0, "critic": None}
     run = lambda **terms: loss_of(params, video, **none | terms)  # noqa: E731
     absolute, square, distance = (run(**{name: 1.0})[0] for name in ("l1", "l2", "perceptual"))
@@ -80,7 +81,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(params):
 
 def test_one_loss_gives_the_gradients_of_the_two_players(params):
     """The critics' gradient is that of their hinge alone, the autoencoder's has none of it."""
-    video = vae.to_pixels(clips(2))
+    video = codec.from_bytes(clips(2))
     _, metrics, both = gradients(params, video)
     chosen = jax.random.randint(jax.random.split(jax.random.key(0))[1], (2, 2), 0, FRAMES)
     noise = jax.random.split(jax.random.key(0))[0]
@@ -118,7 +119,7 @@ def test_one_loss_gives_the_gradients_of_the_two_players(params):
 
 
 def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
-    video = vae.to_pixels(clips(2))
+    video = codec.from_bytes(clips(2))
     only = {"l2": 0.0, "kl": 0.0, "perceptual": 0.0}
     _, _, rec = gradients(params, video, critic=None, **only)
     _, metrics, both = gradients(params, video, adversarial=1.0, **only)
@@ -129,7 +130,7 @@ def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
 
 
 def test_critics_wait_for_their_start(params):
-    video = vae.to_pixels(clips(2))
+    video = codec.from_bytes(clips(2))
     before, _, early = gradients(params, video, step=4)
     alone, _, none = gradients(params, video, critic=None)
     np.testing.assert_allclose(before, alone, rtol=1e-5)
@@ -141,13 +142,13 @@ def test_critics_wait_for_their_start(params):
 
 
 def test_a_frozen_encoder_gets_no_gradient(params):
-    _, _, grads = gradients(params, vae.to_pixels(clips(2)), freeze_encoder=True)
+    _, _, grads = gradients(params, codec.from_bytes(clips(2)), freeze_encoder=True)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder"]))
     assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["decoder"]))
 
 
 def test_images_are_trained_on_too(params):
-    value, metrics, _ = gradients(params, vae.to_pixels(clips(2)[:, :1]))
+    value, metrics, _ = gradients(params, codec.from_bytes(clips(2)[:, :1]))
     assert np.isfinite(value)
     assert metrics["psnr"] == metrics["psnr_first_frame"]
 
@@ -196,7 +197,7 @@ def test_the_divergence_is_zero_for_a_unit_normal_and_positive_otherwise():
 def test_statistics_normalise_the_latents(params):
     dataset = [{"video": clips(4, seed)} for seed in range(3)]
     statistics = vae.latent_statistics(MODEL, params, dataset, num_batches=3)
-    video = vae.to_pixels(np.concatenate([batch["video"] for batch in dataset]))
+    video = codec.from_bytes(np.concatenate([batch["video"] for batch in dataset]))
     latents = MODEL.apply({"params": params}, video, method="encode")[0]
     normalised = (latents - np.array(statistics["mean"])) / np.array(statistics["std"])
     np.testing.assert_allclose(normalised.mean((0, 1, 2, 3)), 0.0, atol=1e-3)
