@@ -5,9 +5,10 @@ of processes of their own, less what they held before.
 """
 
 import multiprocessing
-import resource
+import re
 import statistics
 import time
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -116,9 +117,16 @@ def peak_memory(function, *args):
 
 def _measure(function, args):
     run = function(*args)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()  # compiles, and leaves what stays
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from here
+    before = _resident_peak()
     run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _resident_peak() - before
+
+
+def _resident_peak():
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) / 1024
 
 
 def one_runner(who, what, size, width, decoder_width, chunk):
