@@ -10,7 +10,6 @@ import json
 import statistics
 import time
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from absl import flags
@@ -83,7 +82,7 @@ def thin():
 
 def decode_runner(model, frames, side):
     """Decodes zeros with random weights."""
-    params = nn.unbox(model.init(jax.random.key(0), jnp.zeros((1, 5, 16, 16, 3))))["params"]
+    params = throughput.random_params(model)
     channels = model.latent_channels
     weights = {"params": params, "mean": jnp.zeros(channels), "std": jnp.ones(channels)}
     latents = jnp.zeros((1, *model.latent_shape(frames, side, side)))

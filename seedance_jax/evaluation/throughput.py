@@ -36,6 +36,12 @@ def autoencoder(width, decoder_width):
     )
 
 
+def random_params(model):
+    """Its parameters at initialisation."""
+    init = jax.jit(model.init)
+    return nn.unbox(init(jax.random.key(0), jnp.zeros((1, 5, 16, 16, 3))))["params"]
+
+
 def reference(width, decoder_width):
     """diffusers' AutoencoderKLWan of the same shape, with random weights (extra: parity)."""
     import torch
@@ -137,7 +143,7 @@ def one_runner(who, what, size, width, decoder_width, chunk):
 def stream_runner(frames, side, width, decoder_width, whole=False):
     """Decodes a clip of `frames` frames of side x side, frame by frame of latents, keeping none."""
     model = autoencoder(width, decoder_width)
-    params = nn.unbox(model.init(jax.random.key(0), jnp.zeros((1, 5, 16, 16, 3))))["params"]
+    params = random_params(model)
     weights = {"params": params, "mean": jnp.zeros(CHANNELS), "std": jnp.ones(CHANNELS)}
     shape = (1, *model.latent_shape(frames, side, side))
     latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
