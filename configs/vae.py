@@ -2,7 +2,7 @@
 
     python -m seedance_jax.train --config=configs/vae.py:tiny --workdir=runs/vae
 
-`tiny` takes about 5 minutes on two idle cores.
+`tiny` takes about 6 minutes on two idle cores.
 """
 
 from configs import base

@@ -2,7 +2,7 @@
 # The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
 # that starts from the run of the line above. Started again, it goes on where it was.
 #
-#   bash launch/chain.sh tiny            20 to 25 minutes on two CPU cores
+#   bash launch/chain.sh tiny            20 minutes on two CPU cores
 #   bash launch/chain.sh smoke           the same plumbing in under 3 minutes; the clips are noise
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, small, base}
