@@ -6,10 +6,9 @@ from golden import make_wan as recipe
 from safetensors.numpy import load_file, save_file
 
 from configs import vae as vae_config
-from seedance_jax import convert
-from seedance_jax.sampling import codec, runs
+from seedance_jax.sampling import codec, exchange, runs
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 NARROW = {"encoder_widths": (2, 4, 8, 8), "decoder_widths": (8, 8, 4, 2), "dtype": "float32"}
 
 
@@ -45,7 +44,7 @@ def public(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(public, config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "wan22"
-    message = convert.import_run(public, workdir, config)
+    message = exchange.import_run(public, workdir, config)
     assert "196 tensors" in message
     return workdir
 
@@ -60,8 +59,8 @@ def test_a_converted_file_is_an_ordinary_run(run):
     np.testing.assert_allclose(weights["std"][-1], 0.7744, rtol=1e-6)
 
 
-def test_what_is_exported_is_what_was_imported(run, public, config, tmp_path):
-    convert.export_run(tmp_path / "out.safetensors", run, config)
+def test_what_is_exported_is_what_was_imported(run, public, tmp_path):
+    exchange.export_run(tmp_path / "out.safetensors", run)
     before, after = load_file(public), load_file(tmp_path / "out.safetensors")
     assert before.keys() == after.keys()
     for name, value in before.items():
@@ -70,9 +69,9 @@ def test_what_is_exported_is_what_was_imported(run, public, config, tmp_path):
 
 def test_nothing_is_overwritten(run, public, config):
     with pytest.raises(ValueError, match="not empty"):
-        convert.import_run(public, run, config)
+        exchange.import_run(public, run, config)
     with pytest.raises(ValueError, match="must be a new .safetensors file"):
-        convert.export_run(public, run, config)
+        exchange.export_run(public, run)
 
 
 def test_a_file_for_another_model_leaves_no_run(public, tmp_path):
@@ -80,5 +79,5 @@ def test_a_file_for_another_model_leaves_no_run(public, tmp_path):
     with pytest.raises(
         ValueError, match="190 wrong shape: .*conv_in.weight \\(8, 48, 3, 3, 3\\) instead"
     ):
-        convert.import_run(public, tmp_path / "run", config)
+        exchange.import_run(public, tmp_path / "run", config)
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,58 @@
+"""Runs of the autoencoder made out of public files, and public files made out of runs."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from safetensors.numpy import save_file
+
+from seedance_jax.models import torch_file, wan
+from seedance_jax.models.vae import VAE
+from seedance_jax.sampling import runs
+from seedance_jax.training import checkpoint
+
+
+def import_run(path, workdir, config):
+    """Makes the run `workdir` of `config` out of the tensors in `path`; returns what it did.
+
+    Raises:
+      ValueError: the directory is in use, or the tensors are not those of the model one to one.
+    """
+    if workdir.exists() and any(workdir.iterdir()):
+        raise ValueError(f"{workdir} is not empty; use another --workdir")
+    tensors = torch_file.open_tensors(path)
+    model = VAE(**config.vae)
+    size = model.compression[1]
+    video = jax.ShapeDtypeStruct((1, 1 + model.compression[0], size, size, 3), jnp.float32)
+    like = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), video))["params"]
+    mean, std = statistics(model.latent_channels)
+    params = wan.import_params(tensors, like)
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_weights(workdir, params)
+    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(config.to_dict()))
+    checkpoint.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
+
+
+def statistics(channels):
+    """Latent mean and standard deviation, published for the 48 channels of Wan 2.2 only."""
+    if channels != len(wan.MEAN):
+        raise ValueError(f"vae.latent_channels={channels}: Wan 2.2 has {len(wan.MEAN)}")
+    return list(wan.MEAN), list(wan.STD)
+
+
+def export_run(path, workdir):
+    """Writes the weights of the run `workdir` to `path`; returns what it did.
+
+    Raises:
+      ValueError: the file exists or is no .safetensors, or the model has another layout.
+    """
+    if path.suffix != ".safetensors" or path.exists():
+        raise ValueError(f"--path={path}: must be a new .safetensors file")
+    model, weights = runs.load_autoencoder(workdir)
+    if model.linear_ends:
+        raise ValueError(f"{workdir} has vae.linear_ends=True, which the public layout has not")
+    metadata = {name: str(weights[name].tolist()) for name in ("mean", "std")}
+    tensors = wan.export_params(weights["params"])
+    save_file(tensors, path, metadata={"format": "pt", **metadata})
+    return f"{path}: {len(tensors)} tensors"
