@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 SIZES = ("smoke", "tiny", "small", "base")
 
 
-def check_size(size):
-    """Raises ValueError unless `size` is one of SIZES."""
-    if size not in SIZES:
-        raise ValueError(f"no size {size!r}; write --config=configs/<stage>.py:<size>, {SIZES}")
+def check_size(size, more=()):
+    """Raises ValueError unless `size` is one of SIZES, or of those that a stage has besides."""
+    if size not in (*SIZES, *more):
+        raise ValueError(
+            f"no size {size!r}; write --config=configs/<stage>.py:<size>, {(*SIZES, *more)}"
+        )
 
 
 def choose(size, **by_size):

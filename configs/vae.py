@@ -14,6 +14,7 @@ def get_config(size="base"):
     wan22 is base with the layers of the open Wan 2.2 autoencoder, whose weights
     `seedance_jax.convert` turns into a run.
     """
+    base.check_size(size, more=("seedance", "wan22"))
     wan22 = size == "wan22"
     size = "base" if size in ("seedance", "wan22") else size
     config = base.get_base(size)

@@ -28,7 +28,7 @@ def run(main):
 def parse_flags(argv):
     """Parses the command line: a --config is required where there is one, and a --config.field that
     does not exist ends with the legal ones."""
-    if "config" in flags.FLAGS:
+    if "config" in flags.FLAGS and flags.FLAGS["config"].default is None:
         flags.mark_flag_as_required("config")
     try:
         return app.parse_flags_with_usage(argv)

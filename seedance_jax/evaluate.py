@@ -60,7 +60,7 @@ def main(argv):
     if KIND.value and KIND.value != stage:
         raise ValueError(f"{workdir} is a run of stage {stage!r}, not --kind={KIND.value}")
     report, sheet = EVALUATIONS[stage](workdir)
-    stem = f"evaluation_{SPLIT.value}"
+    stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
     checkpoint.write_json(workdir, f"{stem}.json", report)
     sheet.save(Path(workdir) / f"{stem}.png")
     print(json.dumps(report, indent=2))

@@ -19,10 +19,11 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
     """Measures a finished run on the first `limit` clips of a split (all by default).
 
     Args:
-      tile: decode in tiles of so many latent positions, to see what tiling costs; 0 is whole.
+      tile: decode in tiles of so many latent positions; 0 is whole. The report then has "whole"
+        too, to see what tiling costs.
 
     Returns:
-      (report, sheet): split, clips, and `fidelity.summarize` of the autoencoder, of PCA and of
+      (report, sheet): split, clips, tile, and `fidelity.summarize` of autoencoder, pca and
       area_bicubic, with the perceptual distance that the run's config names (lower is better);
       margin is the autoencoder's PSNR over PCA's. The sheet (an image) has a row each
       of original, reconstruction and 4 x difference for the first clips.
@@ -36,15 +37,18 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
     batches = loader.eval_batches(source, bucket, text_length=data["text_length"], limit=limit)
+    model, weights = runs.load_autoencoder(workdir)
+    whole = {"whole": autoencoder_method(model, weights)} if tile else {}
     methods = {
-        "autoencoder": autoencoder_method(*runs.load_autoencoder(workdir), tile),
+        "autoencoder": autoencoder_method(model, weights, tile),
+        **whole,
         "pca": clipwise(baselines.fit_pca(read_clips(train, bucket, PCA_CLIPS))),
         "area_bicubic": clipwise(baselines.area_bicubic),
     }
     distance, frozen = perceptual_distance(config["perceptual"])
     distance = jax.jit(functools.partial(distance, frozen))
     scores, shown = compare(methods, batches, {name: distance})
-    report = {"split": split, "clips": len(scores["autoencoder"])}
+    report = {"split": split, "clips": len(scores["autoencoder"]), "tile": tile}
     report |= {name: fidelity.summarize(parts) for name, parts in scores.items()}
     report["margin"] = report["autoencoder"]["psnr"] - report["pca"]["psnr"]
     return report, difference_sheet(shown)

@@ -53,6 +53,7 @@ def encode_stream(model, weights, video, chunk=4):
     Raises:
       ValueError: before anything runs, for a bad size; at its chunk, for a bad value.
     """
+    check_axes("video", video.shape)
     time, _ = model.compression
     latent_frames = model.latent_shape(*video.shape[1:4])[0]
     check_chunk(chunk)
@@ -71,12 +72,20 @@ def decode_stream(model, weights, latents, chunk=1):
       ValueError: before anything runs, for another number of channels.
     """
     check_chunk(chunk)
+    check_axes("latents", latents.shape)
     if latents.shape[-1] != model.latent_channels:
         raise ValueError(f"latents {latents.shape}: the last axis must be {model.latent_channels}")
     cache = {}
     for start in range(0, latents.shape[1], chunk):
         video, cache = decode_chunk(model, weights, cache, latents[:, start : start + chunk])
         yield np.asarray(video)
+
+
+def check_axes(name, shape):
+    """Raises ValueError unless the shape is [batch, time, height, width, channels], none empty."""
+    if len(shape) != 5 or 0 in shape:
+        axes = "[batch, time, height, width, channels]"
+        raise ValueError(f"{name} of shape {tuple(shape)}: must be {axes}, none of them 0")
 
 
 def check_chunk(chunk):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from seedance_jax.data import tokenizer
 from seedance_jax.diffusion import guidance, solvers, tasks, times
 from seedance_jax.models.text import word_count
 from seedance_jax.sampling import codec, runs
+from seedance_jax.training import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Pipeline:
             raise ValueError(
                 f"{workdir} was trained with autoencoder {wanted}, but {vae_run} is {found}"
             )
+        decoder = checkpoint.fingerprint(weights["params"]["decoder"])
+        metadata |= {"vae_run": str(Path(vae_run).resolve()), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, config, metadata)
 
     def __call__(self, prompt, image=None, negative_prompt="", **settings):
@@ -123,6 +127,7 @@ class Pipeline:
             "num_inference_steps": num_inference_steps,
             "guidance_scale": guidance_scale,
             "solver": solver,
+            **{name: self.metadata.get(name) for name in ("vae_run", "decoder")},
             "trained_size": list(size) in [list(bucket) for bucket in self.metadata["buckets"]],
         }
         settings = [{"prompt": p, "seed": seed + i, **shared} for i, p in enumerate(prompts)]

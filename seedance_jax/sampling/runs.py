@@ -33,7 +33,14 @@ def load_autoencoder(workdir):
     metadata = read_metadata(workdir)
     weights = {"params": checkpoint.load(workdir, parts=("encoder", "decoder"))}
     weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
-    return VAE(**config["vae"]), weights
+    return VAE(**as_tuples(config["vae"])), weights
+
+
+def as_tuples(value):
+    """A value read from JSON with tuples for lists, so that modules made of it can be hashed."""
+    if isinstance(value, dict):
+        return {name: as_tuples(part) for name, part in value.items()}
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
 def latent_fingerprint(weights):

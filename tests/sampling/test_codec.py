@@ -104,6 +104,7 @@ def test_bytes_and_floats_are_the_same_video(autoencoder, video):
             "type int32: must be uint8 or floating point",
         ),
         (lambda video: video[:, :5, :, :, :2], "the last axis must be 3"),
+        (lambda video: video[0], "video of shape \\(21, 16, 32, 3\\): must be \\[batch, time"),
     ],
 )
 def test_bad_video_is_refused(autoencoder, video, change, message):

@@ -55,6 +55,8 @@ def test_a_converted_file_is_an_ordinary_run(run):
     latents = codec.encode(model, weights, video)
     assert latents.shape == (1, 2, 2, 3, 48)
     assert np.isfinite(codec.decode(model, weights, latents)).all()
+    streamed = np.concatenate(list(codec.encode_stream(model, weights, video)), axis=1)
+    np.testing.assert_allclose(streamed, latents, atol=1e-4)
     np.testing.assert_allclose(weights["mean"][:2], [-0.2289, -0.0052], rtol=1e-6)
     np.testing.assert_allclose(weights["std"][-1], 0.7744, rtol=1e-6)
 

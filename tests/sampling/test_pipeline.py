@@ -8,7 +8,7 @@ import pytest
 
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import runs
-from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.sampling.pipeline import Pipeline, generate
 
 PROMPT = "a red ball"
 
@@ -17,7 +17,7 @@ PROMPT = "a red ball"
 def pipeline():
     vae = VAE(
         latent_channels=4,
-        patch=(1, 16),
+        patch=16,
         encoder_widths=(8, 8, 8),
         decoder_widths=(8, 8, 8),
         strides=((2, 1), (2, 1)),
@@ -102,3 +102,46 @@ def test_guidance_one_ignores_the_negative_prompt(pipeline):
 def test_bad_requests_say_what_is_legal(pipeline, arguments, said):
     with pytest.raises(ValueError, match=said):
         pipeline.prepare(**{"prompt": PROMPT, **arguments})
+
+
+def test_the_network_sees_given_frames_on_the_straight_way():
+    """Between their noise and themselves, as in training, whatever it says about them."""
+    seen = []
+
+    class Network:
+        def apply(self, variables, *args, method):
+            if method == "encode_text":
+                return (None,)
+            x, t = args[:2]
+            jax.debug.callback(lambda x, t: seen.append((x, t)), x, t[0])
+            return jnp.full_like(x, 1e3)
+
+    class Codec:
+        def apply(self, variables, latents, method):
+            return latents
+
+    shape = (2, 1, 1, 4)
+    given = jnp.full((1, *shape), 0.25)
+    noise = jax.random.normal(jax.random.key(3), shape)
+    weights = {"params": {}, "mean": 0.0, "std": 1.0}
+    frames = generate(
+        Network(),
+        Codec(),
+        {},
+        weights,
+        (),
+        (),
+        given,
+        jnp.array([[1.0, 0.0]]),
+        jnp.array([3]),
+        shape=shape,
+        steps=4,
+        guidance_scale=1.0,
+        solver="euler",
+    )
+    jax.effects_barrier()
+    assert len(seen) == 4
+    for x, t in seen:
+        np.testing.assert_allclose(x[0, 0], (1 - t) * given[0, 0] + t * noise[0], atol=1e-5)
+    np.testing.assert_allclose(frames[0, 0], given[0, 0], atol=1e-5)
+    assert np.abs(frames[0, 1]).max() == 1.0
