@@ -1,9 +1,9 @@
-"""A thin decoder for an encoder that stays as it is: two to three times faster at full size.
+"""A thin decoder for an encoder that stays as it is: faster where decoding takes its time.
 
     python -m seedance_jax.train --config=configs/vae_thin.py:tiny --config.init_from=runs/vae \\
         --workdir=runs/vae_thin
 
-Where decoding takes its time, next to the pixels, channels are halved (Seedance 1.0, Section 2.1;
+Next to the pixels channels are halved (Seedance 1.0, Section 2.1;
 widths after arXiv:2506.09350, Appendix C). The new run may be used in the place of the old one.
 """
 

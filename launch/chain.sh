@@ -10,8 +10,8 @@ runs=${2:-runs/$size}
 data=${3:-data}
 cd "$(dirname "$0")/.."
 
-# Keep freed memory instead of giving it back to the system after every step: a sixth of the time of
-# small steps on a CPU goes there (glibc only; elsewhere these names mean nothing).
+# Keep freed memory instead of giving it back to the system after every step, which costs small steps
+# on a CPU much system time (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
 run() { python -m "seedance_jax.$@"; }

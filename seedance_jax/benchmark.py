@@ -7,16 +7,11 @@ python -m seedance_jax.benchmark --what=thin        the thin decoder against the
 
 import functools
 import json
-import statistics
-import time
 
-import jax
-import jax.numpy as jnp
 from absl import flags
 
 from seedance_jax import cli
 from seedance_jax.evaluation import throughput
-from seedance_jax.sampling import codec
 
 WHAT = flags.DEFINE_enum("what", None, ["diffusers", "length", "thin"], "Which one.", required=True)
 SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clips.")
@@ -68,26 +63,12 @@ def thin():
         models["thin"] = models["full"].clone(
             decoder_widths=(first, *(size // 2 for size in rest)), decoder_blocks=(2,) * 4
         )
-        seconds = {name: [] for name in models}
-        runners = {name: decode_runner(model, frames, side) for name, model in models.items()}
-        for turn in range(REPEATS.value + 1):
-            for name, runner in runners.items():
-                start = time.perf_counter()
-                runner()
-                if turn:  # the first one compiles
-                    seconds[name].append(time.perf_counter() - start)
-        median = {name: statistics.median(values) for name, values in seconds.items()}
+        runners = {
+            name: throughput.decode_runner(model, frames, side, whole=True)
+            for name, model in models.items()
+        }
+        median = throughput.in_turns(runners, REPEATS.value)
         yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
-
-
-def decode_runner(model, frames, side):
-    """Decodes zeros with random weights."""
-    params = throughput.random_params(model)
-    channels = model.latent_channels
-    weights = {"params": params, "mean": jnp.zeros(channels), "std": jnp.ones(channels)}
-    latents = jnp.zeros((1, *model.latent_shape(frames, side, side)))
-    decode = jax.jit(functools.partial(codec.decode, model))
-    return lambda: jax.block_until_ready(decode(weights, latents))
 
 
 BENCHMARKS = {"diffusers": diffusers, "length": length, "thin": thin}

@@ -32,7 +32,7 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
       ValueError: no such split or not a run of the autoencoder.
     """
     config = runs.read_stage(workdir, "vae")
-    data, name = config["data"], config["perceptual"]["name"]
+    data = config["data"]
     bucket = video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
@@ -46,8 +46,8 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
         "area_bicubic": clipwise(baselines.area_bicubic),
     }
     distance, frozen = perceptual_distance(config["perceptual"])
-    distance = jax.jit(functools.partial(distance, frozen))
-    scores, shown = compare(methods, batches, {name: distance})
+    distance = functools.partial(jax.jit(distance), frozen)
+    scores, shown = compare(methods, batches, {config["perceptual"]["name"]: distance})
     report = {"split": split, "clips": len(scores["autoencoder"]), "tile": tile}
     report |= {name: fidelity.summarize(parts) for name, parts in scores.items()}
     report["margin"] = report["autoencoder"]["psnr"] - report["pca"]["psnr"]

@@ -4,6 +4,7 @@ Times are medians of runs that take turns, so that a slow moment of the machine 
 of processes of their own, less what they held before.
 """
 
+import ctypes
 import multiprocessing
 import re
 import statistics
@@ -94,17 +95,21 @@ def make_runners(size, width, decoder_width, chunk=1):
     }
 
 
-def compare(size, width, decoder_width, chunk=1, repeats=5):
-    """Median seconds of every runner, in turns, and ours / diffusers, for clips of (T, H, W)."""
-    runners = make_runners(size, width, decoder_width, chunk)
+def in_turns(runners, repeats):
+    """{name: median seconds} of functions that take turns; a first round compiles."""
     seconds = {name: [] for name in runners}
     for turn in range(repeats + 1):
         for name, runner in runners.items():
             start = time.perf_counter()
             runner()
-            if turn:  # the first one compiles
+            if turn:
                 seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def compare(size, width, decoder_width, chunk=1, repeats=5):
+    """Median seconds of every runner, in turns, and ours / diffusers, for clips of (T, H, W)."""
+    median = in_turns(make_runners(size, width, decoder_width, chunk), repeats)
     report = {f"{who} {what} s": value for (who, what), value in median.items()}
     for what in ("encode", "decode"):
         report[f"{what} ratio"] = median["ours", what] / median["diffusers", what]
@@ -124,6 +129,7 @@ def peak_memory(function, *args):
 def _measure(function, args):
     run = function(*args)
     run()  # compiles, and leaves what stays
+    ctypes.CDLL(None).malloc_trim(0)  # glibc: what it only keeps for later goes back
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from here
     before = _resident_peak()
     run()
@@ -142,7 +148,11 @@ def one_runner(who, what, size, width, decoder_width, chunk):
 
 def stream_runner(frames, side, width, decoder_width, whole=False):
     """Decodes a clip of `frames` frames of side x side, frame by frame of latents, keeping none."""
-    model = autoencoder(width, decoder_width)
+    return decode_runner(autoencoder(width, decoder_width), frames, side, whole)
+
+
+def decode_runner(model, frames, side, whole):
+    """`stream_runner` of any model; `whole` takes all frames at once."""
     params = random_params(model)
     weights = {"params": params, "mean": jnp.zeros(CHANNELS), "std": jnp.ones(CHANNELS)}
     shape = (1, *model.latent_shape(frames, side, side))

@@ -76,11 +76,11 @@ def conv3d(x, kernel, stride):
         x,
         kernel,
         cpu=lambda x, k: taps_conv3d(x, k, stride),
-        default=lambda x, k: xla(x, k, stride),
+        default=lambda x, k: native_conv3d(x, k, stride),
     )
 
 
-def xla(x, kernel, stride):
+def native_conv3d(x, kernel, stride):
     """`conv3d` as one operation."""
     _, height, width, _, _ = kernel.shape
     padding = ((0, 0), (height // 2, height // 2), (width // 2, width // 2))

@@ -43,7 +43,7 @@ def make_stage(config):
     for bucket in sources.make_buckets(data["buckets"]):
         model.latent_shape(*bucket.shape)
     if config.freeze_encoder:
-        check_encoder(config.vae.to_dict(), config.init_from)
+        statistics = read_statistics(config.vae.to_dict(), config.init_from)
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
     dataset = sources.open_training(
         data,
@@ -72,13 +72,13 @@ def make_stage(config):
             video,
             key,
             frozen["step"],
-            freeze_encoder=config.freeze_encoder,
-            **config.loss,
+            config.loss,
+            config.freeze_encoder,
         )
 
     def finish(params):
         if config.freeze_encoder:
-            return statistics_of(config.init_from)
+            return statistics
         return latent_statistics(model, params, dataset)
 
     return Stage(
@@ -96,19 +96,15 @@ def make_stage(config):
 OF_THE_DECODER = ("decoder_widths", "decoder_blocks", "dtype")
 
 
-def check_encoder(settings, workdir):
-    """Raises ValueError unless a run is given whose encoder has these settings."""
+def read_statistics(settings, workdir):
+    """The latent statistics of a finished run whose encoder has these settings, else ValueError."""
     if not workdir:
         raise ValueError("freeze_encoder=True needs the run of the encoder: --config.init_from=RUN")
     found = runs.read_stage(workdir, "vae")["vae"]
     for name, value in checkpoint.as_json(settings).items():
         if name not in OF_THE_DECODER and found.get(name) != value:
             raise ValueError(f"vae.{name}={value}, but the encoder of {workdir} has {found[name]}")
-
-
-def statistics_of(workdir):
-    """The latent statistics of a finished run."""
-    metadata = checkpoint.read_json(workdir, "metadata.json")
+    metadata = runs.read_metadata(workdir)
     return {name: metadata[name] for name in ("mean", "std")}
 
 
@@ -193,14 +189,7 @@ def vae_loss(
     video,
     key,
     step,
-    *,
-    l1,
-    l2,
-    kl,
-    perceptual,
-    adversarial,
-    adversarial_start,
-    frames,
+    weights,
     freeze_encoder=False,
 ):
     """The loss of the module's docstring and its parts as metrics.
@@ -208,30 +197,31 @@ def vae_loss(
     Args:
       critic: a Discriminator, or None if `adversarial` is 0.
       distance: (x, y) [N, H, W, 3] -> [N].
-      step: of training; the adversarial terms are on from `adversarial_start`.
-      frames: of every clip, drawn at random, for `distance` and the critic of single frames.
+      step: of training; the adversarial terms are on from weights["adversarial_start"].
+      weights: `config.loss`: l1, l2, kl, perceptual, adversarial, adversarial_start, and frames:
+        how many of each clip's, drawn at random, `distance` and the critic of frames see.
     """
     noise_key, frame_key = jax.random.split(key)
     coded = code(model, params, video, noise_key, freeze_encoder)
-    count = min(frames, video.shape[1])
+    count = min(weights["frames"], video.shape[1])
     chosen = jax.random.randint(frame_key, (video.shape[0], count), 0, video.shape[1])
     target = take_frames(video, chosen)
 
     def rec_fn(reconstruction):
         error = reconstruction - video
-        loss = l1 * jnp.abs(error).mean() + l2 * (error**2).mean()
-        if not perceptual:
+        loss = weights["l1"] * jnp.abs(error).mean() + weights["l2"] * (error**2).mean()
+        if not weights["perceptual"]:
             return loss, {}
         value = distance(take_frames(reconstruction, chosen), target).mean()
-        return loss + perceptual * value, {"perceptual": value}
+        return loss + weights["perceptual"] * value, {"perceptual": value}
 
     if critic is None:
         loss, metrics = rec_fn(coded["video"])
     else:
-        on = (step >= adversarial_start).astype(jnp.float32)
+        on = (step >= weights["adversarial_start"]).astype(jnp.float32)
         judge = functools.partial(critic.apply, chosen=chosen)
         loss, metrics = adversarial_loss(
-            model, judge, params, video, coded, rec_fn, weight=on * adversarial, on=on
+            model, judge, params, video, coded, rec_fn, weight=on * weights["adversarial"], on=on
         )
     squares = ((coded["video"] - video) ** 2).mean((0, 2, 3, 4))
     divergence = kl_divergence(coded["mean"], coded["log_variance"])
@@ -240,7 +230,7 @@ def vae_loss(
         "psnr_first_frame": psnr(squares[0]),
         "kl": divergence,
     }
-    return loss + kl * divergence, metrics
+    return loss + weights["kl"] * divergence, metrics
 
 
 def code(model, params, video, key, freeze_encoder):

@@ -26,8 +26,8 @@ def matrices(params):
 def muon(schedule, weight_decay):
     """Muon for convolution kernels [..., in, out], AdamW for the rest (optax.contrib.muon).
 
-    Orthogonalised updates (arXiv:2502.16982): about three times fewer steps than AdamW for the
-    autoencoder, each with a few more matrix products.
+    Orthogonalised updates (arXiv:2502.16982): fewer steps than AdamW for the autoencoder,
+    each with a few more matrix products.
     """
     return optax.contrib.muon(
         schedule,

@@ -111,3 +111,14 @@ def test_a_wrong_size_is_named_with_legal_ones(size, message):
         model.latent_shape(*size)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *size, 3)))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_convolution_of_accelerators_is_that_of_cpus(kernel, stride):
+    x, weights = (
+        jax.random.normal(jax.random.key(i), shape)
+        for i, shape in enumerate([(2, 7, 6, 5, 3), (*kernel, 3, 4)])
+    )
+    native, taps = (f(x, weights, stride) for f in (causal.native_conv3d, causal.taps_conv3d))
+    np.testing.assert_allclose(native, taps, atol=1e-5)

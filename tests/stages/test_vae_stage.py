@@ -42,13 +42,10 @@ def test_pixels_span_minus_one_to_one():
     np.testing.assert_array_equal(codec.from_bytes(np.array([0, 255], np.uint8)), [-1.0, 1.0])
 
 
-def loss_of(
-    params, video, critic=CRITIC, step=10, distance=perceptual.gradient_distance, **changes
-):
-    weights = WEIGHTS | changes
-    return vae.vae_loss(
-        MODEL, critic, distance, params, video, jax.random.key(0), jnp.int32(step), **weights
-    )
+def loss_of(params, video, critic=CRITIC, step=10, freeze_encoder=False, **changes):
+    distance, key, weights = perceptual.gradient_distance, jax.random.key(0), WEIGHTS | changes
+    step = jnp.int32(step)
+    return vae.vae_loss(MODEL, critic, distance, params, video, key, step, weights, freeze_encoder)
 
 
 def gradients(params, video, **changes):
@@ -177,14 +174,18 @@ def test_lpips_without_its_weights_is_refused():
 def test_a_frozen_encoder_must_be_that_of_the_run(tmp_path):
     settings = vae_thin.get_config("tiny").vae.to_dict()
     with pytest.raises(ValueError, match="--config.init_from=RUN"):
-        vae.check_encoder(settings, "")
+        vae.read_statistics(settings, "")
     run = {"stage": "vae", "vae": base.vae("tiny")}
     checkpoint.write_json(tmp_path, "config.json", run)
-    vae.check_encoder(settings, tmp_path)
+    with pytest.raises(FileNotFoundError, match="not a finished run"):
+        vae.read_statistics(settings, tmp_path)
+    statistics = {"mean": [0.5], "std": [2.0]}
+    checkpoint.write_json(tmp_path, "metadata.json", statistics)
+    assert vae.read_statistics(settings, tmp_path) == statistics
     checkpoint.write_json(tmp_path, "config.json", run | {"vae": base.vae("small")})
     message = r"vae.encoder_blocks=\[0, 0, 0\], but the encoder of .* has \[2, 2, 2, 2\]"
     with pytest.raises(ValueError, match=message):
-        vae.check_encoder(settings, tmp_path)
+        vae.read_statistics(settings, tmp_path)
 
 
 def test_the_divergence_is_zero_for_a_unit_normal_and_positive_otherwise():
