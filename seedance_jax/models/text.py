@@ -34,7 +34,10 @@ class TextBlock(nn.Module):
 
 
 class TextModel(nn.Module):
-    """ids [B, S] and mask [B, S] (True on text) -> hidden states [B, S, width]."""
+    """ids [B, S], mask [B, S] (True on text) and shot [B, S] -> hidden states [B, S, width].
+
+    Captions (runs of one shot) do not see each other.
+    """
 
     vocab_size: int
     width: int
@@ -43,14 +46,15 @@ class TextModel(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, ids, mask):
+    def __call__(self, ids, mask, shot):
         init = param(nn.initializers.normal(1.0), None, "embed")
         embed = nn.Embed(self.vocab_size, self.width, embedding_init=init, name="embed")
         x = embed(ids).astype(self.dtype)
         length = ids.shape[1]
         rope = rope_1d(length, self.width // self.heads)
         causal = jnp.tril(jnp.ones((length, length), bool))
-        visible = (causal & mask[:, None, :])[:, None]  # [B, 1, S, S]
+        same = shot[:, :, None] == shot[:, None, :]
+        visible = (causal & same & mask[:, None, :])[:, None]  # [B, 1, S, S]
         for i in range(self.depth):
             x = TextBlock(self.heads, self.dtype, name=f"block{i}")(x, rope, visible)
         return RMSNorm(name="norm_out")(x)
@@ -68,23 +72,31 @@ def word_count(text):
     return 1 + len([word for word in text.split(" ") if word])
 
 
-def pool_words(hidden, ids, mask, space_id, max_words):
+def caption_starts(mask, shot):
+    """Where the captions of mask and shot [B, S] begin, bool [B, S]."""
+    before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))
+    return mask & ((shot != before) | (jnp.arange(mask.shape[1]) == 0))
+
+
+def pool_words(hidden, ids, mask, shot, space_id, max_words):
     """Keeps the hidden state at the last byte of every word.
 
     Args:
       hidden: [B, S, D].
-      ids, mask: [B, S] bytes and their validity; the first is the start token, a word of its own.
+      ids, mask, shot: [B, S] bytes, their validity and their caption; the first byte of a caption
+        is the start token, a word of its own.
       space_id: the byte that ends a word.
       max_words: number of output positions; callers make sure that texts fit.
 
     Returns:
-      tokens [B, max_words, D] (zero where absent) and their mask [B, max_words].
+      tokens [B, max_words, D] (zero where absent), their mask and shot [B, max_words].
     """
+    starts = caption_starts(mask, shot)
+    next_starts, next_valid = (jnp.pad(x[:, 1:], ((0, 0), (0, 1))) for x in (starts, mask))
     following = jnp.pad(ids[:, 1:], ((0, 0), (0, 1)), constant_values=space_id)
-    valid_next = jnp.pad(mask[:, 1:], ((0, 0), (0, 1)))
-    ends = mask & ((following == space_id) | ~valid_next) & (ids != space_id)
-    ends = ends.at[:, 0].set(True)
+    last = (following == space_id) | ~next_valid | next_starts
+    ends = starts | (mask & last & (ids != space_id))
     order = jnp.argsort(~ends, axis=1, stable=True)[:, :max_words]
-    kept = jnp.take_along_axis(ends, order, axis=1)
+    kept, shot = (jnp.take_along_axis(x, order, axis=1) for x in (ends, shot))
     tokens = jnp.take_along_axis(hidden, order[..., None], axis=1)
-    return jnp.where(kept[..., None], tokens, 0), kept
+    return jnp.where(kept[..., None], tokens, 0), kept, shot

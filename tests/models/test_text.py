@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import tokenizer
-from seedance_jax.models.text import TextModel, pool_words
+from seedance_jax.models.text import TextModel, caption_starts, pool_words
 
 LENGTH, MAX_WORDS = 20, 6
 SPACE = tokenizer.BYTE_OFFSET + ord(" ")
@@ -15,8 +15,9 @@ TEXTS = ("a red cube", "", "  two  gaps ", "a", "caf\u00e9 noir; fini", "one two
 def hidden_states(random_params):
     model = TextModel(tokenizer.VOCAB_SIZE, width=16, depth=2, heads=2)
     ids, mask = jnp.zeros((1, LENGTH), int), jnp.ones((1, LENGTH), bool)
-    params = random_params(model.init, ids, mask)
-    return jax.jit(lambda ids, mask: model.apply(params, ids, mask))
+    params = random_params(model.init, ids, mask, 0 * ids)
+    apply = jax.jit(model.apply)
+    return lambda ids, mask, shot=None: apply(params, ids, mask, 0 * ids if shot is None else shot)
 
 
 def encode(texts, length=2 * LENGTH):
@@ -44,7 +45,7 @@ def test_padding_changes_nothing(hidden_states):
 def test_pooling_keeps_the_start_and_the_last_byte_of_every_word():
     ids, mask = encode(TEXTS)
     places = jnp.broadcast_to(jnp.arange(ids.shape[1])[None, :, None], (*ids.shape, 1))
-    tokens, kept = pool_words(places, ids, mask, SPACE, MAX_WORDS)
+    tokens, kept, _ = pool_words(places, ids, mask, 0 * ids, SPACE, MAX_WORDS)
     assert tokens.shape == (len(TEXTS), MAX_WORDS, 1)
     for text, places, valid in zip(TEXTS, tokens[..., 0], kept, strict=True):
         ends, place = [0], 0
@@ -60,8 +61,8 @@ def test_pooling_ignores_what_is_masked():
     hidden = jax.random.normal(jax.random.key(0), (*ids.shape, 4))
     garbage = jnp.where(mask, ids, SPACE + 5)
     for clean, dirty in zip(
-        pool_words(hidden, ids, mask, SPACE, MAX_WORDS),
-        pool_words(hidden, garbage, mask, SPACE, MAX_WORDS),
+        pool_words(hidden, ids, mask, 0 * ids, SPACE, MAX_WORDS)[:2],
+        pool_words(hidden, garbage, mask, 0 * ids, SPACE, MAX_WORDS)[:2],
         strict=True,
     ):
         np.testing.assert_array_equal(clean, dirty)
@@ -73,7 +74,29 @@ def test_an_empty_caption_is_a_masked_caption():
     hidden = jnp.broadcast_to(
         jax.random.normal(jax.random.key(0), (1, ids.shape[1], 4)), (*ids.shape, 4)
     )
-    dropped = mask & (jnp.arange(ids.shape[1]) == 0)
-    tokens, kept = pool_words(hidden, ids, dropped, SPACE, MAX_WORDS)
+    dropped = caption_starts(mask, 0 * ids)
+    tokens, kept, _ = pool_words(hidden, ids, dropped, 0 * ids, SPACE, MAX_WORDS)
     np.testing.assert_array_equal(tokens, tokens[:1].repeat(len(TEXTS), 0))
     np.testing.assert_array_equal(kept.sum(1), 1)
+
+
+def in_one_row(*texts):
+    """The captions one after the other: ids, mask and shot [1, S]."""
+    parts = [tokenizer.encode(text, tokenizer.token_count(text))[0] for text in texts]
+    shot = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
+    ids = np.concatenate(parts)
+    return jnp.array(ids)[None], jnp.ones((1, len(ids)), bool), jnp.array(shot)[None]
+
+
+def test_captions_of_a_clip_are_read_as_if_each_were_alone(hidden_states):
+    together = hidden_states(*in_one_row("a red cube", "the sky"))
+    apart = [hidden_states(*in_one_row(text)) for text in ("a red cube", "the sky")]
+    np.testing.assert_allclose(together, jnp.concatenate(apart, axis=1), atol=1e-5)
+
+
+def test_words_of_every_caption_are_pooled():
+    ids, mask, shot = in_one_row("a red cube", "", "the sky")
+    places = jnp.arange(ids.shape[1])[None, :, None]
+    tokens, kept, shots = pool_words(places, ids, mask, shot, SPACE, 12)
+    assert tokens[kept][:, 0].tolist() == [0, 1, 5, 10, 11, 12, 15, 19]
+    assert shots[kept].tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
