@@ -8,8 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.base import SIZES
-from seedance_jax.data import sources, tokenizer
+from seedance_jax.data import sources
 from seedance_jax.diffusion import tasks
+from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import runs
 from seedance_jax.stages import STAGES
@@ -124,6 +125,4 @@ def test_the_model_of_a_config_can_be_made(name, size):
         return
     tasks.check_weights(config["tasks"])
     model = runs.build_generator(config["text"], config["model"], 48)
-    x = jnp.zeros((1, 3, 4, 4, 48))
-    ids = jnp.full((1, config["data"]["text_length"]), tokenizer.BOS)
-    jax.eval_shape(model.init, key, x, jnp.ones(1), ids, ids > 0, x, jnp.zeros((1, 3)))
+    jax.eval_shape(model.init, key, *example_inputs(48, config["data"]["text_length"]))

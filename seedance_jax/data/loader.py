@@ -106,6 +106,8 @@ def load_example(
     """Turns rows into one example; without rng, the one in the middle of every random choice."""
     row = element["row"]
     example = {"index": np.int64(element["index"]), **transforms.load_text(row, text_length)}
+    latent_frames = transforms.latent_shape(*bucket.shape)[0]
+    example["frame_shot"] = np.zeros(latent_frames, np.int32)
     if "latents" not in element:
         return example | {"video": transforms.load_video(row, bucket.shape, bucket.stride, rng)}
     latents = transforms.load_latents(row, element["latents"])

@@ -69,6 +69,6 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int, i
 
 
 def load_text(row: Mapping[str, Any], text_length: int) -> dict[str, np.ndarray]:
-    """Tokens of the caption: text int32 [S], text_mask bool [S]."""
+    """Tokens of the caption: text int32 [S], text_mask bool [S], text_shot int32 [S]."""
     ids, mask = tokenizer.encode(row["caption"], text_length)
-    return {"text": ids, "text_mask": mask}
+    return {"text": ids, "text_mask": mask, "text_shot": np.zeros_like(ids)}

@@ -6,10 +6,11 @@ to the same window across all frames. Both are the identity at initialisation (S
 arXiv:2506.09113; shared timestep modulation with a bias per block as in arXiv:2310.00426).
 
 One input layout serves every task: channels [noisy C | condition C | mask 1], the mask being 1 on
-given latent frames. One latent pixel is one token.
+given latent frames. One latent pixel is one token. A clip may have several shots: the frames of a
+shot read its caption and the global one, temporal blocks tie the shots together.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -28,7 +29,7 @@ from seedance_jax.models.layers import (
     swiglu_hidden,
     timestep_features,
 )
-from seedance_jax.models.rope import rope_table, text_positions, video_positions
+from seedance_jax.models.rope import clip_ropes
 from seedance_jax.sharding import constrain
 
 MODULATION_PARTS = 6  # shift, scale, gate of attention; shift, scale, gate of the MLP
@@ -38,6 +39,44 @@ REMAT_POLICIES = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
+
+
+class Condition(NamedTuple):
+    """What the velocity depends on besides the noisy latents and the time.
+
+    Attributes:
+      text, text_mask, text_shot: tokens [B, S, E], their validity bool [B, S], and the shot that
+        each tells of, int [B, S]; negative: the global caption.
+      frame_shot: the shot of each latent frame, int [B, T].
+      latents: clean latents [B, T, H, W, C] of the given frames; the others are ignored.
+      mask: 1 on given latent frames, float [B, T].
+    """
+
+    text: Any
+    text_mask: Any
+    text_shot: Any
+    frame_shot: Any
+    latents: Any
+    mask: Any
+
+
+class Text(NamedTuple):
+    """Text tokens [B, S, D] on their way through the blocks, with what frames may see of them.
+
+    Attributes:
+      visible: bool [B, T, S]; which tokens a frame attends to, and the other way round.
+    """
+
+    tokens: Any
+    mask: Any
+    visible: Any
+
+
+def visible_text(condition):
+    """Which valid text tokens a frame sees, bool [B, T, S]: of its shot, and of the whole clip."""
+    shot = condition.text_shot[:, None]
+    same = (shot < 0) | (shot == condition.frame_shot[:, :, None])
+    return same & condition.text_mask[:, None]
 
 
 class MLPBranch(nn.Module):
@@ -55,77 +94,95 @@ class MLPBranch(nn.Module):
 class SpatialBlock(nn.Module):
     """Joint attention of every frame's tokens with the text, then an MLP per modality.
 
-    Tokens of a frame attend to their frame and the text; text tokens attend to the text and to all
-    frames.
+    Tokens of a frame attend to their frame (with `full` to all frames) and to the text that the
+    frame sees; text tokens attend to all text and to the frames that see them.
     """
 
     heads: int
+    full: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, video, text, text_mask, shared, ropes):
-        """video [B, T, L, D], text [B, S, D], text_mask [B, S], shared [B, 6, D] -> video, text."""
-        video = constrain(video, "batch", "frames", None, None)
+    def __call__(self, video, text, shared, ropes):
+        """video [B, T, L, D], text: Text, shared ([B, T or 1, 6, D], [B, 6, D]) -> video, text."""
+        video, tokens = constrain(video, "batch", "frames", None, None), text.tokens
         width, (video_rope, text_rope) = video.shape[-1], ropes
         parts = {
-            name: Modulation(MODULATION_PARTS, name=f"{name}_modulation")(shared)
-            for name in ("video", "text")
+            name: Modulation(MODULATION_PARTS, name=f"{name}_modulation")(vectors)
+            for name, vectors in zip(("video", "text"), shared, strict=True)
         }
         y = modulate(layer_norm(video), *parts["video"][:2])
-        query, key, value = QKV(self.heads, self.dtype, name="video_qkv")(y, video_rope)
-        y = modulate(layer_norm(text), *parts["text"][:2])
-        text_query, text_key, text_value = QKV(self.heads, self.dtype, name="text_qkv")(
-            y, text_rope
-        )
-        video_out = self._frames_attend(query, key, value, text_key, text_value, text_mask)
-        text_out = self._text_attends(text_query, key, value, text_key, text_value, text_mask)
+        query, *frames = QKV(self.heads, self.dtype, name="video_qkv")(y, video_rope)
+        y = modulate(layer_norm(tokens), *parts["text"][:2])
+        text_query, *words = QKV(self.heads, self.dtype, name="text_qkv")(y, text_rope)
+        video_out = self._frames_attend(query, frames, words, text.visible)
+        text_out = self._text_attends(text_query, frames, words, text)
         video_out = output_projection(width, self.dtype, "video_out")(video_out)
         text_out = output_projection(width, self.dtype, "text_out")(text_out)
         video = video + gated(video_out, parts["video"][2])
-        text = text + gated(text_out, parts["text"][2])
+        tokens = tokens + gated(text_out, parts["text"][2])
         video = MLPBranch(self.dtype, name="video_mlp")(video, *parts["video"][3:])
-        text = MLPBranch(self.dtype, name="text_mlp")(text, *parts["text"][3:])
-        return video, text
+        tokens = MLPBranch(self.dtype, name="text_mlp")(tokens, *parts["text"][3:])
+        return video, text._replace(tokens=tokens)
 
-    def _frames_attend(self, query, key, value, text_key, text_value, text_mask):
-        mask = jnp.ones((*text_mask.shape[:1], query.shape[2]), bool)
-        mask = jnp.concatenate([mask, text_mask], axis=1)[:, None, None]  # [B, 1, 1, L + S]
+    def _frames_attend(self, query, frames, words, visible):
+        """query [B, T, L, N, K], frames = keys and values alike -> [B, T, L, N, K]."""
+        if self.full:
+            frames = [flat_frames(array) for array in frames]
 
-        def one_frame(query, key, value):
-            key = jnp.concatenate([key, text_key], axis=1)
-            value = jnp.concatenate([value, text_value], axis=1)
+        def one_frame(query, visible, *frame):
+            key, value = (jnp.concatenate(pair, axis=1) for pair in zip(frame, words, strict=True))
+            seen = jnp.ones((visible.shape[0], frame[0].shape[1]), bool)
+            mask = jnp.concatenate([seen, visible], axis=1)[:, None, None]  # [B, 1, 1, keys]
             return attend(query, key, value, mask)
 
-        return jax.vmap(one_frame, in_axes=1, out_axes=1)(query, key, value)
+        axes = (1, 1) + 2 * ((None,) if self.full else (1,))
+        return jax.vmap(one_frame, in_axes=axes, out_axes=1)(query, visible, *frames)
 
-    def _text_attends(self, text_query, key, value, text_key, text_value, text_mask):
-        flat = (key.shape[0], key.shape[1] * key.shape[2], *key.shape[3:])
-        key = jnp.concatenate([key.reshape(flat), text_key], axis=1)
-        value = jnp.concatenate([value.reshape(flat), text_value], axis=1)
-        mask = jnp.concatenate([jnp.ones(flat[:2], bool), text_mask], axis=1)[:, None, None]
-        return attend(text_query, key, value, mask)
+    def _text_attends(self, query, frames, words, text):
+        """query [B, S, N, K] -> [B, S, N, K]."""
+        length = frames[0].shape[2]
+        key, value = (
+            jnp.concatenate([flat_frames(array), words_], axis=1)
+            for array, words_ in zip(frames, words, strict=True)
+        )
+        video = jnp.repeat(text.visible.swapaxes(1, 2), length, axis=2)  # [B, S, T * L]
+        words_mask = jnp.broadcast_to(text.mask[:, None], (*video.shape[:2], text.mask.shape[1]))
+        mask = jnp.concatenate([video, words_mask], axis=2)[:, None]
+        return attend(query, key, value, mask)
+
+
+def flat_frames(x):
+    """[B, T, L, ...] -> [B, T * L, ...]."""
+    return x.reshape(x.shape[0], -1, *x.shape[3:])
 
 
 class TemporalBlock(nn.Module):
-    """Attention of each window of the frame with itself across all frames, then an MLP."""
+    """Attention of each window of the frame with itself across all frames, then an MLP.
+
+    Windows start `shift` (rows, columns) outside of the frame; those at its edges are smaller.
+    """
 
     heads: int
     window: tuple[int, int]
+    shift: tuple[int, int] = (0, 0)
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, video, shared, grid_rope):
-        """video [B, T, H, W, D], shared [B, 6, D] -> video."""
+        """video [B, T, H, W, D], shared [B, T or 1, 6, D] -> video."""
         _, t, h, w, width = video.shape
+        cut = lambda x: to_windows(x, self.window, self.shift)  # noqa: E731
         parts = Modulation(MODULATION_PARTS, name="modulation")(shared)
         y = modulate(layer_norm(video), *parts[:2])
-        y = constrain(to_windows(y, self.window), "batch", None, "windows", None, None)
-        inside = to_windows(jnp.ones((1, t, h, w, 1), bool), self.window)[0, ..., 0]
-        rope = tuple(to_windows(table[None], self.window)[0] for table in grid_rope)
-        query, key, value = QKV(self.heads, self.dtype, name="qkv")(y, rope)
+        y = constrain(cut(y), "batch", None, "windows", None, None)
+        inside = cut(jnp.ones((1, t, h, w, 1), bool))[0, ..., 0]
+        query, key, value = QKV(self.heads, self.dtype, name="qkv")(
+            y, tuple(cut(table) for table in grid_rope)
+        )
         y = self._windows_attend(query, key, value, inside)
         y = output_projection(width, self.dtype, "out")(y)
-        y = from_windows(y, self.window, (h, w))
+        y = from_windows(y, self.window, self.shift, (h, w))
         video = constrain(video + gated(y, parts[2]), "batch", "frames", None, None, None)
         return MLPBranch(self.dtype, name="mlp")(video, *parts[3:])
 
@@ -142,43 +199,72 @@ class TemporalBlock(nn.Module):
         return jax.vmap(one_window, in_axes=(2, 2, 2, 1), out_axes=2)(query, key, value, inside)
 
 
-def to_windows(x, window):
+def window_grid(window, shift, size):
+    """((before, windows, after) for rows, the same for columns): padding and number of windows."""
+    grid = []
+    for length, offset, total in zip(window, shift, size, strict=True):
+        count = -(-(total + offset) // length)
+        grid.append((offset, count, count * length - total - offset))
+    return grid
+
+
+def to_windows(x, window, shift):
     """[B, T, H, W, D] -> [B, T, M, P, D]: M windows of P positions, zero padded where needed."""
-    (b, t, h, w, d), (rows, columns) = x.shape, window
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, -h % rows), (0, -w % columns), (0, 0)))
-    height, width = x.shape[2] // rows, x.shape[3] // columns
+    (b, t, *size, d), (rows, columns) = x.shape, window
+    (top, height, bottom), (left, width, right) = window_grid(window, shift, size)
+    x = jnp.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right), (0, 0)))
     x = x.reshape(b, t, height, rows, width, columns, d).transpose(0, 1, 2, 4, 3, 5, 6)
     return x.reshape(b, t, height * width, rows * columns, d)
 
 
-def from_windows(x, window, size):
+def from_windows(x, window, shift, size):
     """Inverse of `to_windows` for frames of `size` (H, W)."""
-    (b, t, _, _, d), (rows, columns), (h, w) = x.shape, window, size
-    height, width = -(-h // rows), -(-w // columns)
+    (b, t, _, _, d), (rows, columns) = x.shape, window
+    (top, height, _), (left, width, _) = window_grid(window, shift, size)
     x = x.reshape(b, t, height, width, rows, columns, d).transpose(0, 1, 2, 4, 3, 5, 6)
-    return x.reshape(b, t, height * rows, width * columns, d)[:, :, :h, :w]
+    x = x.reshape(b, t, height * rows, width * columns, d)
+    return x[:, :, top : top + size[0], left : left + size[1]]
 
 
 class BlockPair(nn.Module):
-    """One spatial and one temporal block: the unit that is scanned over depth."""
+    """One spatial and one temporal block."""
 
     heads: int
     window: tuple[int, int]
-    dtype: Any = jnp.float32
+    shift: tuple[int, int]
+    full: bool
+    dtype: Any
 
     @nn.compact
-    def __call__(self, carry, text_mask, shared, ropes):
-        video, text = carry
+    def __call__(self, video, text, shared, ropes):
         b, t, h, w, d = video.shape
         video_rope, text_rope = ropes
-        frame_rope = tuple(table.reshape(t, h * w, -1) for table in video_rope)
-        spatial = SpatialBlock(self.heads, self.dtype, name="spatial")
-        video, text = spatial(
-            video.reshape(b, t, h * w, d), text, text_mask, shared, (frame_rope, text_rope)
-        )
-        temporal = TemporalBlock(self.heads, self.window, self.dtype, name="temporal")
-        video = temporal(video.reshape(b, t, h, w, d), shared, video_rope)
-        return (video, text), None
+        frame_rope = tuple(table.reshape(b, t, h * w, -1) for table in video_rope)
+        spatial = SpatialBlock(self.heads, self.full, self.dtype, name="spatial")
+        video, text = spatial(video.reshape(b, t, h * w, d), text, shared, (frame_rope, text_rope))
+        window, shift = ((h, w), (0, 0)) if self.full else (self.window, self.shift)
+        temporal = TemporalBlock(self.heads, window, shift, self.dtype, name="temporal")
+        return temporal(video.reshape(b, t, h, w, d), shared[0], video_rope), text
+
+
+class BlockPairs(nn.Module):
+    """One pair per window shift: the unit that is scanned over depth."""
+
+    heads: int
+    window: tuple[int, int]
+    shifts: tuple[tuple[int, int], ...]
+    full: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, carry, shared, ropes):
+        for i, shift in enumerate(self.shifts):
+            settings = (self.heads, self.window, shift, self.full, self.dtype)
+            carry = BlockPair(*settings, name=f"pair{i}")(*carry, shared, ropes)
+        return carry, None
+
+
+ATTENTION = ("decoupled", "full")
 
 
 class DiT(nn.Module):
@@ -188,6 +274,8 @@ class DiT(nn.Module):
       latent_channels: C of the autoencoder.
       width, heads: of every block; `depth` counts (spatial, temporal) pairs.
       window: (rows, columns) of a temporal window, in latent pixels.
+      shift: of the windows of every second pair; (0, 0) for none.
+      attention: "decoupled", or "full": every block attends to all frames whole (for comparison).
       remat: "none", "full" or "dots": what the backward pass recomputes.
       dtype: of matrix products; norms, modulation and the output stay float32.
     """
@@ -197,62 +285,88 @@ class DiT(nn.Module):
     depth: int
     heads: int
     window: tuple[int, int]
+    shift: tuple[int, int] = (0, 0)
+    attention: str = "decoupled"
     remat: str = "none"
     dtype: Any = jnp.float32
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("attention", self.attention, ATTENTION)
+        check_choice("remat", self.remat, REMAT_POLICIES)
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}")
+        if min(self.window) < 1:
+            raise ValueError(f"window={self.window}: rows and columns must be at least 1")
+        if not all(0 <= s < w for s, w in zip(self.shift, self.window, strict=True)):
+            raise ValueError(f"shift={self.shift} must be from 0 to below window={self.window}")
+        if self.depth % len(self.shifts):
+            raise ValueError(f"depth={self.depth} must be even for shift={self.shift}")
+
+    @property
+    def shifts(self):
+        """Of the temporal windows, pair after pair, again and again."""
+        return ((0, 0), tuple(self.shift)) if any(self.shift) else ((0, 0),)
+
     @nn.compact
-    def __call__(self, xt, t, text, text_mask, condition_latents, condition_mask):
+    def __call__(self, xt, t, condition):
         """Velocity of `xt`, float32 [B, T, H, W, C].
 
         Args:
           xt: noisy latents [B, T, H, W, C].
-          t: time of each sample [B]; 0 is data, 1 is noise.
-          text, text_mask: text tokens [B, S, E] and their validity [B, S].
-          condition_latents: clean latents [B, T, H, W, C] of the given frames.
-          condition_mask: 1 on given latent frames [B, T]; the other condition latents are ignored.
+          t: time of each sample [B], or of each of its latent frames [B, T]; 0 is data, 1 is
+            noise. Text goes by the time of the noisiest frame.
+          condition: Condition.
         """
-        _, frames, height, width, _ = xt.shape
-        given = condition_mask.astype(xt.dtype)[:, :, None, None, None]
+        given = condition.mask.astype(xt.dtype)[:, :, None, None, None]
         mask_channel = jnp.broadcast_to(given, (*xt.shape[:-1], 1))
-        video = jnp.concatenate([xt, condition_latents * given, mask_channel], axis=-1)
+        video = jnp.concatenate([xt, condition.latents * given, mask_channel], axis=-1)
         video = linear(self.width, (None, "embed"), use_bias=True, dtype=self.dtype, name="patch")(
             video
         )
-        text = RMSNorm(name="text_norm")(text)
-        text = linear(self.width, (None, "embed"), dtype=self.dtype, name="text_in")(text)
-        shared, final = self._time(t)
-        ropes = self._ropes(frames, height, width, text.shape[1])
-        (video, _), _ = self._blocks()((video, text), text_mask, shared, ropes)
-        video = modulate(layer_norm(video).astype(jnp.float32), final[:, 0], final[:, 1])
+        tokens = RMSNorm(name="text_norm")(condition.text)
+        tokens = linear(self.width, (None, "embed"), dtype=self.dtype, name="text_in")(tokens)
+        text = Text(tokens, condition.text_mask, visible_text(condition))
+        shared, final = self._time(t if t.ndim == 2 else t[:, None])
+        groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
+        ropes = clip_ropes(*groups, xt.shape[2:4], self.width // self.heads)
+        (video, _), _ = self._blocks()((video, text), shared, ropes)
+        video = modulate(layer_norm(video).astype(jnp.float32), final[..., 0, :], final[..., 1, :])
         return linear(self.latent_channels, ("embed", None), ZEROS, use_bias=True, name="out")(
             video
         )
 
     def _time(self, t):
-        """Shared modulation [B, 6, D] of the blocks and [B, 2, D] of the output."""
-        y = timestep_features(t, 256)
+        """Shared modulation of video [B, T, 6, D] and text [B, 6, D]; [B, T, 2, D] of the output.
+
+        t: [B, T], T being 1 for one time for all frames.
+        """
+        y = timestep_features(jnp.concatenate([t, t.max(1, keepdims=True)], axis=1), 256)
         y = nn.silu(linear(self.width, (None, "embed"), use_bias=True, name="time_in")(y))
         y = nn.silu(linear(self.width, ("embed", None), use_bias=True, name="time_mid")(y))
         shape = (MODULATION_PARTS + 2, self.width)
         y = linear(shape, ("embed", None, None), ZEROS, use_bias=True, name="time_out")(y)
-        return y[:, :MODULATION_PARTS], y[:, MODULATION_PARTS:]
-
-    def _ropes(self, frames, height, width, text_length):
-        head_size = self.width // self.heads
-        grid = video_positions(frames, height, width, start=text_length)
-        text = text_positions(text_length)
-        return rope_table(grid, head_size), rope_table(text, head_size)
+        blocks, final = y[..., :MODULATION_PARTS, :], y[:, :-1, MODULATION_PARTS:]
+        return (blocks[:, :-1], blocks[:, -1]), final
 
     def _blocks(self):
-        block = BlockPair
+        block = BlockPairs
         if self.remat != "none":
-            block = nn.remat(BlockPair, policy=REMAT_POLICIES[self.remat], prevent_cse=False)
+            block = nn.remat(block, policy=REMAT_POLICIES[self.remat], prevent_cse=False)
         scanned = nn.scan(
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
-            length=self.depth,
+            in_axes=(nn.broadcast, nn.broadcast),
+            length=self.depth // len(self.shifts),
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
-        return scanned(self.heads, self.window, self.dtype, name="pairs")
+        full = self.attention == "full"
+        settings = (self.heads, self.window, self.shifts, full, self.dtype)
+        return scanned(*settings, name="pairs")
+
+
+def check_choice(name, value, legal):
+    """Raises ValueError unless the value is one of the legal ones."""
+    if value not in legal:
+        raise ValueError(f"{name}={value!r}; legal values: {list(legal)}")

@@ -75,20 +75,23 @@ class Modulation(nn.Module):
         return tuple(modulation[..., i, :] for i in range(self.parts))
 
 
+def spread(vector, x):
+    """Puts axes before the last of `vector` [*lead, D] until it broadcasts to x [*lead, ..., D]."""
+    return vector.reshape(*vector.shape[:-1], *(1,) * (x.ndim - vector.ndim), -1)
+
+
 def modulate(x, shift, scale):
-    """Applies shift and scale [B, D] (or [B, 1, ..., D]) to normalised tokens x [B, ..., D]."""
-    extra = (1,) * (x.ndim - shift.ndim)
-    shape = (*shift.shape[:1], *extra, *shift.shape[1:])
-    return (x * (1 + scale.reshape(shape)) + shift.reshape(shape)).astype(x.dtype)
+    """Applies shift and scale [*lead, D] to normalised tokens x [*lead, ..., D]."""
+    return (x * (1 + spread(scale, x)) + spread(shift, x)).astype(x.dtype)
 
 
 def gated(x, gate):
-    """Scales the branch output x [B, ..., D] by gate [B, D]."""
-    return (x * gate.reshape(*gate.shape[:1], *(1,) * (x.ndim - gate.ndim), -1)).astype(x.dtype)
+    """Scales the branch output x [*lead, ..., D] by gate [*lead, D]."""
+    return (x * spread(gate, x)).astype(x.dtype)
 
 
 def timestep_features(t, width, max_period=10_000.0):
-    """Sinusoidal features of t in [0, 1] (scaled by 1000): [B] -> [B, width], float32."""
+    """Sinusoidal features of t in [0, 1] (scaled by 1000): [...] -> [..., width], float32."""
     half = width // 2
     frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half) / half)
     angles = 1000.0 * t.astype(jnp.float32)[..., None] * frequencies

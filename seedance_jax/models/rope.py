@@ -1,10 +1,15 @@
-"""MM-RoPE: one three-axis rotary code for text and video tokens in one sequence.
+"""MM-RoPE: one three-axis rotary code for the text and the video of all shots of a clip.
 
-Text token p sits on the space diagonal at (p, p, p). The video block starts right after the last
-text position L: latent (t, h, w) sits at (L + t, L + h, L + w), so that without video axes text is
-ordinary one-dimensional RoPE (Sec. 2.3 of arXiv:2506.09113, layout of arXiv:2503.10589).
+Tokens come in groups: the global caption if there is one, then for every shot its caption and its
+video. Caption token p of a group that starts at s sits on the space diagonal at s + (p, p, p); the
+video block follows the caption's L tokens: latent (t, h, w) of the shot at s + L + (t, h, w). The
+next group starts after the largest extent of that block. So without video axes text is ordinary
+one-dimensional RoPE, and a shot and its caption are to each other as in a clip of one shot (Sec.
+2.3 of arXiv:2506.09113, layout of arXiv:2503.10589; where the next group starts is our choice, and
+a global caption is followed by room for one frame).
 """
 
+import jax
 import jax.numpy as jnp
 
 # Shares of the rotated pairs for (time, height, width): 16, 56, 56 of a head of 128 channels, the
@@ -12,15 +17,32 @@ import jax.numpy as jnp
 AXIS_SHARES = (16, 56, 56)
 
 
-def text_positions(length):
-    """Positions of `length` text tokens: [S, 3]."""
-    return jnp.repeat(jnp.arange(length)[:, None], 3, axis=1)
+def group_positions(text_shot, text_mask, frame_shot, size):
+    """Where captions and frames sit on the diagonal.
 
+    Args:
+      text_shot, text_mask: int and bool [S]; the shot of each text token (negative: of the global
+        caption) and its validity.
+      frame_shot: int [T]; the shot of each latent frame: 0, ... 0, 1, ...
+      size: (height, width) of a frame in latents.
 
-def video_positions(frames, height, width, start):
-    """Positions of the latent grid placed on the diagonal at `start`: [T, H, W, 3]."""
-    axes = [start + jnp.arange(size) for size in (frames, height, width)]
-    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+    Returns:
+      int32 text positions [S] on all axes, positions of the frames in time [T], and the origin of
+      height and width of each frame [T].
+    """
+    groups = jnp.arange(len(frame_shot) + 1)  # 0 is the global caption, 1 the first shot
+    tokens = (jnp.maximum(text_shot, -1)[:, None] + 1 == groups) & text_mask[:, None]  # [S, G]
+    frames = frame_shot[:, None] + 1 == groups  # [T, G]
+    lengths, durations = tokens.sum(0), frames.sum(0)
+    extents = jnp.where(lengths + durations > 0, jnp.maximum(durations, max(size)), 0)
+    starts = jnp.cumsum(lengths + extents) - lengths - extents
+
+    def place(members, origins):
+        rank = jnp.cumsum(members, 0) - 1
+        return jnp.where(members, origins + rank, 0).sum(1)
+
+    origins = starts + lengths
+    return place(tokens, starts), place(frames, origins), jnp.where(frames, origins, 0).sum(1)
 
 
 def axis_pairs(head_size):
@@ -38,17 +60,34 @@ def axis_pairs(head_size):
 
 
 def rope_table(positions, head_size, theta=10_000.0):
-    """Rotation (cos, sin), each float32 [..., K/2], of integer positions [..., 3]."""
+    """Rotation (cos, sin), each float32 [..., K/2].
+
+    positions: three integer arrays (time, height, width) that broadcast to [...].
+    """
     angles = []
-    for axis, pairs in enumerate(axis_pairs(head_size)):
+    for axis, pairs in zip(positions, axis_pairs(head_size), strict=True):
         frequencies = theta ** (-jnp.arange(pairs, dtype=jnp.float32) / pairs)
-        angles.append(positions[..., axis, None].astype(jnp.float32) * frequencies)
+        angles.append(axis[..., None].astype(jnp.float32) * frequencies)
+    shape = jnp.broadcast_shapes(*(part.shape[:-1] for part in angles))
+    angles = [jnp.broadcast_to(part, (*shape, part.shape[-1])) for part in angles]
     angles = jnp.concatenate(angles, axis=-1)
     return jnp.cos(angles), jnp.sin(angles)
 
 
+def clip_ropes(text_shot, text_mask, frame_shot, size, head_size):
+    """Tables of a batch: of the video [B, T, H, W, K/2] and of the text [B, S, K/2].
+
+    Arguments as in `group_positions`, with a batch dimension in front.
+    """
+    place = jax.vmap(lambda *clip: group_positions(*clip, size))
+    text, time, origin = place(text_shot, text_mask, frame_shot)
+    rows, columns = (origin[..., None] + jnp.arange(length) for length in size)
+    grid = (time[:, :, None, None], rows[:, :, :, None], columns[:, :, None, :])
+    return rope_table(grid, head_size), rope_table((text, text, text), head_size)
+
+
 def rotate(x, rope):
-    """Rotates heads x [..., L, N, K] by rope = (cos, sin), each [L, K/2] or broadcastable."""
+    """Rotates heads x [..., L, N, K] by rope = (cos, sin), each [..., L, K/2] or broadcastable."""
     cos, sin = (table[..., :, None, :] for table in rope)
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     rotated = [first * cos - second * sin, second * cos + first * sin]

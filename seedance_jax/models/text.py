@@ -4,7 +4,7 @@ Pre-norm blocks with grouped-query attention, rotary positions and SwiGLU. With 
 layout of Qwen2.5, with `qk_norm` that of Qwen3 (`models/qwen.py` loads their files). At toy size it
 reads bytes and is trained jointly with the generator.
 
-A sequence may hold several captions, one after the other, told apart by their `segment`: a caption
+A sequence may hold several captions, one after the other, told apart by their `shot`: a caption
 does not see the others, and its positions start at 0. Attention is causal, so padding after a text
 changes nothing, and the hidden state of a caption's start token is that of the empty caption.
 """
@@ -94,7 +94,7 @@ class TextBlock(nn.Module):
 
 
 class TextModel(nn.Module):
-    """ids [B, S], mask [B, S] (True on text), segment [B, S] -> hidden states [B, S, E].
+    """ids [B, S], mask [B, S] (True on text), shot [B, S] -> hidden states [B, S, E].
 
     Attributes:
       kv_heads, head_size, hidden: None for `heads`, `width / heads` and 8/3 of the width.
@@ -161,14 +161,14 @@ class TextModel(nn.Module):
             )
         return tuple(layer % (self.depth + 1) for layer in self.layers)
 
-    def __call__(self, ids, mask, segment=None):
-        """Without `segment` the sequence is one caption."""
-        segment = jnp.zeros_like(ids) if segment is None else segment
+    def __call__(self, ids, mask, shot=None):
+        """Without `shot` the sequence is one caption."""
+        shot = jnp.zeros_like(ids) if shot is None else shot
         order = jnp.arange(ids.shape[1])
         causal = order[:, None] >= order
-        together = segment[:, :, None] == segment[:, None, :]
+        together = shot[:, :, None] == shot[:, None, :]
         visible = (causal & together & mask[:, None, :])[:, None]  # [B, 1, S, S]
-        return self.extend(ids, caption_positions(mask, segment), visible)
+        return self.extend(ids, caption_positions(mask, shot), visible)
 
     def extend(self, ids, positions, visible, slot=None):
         """Hidden states of tokens that follow those in the "cache", which must be mutable then.
@@ -204,17 +204,17 @@ def rope_1d(positions, head_size, theta):
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def caption_starts(mask, segment):
+def caption_starts(mask, shot):
     """True on the first token of every caption, bool [B, S]."""
-    before = jnp.pad(segment[:, :-1], ((0, 0), (1, 0)))
+    before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))
     valid_before = jnp.pad(mask[:, :-1], ((0, 0), (1, 0)))
-    return mask & (~valid_before | (segment != before))
+    return mask & (~valid_before | (shot != before))
 
 
-def caption_positions(mask, segment):
+def caption_positions(mask, shot):
     """Position of every token in its caption, int32 [B, S]."""
     order = jnp.arange(mask.shape[1])
-    starts = jnp.where(caption_starts(mask, segment), order, 0)
+    starts = jnp.where(caption_starts(mask, shot), order, 0)
     return order - jax.lax.cummax(starts, axis=1)
 
 
@@ -223,21 +223,21 @@ def word_count(text):
     return 1 + len([word for word in text.split(" ") if word])
 
 
-def pool_words(hidden, ids, mask, segment, *, space_id, max_words):
+def pool_words(hidden, ids, mask, shot, space_id, max_words):
     """Keeps the hidden state at the last byte of every word: there the whole word has been read.
 
     Args:
       hidden: [B, S, D].
-      ids, mask, segment: [B, S]; the start token of a caption is a word of its own.
+      ids, mask, shot: [B, S]; the start token of a caption is a word of its own.
       space_id: the byte that ends a word.
       max_words: number of output positions P; callers make sure that texts fit. None keeps all.
 
     Returns:
-      tokens [B, P, D] (zero where absent), their mask [B, P] and their segment [B, P].
+      tokens [B, P, D] (zero where absent), their mask [B, P] and their shot [B, P].
     """
     if max_words is None:
-        return jnp.where(mask[..., None], hidden, 0), mask, segment
-    starts = caption_starts(mask, segment)
+        return jnp.where(mask[..., None], hidden, 0), mask, shot
+    starts = caption_starts(mask, shot)
     following = jnp.pad(ids[:, 1:], ((0, 0), (0, 1)), constant_values=space_id)
     goes_on = jnp.pad((mask & ~starts)[:, 1:], ((0, 0), (0, 1)))
     ends = mask & ((following == space_id) | ~goes_on) & (ids != space_id)
@@ -245,4 +245,4 @@ def pool_words(hidden, ids, mask, segment, *, space_id, max_words):
     order = jnp.argsort(~ends, axis=1, stable=True)[:, :max_words]
     kept = jnp.take_along_axis(ends, order, axis=1)
     tokens = jnp.take_along_axis(hidden, order[..., None], axis=1)
-    return jnp.where(kept[..., None], tokens, 0), kept, jnp.take_along_axis(segment, order, axis=1)
+    return jnp.where(kept[..., None], tokens, 0), kept, jnp.take_along_axis(shot, order, axis=1)

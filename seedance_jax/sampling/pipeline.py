@@ -11,6 +11,7 @@ import numpy as np
 
 from seedance_jax.data import tokenizer
 from seedance_jax.diffusion import guidance, solvers, tasks, times
+from seedance_jax.models.dit import Condition
 from seedance_jax.models.text import word_count
 from seedance_jax.sampling import codec, runs
 from seedance_jax.training import checkpoint
@@ -152,7 +153,7 @@ class Pipeline:
                     f"{words - 1}: {text!r}"
                 )
         ids, mask = zip(*(tokenizer.encode(text, length) for text in texts), strict=True)
-        return np.stack(ids), np.stack(mask)
+        return np.stack(ids), np.stack(mask), np.zeros_like(ids)
 
     def _check_images(self, image, count, size):
         if image is None:
@@ -215,11 +216,12 @@ def generate(
 
     def velocity_fn(x, t, condition):
         times_ = jnp.full(x.shape[0], t)
-        return generator.apply({"params": params}, x, times_, *condition, method="velocity")
+        return generator.apply({"params": params}, x, times_, condition, method="velocity")
 
     def condition(text):
         tokens = generator.apply({"params": params}, *text, method="encode_text")
-        return (*tokens, condition_latents, condition_mask)
+        frame_shot = jnp.zeros(condition_mask.shape, int)
+        return Condition(*tokens, frame_shot, condition_latents, condition_mask)
 
     guided = guidance.classifier_free(
         velocity_fn, condition(text), condition(negative), guidance_scale

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from seedance_jax.data import sources, tokenizer
 from seedance_jax.diffusion import flow, tasks, times
-from seedance_jax.models.text import word_count
+from seedance_jax.models.generator import example_inputs
+from seedance_jax.models.text import caption_starts, word_count
 from seedance_jax.sampling import codec, latents, runs
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -33,18 +34,18 @@ def make_stage(config):
     task_weights, dropout = dict(config.tasks), config.caption_dropout
 
     def init(key):
-        x = jnp.zeros((1, 2, 2, 2, vae.latent_channels))
-        ids = jnp.full((1, data["text_length"]), tokenizer.BOS)
-        return model.init(key, x, jnp.ones(1), ids, ids > 0, x, jnp.zeros((1, 2)))["params"]
+        example = example_inputs(vae.latent_channels, data["text_length"])
+        return model.init(key, *example)["params"]
 
     def loss_fn(params, batch, key, frozen):
         if "latents" in batch:
             x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
             x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(batch["video"]))
-        text = (batch["text"], batch["text_mask"])
+        text = tuple(batch[name] for name in ("text", "text_mask", "text_shot"))
+        clip = (x0, text, batch["frame_shot"])
         return flow_loss(
-            model, params, x0, text, key, task_weights=task_weights, caption_dropout=dropout
+            model, params, clip, key, task_weights=task_weights, caption_dropout=dropout
         )
 
     metadata = {
@@ -79,15 +80,16 @@ def check_words(batch, limit):
     return batch
 
 
-def flow_loss(model, params, x0, text, key, *, task_weights, caption_dropout):
+def flow_loss(model, params, clip, key, *, task_weights, caption_dropout):
     """Mean squared velocity error over the frames that are not given.
 
     Args:
-      x0: normalised latents [B, T, H, W, C].
-      text: (ids, mask), each [B, S].
+      clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the (ids, mask, shot) of
+        their captions, each [B, S], and the shot of each latent frame [B, T].
       task_weights: {task: weight} of the condition masks to draw from.
-      caption_dropout: share of samples that see an empty caption (the start token alone).
+      caption_dropout: share of samples that see empty captions (their start tokens alone).
     """
+    x0, (ids, mask, shot), frame_shot = clip
     keys = jax.random.split(key, 4)
     batch_size, frames = x0.shape[:2]
     given = tasks.sample_condition_mask(keys[0], batch_size, frames, task_weights)
@@ -95,10 +97,10 @@ def flow_loss(model, params, x0, text, key, *, task_weights, caption_dropout):
     t = times.sample_times(keys[1], batch_size, shift)
     noise = jax.random.normal(keys[2], x0.shape)
     dropped = jax.random.bernoulli(keys[3], caption_dropout, (batch_size,))
-    ids, mask = text
-    mask = mask & ~(dropped[:, None] & (jnp.arange(mask.shape[1]) > 0))
+    mask = jnp.where(dropped[:, None], caption_starts(mask, shot), mask)
     xt = flow.interpolate(x0, noise, t)
-    velocity = model.apply({"params": params}, xt, t, ids, mask, x0, given)
+    text = (ids, mask, shot)
+    velocity = model.apply({"params": params}, xt, t, text, (frame_shot, x0, given))
     error = velocity - flow.velocity_target(x0, noise)
     loss = flow.masked_mean_square(error, given)
     return loss, {f"loss_{frames}": loss}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.models import dit, rope
-from seedance_jax.models.dit import DiT, SpatialBlock, TemporalBlock
+from seedance_jax.models.dit import Condition, DiT, SpatialBlock, TemporalBlock, Text
 
 BATCH, FRAMES, HEIGHT, WIDTH, CHANNELS = 2, 3, 3, 5, 4  # a grid that the windows do not divide
 LENGTH, TEXT_WIDTH = 6, 8
@@ -16,65 +16,79 @@ def normal(*shape, seed=0):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-def model(remat="none"):
-    return DiT(CHANNELS, FEATURES, depth=2, heads=HEADS, window=WINDOW, remat=remat)
+def model(**settings):
+    return DiT(CHANNELS, FEATURES, depth=2, heads=HEADS, window=WINDOW, **settings)
 
 
 @pytest.fixture(scope="module")
 def inputs():
-    """Arguments of DiT: half of the text is padding and the first frame is given."""
+    """Arguments of DiT: a clip of one shot and one of two with a global caption (a word each).
+
+    Some of the text is padding, and the first frame is given.
+    """
     latents = (BATCH, FRAMES, HEIGHT, WIDTH, CHANNELS)
-    return {
-        "xt": normal(*latents),
-        "t": jnp.array([0.3, 0.8]),
-        "text": normal(BATCH, LENGTH, TEXT_WIDTH, seed=1),
-        "text_mask": jnp.arange(LENGTH) < jnp.array([[3], [5]]),
-        "condition_latents": normal(*latents, seed=2),
-        "condition_mask": jnp.zeros((BATCH, FRAMES)).at[:, 0].set(1.0),
-    }
+    condition = Condition(
+        text=normal(BATCH, LENGTH, TEXT_WIDTH, seed=1),
+        text_mask=jnp.arange(LENGTH) < jnp.array([[3], [5]]),
+        text_shot=jnp.array([[0] * LENGTH, [-1, 0, 0, 1, 1, 1]]),
+        frame_shot=jnp.array([[0, 0, 0], [0, 1, 1]]),
+        latents=normal(*latents, seed=2),
+        mask=jnp.zeros((BATCH, FRAMES)).at[:, 0].set(1.0),
+    )
+    return normal(*latents), jnp.array([0.3, 0.8]), condition
 
 
 @pytest.fixture(scope="module")
 def params(inputs, random_params):
-    return random_params(model().init, **inputs)
+    return random_params(model().init, *inputs)
 
 
 @pytest.fixture(scope="module")
-def velocity(params):
-    """velocity(params=..., **inputs) of a model without a zero parameter."""
-    apply = jax.jit(lambda params, inputs: model().apply(params, **inputs))
-    return lambda params=params, **inputs: apply(params, inputs)
+def velocity(params, inputs):
+    """velocity(params=..., xt=..., t=..., **changed condition) by weights without a zero."""
+    apply = jax.jit(model().apply)
+
+    def run(params=params, xt=inputs[0], t=inputs[1], **changes):
+        return apply(params, xt, t, inputs[2]._replace(**changes))
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def spatial(random_params):
+def ropes(inputs):
+    condition = inputs[2]
+    groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
+    return rope.clip_ropes(*groups, (HEIGHT, WIDTH), FEATURES // HEADS)
+
+
+@pytest.fixture(scope="module")
+def spatial(random_params, inputs, ropes):
     """(params, run, arguments) of one spatial block."""
-    block = SpatialBlock(HEADS)
-    positions = rope.video_positions(FRAMES, HEIGHT, WIDTH, start=LENGTH)
-    tables = (positions.reshape(FRAMES, HEIGHT * WIDTH, 3), rope.text_positions(LENGTH))
+    block, condition = SpatialBlock(HEADS), inputs[2]
+    tokens = normal(BATCH, LENGTH, FEATURES, seed=1)
+    shared = normal(BATCH, 1, dit.MODULATION_PARTS, FEATURES, seed=2)
+    frame_rope = tuple(table.reshape(BATCH, FRAMES, HEIGHT * WIDTH, -1) for table in ropes[0])
     arguments = (
         normal(BATCH, FRAMES, HEIGHT * WIDTH, FEATURES),
-        normal(BATCH, LENGTH, FEATURES, seed=1),
-        jnp.arange(LENGTH) < jnp.array([[3], [5]]),
-        normal(BATCH, dit.MODULATION_PARTS, FEATURES, seed=2),
-        tuple(rope.rope_table(table, FEATURES // HEADS) for table in tables),
+        Text(tokens, condition.text_mask, dit.visible_text(condition)),
+        (shared, shared[:, 0]),
+        (frame_rope, ropes[1]),
     )
     return random_params(block.init, *arguments), jax.jit(block.apply), arguments
 
 
 @pytest.fixture(scope="module")
-def temporal(random_params):
-    """(params, run(window, ...), arguments) of one temporal block."""
-    positions = rope.video_positions(FRAMES, HEIGHT, WIDTH, start=LENGTH)
+def temporal(random_params, ropes):
+    """(params, run(window, shift, ...), arguments) of one temporal block."""
     arguments = (
         normal(BATCH, FRAMES, HEIGHT, WIDTH, FEATURES),
-        normal(BATCH, dit.MODULATION_PARTS, FEATURES, seed=2),
-        rope.rope_table(positions, FEATURES // HEADS),
+        normal(BATCH, 1, dit.MODULATION_PARTS, FEATURES, seed=2),
+        ropes[0],
     )
     params = random_params(TemporalBlock(HEADS, WINDOW).init, *arguments)
 
-    def run(*arguments, window=WINDOW):
-        return TemporalBlock(HEADS, window).apply(params, *arguments)
+    def run(*arguments, window=WINDOW, shift=(0, 0)):
+        return TemporalBlock(HEADS, window, shift).apply(params, *arguments)
 
     return params, run, arguments
 
@@ -88,71 +102,105 @@ def reset(params):
     return jax.tree_util.tree_map_with_path(zero, params)
 
 
-@pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 5), (8, 8)])
-def test_windows_give_back_the_frames(window):
+@pytest.mark.parametrize("shift", [(0, 0), (1, 0), (1, 1)])
+@pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 5), (8, 8)])
+def test_windows_give_back_the_frames(window, shift):
     x = normal(2, 3, 3, 5, 4)
-    windows = dit.to_windows(x, window)
-    count = -(-3 // window[0]) * -(-5 // window[1])
+    windows = dit.to_windows(x, window, shift)
+    count = -(-(3 + shift[0]) // window[0]) * -(-(5 + shift[1]) // window[1])
     assert windows.shape == (2, 3, count, window[0] * window[1], 4)
-    np.testing.assert_array_equal(dit.from_windows(windows, window, (3, 5)), x)
+    np.testing.assert_array_equal(dit.from_windows(windows, window, shift, (3, 5)), x)
 
 
 def test_the_velocity_is_zero_at_init(inputs):
-    fresh = jax.jit(lambda key: model().init_with_output(key, **inputs))(jax.random.key(0))
+    fresh = jax.jit(lambda key: model().init_with_output(key, *inputs))(jax.random.key(0))
     output, variables = nn.unbox(fresh)
-    assert output.shape == inputs["xt"].shape
+    assert output.shape == inputs[0].shape
     assert output.dtype == jnp.float32
     np.testing.assert_array_equal(output, 0.0)
-    modulated = variables["params"]["pairs"]["spatial"]["video_modulation"]["bias"]
+    modulated = variables["params"]["pairs"]["pair0"]["spatial"]["video_modulation"]["bias"]
     assert not np.any(modulated)
 
 
 def test_the_spatial_block_is_the_identity_at_init(spatial):
-    params, run, (video, text, mask, shared, ropes) = spatial
-    new_video, new_text = run(reset(params), video, text, mask, 0 * shared, ropes)
+    params, run, (video, text, shared, ropes) = spatial
+    closed = jax.tree.map(jnp.zeros_like, shared)
+    new_video, new_text = run(reset(params), video, text, closed, ropes)
     np.testing.assert_array_equal(new_video, video)
-    np.testing.assert_array_equal(new_text, text)
+    np.testing.assert_array_equal(new_text.tokens, text.tokens)
 
 
 def test_the_temporal_block_is_the_identity_at_init(temporal):
-    params, _, (video, shared, ropes) = temporal
+    params, _, (video, shared, rope) = temporal
     block = TemporalBlock(HEADS, WINDOW)
-    np.testing.assert_array_equal(block.apply(reset(params), video, 0 * shared, ropes), video)
+    np.testing.assert_array_equal(block.apply(reset(params), video, 0 * shared, rope), video)
 
 
 def test_padding_of_the_text_changes_nothing(inputs, velocity):
-    garbage = jnp.where(inputs["text_mask"][..., None], inputs["text"], 100.0)
-    np.testing.assert_allclose(
-        velocity(**inputs), velocity(**inputs | {"text": garbage}), atol=1e-5
-    )
+    condition = inputs[2]
+    garbage = jnp.where(condition.text_mask[..., None], condition.text, 100.0)
+    shot = jnp.where(condition.text_mask, condition.text_shot, 0)
+    np.testing.assert_allclose(velocity(), velocity(text=garbage, text_shot=shot), atol=1e-5)
+    longer = {
+        name: jnp.concatenate([getattr(condition, name), more], axis=1)
+        for name, more in {
+            "text": normal(BATCH, 2, TEXT_WIDTH, seed=9),
+            "text_mask": jnp.zeros((BATCH, 2), bool),
+            "text_shot": jnp.ones((BATCH, 2), int),
+        }.items()
+    }
+    np.testing.assert_allclose(velocity(), velocity(**longer), atol=1e-5)
 
 
 def test_text_reaches_the_video_through_the_spatial_blocks_alone(inputs, params, velocity):
-    other = inputs | {"text": inputs["text"][::-1]}
-    assert np.abs(velocity(**inputs) - velocity(**other)).max() > 1e-3
+    other = inputs[2].text[::-1]
+    assert np.abs(velocity() - velocity(text=other)).max() > 1e-3
 
     def close(path, leaf):
         return leaf * 0 if "['spatial']['video_out']" in jax.tree_util.keystr(path) else leaf
 
     closed = jax.tree_util.tree_map_with_path(close, params)
-    np.testing.assert_array_equal(velocity(closed, **inputs), velocity(closed, **other))
+    np.testing.assert_array_equal(velocity(closed), velocity(closed, text=other))
 
 
 def test_a_frame_does_not_see_other_frames_in_a_spatial_block(spatial):
-    params, run, (video, text, *rest) = spatial
-    (before, text_before) = run(params, video, text, *rest)
-    (after, text_after) = run(params, video.at[:, 1].multiply(-1.0), text, *rest)
+    params, run, (video, *rest) = spatial
+    (before, text_before) = run(params, video, *rest)
+    (after, text_after) = run(params, video.at[:, 1].multiply(-1.0), *rest)
     np.testing.assert_allclose(before[:, [0, 2]], after[:, [0, 2]], atol=1e-5)
     assert np.abs(before - after)[:, 1].max() > 1e-2
-    assert np.abs(text_before - text_after).max() > 1e-3  # the text reads all frames
+    assert np.abs(text_before.tokens - text_after.tokens).max() > 1e-3  # the text reads all frames
+
+
+def test_frames_see_the_caption_of_their_shot_and_the_global_one(spatial):
+    params, run, (video, text, *rest) = spatial
+    before, _ = run(params, video, text, *rest)
+    for token, frames in ((0, [0, 1, 2]), (1, [0]), (2, [0]), (3, [1, 2]), (5, [])):
+        changed = text._replace(tokens=text.tokens.at[1, token].multiply(-1.0))
+        after, _ = run(params, video, changed, *rest)
+        change = np.abs(before - after)[1].max((1, 2))
+        assert np.flatnonzero(change > 1e-4).tolist() == frames, token
+
+
+def test_captions_see_the_frames_of_their_shot(spatial):
+    params, run, (video, *rest) = spatial
+    _, before = run(params, video, *rest)
+    for frame, tokens in ((0, [0, 1, 2]), (1, [0, 3, 4])):
+        _, after = run(params, video.at[1, frame].multiply(-1.0), *rest)
+        change = np.abs(before.tokens - after.tokens)[1, :5].max(1)
+        assert np.flatnonzero(change > 1e-4).tolist() == tokens, frame
 
 
 def test_a_temporal_block_mixes_frames_but_not_windows(temporal):
     _, run, (video, *rest) = temporal
-    change = jnp.abs(run(video, *rest) - run(video.at[:, 1, 0, 1].multiply(-1.0), *rest)).max(-1)
-    assert (np.asarray(change)[:, :, :2, :2] > 1e-5).all()
-    np.testing.assert_allclose(change[:, :, 2:], 0.0, atol=1e-5)
-    np.testing.assert_allclose(change[:, :, :, 2:], 0.0, atol=1e-5)
+    flipped = video.at[:, 1, 0, 1].multiply(-1.0)
+    for shift, rows, columns in (((0, 0), (0, 2), (0, 2)), ((1, 1), (0, 1), (1, 3))):
+        change = run(video, *rest, shift=shift) - run(flipped, *rest, shift=shift)
+        change = np.abs(change).max((0, -1))
+        inside = np.zeros((HEIGHT, WIDTH), bool)
+        inside[slice(*rows), slice(*columns)] = True
+        assert (change[:, inside] > 1e-5).all()
+        np.testing.assert_allclose(change[:, ~inside], 0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -168,28 +216,95 @@ def test_a_window_at_the_edge_is_a_smaller_window(temporal, rows, columns):
 
 
 def test_only_the_given_condition_latents_count(inputs, velocity):
-    given = inputs["condition_mask"][:, :, None, None, None] > 0
-    ignored = jnp.where(given, inputs["condition_latents"], 7.0)
-    used = jnp.where(given, 7.0, inputs["condition_latents"])
-    before = velocity(**inputs)
-    np.testing.assert_array_equal(before, velocity(**inputs | {"condition_latents": ignored}))
-    assert np.abs(before - velocity(**inputs | {"condition_latents": used})).max() > 1e-3
+    condition = inputs[2]
+    given = condition.mask[:, :, None, None, None] > 0
+    ignored = jnp.where(given, condition.latents, 7.0)
+    used = jnp.where(given, 7.0, condition.latents)
+    np.testing.assert_array_equal(velocity(), velocity(latents=ignored))
+    assert np.abs(velocity() - velocity(latents=used)).max() > 1e-3
 
 
 def test_a_given_frame_is_told_from_a_generated_one_by_the_mask(inputs, velocity):
-    zero = inputs | {"condition_latents": jnp.zeros_like(inputs["condition_latents"])}
-    other = zero | {"condition_mask": jnp.zeros((BATCH, FRAMES))}
-    assert np.abs(velocity(**zero) - velocity(**other)).max() > 1e-3
+    zero = jnp.zeros_like(inputs[2].latents)
+    none = jnp.zeros((BATCH, FRAMES))
+    assert np.abs(velocity(latents=zero) - velocity(latents=zero, mask=none)).max() > 1e-3
 
 
 def test_samples_of_a_batch_do_not_mix(inputs, velocity):
-    alone = {name: jnp.repeat(value[:1], BATCH, 0) for name, value in inputs.items()}
-    np.testing.assert_allclose(velocity(**inputs)[0], velocity(**alone)[0], atol=1e-5)
+    xt, t, condition = jax.tree.map(lambda value: jnp.repeat(value[:1], BATCH, 0), inputs)
+    alone = velocity(xt=xt, t=t, **condition._asdict())
+    np.testing.assert_allclose(velocity()[0], alone[0], atol=1e-5)
+
+
+def test_one_time_for_all_frames_is_that_time_for_each(inputs, velocity):
+    each = jnp.broadcast_to(inputs[1][:, None], (BATCH, FRAMES))
+    np.testing.assert_allclose(velocity(), velocity(t=each), atol=1e-5)
+
+
+def test_the_time_of_a_frame_modulates_that_frame(params, inputs):
+    """One pair with closed attention outputs: no other way from frame to frame is left."""
+
+    def close(path, leaf):
+        name = jax.tree_util.keystr(path)
+        return leaf * 0 if "video_out" in name or "['temporal']['out']" in name else leaf
+
+    closed = jax.tree_util.tree_map_with_path(close, params)
+    t = jnp.broadcast_to(inputs[1][:, None], (BATCH, FRAMES))
+    apply = jax.jit(model().apply)
+    before, after = (apply(closed, inputs[0], t, inputs[2]) for t in (t, t.at[:, 1].add(-0.2)))
+    change = np.abs(before - after).max((2, 3, 4))
+    assert (change[:, 1] > 1e-3).all()
+    np.testing.assert_array_equal(change[:, [0, 2]], 0.0)
+
+
+def test_full_attention_is_one_window_and_all_frames(params, inputs):
+    """Same weights; every frame then depends on every other through a single spatial block."""
+    full = jax.jit(model(attention="full").apply)(params, *inputs)
+    assert np.abs(full - model().apply(params, *inputs)).max() > 1e-3
+    whole = model(attention="full").clone(window=(HEIGHT, WIDTH))
+    np.testing.assert_array_equal(full, jax.jit(whole.apply)(params, *inputs))
+
+
+def test_shifted_windows_tie_what_the_others_keep_apart(inputs, random_params):
+    """With a shift, a change reaches beyond its window in two pairs, without the spatial blocks."""
+
+    def spread(shift):
+        net = model(shift=shift)
+        params = random_params(net.init, *inputs)
+
+        def close(path, leaf):
+            return leaf * 0 if "['spatial']['video_out']" in jax.tree_util.keystr(path) else leaf
+
+        params = jax.tree_util.tree_map_with_path(close, params)
+        moved = inputs[0].at[:, 0, 0, 0].add(1.0)
+        apply = jax.jit(net.apply)
+        change = apply(params, *inputs) - apply(params, moved, *inputs[1:])
+        return np.abs(change).max((0, 1, -1)) > 1e-5
+
+    assert spread((0, 0)).sum() == 4
+    assert spread((1, 1)).sum() > 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"attention": "sparse"}, "attention='sparse'; legal values:.*decoupled.*full"),
+        ({"remat": "foo"}, "remat='foo'; legal values:.*none"),
+        ({"shift": (2, 0)}, r"shift=\(2, 0\)"),
+        ({"shift": (1, 0), "depth": 3}, "depth=3 must be even"),
+        ({"heads": 5}, "width=24 is not a multiple of heads=5"),
+        ({"window": (0, 2)}, r"window=\(0, 2\)"),
+    ],
+)
+def test_bad_settings_are_named(changes, said):
+    settings = {"width": FEATURES, "depth": 2, "heads": HEADS, "window": WINDOW}
+    with pytest.raises(ValueError, match=said):
+        DiT(CHANNELS, **settings | changes)
 
 
 def test_recomputing_changes_neither_output_nor_gradient(inputs, params):
     def loss_and_grad(remat):
-        loss = lambda params: (model(remat).apply(params, **inputs) ** 2).mean()  # noqa: E731
+        loss = lambda params: (model(remat=remat).apply(params, *inputs) ** 2).mean()  # noqa: E731
         return jax.jit(jax.value_and_grad(loss))(params)
 
     expected = loss_and_grad("none")

@@ -41,15 +41,15 @@ def one_caption(mask):
 
 
 def in_sequence(captions, length):
-    """Captions one after the other, each a segment: ids, mask and segment, [1, length]."""
-    ids, segments = [], []
+    """Captions one after the other, each a shot: ids, mask and shot, [1, length]."""
+    ids, shots = [], []
     for number, text in enumerate(captions, -1):
         count = tokenizer.token_count(text)
         ids += tokenizer.encode(text, count)[0].tolist()
-        segments += [number] * count
+        shots += [number] * count
     fill = length - len(ids)
     mask = jnp.arange(length)[None] < len(ids)
-    return jnp.array([ids + [0] * fill]), mask, jnp.array([segments + [7] * fill])
+    return jnp.array([ids + [0] * fill]), mask, jnp.array([shots + [7] * fill])
 
 
 def test_later_tokens_do_not_change_earlier_hidden_states(hidden_states):
@@ -130,17 +130,17 @@ def test_chosen_layers_are_concatenated(language_model):
 
 def test_positions_begin_anew_with_every_caption():
     mask = jnp.array([[1, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1]], bool)
-    segment = jnp.array([[-1, -1, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]])
-    positions = caption_positions(mask, segment)
+    shot = jnp.array([[-1, -1, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]])
+    positions = caption_positions(mask, shot)
     assert positions[0, :5].tolist() == [0, 1, 0, 0, 1]
     assert positions[1, 2:].tolist() == [0, 1, 0, 1]
-    starts = caption_starts(mask, segment).astype(int)
+    starts = caption_starts(mask, shot).astype(int)
     assert starts.tolist() == [[1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 1, 0]]
 
 
-def pool(hidden, ids, mask, segment=None):
-    segment = one_caption(mask) if segment is None else segment
-    return pool_words(hidden, ids, mask, segment, space_id=SPACE, max_words=MAX_WORDS)
+def pool(hidden, ids, mask, shot=None):
+    shot = one_caption(mask) if shot is None else shot
+    return pool_words(hidden, ids, mask, shot, SPACE, MAX_WORDS)
 
 
 def places(ids):
@@ -166,8 +166,8 @@ def test_pooling_keeps_the_start_and_the_last_byte_of_every_word():
 
 def test_pooling_goes_caption_by_caption():
     captions = ("a b", "", "ccc d")
-    ids, mask, segment = in_sequence(captions, LENGTH)
-    tokens, kept, pooled = pool(places(ids), ids, mask, segment)
+    ids, mask, shot = in_sequence(captions, LENGTH)
+    tokens, kept, pooled = pool(places(ids), ids, mask, shot)
     expected, start = [], 0
     for text in captions:
         expected += [start + end for end in word_ends(text)]
@@ -188,10 +188,10 @@ def test_pooling_ignores_what_is_masked():
 
 def test_an_empty_caption_is_a_masked_caption():
     """Hiding all but the start tokens gives the empty caption, of every caption of a clip."""
-    ids, mask, segment = in_sequence(("a b", "", "ccc d"), LENGTH)
+    ids, mask, shot = in_sequence(("a b", "", "ccc d"), LENGTH)
     hidden = jnp.broadcast_to(ids[..., None] % 2, (*ids.shape, 4))
-    dropped = caption_starts(mask, segment)
-    tokens, kept, pooled = pool(hidden, ids, dropped, segment)
+    dropped = caption_starts(mask, shot)
+    tokens, kept, pooled = pool(hidden, ids, dropped, shot)
     empty = in_sequence(("", "", ""), LENGTH)
     wanted, wanted_kept, wanted_pooled = pool(jnp.ones((1, LENGTH, 4)), *empty)
     np.testing.assert_array_equal(tokens, wanted)
@@ -200,9 +200,9 @@ def test_an_empty_caption_is_a_masked_caption():
 
 
 def test_without_pooling_every_token_is_handed_on():
-    ids, mask, segment = in_sequence(("a b", "c"), LENGTH)
+    ids, mask, shot = in_sequence(("a b", "c"), LENGTH)
     hidden = jnp.ones((*ids.shape, 4))
-    tokens, kept, same = pool_words(hidden, ids, mask, segment, space_id=SPACE, max_words=None)
+    tokens, kept, same = pool_words(hidden, ids, mask, shot, SPACE, None)
     np.testing.assert_array_equal(tokens, hidden * mask[..., None])
     np.testing.assert_array_equal(kept, mask)
-    np.testing.assert_array_equal(same, segment)
+    np.testing.assert_array_equal(same, shot)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import runs
 from seedance_jax.sampling.pipeline import Pipeline, generate
@@ -34,11 +35,7 @@ def pipeline():
         "mean": jnp.zeros(4),
         "std": jnp.ones(4),
     }
-    x = jnp.zeros((1, 2, 2, 2, 4))
-    ids = jnp.ones((1, 32), int)
-    params = nn.unbox(
-        generator.init(keys[1], x, jnp.ones(1), ids, ids > 0, x, jnp.zeros((1, 2)))["params"]
-    )
+    params = nn.unbox(generator.init(keys[1], *example_inputs(4, 32))["params"])
     leaves, tree = jax.tree.flatten(params)
     noisy = [
         leaf + 0.2 * jax.random.normal(key, leaf.shape)
@@ -111,7 +108,7 @@ def test_the_network_sees_given_frames_on_the_straight_way():
     class Network:
         def apply(self, variables, *args, method):
             if method == "encode_text":
-                return (None,)
+                return (None,) * 3
             x, t = args[:2]
             jax.debug.callback(lambda x, t: seen.append((x, t)), x, t[0])
             return jnp.full_like(x, 1e3)

@@ -17,9 +17,10 @@ MIXED = {"text_to_video": 0.5, "image_to_video": 0.5}
 
 def encode(*texts):
     ids, mask = zip(*(tokenizer.encode(text, LENGTH) for text in texts), strict=True)
-    return jnp.array(ids), jnp.array(mask)
+    return jnp.array(ids), jnp.array(mask), jnp.zeros((len(texts), LENGTH), int)
 
 
+FRAME_SHOT = jnp.zeros(LATENTS.shape[:2], int)
 CAPTIONS = encode("a cube", "two red balls", "", "sky")
 OTHER = encode("my cup", "no", "one two", "sea")
 
@@ -27,7 +28,8 @@ OTHER = encode("my cup", "no", "one two", "sea")
 @pytest.fixture(scope="module")
 def params(random_params):
     given = jnp.zeros(LATENTS.shape[:2])
-    return random_params(MODEL.init, LATENTS, jnp.ones(4), *CAPTIONS, LATENTS, given)["params"]
+    frames = (FRAME_SHOT, LATENTS, given)
+    return random_params(MODEL.init, LATENTS, jnp.ones(4), CAPTIONS, frames)["params"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def loss_of(params):
     def loss(x0, text, dropout):
         key = jax.random.key(3)
         settings = {"task_weights": MIXED, "caption_dropout": dropout}
-        return flow_loss(MODEL, params, x0, text, key, **settings)[0]
+        return flow_loss(MODEL, params, (x0, text, FRAME_SHOT), key, **settings)[0]
 
     return jax.jit(loss)
 
@@ -45,7 +47,8 @@ def loss_of(params):
 def test_gradients_reach_every_parameter_that_the_video_depends_on(params):
     def loss(params):
         settings = {"task_weights": MIXED, "caption_dropout": 0.0}
-        return flow_loss(MODEL, params, LATENTS, CAPTIONS, jax.random.key(0), **settings)[0]
+        clip = (LATENTS, CAPTIONS, FRAME_SHOT)
+        return flow_loss(MODEL, params, clip, jax.random.key(0), **settings)[0]
 
     value, grads = jax.jit(jax.value_and_grad(loss))(params)
     assert np.isfinite(value)
@@ -80,14 +83,14 @@ class Recorder:
         self.velocity = velocity
 
     def apply(self, variables, *arguments):
-        self.xt, self.t, self.ids, self.mask, self.condition, self.given = arguments
+        self.xt, self.t, self.text, (_, self.condition, self.given) = arguments
         return self.velocity(self)
 
 
 def loss_with(velocity, x0=LATENTS, task="image_to_video"):
     model = Recorder(velocity)
     settings = {"task_weights": {task: 1.0}, "caption_dropout": 0.0}
-    loss, metrics = flow_loss(model, {}, x0, CAPTIONS, jax.random.key(5), **settings)
+    loss, metrics = flow_loss(model, {}, (x0, CAPTIONS, FRAME_SHOT), jax.random.key(5), **settings)
     return loss, metrics, model
 
 

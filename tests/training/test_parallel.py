@@ -26,9 +26,11 @@ def batches():
     rng = np.random.default_rng(0)
     texts = ["a cube", "", "two red balls", "b"]
     ids, mask = zip(*(tokenizer.encode(text, LENGTH) for text in texts), strict=True)
+    shot = [np.arange(LENGTH) // 5] * BATCH
     for _ in range(NUM_STEPS):
         latents = rng.standard_normal((BATCH, 3, 3, 4, CHANNELS)).astype(np.float32)
-        yield {"latents": latents, "text": np.stack(ids), "text_mask": np.stack(mask)}
+        text = {"text": np.stack(ids), "text_mask": np.stack(mask), "text_shot": np.stack(shot)}
+        yield {"latents": latents, **text, "frame_shot": np.array([[0, 0, 1]] * BATCH)}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,16 @@ def stage():
     def init(key):
         first = next(batches())
         x = first["latents"][:1]
-        text = (first["text"][:1], first["text_mask"][:1])
-        params = model.init(key, x, np.ones(1), *text, x, np.zeros((1, 3)))["params"]
+        text = tuple(first[name][:1] for name in ("text", "text_mask", "text_shot"))
+        frames = (first["frame_shot"][:1], x, np.zeros((1, 3)))
+        params = model.init(key, x, np.ones(1), text, frames)["params"]
         noise = lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape)  # noqa: E731
         return jax.tree.map(noise, params)
 
     def loss_fn(params, batch, key, frozen):
-        text = (batch["text"], batch["text_mask"])
-        return flow_loss(model, params, batch["latents"], text, key, **task_loss)
+        text = tuple(batch[name] for name in ("text", "text_mask", "text_shot"))
+        clip = (batch["latents"], text, batch["frame_shot"])
+        return flow_loss(model, params, clip, key, **task_loss)
 
     optimizer = make_optimizer(num_steps=100, clip_norm=1.0, **OPTIMIZER)
     return loop.Stage(init, loss_fn, batches, optimizer)
@@ -77,8 +81,10 @@ def test_eight_devices_compute_what_one_computes(stage, expected, sizes):
     assert len(set(expected[:, 0])) == NUM_STEPS
     np.testing.assert_allclose(values[:, 0], expected[:, 0], rtol=1e-5)
     np.testing.assert_allclose(values[:, 1], expected[:, 1], rtol=1e-3)
-    query = state.params["video"]["pairs"]["spatial"]["video_qkv"]["query"]["kernel"]
+    query = state.params["video"]["pairs"]["pair0"]["spatial"]["video_qkv"]["query"]["kernel"]
     assert query.sharding.spec == P(None, "fsdp", "tensor", None)
     assert query.addressable_shards[0].data.size * 4 == query.size
-    moment = state.opt_state[1][0].mu["video"]["pairs"]["spatial"]["video_qkv"]["query"]["kernel"]
+    moment = state.opt_state[1][0].mu["video"]["pairs"]["pair0"]["spatial"]["video_qkv"]["query"][
+        "kernel"
+    ]
     assert moment.sharding == query.sharding
