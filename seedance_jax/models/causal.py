@@ -89,18 +89,12 @@ def native_conv3d(x, kernel, stride):
     )
 
 
-def taps_conv3d(x, kernel, stride):
-    """`conv3d` with its taps stacked on channels, as one 2-D convolution per frame."""
-    return conv2d(*stack_taps(x, kernel, stride))
-
-
-def stack_taps(x, kernel, stride):
-    """Time taps to channels: [B, T', H, W, t C] and kernel [h, w, t C, F], for `conv2d`."""
-    taps, height, width, channels, features = kernel.shape
-    frames = (x.shape[1] - taps) // stride + 1
-    last = (frames - 1) * stride + 1
-    x = jnp.concatenate([x[:, i : i + last : stride] for i in range(taps)], -1)
-    return x, jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
+def taps_conv3d(x, kernel, time_stride, stride=1, padding=None):
+    """`conv3d` as the sum of one `conv2d` per time tap."""
+    taps = kernel.shape[0]
+    last = (x.shape[1] - taps) // time_stride * time_stride + 1
+    frames = [x[:, i : i + last : time_stride] for i in range(taps)]
+    return sum(conv2d(*tap, stride, padding) for tap in zip(frames, kernel, strict=True))
 
 
 def conv2d(x, kernel, stride=1, padding=None):

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.causal import conv2d, stack_taps
+from seedance_jax.models.causal import taps_conv3d
 from seedance_jax.sharding import param
 
 ITERATIONS = 16  # of the power method, from a fixed start: no state to carry, a few percent exact
@@ -38,8 +38,8 @@ class SpectralConv(nn.Module):
         kernel = kernel / spectral_norm(kernel.reshape(-1, self.features))
         past = self.kernel[0] // 2
         x = jnp.pad(x, ((0, 0), (past, past), (0, 0), (0, 0), (0, 0)))
-        x, kernel = stack_taps(x.astype(self.dtype), kernel.astype(self.dtype), time)
-        y = conv2d(x, kernel, space, ((1, 1), (1, 1)))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        y = taps_conv3d(x, kernel, time, space, ((1, 1), (1, 1)))
         return y + bias.astype(self.dtype)
 
 
