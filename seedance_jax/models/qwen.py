@@ -5,6 +5,7 @@ are read one tensor at a time and put where they belong, so a host never holds a
 """
 
 import functools
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -72,9 +73,15 @@ def load(directory, mesh, *, layers=(-1,), dtype="bfloat16", head=False):
       FileNotFoundError: a file is missing.
       ValueError: a config or tensors that are not of a known layout, saying in what.
     """
-    settings = read_settings(directory)
-    model = TextModel(**settings, layers=layers, dtype=jnp.dtype(dtype))
+    model = make_model(directory, layers=layers, dtype=dtype)
     return model, load_params(model, open_directory(directory), mesh, head)
+
+
+def make_model(directory, *, layers, dtype):
+    """The TextModel of a directory, without its weights; raises ValueError as `load` does."""
+    model = TextModel(**read_settings(directory), layers=layers, dtype=jnp.dtype(dtype))
+    model.check_layers()
+    return model
 
 
 def read_settings(directory):
@@ -129,6 +136,15 @@ def _rope_theta(path, config):
     if rope.get("rope_theta") is None:
         raise ValueError(f"{path}: no field rope_theta")
     return float(rope["rope_theta"])
+
+
+def fingerprint(directory):
+    """Hash (16 hex digits) of the config and the weights in a directory."""
+    digest = hashlib.sha256()
+    for path in [Path(directory) / "config.json", *sorted(Path(directory).glob("*.safetensors"))]:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def open_directory(directory):

@@ -141,7 +141,7 @@ class TextModel(nn.Module):
             length=self.depth,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
-        self.blocks = scanned(layout, collect=set(self._chosen) != {self.depth})
+        self.blocks = scanned(layout, collect=set(self.check_layers()) != {self.depth})
         self.norm_out = RMSNorm(self.epsilon)
         if not self.tied:
             self.head = linear(self.vocab_size, ("embed", None), dtype=self.dtype)
@@ -150,9 +150,8 @@ class TextModel(nn.Module):
     def _head_size(self):
         return self.head_size or self.width // self.heads
 
-    @property
-    def _chosen(self):
-        """`layers`, counted from 0."""
+    def check_layers(self):
+        """Returns `layers` counted from 0; raises ValueError for one that there is not."""
         legal = range(-self.depth - 1, self.depth + 1)
         if not self.layers or any(layer not in legal for layer in self.layers):
             raise ValueError(
@@ -182,7 +181,7 @@ class TextModel(nn.Module):
         rope = rope_1d(positions, self._head_size, self.rope_theta)
         last, outputs = self.blocks(x, rope, visible, slot)
         states = {0: lambda: x, self.depth: lambda: self.norm_out(last)}
-        chosen = [states.get(i, lambda i=i: outputs[i - 1])() for i in self._chosen]
+        chosen = [states.get(i, lambda i=i: outputs[i - 1])() for i in self.check_layers()]
         return jnp.concatenate(chosen, axis=-1)
 
     def logits(self, hidden):
@@ -230,12 +229,12 @@ def pool_words(hidden, ids, mask, shot, space_id, max_words):
       hidden: [B, S, D].
       ids, mask, shot: [B, S]; the start token of a caption is a word of its own.
       space_id: the byte that ends a word.
-      max_words: number of output positions P; callers make sure that texts fit. None keeps all.
+      max_words: number of output positions P; callers make sure that texts fit. 0 keeps all.
 
     Returns:
       tokens [B, P, D] (zero where absent), their mask [B, P] and their shot [B, P].
     """
-    if max_words is None:
+    if not max_words:
         return jnp.where(mask[..., None], hidden, 0), mask, shot
     starts = caption_starts(mask, shot)
     following = jnp.pad(ids[:, 1:], ((0, 0), (0, 1)), constant_values=space_id)

@@ -202,7 +202,7 @@ def test_an_empty_caption_is_a_masked_caption():
 def test_without_pooling_every_token_is_handed_on():
     ids, mask, shot = in_sequence(("a b", "c"), LENGTH)
     hidden = jnp.ones((*ids.shape, 4))
-    tokens, kept, same = pool_words(hidden, ids, mask, shot, SPACE, None)
+    tokens, kept, same = pool_words(hidden, ids, mask, shot, SPACE, 0)
     np.testing.assert_array_equal(tokens, hidden * mask[..., None])
     np.testing.assert_array_equal(kept, mask)
     np.testing.assert_array_equal(same, shot)
