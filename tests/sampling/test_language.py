@@ -1,13 +1,10 @@
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
+import language_models
 import numpy as np
 import pytest
-import tokenizers
-from golden import make_qwen as recipe
-from safetensors.numpy import save_file
 
 from seedance_jax.data import tokenizer as records
 from seedance_jax.models.text import TextModel
@@ -89,43 +86,12 @@ def test_top_p_draws_the_likeliest_tokens_as_often_as_their_share():
     assert set(draw(1e-3, 1.0).tolist()) == {1}
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    """A Hugging Face directory of a chat model of random weights that reads bytes."""
-    directory = tmp_path_factory.mktemp("chat")
-    write_tokenizer(directory, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
-    config = recipe.SETTINGS["qwen2"] | {
-        "model_type": "qwen2", "vocab_size": 300, "num_hidden_layers": 1, "rms_norm_eps": 1e-6,
-        "max_position_embeddings": 700, "eos_token_id": 258,
-    }  # fmt: skip
-    (directory / "config.json").write_text(json.dumps(config))
-    with np.load(recipe.Path(recipe.__file__).with_name("qwen.npz")) as golden:
-        shapes = json.loads(str(golden["qwen2_shapes"]))
-    shapes["model.embed_tokens.weight"] = [300, 32]
-    one_layer = {n: s for n, s in shapes.items() if "layers" not in n or "layers.0" in n}
-    tensors = {name: recipe.weight(name, shape) for name, shape in one_layer.items()}
-    save_file(tensors, directory / "model.safetensors")
-    return directory
-
-
-def write_tokenizer(directory, special):
-    """A byte-level tokenizer without merges: 256 ids, then the special tokens."""
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    model = tokenizers.models.BPE({token: i for i, token in enumerate(alphabet)}, [])
-    built = tokenizers.Tokenizer(model)
-    built.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    built.decoder = tokenizers.decoders.ByteLevel()
-    built.add_special_tokens(list(special))
-    built.save(str(directory / "tokenizer.json"))
-    settings = {"bos_token": None, "pad_token": "<|endoftext|>"}
-    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def test_a_directory_becomes_a_model_that_generates(directory, one_device):
+def test_a_directory_becomes_a_model_that_generates(tmp_path, one_device):
+    directory = language_models.write_directory(tmp_path)
     opened = language.open_language(directory, one_device, dtype="float32")
-    assert (opened.context, opened.end_ids) == (700, (258,))
-    assert opened.tokenizer.special["<|im_end|>"] == 258
-    assert opened.model.vocab_size == 300
+    assert (opened.context, opened.end_ids) == (language_models.CONTEXT, (language_models.END,))
+    assert opened.tokenizer.special["<|im_end|>"] == language_models.END
+    assert opened.model.vocab_size == language_models.VOCAB_SIZE
 
 
 def test_a_tokenizer_of_another_model_is_refused(model):

@@ -65,6 +65,8 @@ FILLERS = frozenset(
     "a an the and on onto in into at to of from with over it its is are then while by there "
     "camera goes re-appears reappears stands background twice three four five times".split()
 )
+# Of the captions of second shots, which tell how a motion ends.
+CAPTION_WORDS = frozenset("comes rest lies lands tumbles stop another third".split())
 # Rolling is the first half of these.
 SECOND_HALF = ("collide", "topple", "occlude")
 MAIN_SHAPE = {"slide": "cube"}  # of the other events, ball
@@ -84,7 +86,8 @@ def rewrite(prompt: str, slice_name: str) -> Rewritten:
     allowed = words.SLICES[slice_name]
     reading, unread = read(prompt, allowed)
     sentences = [words.CAMERA_MOVES[move].sentence for move in allowed.moves]
-    if not unread and " floor" in prompt and prompt.endswith(tuple(sentences)):
+    is_caption = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(tuple(sentences))
+    if is_caption and CAPTION_WORDS.issuperset(unread):
         return Rewritten(prompt)
     caption, unsaid = compose(reading, allowed)
     said = [*unread, *unsaid]
