@@ -161,9 +161,9 @@ def check_shots(items: Any, caption: str) -> tuple[Shot, ...]:
             raise ValueError(f"shot {number}: the caption is empty")
     if not caption.strip():
         raise ValueError("the caption is empty")
-    if len(items) == 1 and items[0]["caption"] != caption:
+    if len(items) == 1 and items[0]["caption"].strip() != caption.strip():
         raise ValueError(f"a single shot has the caption {items[0]['caption']!r}, not {caption!r}")
-    return tuple(Shot(**item) for item in items)
+    return tuple(Shot(item["num_frames"], item["caption"].strip()) for item in items)
 
 
 def check_record(record: Mapping[str, Any], fields: Mapping[str, Field]) -> None:

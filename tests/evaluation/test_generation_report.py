@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import sources
+from seedance_jax.data.loader import num_shots
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation import generation
 
@@ -12,8 +13,8 @@ SPLIT = "held_out_combinations"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The data section of a config with 10 clips of SPLIT on disk."""
-    world = {"slice": "tiny", "num_frames": 17, "height": 64, "width": 64, "fps": 12, SPLIT: 10}
+    """The data section of a config with 12 clips of SPLIT on disk, 10 or more of a single shot."""
+    world = {"slice": "tiny", "num_frames": 17, "height": 64, "width": 64, "fps": 12, SPLIT: 12}
     data = {
         "source": "world",
         "data_dir": str(tmp_path_factory.mktemp("data")),
@@ -96,8 +97,19 @@ def test_every_batch_has_one_shape_and_every_clip_its_seed(data):
         assert (call["num_frames"], call["height"], call["width"]) == (17, 64, 64)
         assert "num_inference_steps" not in call
     assert all(call["image"] is None for call in text)
-    first = decode_mp4(sources.open_split(data, SPLIT)[4]["video"])[0][0]
+    source = sources.open_split(data, SPLIT)
+    [fifth] = np.flatnonzero(num_shots(source.table) == 1)[4:5]
+    first = decode_mp4(source[int(fifth)]["video"])[0][0]
     np.testing.assert_array_equal(image[1]["image"][0], first)
+
+
+def test_clips_of_several_shots_are_left_out(data):
+    source = sources.open_split(data, SPLIT)
+    cut = np.flatnonzero(num_shots(source.table) == 2)
+    assert len(cut)
+    *_, pipeline = evaluate(data, lambda clip: clip)
+    asked = {text for call in pipeline.calls for text in call["prompt"]}
+    assert not asked & {source[int(row)]["caption"] for row in cut}
 
 
 def test_refuses_what_it_cannot_judge(data):

@@ -67,7 +67,7 @@ def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
     """
     shared = Draw(generator(split, index, 0), split, spec)
     events, lengths = shared.slice.events, [spec.num_frames]
-    if shared.rng.random() < shared.slice.two_shot:
+    if len(spec.cut_lengths) > 1 and shared.rng.random() < shared.slice.two_shot:
         lengths = spec.cut_lengths
         events = [name for name in words.TWO_SHOT_EVENTS if name in events]
     event, moves = shared.choice(events), [shared.choice(shared.slice.moves) for _ in lengths]

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from seedance_jax.data.schema import WORLD_CLIP, WORLD_DENSE
+from seedance_jax.data.schema import WORLD_CLIP, WORLD_DENSE, read_shots
 from seedance_jax.data.world import WorldSpec, generate
 from seedance_jax.data.world import vocabulary as words
 
@@ -104,9 +104,13 @@ def test_captions_name_what_is_there(slice_name):
             assert thing["color"] not in clip["caption_motion"]
             assert (thing["texture"] in clip["caption"]) or thing["texture"] == "solid"
         assert f"{scene['floor']} floor" in clip["caption"]
-        move = words.CAMERA_MOVES[scene["camera"]["move"]]
-        assert clip["caption"].endswith(move.sentence)
-        assert clip["caption_motion"].endswith(move.sentence)
+        shots = read_shots(clip)
+        assert len(shots) == len(scene["shots"])
+        for shot, filmed in zip(shots, scene["shots"], strict=True):
+            assert shot.num_frames == filmed["num_frames"]
+            sentence = words.CAMERA_MOVES[filmed["camera"]["move"]].sentence
+            assert shot.caption.endswith(sentence)
+            assert len(shots) > 1 or clip["caption_motion"].endswith(sentence)
 
 
 def first_contact(clip, a, b):

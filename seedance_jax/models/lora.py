@@ -1,0 +1,94 @@
+"""Low-rank adapters (LoRA, arXiv:2106.09685) as trees beside the weights they adapt.
+
+    W' = W + alpha / rank * a b        a [*layers, *inputs, rank], b [*layers, rank, *outputs]
+
+for chosen kernels W [*layers, *inputs, *outputs]. b starts at zero, so a fresh adapter changes
+nothing. No module knows of adapters: they are merged into the weights by a pure function, in the
+loss when they are trained and once when they are used.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+
+def init_adapters(key, boxed, rank, targets):
+    """Fresh adapters for the kernels of the submodules whose name is in `targets`.
+
+    Args:
+      boxed: parameters as a module's init makes them, with the logical names of their axes; shapes
+        are enough.
+      targets: names of submodules, such as "query" or "gate".
+
+    Returns:
+      a tree with {"a", "b"} in the place of every adapted kernel, and nothing else.
+
+    Raises:
+      ValueError: rank below 1, or a target that no submodule has.
+    """
+    if rank < 1:
+        raise ValueError(f"rank={rank}: must be at least 1")
+    is_box = lambda leaf: isinstance(leaf, nn.meta.AxisMetadata)  # noqa: E731
+    flat = traverse_util.flatten_dict(boxed)
+    kernels = {path: leaf for path, leaf in flat.items() if path[-1] == "kernel" and is_box(leaf)}
+    missing = set(targets) - {path[-2] for path in kernels}
+    if missing:
+        legal = sorted({path[-2] for path in kernels})
+        raise ValueError(f"lora targets {sorted(missing)} are not in the model; it has {legal}")
+    chosen = {path: leaf for path, leaf in kernels.items() if path[-2] in targets}
+    adapters = {}
+    for path, own in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
+        shape, layers, inputs = kernel_axes(chosen[path])
+        fan_in = jnp.prod(jnp.array(shape[layers:inputs]))
+        a = jax.random.normal(own, (*shape[:inputs], rank)) / jnp.sqrt(fan_in)
+        adapters[path] = {"a": a, "b": jnp.zeros((*shape[:layers], rank, *shape[inputs:]))}
+    return traverse_util.unflatten_dict(adapters)
+
+
+def kernel_axes(box):
+    """(shape, number of layer axes, number of layer and input axes) of a boxed kernel."""
+    layers = box.names.count("layers")
+    merged_heads = box.names[layers] == "heads"  # [heads, size, features]: both are inputs
+    return box.value.shape, layers, layers + (2 if merged_heads else 1)
+
+
+def merge(params, adapters, scale):
+    """The weights with `scale` times their adapters added, in the type of the weights.
+
+    Raises:
+      ValueError: an adapter has no kernel of its place or shape in `params`.
+    """
+    flat, pairs = (traverse_util.flatten_dict(tree) for tree in (params, adapters))
+    check_match(flat, pairs)
+    merged = dict(flat)
+    for path in {path[:-1] for path in pairs}:
+        kernel = flat[path].astype(jnp.float32)
+        delta = product(pairs[*path, "a"], pairs[*path, "b"], kernel.shape)
+        merged[path] = (kernel + scale * delta).astype(flat[path].dtype)
+    return traverse_util.unflatten_dict(merged)
+
+
+def product(a, b, shape):
+    """a b of one adapter, in the shape of its kernel."""
+    layers = a.ndim + b.ndim - 2 - len(shape)
+    rank = a.shape[-1]
+    a = a.reshape(*a.shape[:layers], -1, rank)
+    return (a @ b.reshape(*b.shape[:layers], rank, -1)).reshape(shape)
+
+
+def check_match(flat, pairs):
+    """Raises ValueError naming the first adapters (flat trees) that do not fit the weights."""
+    wrong = []
+    for path in sorted({path[:-1] for path in pairs}):
+        name = "/".join(path)
+        if path not in flat:
+            wrong.append(f"{name} is not in the model")
+            continue
+        a, b, shape = pairs[*path, "a"].shape, pairs[*path, "b"].shape, flat[path].shape
+        layers = len(a) + len(b) - 2 - len(shape)
+        if layers < 0 or a[-1] != b[layers] or (*a[:-1], *b[layers + 1 :]) != shape:
+            wrong.append(f"{name} is {shape}, its adapter {a} x {b}")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(f"adapters do not fit the model: {'; '.join(wrong[:3])}{more}")
