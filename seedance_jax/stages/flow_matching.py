@@ -33,8 +33,8 @@ def make_stage(config):
         **text_options,
     )
     if "texts" not in text_options:
-        check = functools.partial(encoders.check_batch, limit=config.text.max_words)
-        dataset = dataset.map(check)
+        limit = config.text.max_words if encoder is None else encoder.max_words
+        dataset = dataset.map(functools.partial(encoders.check_batch, limit=limit))
     model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
     task_weights, dropout = dict(config.tasks), config.caption_dropout
 

@@ -39,7 +39,7 @@ def config(tmp_path_factory, random_params):
         (root / name).mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     (root / "films/a.mp4").write_bytes(encode_mp4(noise, 12))
-    (root / "films/a.txt").write_text("noise of a film")
+    (root / "films/a.txt").write_text("noise of a film \u732b")
     params = random_params(VAE(**VAE_FIELDS).init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
     checkpoint.save_weights(root / "vae", params)
     checkpoint.write_json(root / "vae", "config.json", {"stage": "vae", "vae": VAE_FIELDS})
