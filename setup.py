@@ -26,6 +26,7 @@ CORE = [
     "scipy>=1.14",
     "tensorboardX>=2.6",
     "tensorflow-datasets>=4.9.9",
+    "tokenizers>=0.21",
     "tqdm>=4.66",
 ]
 EXTRAS = {
@@ -33,7 +34,13 @@ EXTRAS = {
     "cuda": ["jax[cuda13]>=0.10.2"],
     "tpu": ["jax[tpu]>=0.10.2"],
     # The public implementations that ours are compared with: live tests, and tests/golden.
-    "parity": ["diffusers>=0.35", "lpips>=0.1.4", "torch>=2.4", "torchvision>=0.19"],
+    "parity": [
+        "diffusers>=0.35",
+        "lpips>=0.1.4",
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "transformers>=5",
+    ],
     "test": ["pytest>=8", "ruff==0.17.5"],
 }
 

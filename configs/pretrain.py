@@ -26,7 +26,14 @@ def get_config(size="base"):
             "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
             "vae_run": "",
             "data": base.data(size, clips, latents=choose(size, smoke=True, small=False)),
+            # "joint" trains a language model of bytes with the generator; "frozen" and
+            # "precomputed" take a finished one from `path`: a Hugging Face directory (Qwen2.5 or
+            # Qwen3) or a run.
             "text": {
+                "mode": "joint",
+                "path": "",
+                "tokenizer": "bytes",
+                "layers": (-1,),
                 "width": choose(size, smoke=64, small=512, base=1024),
                 "depth": choose(size, smoke=2, small=8, base=12),
                 "heads": choose(size, smoke=4, small=8, base=16),

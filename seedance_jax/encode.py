@@ -1,34 +1,53 @@
-"""Encodes the clips of a config with its autoencoder, once, so that training need not.
+"""Writes what a config reads precomputed, once, so that training need not compute it.
 
-python -m seedance_jax.encode --config=configs/pretrain.py:tiny --config.vae_run=runs/vae
+    python -m seedance_jax.encode --config=configs/pretrain.py:tiny --config.vae_run=runs/vae
+
+Latents of the clips by the autoencoder (data.latents), and text tokens of the captions by the
+language model in text.path (text.mode="precomputed").
 """
 
 import jax
 from ml_collections import config_flags
 
-from seedance_jax import cli
+from seedance_jax import cli, sharding
 from seedance_jax.data import sources
-from seedance_jax.sampling import latents, runs
+from seedance_jax.sampling import encoders, latents, runs
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
 
 
 def main(argv):
     del argv
-    data = CONFIG.value.data.to_dict()
-    buckets = sources.make_buckets(data["buckets"])
-    model, weights = runs.load_autoencoder(CONFIG.value.vae_run)
-    params = weights["params"]
+    config = CONFIG.value
+    data, text = config.data.to_dict(), encoders.DEFAULTS | config.text.to_dict()
+    encoders.check_mode(text)
+    if not data["latents"] and text["mode"] != "precomputed":
+        raise ValueError(
+            f"nothing to encode: data.latents={data['latents']} and text.mode={text['mode']!r}; "
+            "the config must have data.latents=True or text.mode='precomputed'"
+        )
+    if text["mode"] == "precomputed":
+        encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
+        print(encoders.encode_all(data, encoder))
+    if data["latents"]:
+        for directory in encode_clips(config, data):
+            print(directory)
+
+
+def encode_clips(config, data):
+    """Writes the latents of every bucket; returns their directories."""
+    model, weights = runs.load_autoencoder(config.vae_run)
 
     @jax.jit
     def encode(params, video):
         return model.apply({"params": params}, video, method="encode")[0]
 
-    fingerprint = runs.latent_fingerprint(weights)
-    for directory in latents.encode_all(
-        data, buckets, fingerprint, lambda video: encode(params, video)
-    ):
-        print(directory)
+    return latents.encode_all(
+        data,
+        sources.make_buckets(data["buckets"]),
+        runs.latent_fingerprint(weights),
+        lambda video: encode(weights["params"], video),
+    )
 
 
 if __name__ == "__main__":

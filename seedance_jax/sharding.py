@@ -106,3 +106,14 @@ def put_batch(batch, mesh):
 def replicated(mesh):
     """The layout of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def put_whole(tree, mesh):
+    """Copies arrays to every device, but for those that lie on the mesh already."""
+
+    def place(leaf):
+        own = getattr(leaf, "sharding", None)
+        placed = isinstance(own, NamedSharding) and own.mesh == mesh
+        return leaf if placed else jax.device_put(leaf, replicated(mesh))
+
+    return jax.tree.map(place, tree)

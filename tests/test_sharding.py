@@ -1,8 +1,10 @@
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from seedance_jax import sharding
@@ -58,6 +60,15 @@ def test_dimensions_that_do_not_divide_stay_whole():
     assert specs["even"] == P("fsdp", "tensor")
     assert specs["odd"] == P(None, "tensor")
     assert specs["plain"] == P()
+
+
+def test_what_lies_on_the_mesh_stays_where_it_is():
+    mesh = sharding.make_mesh(**SIZES)
+    spread = jax.device_put(np.ones((4, 4)), NamedSharding(mesh, P("fsdp")))
+    put = sharding.put_whole({"spread": spread, "host": np.ones(3), "other": jnp.ones(3)}, mesh)
+    assert put["spread"] is spread
+    for name in ("host", "other"):
+        assert put[name].sharding == sharding.replicated(mesh)
 
 
 def test_constraining_outside_a_mesh_does_nothing():

@@ -13,6 +13,7 @@ import numpy as np
 from absl import flags, logging
 
 from seedance_jax.data import schema, transforms
+from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 # Examples after which a data set ends; Grain's own infinity overflows in batches of one.
 ENDLESS = 2**48
@@ -89,8 +90,15 @@ def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.char.count(table["shot_frames"], " ") + 1
 
 
-def check_captions(table: Mapping[str, np.ndarray], text_length: int) -> None:
-    """Raises ValueError if the captions of a clip do not fit in text_length tokens."""
+def check_captions(
+    table: Mapping[str, np.ndarray], text_length: int, tokenizer: Tokenizer = BYTES
+) -> None:
+    """Raises ValueError if the captions of a clip do not fit in text_length tokens.
+
+    Only bytes are known of every row; other tokenizers fail at the row that does not fit.
+    """
+    if tokenizer.identity != BYTES.identity:
+        return
     tokens = table["caption_tokens"]
     if (too_long := np.flatnonzero(tokens > text_length)).size:
         raise ValueError(
@@ -100,23 +108,31 @@ def check_captions(table: Mapping[str, np.ndarray], text_length: int) -> None:
 
 
 class _Rows:
-    """Random access to the rows of a bucket, and to their latents if there are any."""
+    """Random access to the rows of a bucket, and to their latents and texts if there are any."""
 
-    def __init__(self, source: Any, rows: np.ndarray, latents: Any | None):
+    def __init__(self, source: Any, rows: np.ndarray, latents: Any | None, texts: Any | None):
         if latents is not None and len(latents) != len(rows):
             raise ValueError(f"{len(latents)} latents for the {len(rows)} rows of a bucket")
-        self._source, self._rows, self._latents = source, rows, latents
+        if texts is not None and len(texts) != len(source):
+            raise ValueError(f"{len(texts)} texts for {len(source)} rows")
+        self._source, self._rows, self._latents, self._texts = source, rows, latents, texts
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = {"index": self._rows[index], "row": self._source[int(self._rows[index])]}
-        return row if self._latents is None else row | {"latents": self._latents[index]}
+        number = int(self._rows[index])
+        row = {"index": self._rows[index], "row": self._source[number]}
+        row |= {} if self._latents is None else {"latents": self._latents[index]}
+        return row | ({} if self._texts is None else {"texts": self._texts[number]})
 
 
 def load_example(
-    element: Mapping[str, Any], bucket: Bucket, text_length: int, rng: np.random.Generator | None
+    element: Mapping[str, Any],
+    bucket: Bucket,
+    text_length: int,
+    rng: np.random.Generator | None,
+    tokenizer: Tokenizer = BYTES,
 ) -> dict[str, np.ndarray]:
     """Turns rows into one example; without rng, the one in the middle of every random choice.
 
@@ -124,7 +140,10 @@ def load_example(
     """
     row, rng = element["row"], None if "latents" in element else rng
     numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
-    text = transforms.load_text(row, numbers, text_length)
+    if "texts" in element:
+        text = transforms.load_text_tokens(row, numbers, text_length, element["texts"])
+    else:
+        text = transforms.load_text(row, numbers, text_length, tokenizer)
     example = {"index": np.int64(element["index"]), **text}
     if "latents" not in element:
         return example | {"video": transforms.load_video(row, numbers, bucket.shape[1:], rng)}
@@ -135,11 +154,11 @@ def load_example(
 
 
 class _Load(grain.transforms.RandomMap):
-    def __init__(self, bucket: Bucket, text_length: int):
-        self._bucket, self._text_length = bucket, text_length
+    def __init__(self, bucket: Bucket, text_length: int, tokenizer: Tokenizer):
+        self._bucket, self._text_length, self._tokenizer = bucket, text_length, tokenizer
 
     def random_map(self, element: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return load_example(element, self._bucket, self._text_length, rng)
+        return load_example(element, self._bucket, self._text_length, rng, self._tokenizer)
 
 
 def make_dataset(
@@ -151,6 +170,8 @@ def make_dataset(
     process_index: int = 0,
     process_count: int = 1,
     latents: Mapping[Bucket, Any] | None = None,
+    texts: Any | None = None,
+    tokenizer: Tokenizer = BYTES,
 ) -> grain.MapDataset:
     """Endless data set whose element n is this process's part of the batch of global step n.
 
@@ -163,24 +184,28 @@ def make_dataset(
         global batch does not depend on their number.
       latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
         to the k-th row that can serve the bucket.
+      texts: rows of text tokens to use in the place of ids, one for every row of `source`;
+        text_length then counts these.
+      tokenizer: of the captions.
 
     An element holds video uint8 [B,T,H,W,3] or latents float32 [B,n+1,h,w,C], text and text_shot
     int32 [B,S], text_mask bool [B,S], frame_shot int32 [B,n+1] and index int64 [B], the row
-    numbers; see `schema.EXAMPLE`.
+    numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see `schema.EXAMPLE`.
     """
     _check(buckets, process_index, process_count, latents)
-    check_captions(source.table, text_length)
+    if texts is None:
+        check_captions(source.table, text_length, tokenizer)
     parts = []
     for number, bucket in enumerate(buckets):
         rows, _ = eligible_rows(source.table, bucket)
-        rows = _Rows(source, rows, latents[bucket] if latents else None)
+        rows = _Rows(source, rows, latents[bucket] if latents else None, texts)
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         parts.append(
             grain.MapDataset.source(rows)
             .seed(own_seed)
             .shuffle()
             .repeat(ENDLESS // len(rows))
-            .random_map(_Load(bucket, text_length))
+            .random_map(_Load(bucket, text_length, tokenizer))
             .batch(bucket.batch_size // process_count, drop_remainder=True)[
                 process_index::process_count
             ]
@@ -289,7 +314,7 @@ def eval_batches(
     """
     check_captions(source.table, text_length)
     eligible, _ = eligible_rows(source.table, bucket)
-    rows = _Rows(source, eligible, latents)
+    rows = _Rows(source, eligible, latents, None)
     count = len(rows) if limit is None else min(limit, len(rows))
     for start in range(0, count, bucket.batch_size):
         numbers = np.arange(start, start + bucket.batch_size)

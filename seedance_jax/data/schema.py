@@ -79,6 +79,13 @@ LATENTS = {
     "latents": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
 }
 
+# The captions of a row as a language model reads them, one after the other.
+TEXTS = {
+    "id": Field((), str),
+    "tokens": Field((None, None), ml_dtypes.bfloat16),
+    "shot": Field((None,), np.int32),  # the shot that a token tells of, or GLOBAL
+}
+
 # One example of a batch, which adds a dimension in front: `video` or `latents`, never both. The
 # captions stand one after the other, each with a start token, then padding. A clip of one shot has
 # its caption (shot 0); one of several the global caption and then those of its shots 0, 1, ...
@@ -86,7 +93,8 @@ EXAMPLE = {
     "index": Field((), np.int64),  # the row
     "video": Field((None, None, None, 3), np.uint8),
     "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
-    "text": Field((None,), np.int32),
+    "text": Field((None,), np.int32),  # or, precomputed, text_tokens in its place
+    "text_tokens": Field((None, None), np.float32),
     "text_mask": Field((None,), np.bool_),  # False on padding
     "text_shot": Field((None,), np.int32),  # the shot that a token tells of, or GLOBAL
     "frame_shot": Field((None,), np.int32),  # the shot of a latent frame

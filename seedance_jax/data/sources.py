@@ -110,12 +110,12 @@ def open_training(data: Mapping[str, Any], *, latents: Any = None, **options: An
 
     Args:
       latents: precomputed latents by bucket, see `loader.make_dataset`.
-      **options: seed, process_index and process_count of `loader.make_dataset`.
+      **options: of `loader.make_dataset`; text_length is the config's unless given.
     """
     buckets = make_buckets(data["buckets"])
     source = open_split(data, "train")
-    text_length = data["text_length"]
-    return loader.make_dataset(source, buckets, text_length=text_length, latents=latents, **options)
+    options = {"text_length": data["text_length"], "latents": latents, **options}
+    return loader.make_dataset(source, buckets, **options)
 
 
 def iterate(data: Mapping[str, Any], dataset: Any, start_step: int) -> Any:

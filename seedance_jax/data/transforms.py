@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.data import schema, tokenizer, video
+from seedance_jax.data import schema, video
+from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 
 def legal_starts(shot_frames: Sequence[int], frames: int, stride: int) -> np.ndarray:
@@ -101,34 +102,70 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int, i
     return time, height // schema.PIXEL_STRIDE, width // schema.PIXEL_STRIDE, schema.LATENT_CHANNELS
 
 
-def load_text(row: Mapping[str, Any], numbers: range, text_length: int) -> dict[str, np.ndarray]:
+def load_text(
+    row: Mapping[str, Any], numbers: range, text_length: int, tokenizer: Tokenizer = BYTES
+) -> dict[str, np.ndarray]:
     """What is told of frames of a row: text, text_mask, text_shot [S] and frame_shot [n+1].
 
     Only the captions of the shots that are seen, counted from 0; the global one if these are two or
     more.
     """
     shots = schema.read_shots(row)
+    seen, frame_shot = seen_shots(shots, numbers)
+    captions = schema.captions_of(row["caption"], [shots[number] for number in seen])
+    return encode_captions(captions, text_length, tokenizer) | {"frame_shot": frame_shot}
+
+
+def load_text_tokens(
+    row: Mapping[str, Any], numbers: range, text_length: int, texts_row: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """`load_text` with what a language model made of it: text_tokens [S, E] in the place of text.
+
+    Raises ValueError if the tokens are another row's, or do not fit.
+    """
+    if row["id"] != texts_row["id"]:
+        raise ValueError(f"texts of {texts_row['id']!r} in the place of those of {row['id']!r}")
+    seen, frame_shot = seen_shots(schema.read_shots(row), numbers)
+    order = {schema.GLOBAL: schema.GLOBAL} if len(seen) > 1 else {}
+    order |= {int(number): place for place, number in enumerate(seen)}
+    kept = np.isin(texts_row["shot"], list(order))
+    tokens = texts_row["tokens"][kept].astype(np.float32)
+    if (count := len(tokens)) > text_length:
+        raise ValueError(f"{row['id']!r} has {count} text tokens, the text length is {text_length}")
+    text = np.zeros((text_length, tokens.shape[1]), np.float32)
+    text[:count] = tokens
+    shot = np.zeros(text_length, np.int32)
+    shot[:count] = [order[int(number)] for number in texts_row["shot"][kept]]
+    mask = np.arange(text_length) < count
+    return {
+        "text_tokens": text,
+        "text_mask": mask,
+        "text_shot": shot,
+        "frame_shot": frame_shot,
+    }
+
+
+def seen_shots(shots: Sequence[schema.Shot], numbers: range) -> tuple[np.ndarray, np.ndarray]:
+    """The shots that frames of a clip show, and for every latent frame which one of these."""
     shot_of = np.repeat(np.arange(len(shots)), [shot.num_frames for shot in shots])
     seen, frame_shot = np.unique(shot_of[numbers][:: schema.FRAME_STRIDE], return_inverse=True)
-    captions = schema.captions_of(row["caption"], [shots[number] for number in seen])
-    return encode_captions(captions, text_length) | {"frame_shot": frame_shot.astype(np.int32)}
+    return seen, frame_shot.astype(np.int32)
 
 
-def encode_captions(captions: Mapping[int, str], length: int) -> dict[str, np.ndarray]:
+def encode_captions(
+    captions: Mapping[int, str], length: int, tokenizer: Tokenizer = BYTES
+) -> dict[str, np.ndarray]:
     """Captions by shot, one after the other: text int32, text_mask bool, text_shot int32 [length].
 
     Raises ValueError if they do not fit.
     """
-    counts = [tokenizer.token_count(caption) for caption in captions.values()]
+    parts = [[tokenizer.start, *tokenizer.to_ids(caption)] for caption in captions.values()]
+    counts = [len(part) for part in parts]
     if (total := sum(counts)) > length:
         raise ValueError(
             f"captions of {counts} tokens exceed the text length {length}: {dict(captions)}"
         )
-    text = np.full(length, tokenizer.PAD, np.int32)
-    parts = [
-        tokenizer.encode(caption, count)[0]
-        for caption, count in zip(captions.values(), counts, strict=True)
-    ]
+    text = np.full(length, tokenizer.pad, np.int32)
     text[:total] = np.concatenate(parts)
     shot = np.zeros(length, np.int32)
     shot[:total] = np.repeat(list(captions), counts)

@@ -11,25 +11,26 @@ from seedance_jax.models.text import TextModel, pool_words
 
 
 class Generator(nn.Module):
-    """Byte text -> text tokens -> velocity of noisy latents.
+    """Text -> text tokens -> velocity of noisy latents.
 
     Attributes:
-      text_model: fields of TextModel.
+      text_model: fields of TextModel; None where text tokens come from elsewhere.
       dit: fields of DiT.
       space_id, max_words: of `pool_words`.
     """
 
-    text_model: Mapping[str, Any]
+    text_model: Mapping[str, Any] | None
     dit: Mapping[str, Any]
     space_id: int
     max_words: int
 
     def setup(self):
-        self.text = TextModel(**self.text_model)
+        if self.text_model is not None:
+            self.text = TextModel(**self.text_model)
         self.video = DiT(**self.dit)
 
     def encode_text(self, ids, mask, shot):
-        """Captions ids, mask, shot [B, S] -> text tokens [B, max_words, E], their mask and shot."""
+        """Captions ids, mask, shot [B, S] -> text tokens [B, P, E], their mask and shot [B, P]."""
         hidden = self.text(ids, mask, shot)
         return pool_words(hidden, ids, mask, shot, self.space_id, self.max_words)
 
@@ -40,13 +41,16 @@ class Generator(nn.Module):
     def __call__(self, xt, t, text, frames):
         """Velocity float32 [B, T, H, W, C] of `xt` at time t [B] or [B, T].
 
-        text: (ids, mask, shot), each [B, S]; frames: (frame_shot, latents, mask) of Condition.
+        text: (ids, mask, shot), each [B, S], or without a text model what `encode_text` gives;
+        frames: (frame_shot, latents, mask) of Condition.
         """
-        return self.velocity(xt, t, Condition(*self.encode_text(*text), *frames))
+        text = text if self.text_model is None else self.encode_text(*text)
+        return self.velocity(xt, t, Condition(*text, *frames))
 
 
-def example_inputs(latent_channels, text_length):
-    """Small arguments of a Generator, to initialise it with."""
+def example_inputs(latent_channels, text_length, text_width=None):
+    """Small arguments of a Generator, to initialise it with; text tokens if a width is given."""
     xt = jnp.zeros((1, 2, 2, 2, latent_channels))
     ids, shot = jnp.ones((1, text_length), int), jnp.zeros((1, 2), int)
-    return xt, jnp.ones(1), (ids, ids > 0, 0 * ids), (shot, xt, jnp.zeros((1, 2)))
+    text = ids if text_width is None else jnp.zeros((1, text_length, text_width))
+    return xt, jnp.ones(1), (text, ids > 0, 0 * ids), (shot, xt, jnp.zeros((1, 2)))

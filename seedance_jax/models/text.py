@@ -1,70 +1,220 @@
 """Decoder-only language model whose hidden states are the text tokens of the generator.
 
-Pre-norm blocks with rotary attention and SwiGLU, causal, so padding after a text changes nothing.
-At toy size it reads bytes and is trained jointly with the generator; byte models pool: only the
-hidden state at the last byte of every word is handed on, which is where a causal model has read
-the whole word.
+Pre-norm blocks with grouped-query attention, rotary positions and SwiGLU. With `qkv_bias` it is the
+layout of Qwen2.5, with `qk_norm` that of Qwen3 (`models/qwen.py` loads their files). At toy size it
+reads bytes and is trained jointly with the generator.
+
+A sequence may hold several captions, one after the other, told apart by their `shot`: a caption
+does not see the others, and its positions start at 0. Attention is causal, so padding after a text
+changes nothing, and the hidden state of a caption's start token is that of the empty caption.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.attention import QKV, attend, output_projection
-from seedance_jax.models.layers import RMSNorm, SwiGLU, swiglu_hidden
+from seedance_jax.models.attention import attend, output_projection
+from seedance_jax.models.layers import RMSNorm, SwiGLU, linear, swiglu_hidden
+from seedance_jax.models.rope import rotate
 from seedance_jax.sharding import param
 
 
-class TextBlock(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+class Layout(NamedTuple):
+    """What a block is made of; see TextModel."""
 
     heads: int
-    dtype: Any = jnp.float32
+    kv_heads: int
+    head_size: int
+    hidden: int
+    qkv_bias: bool
+    qk_norm: bool
+    epsilon: float
+    dtype: Any
+
+
+class GroupedAttention(nn.Module):
+    """Attention in which `heads / kv_heads` neighbouring queries share one key and value."""
+
+    layout: Layout
 
     @nn.compact
-    def __call__(self, x, rope, mask):
-        width = x.shape[-1]
-        y = RMSNorm(name="attention_norm")(x)
-        query, key, value = QKV(self.heads, self.dtype, name="qkv")(y, rope)
-        y = attend(query, key, value, mask)
-        x = x + output_projection(width, self.dtype, "attention_out")(y)
-        y = RMSNorm(name="mlp_norm")(x)
-        return x + SwiGLU(swiglu_hidden(width), dtype=self.dtype, name="mlp")(y)
+    def __call__(self, x, rope, visible, slot):
+        """x [B, L, D] -> [B, L, D]; the other arguments are those of TextBlock."""
+        layout = self.layout
+        query = self._project("query", layout.heads, x)
+        key = self._project("key", layout.kv_heads, x)
+        value = self._project("value", layout.kv_heads, x)
+        if layout.qk_norm:
+            query = RMSNorm(layout.epsilon, name="query_norm")(query)
+            key = RMSNorm(layout.epsilon, name="key_norm")(key)
+        query, key = rotate(query, rope), rotate(key, rope)
+        if slot is not None:
+            key = self._remember("key", key, visible.shape[-1], slot)
+            value = self._remember("value", value, visible.shape[-1], slot)
+        y = attend(query, key, value, visible)
+        return output_projection(x.shape[-1], layout.dtype, "out")(y)
+
+    def _project(self, name, heads, x):
+        layout, axes = self.layout, ("embed", "heads", None)
+        features = (heads, layout.head_size)
+        bias = {"use_bias": layout.qkv_bias, "bias_init": param(nn.initializers.zeros, *axes[1:])}
+        return linear(features, axes, dtype=layout.dtype, name=name, **bias)(x)
+
+    def _remember(self, name, array, slots, slot):
+        """Writes `array` [B, L, K, H] into the cache from `slot` on; returns all of it."""
+        shape = (array.shape[0], slots, *array.shape[2:])
+        cache = self.variable("cache", f"past_{name}", jnp.zeros, shape, array.dtype)
+        cache.value = jax.lax.dynamic_update_slice_in_dim(cache.value, array, slot, axis=1)
+        return cache.value
+
+
+class TextBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)): the unit that is scanned over depth."""
+
+    layout: Layout
+    collect: bool
+
+    @nn.compact
+    def __call__(self, x, rope, visible, slot):
+        """x [B, L, D] -> the same, and again if `collect`.
+
+        Args:
+          rope: (cos, sin), each [B, L, head_size / 2].
+          visible: bool [B, 1, L, keys], what each token sees.
+          slot: None, or where in a cache of as many slots as `visible` has keys `x` belongs.
+        """
+        layout = self.layout
+        y = RMSNorm(layout.epsilon, name="attention_norm")(x)
+        x = x + GroupedAttention(layout, name="attention")(y, rope, visible, slot)
+        y = RMSNorm(layout.epsilon, name="mlp_norm")(x)
+        x = x + SwiGLU(layout.hidden, dtype=layout.dtype, name="mlp")(y)
+        return x, x if self.collect else None
 
 
 class TextModel(nn.Module):
-    """ids [B, S], mask [B, S] (True on text) and shot [B, S] -> hidden states [B, S, width].
+    """ids [B, S], mask [B, S] (True on text), shot [B, S] -> hidden states [B, S, E].
 
-    Captions (runs of one shot) do not see each other.
+    Attributes:
+      kv_heads, head_size, hidden: None for `heads`, `width / heads` and 8/3 of the width.
+      qkv_bias, qk_norm: biases of the attention's projections (Qwen2.5), or norms (Qwen3).
+      layers: whose hidden states come out, concatenated, so E = width * len(layers). Numbered as
+        `hidden_states` of Hugging Face: 0 is the embedding, i the output of block i, and `depth`,
+        or -1, that of the last block after the final norm.
+      tied: whether the embedding is also the output layer, which only generation uses.
     """
 
     vocab_size: int
     width: int
     depth: int
     heads: int
+    kv_heads: int | None = None
+    head_size: int | None = None
+    hidden: int | None = None
+    qkv_bias: bool = False
+    qk_norm: bool = True
+    rope_theta: float = 10_000.0
+    epsilon: float = 1e-6
+    tied: bool = True
+    layers: tuple[int, ...] = (-1,)
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, ids, mask, shot):
+    def setup(self):
+        layout = Layout(
+            self.heads,
+            self.kv_heads or self.heads,
+            self._head_size,
+            self.hidden or swiglu_hidden(self.width),
+            self.qkv_bias,
+            self.qk_norm,
+            self.epsilon,
+            self.dtype,
+        )
         init = param(nn.initializers.normal(1.0), None, "embed")
-        embed = nn.Embed(self.vocab_size, self.width, embedding_init=init, name="embed")
-        x = embed(ids).astype(self.dtype)
-        length = ids.shape[1]
-        rope = rope_1d(length, self.width // self.heads)
-        causal = jnp.tril(jnp.ones((length, length), bool))
-        same = shot[:, :, None] == shot[:, None, :]
-        visible = (causal & same & mask[:, None, :])[:, None]  # [B, 1, S, S]
-        for i in range(self.depth):
-            x = TextBlock(self.heads, self.dtype, name=f"block{i}")(x, rope, visible)
-        return RMSNorm(name="norm_out")(x)
+        self.embed = nn.Embed(self.vocab_size, self.width, embedding_init=init)
+        scanned = nn.scan(
+            TextBlock,
+            variable_axes={"params": 0, "cache": 0},
+            split_rngs={"params": True},
+            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
+            length=self.depth,
+            metadata_params={nn.PARTITION_NAME: "layers"},
+        )
+        self.blocks = scanned(layout, collect=set(self.check_layers()) != {self.depth})
+        self.norm_out = RMSNorm(self.epsilon)
+        if not self.tied:
+            self.head = linear(self.vocab_size, ("embed", None), dtype=self.dtype)
+
+    @property
+    def _head_size(self):
+        return self.head_size or self.width // self.heads
+
+    def check_layers(self):
+        """Returns `layers` counted from 0; raises ValueError for one that there is not."""
+        legal = range(-self.depth - 1, self.depth + 1)
+        if not self.layers or any(layer not in legal for layer in self.layers):
+            raise ValueError(
+                f"layers={self.layers}: one or more from {legal[0]} to {self.depth} "
+                f"of a model of {self.depth} blocks"
+            )
+        return tuple(layer % (self.depth + 1) for layer in self.layers)
+
+    def __call__(self, ids, mask, shot=None):
+        """Without `shot` the sequence is one caption."""
+        shot = jnp.zeros_like(ids) if shot is None else shot
+        order = jnp.arange(ids.shape[1])
+        causal = order[:, None] >= order
+        together = shot[:, :, None] == shot[:, None, :]
+        visible = (causal & together & mask[:, None, :])[:, None]  # [B, 1, S, S]
+        return self.extend(ids, caption_positions(mask, shot), visible)
+
+    def extend(self, ids, positions, visible, slot=None):
+        """Hidden states of tokens that follow those in the "cache", which must be mutable then.
+
+        Args:
+          ids, positions: [B, L].
+          visible: bool [B, 1, L, slots of the cache].
+          slot: of the first token; None works without a cache.
+        """
+        x = self.embed(ids).astype(self.dtype)
+        rope = rope_1d(positions, self._head_size, self.rope_theta)
+        last, outputs = self.blocks(x, rope, visible, slot)
+        states = {0: lambda: x, self.depth: lambda: self.norm_out(last)}
+        chosen = [states.get(i, lambda i=i: outputs[i - 1])() for i in self.check_layers()]
+        return jnp.concatenate(chosen, axis=-1)
+
+    def logits(self, hidden):
+        """Of the next token, float32 [..., vocab_size], from the last layer's hidden states."""
+        if self.tied:
+            table = self.embed.embedding.astype(self.dtype)
+            return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
+        return self.head(hidden).astype(jnp.float32)
+
+    def predict(self, ids, mask):
+        """Logits [B, S, vocab_size] after every token; `layers` must be (-1,)."""
+        return self.logits(self(ids, mask))
 
 
-def rope_1d(length, head_size, theta=10_000.0):
-    """Ordinary rotary table (cos, sin), each [S, K/2]."""
-    frequencies = theta ** (-jnp.arange(head_size // 2) * 2 / head_size)
-    angles = jnp.arange(length)[:, None] * frequencies
+def rope_1d(positions, head_size, theta):
+    """Ordinary rotary table (cos, sin), each [..., head_size / 2], of integer positions [...]."""
+    frequencies = theta ** (-jnp.arange(head_size // 2, dtype=jnp.float32) * 2 / head_size)
+    angles = positions[..., None].astype(jnp.float32) * frequencies
     return jnp.cos(angles), jnp.sin(angles)
+
+
+def caption_starts(mask, shot):
+    """True on the first token of every caption, bool [B, S]."""
+    before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))
+    valid_before = jnp.pad(mask[:, :-1], ((0, 0), (1, 0)))
+    return mask & (~valid_before | (shot != before))
+
+
+def caption_positions(mask, shot):
+    """Position of every token in its caption, int32 [B, S]."""
+    order = jnp.arange(mask.shape[1])
+    starts = jnp.where(caption_starts(mask, shot), order, 0)
+    return order - jax.lax.cummax(starts, axis=1)
 
 
 def word_count(text):
@@ -72,31 +222,26 @@ def word_count(text):
     return 1 + len([word for word in text.split(" ") if word])
 
 
-def caption_starts(mask, shot):
-    """Where the captions of mask and shot [B, S] begin, bool [B, S]."""
-    before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))
-    return mask & ((shot != before) | (jnp.arange(mask.shape[1]) == 0))
-
-
 def pool_words(hidden, ids, mask, shot, space_id, max_words):
-    """Keeps the hidden state at the last byte of every word.
+    """Keeps the hidden state at the last byte of every word: there the whole word has been read.
 
     Args:
       hidden: [B, S, D].
-      ids, mask, shot: [B, S] bytes, their validity and their caption; the first byte of a caption
-        is the start token, a word of its own.
+      ids, mask, shot: [B, S]; the start token of a caption is a word of its own.
       space_id: the byte that ends a word.
-      max_words: number of output positions; callers make sure that texts fit.
+      max_words: number of output positions P; callers make sure that texts fit. 0 keeps all.
 
     Returns:
-      tokens [B, max_words, D] (zero where absent), their mask and shot [B, max_words].
+      tokens [B, P, D] (zero where absent), their mask [B, P] and their shot [B, P].
     """
+    if not max_words:
+        return jnp.where(mask[..., None], hidden, 0), mask, shot
     starts = caption_starts(mask, shot)
-    next_starts, next_valid = (jnp.pad(x[:, 1:], ((0, 0), (0, 1))) for x in (starts, mask))
     following = jnp.pad(ids[:, 1:], ((0, 0), (0, 1)), constant_values=space_id)
-    last = (following == space_id) | ~next_valid | next_starts
-    ends = starts | (mask & last & (ids != space_id))
+    goes_on = jnp.pad((mask & ~starts)[:, 1:], ((0, 0), (0, 1)))
+    ends = mask & ((following == space_id) | ~goes_on) & (ids != space_id)
+    ends = ends | starts
     order = jnp.argsort(~ends, axis=1, stable=True)[:, :max_words]
-    kept, shot = (jnp.take_along_axis(x, order, axis=1) for x in (ends, shot))
+    kept = jnp.take_along_axis(ends, order, axis=1)
     tokens = jnp.take_along_axis(hidden, order[..., None], axis=1)
-    return jnp.where(kept[..., None], tokens, 0), kept, shot
+    return jnp.where(kept[..., None], tokens, 0), kept, jnp.take_along_axis(shot, order, axis=1)

@@ -14,16 +14,19 @@ from seedance_jax.sampling import codec
 
 def describe(data, bucket, fingerprint):
     """What latents are latents of: everything that decides their values."""
-    directory = sources.locate(data)
-    # The name of a directory says what was asked for, its spec also what a folder held then.
-    content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
     return {
-        "clips": directory.name,
-        "content": content,
-        "split": "train",
+        **describe_clips(data),
         "bucket": [*bucket.shape, bucket.stride],
         "autoencoder": fingerprint,
     }
+
+
+def describe_clips(data):
+    """What decides the clips that a config trains on, and their captions."""
+    directory = sources.locate(data)
+    # The name of a directory says what was asked for, its spec also what a folder held then.
+    content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
+    return {"clips": directory.name, "content": content, "split": "train"}
 
 
 def open_all(data, buckets, fingerprint):
@@ -51,13 +54,14 @@ def encode_all(data, buckets, fingerprint, encode_fn):
     for bucket in buckets:
         metadata = describe(data, bucket, fingerprint)
         directory = storage.dataset_directory(data["data_dir"], "latents", metadata)
-        rows = encode_rows(source, bucket, data["text_length"], encode_fn)
+        rows = encode_rows(source, bucket, encode_fn)
         directories.append(build_latents(directory, rows, metadata))
     return directories
 
 
-def encode_rows(source, bucket, text_length, encode_fn):
+def encode_rows(source, bucket, encode_fn):
     """Yields (id, latents float32 [t, h, w, C]) of every row that can serve the bucket."""
+    text_length = int(source.table["caption_tokens"].max())  # the text is not used here
     batches = loader.eval_batches(source, bucket, text_length=text_length)
     name = "encode {}x{}x{}".format(*bucket.shape)
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:

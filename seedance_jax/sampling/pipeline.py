@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seedance_jax.data import tokenizer
 from seedance_jax.diffusion import guidance, solvers, tasks, times
 from seedance_jax.models.dit import Condition
-from seedance_jax.models.text import word_count
-from seedance_jax.sampling import codec, runs
+from seedance_jax.sampling import codec, encoders, runs
 from seedance_jax.training import checkpoint
 
 
@@ -36,6 +34,8 @@ class Pipeline:
         """See `from_run`; weights are those of `runs.load_autoencoder`."""
         self.config, self.metadata = config, metadata
         self._autoencoder, self._weights, self._params = autoencoder, weights, params
+        self._tokenizer = runs.open_tokenizer(config["text"])
+        self._max_words = generator.max_words
         self._generate = jax.jit(
             functools.partial(generate, generator, autoencoder),
             static_argnames=("shape", "steps", "guidance_scale", "solver"),
@@ -143,16 +143,16 @@ class Pipeline:
         )
 
     def _tokenize(self, texts, name):
-        length, words = self.metadata["text_length"], self.config["text"]["max_words"]
+        length, words = self.metadata["text_length"], self._max_words
         for text in texts:
             if name == "prompt" and not text.strip():
                 raise ValueError("prompt is empty; write what the clip shows")
-            if word_count(text) > words:
+            if words and encoders.word_count(text) > words:
                 raise ValueError(
-                    f"{name} has {word_count(text) - 1} words, the model reads at most "
+                    f"{name} has {encoders.word_count(text) - 1} words, the model reads at most "
                     f"{words - 1}: {text!r}"
                 )
-        ids, mask = zip(*(tokenizer.encode(text, length) for text in texts), strict=True)
+        ids, mask = zip(*(self._tokenizer.encode(text, length) for text in texts), strict=True)
         return np.stack(ids), np.stack(mask), np.zeros_like(ids)
 
     def _check_images(self, image, count, size):

@@ -4,19 +4,31 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
+from seedance_jax import sharding
 from seedance_jax.data import tokenizer
 from seedance_jax.models.generator import Generator
 from seedance_jax.models.vae import VAE
+from seedance_jax.sampling import encoders
 from seedance_jax.training import checkpoint
 
 
 def build_generator(text, model, latent_channels):
-    """The module that `config.text` and `config.model` describe."""
-    text = {"vocab_size": tokenizer.VOCAB_SIZE, **text}
-    max_words = text.pop("max_words")
-    space_id = tokenizer.BYTE_OFFSET + ord(" ")
-    dit = {"latent_channels": latent_channels, **model}
-    return Generator(text_model=text, dit=dit, space_id=space_id, max_words=max_words)
+    """The module that `config.text` and `config.model` describe: what a training run trains.
+
+    It has a text model if that is trained too (text.mode="joint").
+    """
+    text, dit = encoders.DEFAULTS | text, {"latent_channels": latent_channels, **model}
+    fields = encoders.model_fields(text) if text["mode"] == "joint" else None
+    return Generator(fields, dit, encoders.SPACE_ID, text["max_words"])
+
+
+def with_encoder(generator, params, encoder):
+    """A Generator and its params that reads captions by a finished language model."""
+    model = encoder.model
+    fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
+    fields = {name: value for name, value in fields.items() if name not in ("parent", "name")}
+    whole = generator.clone(text_model=fields, max_words=encoder.max_words)
+    return whole, {"text": encoder.params, **params}
 
 
 def load_autoencoder(workdir):
@@ -50,12 +62,40 @@ def latent_fingerprint(weights):
 
 
 def load_generator(workdir):
-    """Returns (Generator, params, config, metadata) of a run of the `flow_matching` stage."""
+    """Returns (Generator, params, config, metadata) of a run of the `flow_matching` stage.
+
+    The generator reads captions, whatever the mode of its text was in training.
+
+    Raises:
+      ValueError: the language model it was trained with is not in text.path any more.
+    """
     config = read_stage(workdir, "flow_matching")
     metadata = read_metadata(workdir)
     params = checkpoint.load(workdir)
-    model = build_generator(config["text"], config["model"], metadata["latent_channels"])
-    return model, params, config, metadata
+    text = config["text"] = encoders.DEFAULTS | config["text"]
+    model = build_generator(text, config["model"], metadata["latent_channels"])
+    if text["mode"] == "joint":
+        return model, params, config, metadata
+    text["path"] = metadata["text_path"]
+    encoder = encoders.open_encoder(text, sharding.make_mesh(fsdp=-1))
+    if (wanted := metadata["text"]) != encoder.identity:
+        raise ValueError(
+            f"{workdir} was trained with {wanted}, but {text['path']} is {encoder.identity}"
+        )
+    return (*with_encoder(model, params, encoder), config, metadata)
+
+
+def open_tokenizer(text):
+    """The tokenizer that the section `text` of a run's config names."""
+    text = encoders.DEFAULTS | text
+    if text["mode"] == "joint":
+        return tokenizer.open_tokenizer(text["tokenizer"])
+    config = checkpoint.read_json(text["path"], "config.json")
+    return (
+        open_tokenizer(config["text"])
+        if "stage" in config
+        else tokenizer.open_tokenizer(text["path"])
+    )
 
 
 def read_metadata(workdir):

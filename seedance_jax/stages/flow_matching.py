@@ -6,11 +6,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.data import sources, tokenizer
+from seedance_jax import sharding
+from seedance_jax.data import sources
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.models.text import caption_starts, word_count
-from seedance_jax.sampling import codec, latents, runs
+from seedance_jax.models.text import caption_starts
+from seedance_jax.sampling import codec, encoders, latents, runs
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -22,19 +23,24 @@ def make_stage(config):
     data = config.data.to_dict()
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
+    encoder, text_options, read_text = open_text(config)
     dataset = sources.open_training(
         data,
         seed=config.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
+        **text_options,
     )
-    dataset = dataset.map(functools.partial(check_words, limit=config.text.max_words))
+    if "texts" not in text_options:
+        limit = config.text.max_words if encoder is None else encoder.max_words
+        dataset = dataset.map(functools.partial(encoders.check_batch, limit=limit))
     model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
     task_weights, dropout = dict(config.tasks), config.caption_dropout
 
     def init(key):
-        example = example_inputs(vae.latent_channels, data["text_length"])
+        width = None if encoder is None else encoder.width
+        example = example_inputs(vae.latent_channels, data["text_length"], width)
         return model.init(key, *example)["params"]
 
     def loss_fn(params, batch, key, frozen):
@@ -42,8 +48,7 @@ def make_stage(config):
             x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
             x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(batch["video"]))
-        text = tuple(batch[name] for name in ("text", "text_mask", "text_shot"))
-        clip = (x0, text, batch["frame_shot"])
+        clip = (x0, read_text(batch, frozen), batch["frame_shot"])
         return flow_loss(
             model, params, clip, key, task_weights=task_weights, caption_dropout=dropout
         )
@@ -57,39 +62,65 @@ def make_stage(config):
         "fps": data[data["source"]]["fps"],
         "text_length": data["text_length"],
     }
+    frozen, identity = {"vae": autoencoder}, {"autoencoder": fingerprint}
+    if encoder is not None:
+        metadata |= {"text": encoder.identity, "text_path": str(Path(config.text.path).resolve())}
+        identity["text"] = encoder.identity
+        frozen |= {} if encoder.params is None else {"text": encoder.params}
     return Stage(
         init=init,
         loss_fn=loss_fn,
         batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizer(num_steps=config.num_steps, **config.optimizer),
-        frozen={"vae": autoencoder},
-        identity={"autoencoder": fingerprint},
+        frozen=frozen,
+        identity=identity,
         finish=lambda params: metadata,
     )
 
 
-def check_words(batch, limit):
-    """Raises ValueError if a caption has more words than the model reads; returns the batch."""
-    for ids in batch["text"]:
-        count = word_count(tokenizer.decode(ids))
-        if count > limit:
-            raise ValueError(
-                f"a caption has {count - 1} words, text.max_words={limit} allows {limit - 1}: "
-                f"{tokenizer.decode(ids)!r}"
-            )
-    return batch
+def open_text(config):
+    """Where text comes from: (encoder or None, options of `sources.open_training`, read_text).
+
+    read_text(batch, frozen) -> what the generator takes; see `sampling/encoders.py`.
+    """
+    text, data = encoders.DEFAULTS | config.text.to_dict(), config.data.to_dict()
+    encoders.check_mode(text)
+    mode = text["mode"]
+    if mode == "joint":
+        return None, {"tokenizer": runs.open_tokenizer(text)}, batch_text("text")
+    if mode == "precomputed":
+        encoder = encoders.open_encoder(text)
+        options = {
+            "texts": encoders.open_tokens(data, encoder),
+            "text_length": encoder.positions(data["text_length"]),
+        }
+        return encoder, options, batch_text("text_tokens")
+    encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
+    ids = batch_text("text")
+
+    def encode(batch, frozen):
+        return encoders.encode(
+            encoder.model, encoder.max_words, frozen["text"], *ids(batch, frozen)
+        )
+
+    return encoder, {"tokenizer": encoder.tokenizer}, encode
+
+
+def batch_text(name):
+    """A `read_text` that takes ids or tokens, with their mask and shot, from the batch."""
+    return lambda batch, frozen: tuple(batch[key] for key in (name, "text_mask", "text_shot"))
 
 
 def flow_loss(model, params, clip, key, *, task_weights, caption_dropout):
     """Mean squared velocity error over the frames that are not given.
 
     Args:
-      clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the (ids, mask, shot) of
-        their captions, each [B, S], and the shot of each latent frame [B, T].
+      clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the text that the model
+        takes, and the shot of each latent frame [B, T].
       task_weights: {task: weight} of the condition masks to draw from.
       caption_dropout: share of samples that see empty captions (their start tokens alone).
     """
-    x0, (ids, mask, shot), frame_shot = clip
+    x0, (text, mask, shot), frame_shot = clip
     keys = jax.random.split(key, 4)
     batch_size, frames = x0.shape[:2]
     given = tasks.sample_condition_mask(keys[0], batch_size, frames, task_weights)
@@ -99,7 +130,7 @@ def flow_loss(model, params, clip, key, *, task_weights, caption_dropout):
     dropped = jax.random.bernoulli(keys[3], caption_dropout, (batch_size,))
     mask = jnp.where(dropped[:, None], caption_starts(mask, shot), mask)
     xt = flow.interpolate(x0, noise, t)
-    text = (ids, mask, shot)
+    text = (text, mask, shot)
     velocity = model.apply({"params": params}, xt, t, text, (frame_shot, x0, given))
     error = velocity - flow.velocity_target(x0, noise)
     loss = flow.masked_mean_square(error, given)

@@ -76,7 +76,7 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, i
         batches = stage.batches(start)
         save.resume(batches, start)
         step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay)
-        frozen = jax.device_put(dict(stage.frozen), sharding.replicated(mesh))
+        frozen = sharding.put_whole(dict(stage.frozen), mesh)
         with StopSignal() as stopping:
             for step in range(start + 1, num_steps + 1):
                 batch = sharding.put_batch(next(batches), mesh)

@@ -30,7 +30,7 @@ def test_a_batch_has_the_promised_form(expected, source):
         size = len(batch["index"])
         assert batch["video"].dtype == np.uint8
         assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
-        assert batch.keys() == schema.EXAMPLE.keys() - {"latents"}
+        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "text_tokens"}
         for name, array in batch.items():
             assert array.dtype == schema.EXAMPLE[name].dtype
             assert array.ndim == 1 + len(schema.EXAMPLE[name].shape)

@@ -86,7 +86,7 @@ def test_guidance_one_ignores_the_negative_prompt(pipeline):
         ({"height": 40}, "height 40.*32 or 48"),
         ({"prompt": "  "}, "prompt is empty"),
         ({"prompt": "a b c d e f g"}, "7 words.*at most 5"),
-        ({"prompt": "x" * 40}, "40 bytes"),
+        ({"prompt": "x" * 40}, "41 tokens"),
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
         ({"guidance_scale": -1.0}, r"guidance_scale=-1\.0"),
         ({"seed": -1}, "seed=-1"),

@@ -1,4 +1,4 @@
-"""Latents that were computed once, stored row for row beside the clips they belong to."""
+"""What was computed once, latents and text tokens, stored row for row beside the clips."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,6 @@ import numpy as np
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-
-SPLIT = "latents"
 
 
 def build_latents(
@@ -26,27 +24,60 @@ def build_latents(
     are there already are kept if they were made of the same (`rows` is not touched), or else are an
     error.
     """
-    directory = Path(directory)
     records = (
         {"id": name, "latents": np.asarray(latents).astype(ml_dtypes.bfloat16)}
         for name, latents in rows
     )
-    with storage.writing(directory) as draft:
-        if draft is not None:
-            counts = storage.write_records(
-                draft, "latents", schema.LATENTS, {SPLIT: lambda: records}
-            )
-            if not counts.get(SPLIT):
-                raise ValueError(f"no latents to write into {directory}")
-            storage.write_json(draft / "report.json", {"rows": counts, "lost": []})
-            storage.write_json(draft / "spec.json", dict(metadata))
-    open_latents(directory, metadata)
-    return directory
+    return _build(directory, "latents", schema.LATENTS, records, metadata)
+
+
+def build_texts(
+    directory: str | Path,
+    rows: Iterable[tuple[str, np.ndarray, np.ndarray]],
+    metadata: Mapping[str, Any],
+) -> Path:
+    """Writes (id, tokens [n,E], shot [n]) as bfloat16 for every row, as `build_latents` does.
+
+    metadata says what made them: clips, split, language model, layers, tokenizer, dtype.
+    """
+    records = (
+        {"id": name, "tokens": np.asarray(tokens).astype(ml_dtypes.bfloat16), "shot": shot}
+        for name, tokens, shot in rows
+    )
+    return _build(directory, "texts", schema.TEXTS, records, metadata)
 
 
 def open_latents(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
     """Opens latents; raises ValueError naming every key in which they are not as expected."""
-    source = storage.open_split(directory, SPLIT)
+    return _open(directory, "latents", expected)
+
+
+def open_texts(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
+    """Opens text tokens; raises ValueError naming every key in which they are not as expected."""
+    return _open(directory, "texts", expected)
+
+
+def _build(
+    directory: str | Path,
+    kind: str,
+    fields: Mapping[str, schema.Field],
+    records: Iterable[Mapping[str, Any]],
+    metadata: Mapping[str, Any],
+) -> Path:
+    directory = Path(directory)
+    with storage.writing(directory) as draft:
+        if draft is not None:
+            counts = storage.write_records(draft, kind, fields, {kind: lambda: records})
+            if not counts.get(kind):
+                raise ValueError(f"no {kind} to write into {directory}")
+            storage.write_json(draft / "report.json", {"rows": counts, "lost": []})
+            storage.write_json(draft / "spec.json", dict(metadata))
+    _open(directory, kind, metadata)
+    return directory
+
+
+def _open(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> storage.Source:
+    source = storage.open_split(directory, kind)
     found = json.loads((Path(directory) / "spec.json").read_text())
     expected = json.loads(json.dumps(dict(expected)))  # JSON has no tuples
     differing = [key for key in expected if key not in found or found[key] != expected[key]]
@@ -54,5 +85,5 @@ def open_latents(directory: str | Path, expected: Mapping[str, Any]) -> storage.
         lines = "".join(
             f"\n  {key}: found {found.get(key)!r}, expected {expected[key]!r}" for key in differing
         )
-        raise ValueError(f"the latents in {directory} are of something else:{lines}")
+        raise ValueError(f"the {kind} in {directory} are of something else:{lines}")
     return source

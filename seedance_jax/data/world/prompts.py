@@ -1,0 +1,260 @@
+"""Short prompts of a user's own, turned into captions of the synthetic world.
+
+    "blue box sliding right at night" -> "A large blue cube slides to the right on a grey floor, at
+    night. The camera is static."
+
+What a prompt leaves open gets a default. Words that no caption of the slice can say, and words that
+found no place in the caption, come back beside it: nothing is dropped in silence.
+"""
+
+import re
+from typing import NamedTuple
+
+from seedance_jax.data.world import vocabulary as words
+
+# Words of a prompt -> (kind, value), beside the names in the vocabulary itself.
+SYNONYMS = {
+    "sphere": ("shape", "ball"),
+    "box": ("shape", "cube"),
+    "block": ("shape", "cube"),
+    "column": ("shape", "pillar"),
+    "violet": ("color", "purple"),
+    "big": ("size", "large"),
+    "little": ("size", "small"),
+    "stripes": ("texture", "striped"),
+    "gray": ("floor", "grey"),
+    "sand": ("floor", "sandy"),
+    "wood": ("floor", "wooden"),
+    "grass": ("floor", "grassy"),
+    "daylight": ("time", "day"),
+    "daytime": ("time", "day"),
+    "dusk": ("time", "sunset"),
+    "left": ("direction", "to the left"),
+    "leftwards": ("direction", "to the left"),
+    "right": ("direction", "to the right"),
+    "rightwards": ("direction", "to the right"),
+    "towards": ("direction", "towards the camera"),
+    "toward": ("direction", "towards the camera"),
+    "away": ("direction", "away from the camera"),
+    "clockwise": ("turning", "clockwise"),
+    "counterclockwise": ("turning", "counterclockwise"),
+    "anticlockwise": ("turning", "counterclockwise"),
+    "static": ("camera", "static"),
+    "still": ("camera", "static"),
+}
+VERBS = {
+    "drop": "drop drops dropping dropped fall falls falling bounce bounces bouncing",
+    "roll": "roll rolls rolling rolled",
+    "slide": "slide slides sliding slid",
+    "throw": "throw throws throwing thrown fly flies flying",
+    "spin": "spin spins spinning rotate rotates rotating",
+    "collide": "hit hits hitting collide collides colliding",
+    "topple": "knock knocks knocking topple topples toppling",
+    "occlude": "behind",
+}
+CAMERA_VERBS = {
+    "pan": "pan pans panning",
+    "tilt": "tilt tilts tilting",
+    "zoom": "zoom zooms zooming",
+    "dolly": "dolly dollies dollying",
+    "orbit": "orbit orbits orbiting",
+}
+SIDES = ("left", "right", "up", "down", "in", "out")
+GROUND = ("floor", "ground")
+FILLERS = frozenset(
+    "a an the and on onto in into at to of from with over it its is are then while by there "
+    "camera goes re-appears reappears stands background twice three four five times".split()
+)
+# Of the captions of second shots, which tell how a motion ends.
+CAPTION_WORDS = frozenset("comes rest lies lands tumbles stop another third".split())
+# Rolling is the first half of these.
+SECOND_HALF = ("collide", "topple", "occlude")
+MAIN_SHAPE = {"slide": "cube"}  # of the other events, ball
+TARGET_SHAPE = {"collide": "cube", "topple": "pillar", "occlude": "cube"}
+USUAL_EVENT = {"ball": "roll", "cube": "slide", "cylinder": "roll", "pillar": "topple"}
+
+
+class Rewritten(NamedTuple):
+    """A prompt to generate from, and the words of the user's that it does not say."""
+
+    prompt: str
+    left_out: tuple[str, ...] = ()
+
+
+def rewrite(prompt: str, slice_name: str) -> Rewritten:
+    """The caption of a prompt, in the words of a slice of the world; captions stay as they are."""
+    allowed = words.SLICES[slice_name]
+    reading, unread = read(prompt, allowed)
+    sentences = [words.CAMERA_MOVES[move].sentence for move in allowed.moves]
+    is_caption = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(tuple(sentences))
+    if is_caption and CAPTION_WORDS.issuperset(unread):
+        return Rewritten(prompt)
+    caption, unsaid = compose(reading, allowed)
+    said = [*unread, *unsaid]
+    return Rewritten(caption, tuple(sorted(set(said), key=prompt.lower().find)))
+
+
+def hint(left_out: tuple[str, ...], slice_name: str) -> str:
+    """What to tell the user about words that were left out; "" if there are none."""
+    if not left_out:
+        return ""
+    allowed = words.SLICES[slice_name]
+    known = {
+        "shapes": allowed.shapes,
+        "colors": allowed.colors,
+        "textures": allowed.textures if len(allowed.textures) > 1 else (),
+        "events": [VERBS[event].split()[0] for event in allowed.events],
+        "floors": allowed.floors,
+        "camera": allowed.moves,
+    }
+    listed = "; ".join(f"{name}: {', '.join(values)}" for name, values in known.items() if values)
+    names = ", ".join(left_out)
+    return (
+        f"not said by the caption, for the model has no words for it or no room: {names}. {listed}"
+    )
+
+
+def meanings(allowed: words.Slice) -> dict[str, tuple[str, str]]:
+    """{word: (kind, value)} of every word that means something in a slice."""
+    kinds = {
+        "color": allowed.colors,
+        "shape": allowed.shapes,
+        "size": allowed.sizes,
+        "texture": [name for name in allowed.textures if name != "solid"],
+        "floor": allowed.floors,
+        "time": allowed.times_of_day,
+        "event": allowed.events,
+    }
+    table = {name: (kind, name) for kind in ("floor", "color", "shape", "size", "texture", "time")
+             for name in kinds[kind]}  # fmt: skip
+    for word, (kind, value) in SYNONYMS.items():
+        if kind not in kinds or value in kinds[kind]:
+            table[word] = (kind, value)
+    for event in allowed.events:
+        table |= {word: ("event", event) for word in VERBS[event].split()}
+    for verb, spellings in CAMERA_VERBS.items():
+        table |= {word: ("move", verb) for word in spellings.split()}
+    plural = {f"{shape}s": ("shape", shape) for shape in allowed.shapes}
+    return plural | table
+
+
+def read(prompt: str, allowed: words.Slice) -> tuple[dict, list]:
+    """What a prompt asks for, and its words that ask for nothing the slice has.
+
+    Returns {"nouns": [{kind: (word, value)}], kind: [(word, value)]}.
+    """
+    table, found, unread = meanings(allowed), {"nouns": []}, []
+    tokens = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", prompt.lower())
+    adjectives, verb = {}, None
+    for token, following in zip(tokens, [*tokens[1:], ""], strict=False):
+        kind, value = table.get(token, (None, None))
+        if token in allowed.floors and following in GROUND:
+            kind, value = "floor", token
+        if verb and token in SIDES:
+            move = (f"{verb[0]} {token}", f"{verb[1]} {token}")
+            if move[1] in allowed.moves:
+                found.setdefault("camera", []).append(move)
+            else:
+                unread.append(move[0])
+            verb = None
+        elif kind == "move":
+            verb = (token, value)
+        elif kind == "shape":
+            found["nouns"].append(adjectives | {"shape": (token, value)})
+            adjectives = {}
+        elif kind in ("color", "size", "texture") and kind not in adjectives:
+            adjectives[kind] = (token, value)
+        elif kind:
+            found.setdefault(kind, []).append((token, value))
+        elif token not in FILLERS and token not in GROUND:
+            unread.append(token)
+    if adjectives:  # "the ball is red", "something red"
+        if found["nouns"] and not adjectives.keys() & found["nouns"][-1].keys():
+            found["nouns"][-1] |= adjectives
+        else:
+            found["nouns"].append(adjectives)
+    return found, unread + ([verb[0]] if verb else [])
+
+
+def compose(reading: dict, allowed: words.Slice) -> tuple[str, list]:
+    """The caption of a reading, and the words of the reading that it does not say."""
+    said, unsaid = {}, []
+    for kind, values in reading.items():
+        if kind not in ("nouns", "event"):
+            said[kind] = values[0][1]
+            unsaid += [word for word, value in values if value != values[0][1]]
+    nouns = list(reading["nouns"])
+    event, more = choose_event(reading.get("event", []), nouns, allowed)
+    unsaid += more
+    wanted = 2 if event in SECOND_HALF else 1
+    if wanted == 2 and len(nouns) == 1 and nouns[0].get("shape", ("", ""))[1] == "pillar":
+        nouns.insert(0, {})  # what is knocked over is not what rolls
+    if event == "drop" and allowed.companions:
+        wanted = max(1, min(len(nouns), 3))
+    bystanders = 1 if allowed.companions and event not in ("drop", *SECOND_HALF) else 0
+    shown = nouns[: wanted + bystanders]
+    for noun in nouns[wanted + bystanders :]:
+        unsaid += [word for word, _ in noun.values()]
+    shown += [{}] * (wanted - len(shown))
+    usual = [MAIN_SHAPE.get(event, "ball"), TARGET_SHAPE.get(event, "cube"), "cylinder"]
+    names = [describe(noun, shape, allowed) for noun, shape in zip(shown, usual, strict=False)]
+    sentence = say(event, names[:wanted], said, reading, allowed)
+    rest = [f" {capital(name)} stands in the background." for name in names[wanted:]]
+    needless = {"spin": ["direction"], "drop": ["direction", "turning"]}.get(event, ["turning"])
+    unsaid += [word for kind in needless for word, _ in reading.get(kind, [])]
+    camera = words.CAMERA_MOVES[said.get("camera", "static")].sentence
+    return f"{capital(sentence)}.{''.join(rest)} {camera}", unsaid
+
+
+def choose_event(asked: list, nouns: list, allowed: words.Slice) -> tuple[str, list]:
+    """The event that a caption tells of, and the words for others."""
+    events = [event for _, event in asked]
+    if not events:
+        shape = nouns[0].get("shape", ("", "ball"))[1] if nouns else "ball"
+        return USUAL_EVENT[shape], []
+    chosen = next((event for event in events if event in SECOND_HALF), events[0])
+    implied = (chosen, "roll") if chosen in SECOND_HALF else (chosen,)
+    return chosen, [word for word, event in asked if event not in implied]
+
+
+def describe(noun: dict, usual_shape: str, allowed: words.Slice) -> str:
+    """An object as captions name it: size only where sizes differ, texture only if there is one."""
+    value = {kind: value for kind, (_, value) in noun.items()}
+    shape = value.get("shape", usual_shape)
+    seen = [name for name in allowed.colors if shape not in words.HELD_OUT[name]]
+    parts = [value.get("size", allowed.sizes[0])] if len(allowed.sizes) > 1 else []
+    parts += [value[kind] for kind in ("texture",) if kind in value]
+    return article(" ".join([*parts, value.get("color", seen[0]), shape]))
+
+
+def say(event: str, names: list, said: dict, reading: dict, allowed: words.Slice) -> str:
+    """The main sentence of a caption, without its full stop."""
+    place = f"{article(said.get('floor', allowed.floors[0]))} floor"
+    where = said.get("direction", "to the left")
+    turning = said.get("turning", "clockwise")
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    bounces = any(word.startswith("bounc") for word, _ in reading.get("event", []))
+    first, last = names[0], names[-1]
+    sentence = {
+        "drop": f"{listed} fall{'s' * (len(names) == 1)} onto {place}" + " and bounces" * bounces,
+        "roll": f"{first} rolls {where} on {place}",
+        "slide": f"{first} slides {where} on {place}",
+        "throw": f"{first} is thrown {where} onto {place}",
+        "spin": f"{first} spins {turning} on {place}",
+        "collide": f"{first} rolls {where} and hits {last} on {place}",
+        "topple": f"{first} rolls {where} and knocks over {last} on {place}",
+        "occlude": f"{first} rolls {where} on {place}, goes behind {last} and re-appears",
+    }[event]
+    if len(allowed.times_of_day) > 1:
+        sentence += ", " + words.TIMES_OF_DAY[said.get("time", "day")].phrase
+    return sentence
+
+
+def article(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def capital(text: str) -> str:
+    """The text with its first letter as a capital."""
+    return text[0].upper() + text[1:]

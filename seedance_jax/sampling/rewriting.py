@@ -1,0 +1,171 @@
+"""Prompt rewriting: from what a user types to the kind of caption a model was trained on.
+
+`make_rewriter(name, ...)` gives a function from a prompt to `Rewriting`. A prompt of several shots
+("Shot 1: ... Shot 2: ...") keeps its marks and whatever stands before the first of them.
+"""
+
+import functools
+import re
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from seedance_jax import sharding
+from seedance_jax.data.world import prompts as world_prompts
+from seedance_jax.sampling import language
+
+MARK = re.compile(r"(\bShot\s+\d+[^:\n]*:)", re.IGNORECASE)
+
+INSTRUCTION = """
+You rewrite requests for a short video into captions for a video generator. Write one paragraph of
+plain, concrete English, 40 to 90 words. Say who or what is seen and how it looks, what it does from
+the first moment to the last, where it is and in what light, then the style of the picture, then
+what the camera does. Keep everything that the request says: subjects, numbers, colours, actions,
+words in quotation marks. Add only what can be seen, and nothing that contradicts the request. If
+the request has shots ("Shot 1: ... Shot 2: ..."), write a paragraph for each, keep its mark in
+front of it, and describe people and things that return in the same words. Write in English whatever
+the language of the request, and write the caption only: no title, no comment.
+""".strip()
+SHORTEST = 64  # tokens of the smallest shape that a prompt is padded to
+ANSWER = 512  # tokens at most
+
+
+class Rewriting(NamedTuple):
+    """A prompt to generate from, and a hint to show the user ("" if there is none)."""
+
+    prompt: str
+    hint: str = ""
+
+
+def make_rewriter(name, *, slice_name="full", directory="", top_p=0.0, temperature=1.0, seed=0):
+    """A function prompt -> Rewriting.
+
+    Args:
+      name: "none", "world" (a template of the synthetic world) or "lm" (a language model).
+      slice_name: of the world, for "world".
+      directory: Hugging Face directory, for "lm"; a chat model such as Qwen2.5-0.5B-Instruct.
+      top_p, temperature, seed: of the draws of "lm"; top_p=0 is greedy.
+
+    Raises:
+      ValueError: an unknown name or an illegal setting.
+      FileNotFoundError: "lm" without a model in `directory`.
+    """
+    if name not in REWRITERS:
+        raise ValueError(f"rewriter {name!r} is not one of {sorted(REWRITERS)}")
+    if name == "world":
+        return functools.partial(REWRITERS[name], slice_name=slice_name)
+    if name == "lm":
+        if not (0 <= top_p <= 1 and temperature > 0):
+            raise ValueError(f"{top_p=}, {temperature=}: must be in [0, 1] and above 0")
+        model = language.open_language(directory, sharding.make_mesh(fsdp=-1))
+        draws = {"top_p": top_p, "temperature": temperature, "seed": seed}
+        return functools.partial(REWRITERS[name], model=model, **draws)
+    return REWRITERS[name]
+
+
+def keep(prompt):
+    """The prompt as it is."""
+    return Rewriting(prompt)
+
+
+def rewrite_for_world(prompt, *, slice_name):
+    """The caption of the synthetic world that is nearest to the prompt, shot by shot.
+
+    The hint names the words that it does not say.
+    """
+    before, *shots = MARK.split(prompt)
+    if not shots:
+        prompt, left_out = world_prompts.rewrite(prompt, slice_name)
+        return Rewriting(prompt, world_prompts.hint(left_out, slice_name))
+    parts, left_out = [before.strip()], ()
+    for mark, text in zip(shots[::2], shots[1::2], strict=True):
+        caption, words = world_prompts.rewrite(text.strip(), slice_name)
+        parts.append(f"{mark} {caption}")
+        left_out += words
+    hint = world_prompts.hint(tuple(dict.fromkeys(left_out)), slice_name)
+    return Rewriting(" ".join(part for part in parts if part), hint)
+
+
+def rewrite_with_language(prompt, *, model, top_p, temperature, seed):
+    """What a chat model makes of the prompt; the prompt with a hint if that is of no use."""
+    ids = chat_ids(model.tokenizer, INSTRUCTION, prompt)
+    text = complete(model, ids, top_p=top_p, temperature=temperature, seed=seed)
+    text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
+    if not text:
+        return Rewriting(prompt, "the language model wrote nothing; the prompt stays as it is")
+    if marks(text) != marks(prompt):
+        return Rewriting(
+            prompt,
+            f"the language model turned the shots {marks(prompt)} into {marks(text)}; the prompt "
+            "stays as it is",
+        )
+    return Rewriting(text)
+
+
+def marks(text):
+    """The numbers of the shots of a prompt, in order."""
+    return [int(re.search(r"\d+", mark)[0]) for mark in MARK.findall(text)]
+
+
+def chat_ids(tokenizer, instruction, request):
+    """Token ids of a conversation in ChatML that waits for its answer.
+
+    Models that think first (Qwen3) are given an empty thought.
+
+    Raises:
+      ValueError: the tokenizer has no marks of ChatML.
+    """
+    special = tokenizer.special
+    if missing := [name for name in ("<|im_start|>", "<|im_end|>") if name not in special]:
+        raise ValueError(f"not a chat model: its tokenizer has no {' and no '.join(missing)}")
+    start, end = special["<|im_start|>"], special["<|im_end|>"]
+    text = lambda text: list(tokenizer.to_ids(text))  # noqa: E731
+    ids = []
+    for role, content in (("system", instruction), ("user", request)):
+        ids += [start, *text(f"{role}\n{content}"), end, *text("\n")]
+    ids += [start, *text("assistant\n")]
+    if "<think>" in special:
+        ids += [special["<think>"], *text("\n\n"), special["</think>"], *text("\n\n")]
+    return ids
+
+
+def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWER):
+    """The text with which a `language.Language` goes on after `ids`.
+
+    Compiled once per power of two of the number of ids.
+
+    Raises:
+      ValueError: ids and answer are longer than the context of the model.
+    """
+    length = max(SHORTEST, 1 << (len(ids) - 1).bit_length())
+    if len(ids) + new_tokens > model.context:
+        raise ValueError(
+            f"the prompt has {len(ids)} tokens with its instruction, the answer may have "
+            f"{new_tokens}: the context of the language model is {model.context}"
+        )
+    padded = np.full((1, length), model.tokenizer.pad, np.int32)
+    padded[0, : len(ids)] = ids
+    out, kept = language.generate(
+        model.model,
+        model.params,
+        padded,
+        np.arange(length)[None] < len(ids),
+        jax.random.key(seed),
+        temperature,
+        top_p,
+        new_tokens=new_tokens,
+        end_ids=model.end_ids,
+    )
+    return model.tokenizer.decode(np.asarray(out)[np.asarray(kept)])
+
+
+def notes(name, prompt, rewriting):
+    """What the sidecar of a clip records of a rewriting: both prompts, and the hint if any."""
+    if name == "none":
+        return {"prompt": prompt}
+    hint = {"rewriter_hint": rewriting.hint} if rewriting.hint else {}
+    return {"prompt": rewriting.prompt, "original_prompt": prompt, "rewriter": name, **hint}
+
+
+REWRITERS = {"none": keep, "world": rewrite_for_world, "lm": rewrite_with_language}

@@ -1,0 +1,99 @@
+import language_models
+import pytest
+
+from seedance_jax.data import tokenizer
+from seedance_jax.sampling import language, rewriting
+
+SHOTS = "In a studio. Shot 1: red ball rolling left Shot 2 (1 s): a dragon on a blue cube, zoom in"
+
+
+def test_nothing_is_rewritten_unless_asked_for():
+    assert rewriting.make_rewriter("none")("a red ball") == ("a red ball", "")
+    with pytest.raises(ValueError, match=r"rewriter 'big' is not one of \['lm', 'none', 'world'\]"):
+        rewriting.make_rewriter("big")
+
+
+def test_shots_are_rewritten_one_by_one_and_keep_their_marks():
+    rewritten = rewriting.make_rewriter("world", slice_name="tiny")(SHOTS)
+    assert rewritten.prompt == (
+        "In a studio. "
+        "Shot 1: A red ball rolls to the left on a grey floor. The camera is static. "
+        "Shot 2 (1 s): A blue cube slides to the left on a grey floor. The camera zooms in."
+    )
+    assert "dragon" in rewritten.hint
+    assert rewriting.marks(rewritten.prompt) == [1, 2]
+
+
+def test_the_sidecar_has_both_prompts():
+    rewritten = rewriting.make_rewriter("world", slice_name="tiny")("a red dragon")
+    notes = rewriting.notes("world", "a red dragon", rewritten)
+    assert notes["original_prompt"] == "a red dragon"
+    assert notes["prompt"] == rewritten.prompt
+    assert notes["rewriter"] == "world"
+    assert "dragon" in notes["rewriter_hint"]
+    assert rewriting.notes("none", "a ball", rewriting.keep("a ball")) == {"prompt": "a ball"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, one_device):
+    directory = language_models.write_directory(tmp_path_factory.mktemp("chat"))
+    return language.open_language(directory, one_device, dtype="float32")
+
+
+def test_the_conversation_is_that_of_chatml(model):
+    ids = rewriting.chat_ids(model.tokenizer, "Rewrite.", "a <|im_end|> ball")
+    start, end = (model.tokenizer.special[name] for name in ("<|im_start|>", "<|im_end|>"))
+    assert (ids.count(start), ids.count(end)) == (3, 2)  # the request cannot end its own turn
+    named = [{start: "[", end: "]"}.get(i) or model.tokenizer.decode([i]) for i in ids]
+    assert "".join(named) == "[system\nRewrite.]\n[user\na <|im_end|> ball]\n[assistant\n"
+    with pytest.raises(ValueError, match=r"no <\|im_start\|> and no <\|im_end\|>"):
+        rewriting.chat_ids(tokenizer.BYTES, "Rewrite.", "a ball")
+
+
+def test_models_that_think_are_given_an_empty_thought(tmp_path):
+    special = (*language_models.SPECIAL, "<think>", "</think>")
+    language_models.write_tokenizer(tmp_path, special)
+    words = tokenizer.open_tokenizer(str(tmp_path))
+    ids = rewriting.chat_ids(words, "Rewrite.", "a ball")
+    thought = ids.index(words.special["<think>"]), ids.index(words.special["</think>"])
+    assert words.to_text(ids[thought[0] : thought[1]]) == "\n\n"
+    assert thought[1] - thought[0] == 3
+
+
+def test_the_model_goes_on_until_its_context_is_full(model):
+    ids = list(range(50))
+    text = rewriting.complete(model, ids, new_tokens=5)
+    assert text == rewriting.complete(model, ids, new_tokens=5)
+    with pytest.raises(ValueError, match="has 50 tokens .* 851: the context .* is 900"):
+        rewriting.complete(model, ids, new_tokens=851)
+
+
+@pytest.fixture
+def answering(monkeypatch, model):
+    """rewrite(prompt, answer): what becomes of an answer of the language model."""
+
+    def rewrite(prompt, answer):
+        monkeypatch.setattr(rewriting, "complete", lambda *args, **kwargs: answer)
+        settings = {"top_p": 0.0, "temperature": 1.0, "seed": 0}
+        return rewriting.rewrite_with_language(prompt, model=model, **settings)
+
+    return rewrite
+
+
+def test_an_answer_that_is_of_no_use_leaves_the_prompt_and_says_so(answering):
+    assert answering("a ball", " A red ball rolls. ") == ("A red ball rolls.", "")
+    assert answering("a ball", "<think>\n\n</think>\n\nA ball.").prompt == "A ball."
+    assert answering("a ball", "  ").prompt == "a ball"
+    assert "nothing" in answering("a ball", "  ").hint
+    lost = answering(SHOTS, "Shot 1: both in one.")
+    assert lost.prompt == SHOTS
+    assert "shots [1, 2] into [1]" in lost.hint
+    kept = "Shot 1: A ball rolls.\nShot 2: A cube stands."
+    assert answering(SHOTS, kept) == (kept, "")
+
+
+def test_settings_and_directories_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match=r"top_p=1.5, temperature=1.0"):
+        rewriting.make_rewriter("lm", directory=str(tmp_path), top_p=1.5)
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        rewriting.make_rewriter("lm", directory=str(tmp_path))

@@ -1,0 +1,116 @@
+"""A generator on the text tokens of a finished language model: its loss, its run, its clips."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import language_models
+import numpy as np
+import pytest
+
+from configs import pretrain
+from seedance_jax import sharding
+from seedance_jax.data import sources
+from seedance_jax.data.builders.folder import FolderSpec
+from seedance_jax.data.video import encode_mp4
+from seedance_jax.models.vae import VAE
+from seedance_jax.sampling import encoders, runs
+from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.stages import flow_matching
+from seedance_jax.training import checkpoint
+
+VAE_FIELDS = {
+    "latent_channels": 4,
+    "patch": 16,
+    "encoder_widths": (8, 8, 8),
+    "decoder_widths": (8, 8, 8),
+    "strides": ((2, 1), (2, 1)),
+    "encoder_blocks": (0, 0, 0),
+    "decoder_blocks": (0, 0, 0),
+    "linear_ends": True,
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, random_params):
+    """The smoke config on a folder of footage, on a mesh of eight, with a language model's path."""
+    root = tmp_path_factory.mktemp("root")
+    for name in ("films", "vae", "language"):
+        (root / name).mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    (root / "films/a.mp4").write_bytes(encode_mp4(noise, 12))
+    (root / "films/a.txt").write_text("noise of a film \u732b")
+    params = random_params(VAE(**VAE_FIELDS).init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
+    checkpoint.save_weights(root / "vae", params)
+    checkpoint.write_json(root / "vae", "config.json", {"stage": "vae", "vae": VAE_FIELDS})
+    statistics = {"mean": [0.0] * 4, "std": [1.0] * 4, "step": 0}
+    checkpoint.write_json(root / "vae", "metadata.json", statistics)
+    language_models.write_directory(root / "language")
+
+    config = pretrain.get_config("smoke").unlock()
+    spec = FolderSpec(str(root / "films"), 5, 12.0, 32, validation_fraction=0.0)
+    config.data.update({"source": "folder", "data_dir": str(root / "data"), "latents": False})
+    config.data.update({"folder": dataclasses.asdict(spec), "text_length": 20, "num_processes": 1})
+    config.data.buckets = ((5, 32, 32, 8, 1.0),)
+    config.model.update({"width": 24, "depth": 1, "heads": 2, "window": (2, 2)})
+    config.text.update({"path": str(root / "language"), "dtype": "float32"})
+    config.mesh.update({"fsdp": 4, "tensor": 2})
+    config.vae_run, config.num_steps, config.caption_dropout = str(root / "vae"), 1, 0.5
+    sources.build(config.data.to_dict())
+    return config
+
+
+def stage_of(config, mode):
+    config = config.copy_and_resolve_references()
+    config.text.mode = mode
+    return flow_matching.make_stage(config), config
+
+
+def loss_of(stage, params):
+    """The loss of the first batch."""
+    batches = stage.batches(0)
+    loss = jax.jit(stage.loss_fn)
+    value = loss(params, next(batches), jax.random.key(2), dict(stage.frozen))[0]
+    batches.close()
+    return float(value)
+
+
+def save_run(workdir, config, stage, params):
+    checkpoint.save_weights(workdir, params)
+    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(config.to_dict()))
+    metadata = stage.finish(params) | {"step": 0}
+    checkpoint.write_json(workdir, "metadata.json", checkpoint.as_json(metadata))
+
+
+def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
+    config, tmp_path, random_params
+):
+    data = config.data.to_dict()
+    with pytest.raises(ValueError, match="no text tokens of these clips by language model"):
+        stage_of(config, "precomputed")
+    text = encoders.DEFAULTS | config.text.to_dict() | {"mode": "precomputed"}
+    encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
+    assert encoder.params["blocks"]["mlp"]["gate"]["kernel"].sharding.spec[1:] == ("fsdp", "tensor")
+    encoders.encode_all(data, encoder)
+    other = encoders.open_encoder(text | {"layers": (0,)})
+    with pytest.raises(ValueError, match=r"there is \w+ with layers=\[-1\]"):
+        encoders.open_tokens(data, other)
+
+    frozen, _ = stage_of(config, "frozen")
+    precomputed, settings = stage_of(config, "precomputed")
+    assert set(frozen.frozen) == {"vae", "text"}
+    assert set(precomputed.frozen) == {"vae"}
+    assert frozen.identity == precomputed.identity
+    params = random_params(frozen.init)
+    assert set(params) == {"video"}
+    np.testing.assert_allclose(loss_of(precomputed, params), loss_of(frozen, params), rtol=1e-3)
+
+    save_run(tmp_path, settings, precomputed, params)
+    pipeline = Pipeline.from_run(tmp_path)
+    clip = pipeline("a film", num_inference_steps=1).frames
+    assert clip.shape == (1, 5, 32, 32, 3)
+    with pytest.raises(ValueError, match="21 tokens .* text length 20"):
+        pipeline("x" * 20, num_inference_steps=1)
+    language_models.write_directory(type(tmp_path)(config.text.path), scale=0.5)
+    with pytest.raises(ValueError, match="was trained with .*, but .*language is"):
+        runs.load_generator(tmp_path)
