@@ -1,12 +1,14 @@
 """What every config has in common: the data, the autoencoder and the loop. Imports no package code.
 
 Sizes: `smoke` runs in seconds and proves the plumbing, `tiny` trains on two CPU cores in minutes,
-`small` is for one accelerator host, `base` for a pod.
+`small` is for one accelerator host, `base` for a pod. The generator also comes as `7b`, on the data
+and the autoencoder of `base` but for what it says itself.
 """
 
 from ml_collections import ConfigDict
 
 SIZES = ("smoke", "tiny", "small", "base")
+LARGER = (*SIZES, "7b")  # of the generator; stages that have them offer them with `check_size`
 
 
 def check_size(size, more=()):
@@ -19,7 +21,7 @@ def check_size(size, more=()):
 
 def choose(size, **by_size):
     """The value of `size`; the sizes in between inherit from the next smaller one given."""
-    names = SIZES[: SIZES.index(size) + 1]
+    names = LARGER[: LARGER.index(size) + 1]
     return next(by_size[name] for name in reversed(names) if name in by_size)
 
 
@@ -30,9 +32,9 @@ def world(size):
     small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
     return {
         "slice": choose(size, smoke="tiny", small="full"),
-        "num_frames": choose(size, smoke=17, small=49),
+        "num_frames": choose(size, smoke=17, small=49, **{"7b": 121}),
         "height": choose(size, smoke=64, small=128, base=480),
-        "width": choose(size, smoke=64, small=128, base=480),
+        "width": choose(size, smoke=64, small=128, base=480, **{"7b": 864}),
         "fps": choose(size, smoke=12, small=24),
         **choose(size, smoke=smoke, tiny=tiny, small=small),
     }
@@ -50,7 +52,7 @@ def data(size, buckets, latents=False):
         # Used when source is "folder": a directory of clips with captions.
         "folder": {
             "path": "",
-            "num_frames": choose(size, smoke=17, small=49),
+            "num_frames": choose(size, smoke=17, small=49, **{"7b": 121}),
             "fps": choose(size, smoke=12.0, small=24.0),
             "storage_size": choose(size, smoke=64, small=128, base=480),
             "validation_fraction": 0.05,
@@ -113,7 +115,7 @@ def thin_decoder(size):
 
 def get_base(size):
     """The sections that every stage shares."""
-    check_size(size)
+    check_size(size, more=LARGER[len(SIZES) :])
     return ConfigDict(
         {
             "size": size,

@@ -10,7 +10,7 @@ from configs import base
 
 
 def get_config(size="base"):
-    """`size` is smoke, tiny, small or base."""
+    """`size` is smoke, tiny, small, base or 7b."""
     config = base.get_base(size)
     choose = base.choose
     clips = choose(
@@ -18,6 +18,8 @@ def get_config(size="base"):
         smoke=((17, 64, 64, 16, 3.0), (1, 64, 64, 32, 1.0)),
         small=((49, 128, 128, 128, 4.0), (1, 128, 128, 512, 1.0)),
         base=((49, 256, 256, 512, 4.0), (1, 256, 256, 2048, 1.0)),
+        # 480p, 16:9, five seconds
+        **{"7b": ((121, 480, 864, 256, 4.0), (1, 480, 864, 2048, 1.0))},
     )
     config.update(
         {
@@ -34,17 +36,21 @@ def get_config(size="base"):
                 "path": "",
                 "tokenizer": "bytes",
                 "layers": (-1,),
-                "width": choose(size, smoke=64, small=512, base=1024),
-                "depth": choose(size, smoke=2, small=8, base=12),
+                "width": choose(size, smoke=64, small=512, base=1024, **{"7b": 2048}),
+                "depth": choose(size, smoke=2, small=8, base=12, **{"7b": 16}),
                 "heads": choose(size, smoke=4, small=8, base=16),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
                 "max_words": choose(size, smoke=44, small=56),
             },
             "model": {
-                "width": choose(size, smoke=128, small=640, base=1920),
+                "width": choose(size, smoke=128, small=576, base=1920, **{"7b": 3584}),
                 "depth": choose(size, smoke=3, small=8, base=16),
-                "heads": choose(size, smoke=4, small=10, base=15),
-                "window": choose(size, smoke=(4, 4), base=(8, 8)),
+                "heads": choose(size, smoke=4, small=9, base=15, **{"7b": 28}),
+                # A frame of 480p is 18 windows of 10x10 in either orientation, 16 if square.
+                "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
+                # "full" is the ablation: the same weights, every block attends to all frames. All
+                # sizes ship "decoupled"; the field is here so that the command line reaches it.
+                "attention": "decoupled",
                 "remat": choose(size, smoke="none", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
             },

@@ -1,24 +1,37 @@
-"""Times and memory of the autoencoder on this machine.
+"""Times and memory of the autoencoder and of the diffusion transformer on this machine.
 
 python -m seedance_jax.benchmark --what=diffusers   against diffusers (extra: parity)
 python -m seedance_jax.benchmark --what=length      peak memory against clip length
 python -m seedance_jax.benchmark --what=thin        the thin decoder against the full one
+python -m seedance_jax.benchmark --what=dit         the DiT against diffusers' (extra: parity)
+python -m seedance_jax.benchmark --what=dit_cost --generator=configs/pretrain.py:7b
+                                                    decoupled against full attention, 2 s to 12 s
 """
 
 import functools
 import json
 
 from absl import flags
+from ml_collections import config_flags
 
 from seedance_jax import cli
-from seedance_jax.evaluation import throughput
+from seedance_jax.evaluation import dit_speed, throughput
 
-WHAT = flags.DEFINE_enum("what", None, ["diffusers", "length", "thin"], "Which one.", required=True)
+NAMES = ("diffusers", "length", "thin", "dit", "dit_cost")
+WHAT = flags.DEFINE_enum("what", None, NAMES, "Which one.", required=True)
 SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clips.")
 FRAMES = flags.DEFINE_list("frames", ["17"], "Frames of the clips: 4n+1.")
 WIDTH = flags.DEFINE_integer("width", 32, "Of the encoder's first stage; 160 is the full model.")
 DECODER_WIDTH = flags.DEFINE_integer("decoder_width", 48, "Of the decoder's last; 256 is full.")
 CHUNK = flags.DEFINE_integer("chunk", 1, "Frames of latents at a time, ours.", 1)
+TOKENS = flags.DEFINE_list("tokens", ["4096", "8192", "16384"], "Of video, for the DiT.")
+PASSES = ["forward", "forward+backward"]
+PASS = flags.DEFINE_multi_enum("pass", PASSES, PASSES, "Which pass of the DiT; may be repeated.")
+DIT_WIDTH = flags.DEFINE_integer("dit_width", 512, "Of the DiT.", 1)
+LAYERS = flags.DEFINE_integer("layers", 8, "Of the DiT, spatial and temporal ones.", 2)
+WORDS = flags.DEFINE_integer("words", 64, "Text tokens of the DiT.", 1)
+COMPILED = flags.DEFINE_bool("torch_compile", True, "Compile diffusers' DiT; takes minutes.")
+GENERATOR = config_flags.DEFINE_config_file("generator", help_string="Config, for dit_cost.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
 
 
@@ -71,7 +84,26 @@ def thin():
         yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
 
 
-BENCHMARKS = {"diffusers": diffusers, "length": length, "thin": thin}
+def dit():
+    """Seconds of forward and backward next to diffusers' WanTransformer3DModel."""
+    settings = {"width": DIT_WIDTH.value, "layers": LAYERS.value, "words": WORDS.value}
+    for tokens in TOKENS.value:
+        for what in PASS.value:
+            yield dit_speed.compare(
+                int(tokens), what, compiled=COMPILED.value, repeats=REPEATS.value, **settings
+            )
+
+
+def dit_cost():
+    """How cost grows with the length of a 480p clip, for decoupled and full attention."""
+    if GENERATOR.value is None or GENERATOR.value.stage != "flow_matching":
+        raise ValueError("--what=dit_cost needs --generator=configs/pretrain.py:7b")
+    config = GENERATOR.value.to_dict()
+    for seconds in (2, 4, 6, 8, 10, 12):
+        yield dit_speed.growth(config, seconds, width=128, repeats=REPEATS.value)
+
+
+BENCHMARKS = dict(zip(NAMES, (diffusers, length, thin, dit, dit_cost), strict=True))
 
 
 def main(argv):

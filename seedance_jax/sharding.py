@@ -4,7 +4,7 @@ import math
 
 import flax.linen as nn
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
@@ -19,8 +19,8 @@ ACTIVATION_RULES = {
 }
 
 
-def make_mesh(**sizes):
-    """Makes the mesh of all four axes; a missing size is 1, and one size may be -1 (the rest).
+def mesh_shape(devices, **sizes):
+    """(size of each mesh axis) for so many devices; a missing size is 1, one may be -1 (the rest).
 
     Raises:
       ValueError: an unknown axis, or sizes whose product is not the number of devices.
@@ -31,15 +31,25 @@ def make_mesh(**sizes):
     shape = [sizes.get(axis, 1) for axis in MESH_AXES]
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise ValueError(f"mesh sizes {sizes} must be positive; at most one may be -1")
-    devices, known = jax.device_count(), 1
-    for size in shape:
-        known *= max(size, 1)
+    known = math.prod(max(size, 1) for size in shape)
     if -1 in shape and devices % known == 0:
         shape[shape.index(-1)] = devices // known
         known = devices
     if known != devices:
         raise ValueError(f"mesh sizes {sizes} need {known} devices, but there are {devices}")
-    return jax.make_mesh(tuple(shape), MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+    return tuple(shape)
+
+
+def make_mesh(**sizes):
+    """The mesh of all four axes over the devices at hand; see `mesh_shape`."""
+    shape = mesh_shape(jax.device_count(), **sizes)
+    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+
+
+def plan_mesh(devices, **sizes):
+    """`make_mesh` for devices that need not be there: enough to lay out shapes."""
+    shape = mesh_shape(devices, **sizes)
+    return AbstractMesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
 def check_batches(sizes, mesh):

@@ -34,6 +34,7 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 CONFIGS = sorted(
     path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base")
 )
+CONFIGS_AND_SIZES = [(name, size) for name in CONFIGS for size in SIZES] + [("pretrain", "7b")]
 
 
 def imports(path):
@@ -93,8 +94,7 @@ def test_every_folder_is_a_package():
         assert (path.parent / "__init__.py").exists(), path
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "size"), CONFIGS_AND_SIZES)
 def test_a_config_is_locked_and_names_a_stage(name, size):
     config = importlib.import_module(f"configs.{name}").get_config(size)
     assert isinstance(config, ConfigDict)
@@ -111,8 +111,7 @@ def test_an_unknown_size_is_named(name):
         importlib.import_module(f"configs.{name}").get_config("huge")
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "size"), CONFIGS_AND_SIZES)
 def test_the_model_of_a_config_can_be_made(name, size):
     """Every size, by shapes alone: heads, widths and strides fit each other and the buckets."""
     config = importlib.import_module(f"configs.{name}").get_config(size).to_dict()

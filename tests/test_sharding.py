@@ -74,3 +74,10 @@ def test_what_lies_on_the_mesh_stays_where_it_is():
 def test_constraining_outside_a_mesh_does_nothing():
     x = jnp.ones((3, 5))
     assert sharding.constrain(x, "batch", "heads") is x
+
+
+def test_a_mesh_of_other_devices_can_be_planned():
+    mesh = sharding.plan_mesh(256, fsdp=-1, sequence=4)
+    assert dict(mesh.shape) == {"data": 1, "fsdp": 64, "sequence": 4, "tensor": 1}
+    with pytest.raises(ValueError, match="there are 6"):
+        sharding.plan_mesh(6, fsdp=4)
