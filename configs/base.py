@@ -58,7 +58,7 @@ def data(size, buckets, latents=False):
         },
         "buckets": buckets,
         "latents": latents,
-        "text_length": choose(size, smoke=112, small=192),
+        "text_length": choose(size, smoke=224, small=304),
         "num_processes": 2,
         "num_threads": 2,
         "num_workers": choose(size, smoke=0, small=8),

@@ -31,7 +31,7 @@ def get_config(size="base"):
                 "depth": choose(size, smoke=2, small=8, base=12),
                 "heads": choose(size, smoke=4, small=8, base=16),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
-                "max_words": choose(size, smoke=24, small=48),
+                "max_words": choose(size, smoke=44, small=56),
             },
             "model": {
                 "width": choose(size, smoke=128, small=640, base=1920),

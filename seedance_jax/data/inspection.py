@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from seedance_jax.data import tokenizer
-from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows
+from seedance_jax.data import schema, tokenizer
+from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows, num_shots
 
 FRAME_HEIGHT = 96  # pixels on the sheet
 MAX_FRAMES = 9  # per example
@@ -22,6 +22,7 @@ class Shown(NamedTuple):
     title: str
     video: np.ndarray  # uint8 [T,H,W,3]
     mask: np.ndarray | None  # [n+1], 1 on the latent frames that are given
+    frame_shot: np.ndarray  # [n+1], the shot of every latent frame
 
 
 def pick_examples(
@@ -39,14 +40,29 @@ def pick_examples(
             video = batch["video"][i]
             shape = "x".join(map(str, video.shape[:3]))
             name = ids[int(batch["index"][i])]
-            caption = tokenizer.decode(batch["text"][i])
+            told = read_captions(batch["text"][i], batch["text_mask"][i], batch["text_shot"][i])
             mask = batch["condition_mask"][i] if "condition_mask" in batch else None
-            shown.append(Shown(f"step {step}, {shape}, row {name}: {caption}", video, mask))
+            title = f"step {step}, {shape}, row {name}: {told}"
+            shown.append(Shown(title, video, mask, batch["frame_shot"][i]))
     return shown[:limit]
 
 
+def read_captions(text: np.ndarray, mask: np.ndarray, shot: np.ndarray) -> str:
+    """The captions of one example ([S] each) in words; where there are several, a line for each."""
+    told = {
+        number: tokenizer.decode(text[mask & (shot == number)]) for number in np.unique(shot[mask])
+    }
+    if len(told) == 1:
+        return next(iter(told.values()))
+    names = {number: f"shot {number}" for number in told} | {schema.GLOBAL: "all"}
+    return "".join(f"\n  {names[number]}: {caption}" for number, caption in told.items())
+
+
 def draw_sheet(examples: Sequence[Shown]) -> Image.Image:
-    """One strip of frames per example, under its title; given frames have a green bar above."""
+    """One strip of frames per example, under its title.
+
+    Given frames have a green bar above; a red bar stands before the first frame of a new shot.
+    """
     strips = [_draw_strip(example) for example in examples]
     sheet = Image.new("RGB", (SHEET_WIDTH, sum(strip.height for strip in strips)), "white")
     top = 0
@@ -57,7 +73,8 @@ def draw_sheet(examples: Sequence[Shown]) -> Image.Image:
 
 
 def _draw_strip(example: Shown) -> Image.Image:
-    lines = textwrap.wrap(example.title, SHEET_WIDTH // 7)
+    paragraphs = (textwrap.wrap(text, SHEET_WIDTH // 7) for text in example.title.split("\n"))
+    lines = [line for paragraph in paragraphs for line in paragraph]
     frames, height, width, _ = example.video.shape
     numbers = np.unique(np.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().astype(int))
     shown_width = min(round(width * FRAME_HEIGHT / height), SHEET_WIDTH // len(numbers) - GAP)
@@ -66,15 +83,20 @@ def _draw_strip(example: Shown) -> Image.Image:
     strip = Image.new("RGB", (SHEET_WIDTH, text_height + shown_height + 4 * GAP), "white")
     draw = ImageDraw.Draw(strip)
     draw.text((GAP, 0), "\n".join(lines), fill="black")
+    shot = example.frame_shot[0]
     for column, number in enumerate(numbers):
         left = GAP + column * (shown_width + GAP)
         frame = Image.fromarray(example.video[number])
         frame = frame.resize((shown_width, shown_height), Image.Resampling.NEAREST)
         strip.paste(frame, (left, text_height + 2 * GAP))
         # Latent frame 0 is the first frame, k the four frames up to number 4k.
-        if example.mask is not None and example.mask[-(-number // 4)]:
+        latent = -(-number // schema.FRAME_STRIDE)
+        if example.mask is not None and example.mask[latent]:
             bar = (left, text_height, left + shown_width - 1, text_height + GAP)
             draw.rectangle(bar, fill="green")
+        if example.frame_shot[latent] != shot:
+            draw.rectangle((left - GAP, text_height, left - 1, strip.height), fill="red")
+            shot = example.frame_shot[latent]
     return strip
 
 
@@ -88,9 +110,10 @@ def make_report(
     """Figures of a split and its buckets, ready for JSON.
 
     Says how often each bucket comes in the first num_steps, which rows it cannot use and why, how
-    long the captions are in tokens, and what was lost when the data set was built.
+    long the captions of a clip are in tokens, how many shots clips have, and what was lost when
+    the data set was built.
     """
-    schedule = bucket_schedule(buckets, num_steps)
+    schedule, shots = bucket_schedule(buckets, num_steps), num_shots(table)
     total = sum(bucket.weight for bucket in buckets)
     described = []
     for number, bucket in enumerate(buckets):
@@ -104,11 +127,12 @@ def make_report(
                 "rows_excluded": excluded,
             }
         )
-    tokens = table["caption_bytes"] + 1  # BOS
+    tokens = table["caption_tokens"]
     step = -(-text_length // 8)
     counts = np.bincount((tokens - 1) // step)
     return {
         "rows": len(tokens),
+        "rows_by_shots": {int(n): int((shots == n).sum()) for n in np.unique(shots)},
         "num_steps": num_steps,
         "buckets": described,
         "text_length": text_length,
@@ -122,7 +146,8 @@ def make_report(
 
 def format_report(report: Mapping[str, Any]) -> str:
     """The report as text."""
-    lines = [f"{report['rows']} rows; first {report['num_steps']} steps:"]
+    lines = [f"rows with {n} shots: {count}" for n, count in report["rows_by_shots"].items()]
+    lines.append(f"{report['rows']} rows; first {report['num_steps']} steps:")
     for entry in report["buckets"]:
         lines.append(
             f"  {entry['bucket']}: {entry['share_of_steps']:.1%} of steps "

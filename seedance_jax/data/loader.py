@@ -60,10 +60,12 @@ def eligible_rows(table: Mapping[str, np.ndarray], bucket: Bucket) -> tuple[np.n
     """
     short = table["num_frames"] < bucket.span
     small = (table["height"] < bucket.height) | (table["width"] < bucket.width)
-    rows = np.flatnonzero(~short & ~small)
+    cut = ~_starts_somewhere(table["shot_frames"], bucket)
+    rows = np.flatnonzero(~short & ~small & ~cut)
     excluded = {
         f"fewer than {bucket.span} frames": int(short.sum()),
         f"smaller than {bucket.height}x{bucket.width}": int((small & ~short).sum()),
+        "a cut inside a latent frame wherever it starts": int((cut & ~small & ~short).sum()),
     }
     if not len(rows):
         raise ValueError(f"none of {len(short)} rows can serve {bucket}: {excluded}")
@@ -74,9 +76,22 @@ def eligible_rows(table: Mapping[str, np.ndarray], bucket: Bucket) -> tuple[np.n
     return rows, excluded
 
 
+def _starts_somewhere(shot_frames: np.ndarray, bucket: Bucket) -> np.ndarray:
+    """Whether a clip with those shots (a `schema.TABLE` column) has a legal start, bool [rows]."""
+    kinds, kind = np.unique(shot_frames, return_inverse=True)
+    lengths = [[int(count) for count in text.split()] for text in kinds]
+    starts = [transforms.legal_starts(shots, bucket.frames, bucket.stride) for shots in lengths]
+    return np.array([len(numbers) > 0 for numbers in starts])[kind]
+
+
+def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Shots of every row, int64 [rows]."""
+    return np.char.count(table["shot_frames"], " ") + 1
+
+
 def check_captions(table: Mapping[str, np.ndarray], text_length: int) -> None:
-    """Raises ValueError if a caption does not fit in text_length tokens."""
-    tokens = table["caption_bytes"] + 1  # BOS
+    """Raises ValueError if the captions of a clip do not fit in text_length tokens."""
+    tokens = table["caption_tokens"]
     if (too_long := np.flatnonzero(tokens > text_length)).size:
         raise ValueError(
             f"text_length={text_length} is too short for the captions of {too_long.size} of "
@@ -103,13 +118,16 @@ class _Rows:
 def load_example(
     element: Mapping[str, Any], bucket: Bucket, text_length: int, rng: np.random.Generator | None
 ) -> dict[str, np.ndarray]:
-    """Turns rows into one example; without rng, the one in the middle of every random choice."""
-    row = element["row"]
-    example = {"index": np.int64(element["index"]), **transforms.load_text(row, text_length)}
-    latent_frames = transforms.latent_shape(*bucket.shape)[0]
-    example["frame_shot"] = np.zeros(latent_frames, np.int32)
+    """Turns rows into one example; without rng, the one in the middle of every random choice.
+
+    Latents were made of the sub-clip in the middle, so there the choice is not random.
+    """
+    row, rng = element["row"], None if "latents" in element else rng
+    numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
+    text = transforms.load_text(row, numbers, text_length)
+    example = {"index": np.int64(element["index"]), **text}
     if "latents" not in element:
-        return example | {"video": transforms.load_video(row, bucket.shape, bucket.stride, rng)}
+        return example | {"video": transforms.load_video(row, numbers, bucket.shape[1:], rng)}
     latents = transforms.load_latents(row, element["latents"])
     if latents.shape != (shape := transforms.latent_shape(*bucket.shape)):
         raise ValueError(f"latents of {row['id']!r} are {latents.shape}, {bucket} needs {shape}")
@@ -139,15 +157,16 @@ def make_dataset(
     Args:
       source: clip rows by number, with their `table` (`builders.storage.open_split`).
       buckets: one of them makes the batch of a step, the same on all processes.
-      text_length: tokens per caption; a caption that does not fit is an error.
+      text_length: tokens for all captions of a clip; if they do not fit, it is an error.
       seed: of the order and of the augmentation.
       process_index, process_count: a batch is cut into process_count consecutive parts, so the
         global batch does not depend on their number.
       latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
         to the k-th row that can serve the bucket.
 
-    An element holds video uint8 [B,T,H,W,3] or latents float32 [B,n+1,h,w,C], text int32 [B,S],
-    text_mask bool [B,S] and index int64 [B], the row numbers.
+    An element holds video uint8 [B,T,H,W,3] or latents float32 [B,n+1,h,w,C], text and text_shot
+    int32 [B,S], text_mask bool [B,S], frame_shot int32 [B,n+1] and index int64 [B], the row
+    numbers; see `schema.EXAMPLE`.
     """
     _check(buckets, process_index, process_count, latents)
     check_captions(source.table, text_length)

@@ -4,7 +4,8 @@ A record (one row of a data set) is described by a dictionary name -> `Field`. `
 a length that differs between rows.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -17,6 +18,8 @@ LATENT_CHANNELS = 48
 FRAME_STRIDE = 4
 PIXEL_STRIDE = 16
 
+GLOBAL = -1  # the shot number of what tells of all shots
+
 
 class Field(NamedTuple):
     """One value of a record; dtype `str` is text, `bytes` is an opaque blob."""
@@ -25,17 +28,27 @@ class Field(NamedTuple):
     dtype: Any
 
 
+class Shot(NamedTuple):
+    """A part of a clip without a cut."""
+
+    num_frames: int
+    caption: str
+
+
 CLIP = {
     "id": Field((), str),  # unique in the data set
     "video": Field((), bytes),  # an mp4 file, every frame of which decodes
-    "caption": Field((), str),  # the whole scene
+    "caption": Field((), str),  # the whole scene; of several shots: what they have in common
     "caption_motion": Field((), str),  # what moves and how; "" where unknown
+    "shots": Field((), str),  # JSON list of `Shot`; a single one has the caption of the clip
     "fps": Field((), np.float32),
     "num_frames": Field((), np.int32),
     "height": Field((), np.int32),
     "width": Field((), np.int32),
 }
 
+# Every value per frame is that of the frame's own shot: the camera jumps at a cut, and the flow of
+# the last frame of a shot leads to a frame that is not shown, like that of the last of the clip.
 # World axes: metres, z up. Camera axes: x right, y down, z forward; x_camera = R x_world + t.
 # Object slots that a scene does not use hold zeros.
 WORLD_CLIP = CLIP | {
@@ -66,20 +79,83 @@ LATENTS = {
     "latents": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
 }
 
+# One example of a batch, which adds a dimension in front: `video` or `latents`, never both. The
+# captions stand one after the other, each with a start token, then padding. A clip of one shot has
+# its caption (shot 0); one of several the global caption and then those of its shots 0, 1, ...
+EXAMPLE = {
+    "index": Field((), np.int64),  # the row
+    "video": Field((None, None, None, 3), np.uint8),
+    "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
+    "text": Field((None,), np.int32),
+    "text_mask": Field((None,), np.bool_),  # False on padding
+    "text_shot": Field((None,), np.int32),  # the shot that a token tells of, or GLOBAL
+    "frame_shot": Field((None,), np.int32),  # the shot of a latent frame
+}
+
 # What is known of every row without decoding it (kept beside the records).
 TABLE = {
     "num_frames": np.int32,
     "height": np.int32,
     "width": np.int32,
     "fps": np.float32,
-    "caption_bytes": np.int32,
+    "shot_frames": str,  # frames of its shots, as in "9 8"
+    "caption_tokens": np.int32,  # bytes of all its captions and a start token for each
 }
 
 
 def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The `TABLE` entry of a clip record."""
-    row = {name: record[name] for name in TABLE if name != "caption_bytes"}
-    return row | {"caption_bytes": len(record["caption"].encode())}
+    """The `TABLE` entry of a clip record; raises ValueError naming it if its shots are wrong."""
+    shots = read_shots(record)
+    captions = captions_of(record["caption"], shots).values()
+    row = {name: record[name] for name in ("num_frames", "height", "width", "fps")}
+    return row | {
+        "shot_frames": " ".join(str(shot.num_frames) for shot in shots),
+        "caption_tokens": sum(1 + len(caption.encode()) for caption in captions),
+    }
+
+
+def captions_of(caption: str, shots: Sequence[Shot]) -> dict[int, str]:
+    """The captions of a clip by the shot they tell of, in the order of the text."""
+    own = {number: shot.caption for number, shot in enumerate(shots)}
+    return own if len(shots) == 1 else {GLOBAL: caption} | own
+
+
+def write_shots(shots: Sequence[Shot]) -> str:
+    """The field `shots` of a record."""
+    return json.dumps([shot._asdict() for shot in shots])
+
+
+def read_shots(record: Mapping[str, Any]) -> tuple[Shot, ...]:
+    """The shots of a clip record.
+
+    Raises ValueError naming the record unless they are as many frames as the clip, every caption
+    says something, and that of a single shot is the clip's.
+    """
+    try:
+        shots = check_shots(json.loads(record["shots"]), record["caption"])
+        if (total := sum(shot.num_frames for shot in shots)) != record["num_frames"]:
+            raise ValueError(f"shots of {total} frames in a clip of {record['num_frames']}")
+    except ValueError as error:
+        raise ValueError(f"record {record['id']!r}: {error}") from error
+    return shots
+
+
+def check_shots(items: Any, caption: str) -> tuple[Shot, ...]:
+    """Shots from what JSON holds; raises ValueError if they or the clip's caption are wrong."""
+    if not isinstance(items, list) or not items:
+        raise ValueError(f"shots must be a list of one or more, got {items!r}")
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or item.keys() != set(Shot._fields):
+            raise ValueError(f"shot {number} must have {Shot._fields}, got {item!r}")
+        if type(item["num_frames"]) is not int or item["num_frames"] < 1:
+            raise ValueError(f"shot {number}: num_frames={item['num_frames']!r} is not 1, 2, ...")
+        if not isinstance(item["caption"], str) or not item["caption"].strip():
+            raise ValueError(f"shot {number}: the caption is empty")
+    if not caption.strip():
+        raise ValueError("the caption is empty")
+    if len(items) == 1 and items[0]["caption"] != caption:
+        raise ValueError(f"a single shot has the caption {items[0]['caption']!r}, not {caption!r}")
+    return tuple(Shot(**item) for item in items)
 
 
 def check_record(record: Mapping[str, Any], fields: Mapping[str, Field]) -> None:

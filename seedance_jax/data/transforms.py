@@ -1,6 +1,6 @@
 """From a stored row to one example of a batch: pure numpy, every random choice from a given rng."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,45 @@ import numpy as np
 from seedance_jax.data import schema, tokenizer, video
 
 
-def sub_clip(num_frames: int, frames: int, stride: int, rng: np.random.Generator | None) -> range:
-    """Frame numbers of `frames` frames, `stride` apart, of a clip of num_frames.
+def legal_starts(shot_frames: Sequence[int], frames: int, stride: int) -> np.ndarray:
+    """First frames, int64 [N], of the sub-clips in which no latent frame shows two shots.
 
-    The start is drawn from rng; without one it is the middle.
+    Args:
+      shot_frames: the length of every shot of the stored clip.
+      frames, stride: length (4n+1) and step of the sub-clip.
     """
-    slack = num_frames - ((frames - 1) * stride + 1)
-    if slack < 0:
-        raise ValueError(f"{frames} frames {stride} apart do not fit in a clip of {num_frames}")
-    start = slack // 2 if rng is None else int(rng.integers(slack + 1))
+    shot_of = np.repeat(np.arange(len(shot_frames)), shot_frames)
+    starts = np.arange(max(0, len(shot_of) - (frames - 1) * stride))
+    shown = shot_of[starts[:, None] + stride * np.arange(frames)]
+    # Latent frame 0 holds the first frame, the others hold four each.
+    latent = shown[:, 1:].reshape(len(starts), frames // schema.FRAME_STRIDE, schema.FRAME_STRIDE)
+    return starts[(latent == latent[..., :1]).all((1, 2))]
+
+
+def sub_clip(
+    shot_frames: Sequence[int], frames: int, stride: int, rng: np.random.Generator | None
+) -> range:
+    """Frame numbers of `frames` frames, `stride` apart, of a clip with shots of those lengths.
+
+    The start is drawn from rng; without one it is the middle of the legal ones. Raises ValueError
+    if there is none.
+    """
+    starts = legal_starts(shot_frames, frames, stride)
+    if not len(starts):
+        raise ValueError(
+            f"{frames} frames {stride} apart do not fit in a clip with shots of "
+            f"{list(shot_frames)} frames, or only with a cut inside a latent frame"
+        )
+    choice = (len(starts) - 1) // 2 if rng is None else rng.integers(len(starts))
+    start = int(starts[choice])
     return range(start, start + (frames - 1) * stride + 1, stride)
+
+
+def choose_frames(
+    row: Mapping[str, Any], frames: int, stride: int, rng: np.random.Generator | None
+) -> range:
+    """`sub_clip` of a stored row."""
+    return sub_clip([shot.num_frames for shot in schema.read_shots(row)], frames, stride, rng)
 
 
 def cover_size(height: int, width: int, target: tuple[int, int]) -> tuple[int, int]:
@@ -43,16 +72,20 @@ def crop(frames: np.ndarray, size: tuple[int, int], rng: np.random.Generator | N
 
 def load_video(
     row: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    stride: int = 1,
+    numbers: range,
+    size: tuple[int, int],
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Decodes a row into uint8 [frames, height, width, 3] of the given shape, aspect kept."""
-    frames, size = shape[0], shape[1:]
-    indices = sub_clip(int(row["num_frames"]), frames, stride, rng)
+    """Decodes frames of a row into uint8 [T,H,W,3] of size (height, width), aspect kept."""
     resized = cover_size(int(row["height"]), int(row["width"]), size)
-    decoded, _ = video.decode_mp4(row["video"], indices, resized)
+    decoded, _ = video.decode_mp4(row["video"], numbers, resized)
     return np.ascontiguousarray(crop(decoded, size, rng))
+
+
+def middle_clip(row: Mapping[str, Any], shape: tuple[int, int, int], stride: int) -> np.ndarray:
+    """The sub-clip uint8 [T,H,W,3] that is taken of a row where nothing is drawn at random."""
+    numbers = choose_frames(row, shape[0], stride, None)
+    return load_video(row, numbers, shape[1:])
 
 
 def load_latents(row: Mapping[str, Any], latents_row: Mapping[str, Any]) -> np.ndarray:
@@ -68,7 +101,35 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int, i
     return time, height // schema.PIXEL_STRIDE, width // schema.PIXEL_STRIDE, schema.LATENT_CHANNELS
 
 
-def load_text(row: Mapping[str, Any], text_length: int) -> dict[str, np.ndarray]:
-    """Tokens of the caption: text int32 [S], text_mask bool [S], text_shot int32 [S]."""
-    ids, mask = tokenizer.encode(row["caption"], text_length)
-    return {"text": ids, "text_mask": mask, "text_shot": np.zeros_like(ids)}
+def load_text(row: Mapping[str, Any], numbers: range, text_length: int) -> dict[str, np.ndarray]:
+    """What is told of frames of a row: text, text_mask, text_shot [S] and frame_shot [n+1].
+
+    Only the captions of the shots that are seen, counted from 0; the global one if these are two or
+    more.
+    """
+    shots = schema.read_shots(row)
+    shot_of = np.repeat(np.arange(len(shots)), [shot.num_frames for shot in shots])
+    seen, frame_shot = np.unique(shot_of[numbers][:: schema.FRAME_STRIDE], return_inverse=True)
+    captions = schema.captions_of(row["caption"], [shots[number] for number in seen])
+    return encode_captions(captions, text_length) | {"frame_shot": frame_shot.astype(np.int32)}
+
+
+def encode_captions(captions: Mapping[int, str], length: int) -> dict[str, np.ndarray]:
+    """Captions by shot, one after the other: text int32, text_mask bool, text_shot int32 [length].
+
+    Raises ValueError if they do not fit.
+    """
+    counts = [tokenizer.token_count(caption) for caption in captions.values()]
+    if (total := sum(counts)) > length:
+        raise ValueError(
+            f"captions of {counts} tokens exceed the text length {length}: {dict(captions)}"
+        )
+    text = np.full(length, tokenizer.PAD, np.int32)
+    parts = [
+        tokenizer.encode(caption, count)[0]
+        for caption, count in zip(captions.values(), counts, strict=True)
+    ]
+    text[:total] = np.concatenate(parts)
+    shot = np.zeros(length, np.int32)
+    shot[:total] = np.repeat(list(captions), counts)
+    return {"text": text, "text_mask": np.arange(length) < total, "text_shot": shot}

@@ -171,8 +171,10 @@ def claimed_seconds(container: av.container.InputContainer) -> float | None:
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
-def resample(container: av.container.InputContainer, fps: float) -> Iterator[av.VideoFrame]:
-    """Yields a frame for every 1/fps s from the first frame on: the nearest in time.
+def resample(
+    container: av.container.InputContainer, fps: float
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yields (number, frame) for every 1/fps s from the first frame on: the nearest in time.
 
     Raises ClipError, beyond those of `read_frames`, if the video has fewer frames per second:
     repeated frames would teach a stutter. (2 % fewer pass, for 29.97 and the like.)
@@ -180,14 +182,14 @@ def resample(container: av.container.InputContainer, fps: float) -> Iterator[av.
     rate = frame_rate(container)
     if rate < 0.98 * fps:
         raise ClipError(f"{float(rate):.5g} frames per second, fewer than {fps:.5g}")
-    tick, first, shown, shown_time = 0, None, None, 0.0
+    tick, first, shown, shown_time = 0, None, None, 0.0  # shown: (number, frame)
     for number, frame in enumerate(read_frames(container)):
         time = float(number / rate) if frame.time is None else frame.time
         first = time if first is None else first
         while shown is not None and tick / fps < (shown_time + time) / 2 - first:
             yield shown
             tick += 1
-        shown, shown_time = frame, time
+        shown, shown_time = (number, frame), time
     if tick / fps < shown_time - first + 0.5 / rate:
         yield shown
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from seedance_jax.data import loader, sources
-from seedance_jax.data.transforms import load_video
+from seedance_jax.data.transforms import middle_clip
 from seedance_jax.evaluation import judges
 from seedance_jax.evaluation.reconstruction import video_bucket
 from seedance_jax.sampling import media
@@ -13,6 +13,8 @@ from seedance_jax.sampling import media
 
 def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **settings):
     """Generates the first clips of a split again, from their captions, and judges the results.
+
+    Of a split's clips only those of a single shot, see `read_rows`.
 
     Args:
       pipeline: a `sampling.pipeline.Pipeline`; its config says where the split is.
@@ -34,7 +36,7 @@ def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **setting
     rows = read_rows(sources.open_split(data, split), bucket, num_prompts)
     prompts = [row["caption"] for row in rows]
     colors = [json.loads(row["scene"])["objects"][0]["color"] for row in rows]
-    true = np.stack([load_video(row, bucket.shape, bucket.stride) for row in rows])
+    true = np.stack([middle_clip(row, bucket.shape, bucket.stride) for row in rows])
     size = dict(zip(("num_frames", "height", "width"), bucket.shape, strict=True))
     settings = {"seed": 0, **size, **settings}
     from_text = generate(pipeline, prompts, None, batch_size, settings)
@@ -56,10 +58,17 @@ def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **setting
 
 
 def read_rows(source, bucket, count):
-    """The first rows that can serve a bucket; ValueError unless they describe their scene."""
+    """The first rows of a single shot that can serve a bucket.
+
+    Clips of several shots are left out: one caption does not tell what they show, and the judges
+    follow one object before one camera. Raises ValueError unless the rows describe their scene.
+    """
     if count < 1:
         raise ValueError(f"num_prompts={count} must be 1 or more")
     numbers, _ = loader.eligible_rows(source.table, bucket)
+    numbers = numbers[loader.num_shots(source.table)[numbers] == 1]
+    if not len(numbers):
+        raise ValueError("the split has no clips of a single shot to judge")
     rows = [source[int(number)] for number in numbers[:count]]
     if "scene" not in rows[0]:
         raise ValueError("only clips of the synthetic world (data.source='world') can be judged")

@@ -66,7 +66,8 @@ def read_clips(source, bucket, limit):
     """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
     rows, _ = loader.eligible_rows(source.table, bucket)
     for row in rows[:limit]:
-        yield codec.from_bytes(transforms.load_video(source[int(row)], bucket.shape, bucket.stride))
+        video = transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)
+        yield codec.from_bytes(video)
 
 
 def autoencoder_method(model, weights, tile=0):

@@ -21,18 +21,34 @@ def moving_square(seed, num_frames=9, height=32, width=48):
     return frames
 
 
-def clip_record(index, num_frames=9, height=32, width=48):
+def clip_record(index, num_frames=9, height=32, width=48, caption=""):
     """A record whose frames and caption depend on its number."""
     frames = moving_square(index, num_frames, height, width)
+    caption = caption or f"square {index}"
     return {
         "id": f"clip/{index}",
         "video": encode_mp4(frames, 12, reproducible=True),
-        "caption": f"square {index}",
+        "caption": caption,
         "caption_motion": "",
+        "shots": schema.write_shots([schema.Shot(num_frames, caption)]),
         "fps": 12.0,
         "num_frames": num_frames,
         "height": height,
         "width": width,
+    }
+
+
+def cut_record(index, lengths):
+    """A clip of several shots of those lengths, "shot 0", "shot 1", ..., each of one grey level.
+
+    Shot k is of level 40 + 30 k.
+    """
+    levels = np.repeat(40 + 30 * np.arange(len(lengths)), lengths).astype(np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 48, 3))
+    shots = [schema.Shot(length, f"shot {k}") for k, length in enumerate(lengths)]
+    return clip_record(index, len(levels), caption="all shots") | {
+        "video": encode_mp4(frames, 12, reproducible=True),
+        "shots": schema.write_shots(shots),
     }
 
 

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import inspection, loader
 from seedance_jax.data.loader import Bucket
@@ -21,6 +22,27 @@ def test_the_sheet_shows_examples_of_every_batch(source):
     green = (pixels == (0, 128, 0)).all(-1)
     assert green.any()
     assert green.any(0).sum() < 110  # above one frame of one example
+
+
+def test_shots_are_told_apart(tmp_path):
+    source = write_clips(tmp_path / "set", [cut_record(0, (5, 4)), clip_record(1)])
+    [batch] = loader.eval_batches(source, Bucket(9, 32, 48, 2), text_length=48)
+    cut, whole = inspection.pick_examples([batch], ["a", "b"])
+    assert cut.title.splitlines()[1:] == [
+        "  all: all shots",
+        "  shot 0: shot 0",
+        "  shot 1: shot 1",
+    ]
+    assert whole.title == "step 0, 9x32x48, row b: square 1"
+    red = [
+        (np.asarray(inspection.draw_sheet([example])) == (255, 0, 0)).all(-1)
+        for example in (cut, whole)
+    ]
+    assert 0 < red[0].any(0).sum() <= 4  # one bar, where shot 1 starts
+    assert not red[1].any()
+    report = inspection.make_report(source.table, [Bucket(9, 32, 48, 2)], 48, {"lost": []})
+    assert report["rows_by_shots"] == {1: 1, 2: 1}
+    assert "rows with 2 shots: 1" in inspection.format_report(report)
 
 
 def test_the_report_gives_shares_exclusions_and_lengths(source):

@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from clips import clip_record, write_clips
+from clips import clip_record, cut_record, write_clips
 
-from seedance_jax.data import loader, tokenizer, transforms
+from seedance_jax.data import loader, schema, tokenizer, transforms
 from seedance_jax.data.builders.latents import build_latents, open_latents
 from seedance_jax.data.loader import Bucket
 
@@ -30,8 +30,15 @@ def test_a_batch_has_the_promised_form(expected, source):
         size = len(batch["index"])
         assert batch["video"].dtype == np.uint8
         assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
-        assert batch["text"].shape == batch["text_mask"].shape == (size, 24)
-        assert batch["index"].dtype == np.int64
+        assert batch.keys() == schema.EXAMPLE.keys() - {"latents"}
+        for name, array in batch.items():
+            assert array.dtype == schema.EXAMPLE[name].dtype
+            assert array.ndim == 1 + len(schema.EXAMPLE[name].shape)
+        for name in ("text", "text_mask", "text_shot"):
+            assert batch[name].shape == (size, 24)
+        frames = batch["video"].shape[1]
+        assert batch["frame_shot"].shape == (size, (frames + 3) // 4)
+        assert not batch["frame_shot"].any() | batch["text_shot"].any()
         for row, ids in zip(batch["index"], batch["text"], strict=True):
             assert tokenizer.decode(ids) == source[int(row)]["caption"]
 
@@ -112,9 +119,77 @@ def test_rows_that_cannot_serve_are_counted(source):
 
 
 def test_long_captions_are_an_error_at_once(tmp_path):
-    source = write_clips(tmp_path / "set", [clip_record(0) | {"caption": "x" * 30}, clip_record(1)])
+    source = write_clips(tmp_path / "set", [clip_record(0, caption="x" * 30), clip_record(1)])
     with pytest.raises(ValueError, match=r"1 of 2 rows \(the first is row 0\): 31 tokens"):
         make(source)
+
+
+@pytest.fixture(scope="module")
+def cut_source(tmp_path_factory):
+    """Clips of 17 frames, cut after 9 and, row 2, after 10; row 3 is a single shot."""
+    records = [
+        cut_record(index, lengths) for index, lengths in enumerate([(9, 8), (9, 8), (10, 7)])
+    ]
+    directory = tmp_path_factory.mktemp("cut") / "set"
+    return write_clips(directory, [*records, clip_record(3, num_frames=17)])
+
+
+def test_rows_that_only_start_with_a_cut_inside_a_latent_frame_are_counted(cut_source):
+    reason = "a cut inside a latent frame wherever it starts"
+    whole = Bucket(17, 32, 32, 4)
+    rows, excluded = loader.eligible_rows(cut_source.table, whole)
+    assert rows.tolist() == [0, 1, 3]
+    assert excluded == {reason: 1}
+    for frames in (1, 5, 13):
+        assert not loader.eligible_rows(cut_source.table, Bucket(frames, 32, 32, 4))[1]
+    assert loader.eligible_rows(cut_source.table, Bucket(9, 32, 32, 4, stride=2))[1] == {}
+    assert loader.num_shots(cut_source.table).tolist() == [2, 2, 2, 1]
+    assert cut_source.table["caption_tokens"].tolist() == [10 + 7 + 7] * 3 + [9]
+
+
+def test_batches_tell_of_the_shots_that_they_show(cut_source):
+    buckets = [Bucket(17, 32, 32, 6, 1.0), Bucket(5, 32, 32, 16, 1.0), Bucket(9, 32, 32, 8, 1.0, 2)]
+    dataset = loader.make_dataset(cut_source, buckets, text_length=24, seed=0)
+    cuts = 0
+    for step in range(6):
+        batch = dataset[step]
+        latent = batch["video"][:, ::4].mean((2, 3, 4))
+        for i in np.flatnonzero(batch["index"] < 3):
+            level = np.round((latent[i] - 40) / 30)
+            shown = batch["frame_shot"][i]
+            assert np.array_equal(level - level[0], shown)
+            pixels = batch["video"][i].mean((1, 2, 3))
+            assert np.abs(pixels - np.repeat(latent[i], [1] + [4] * (len(shown) - 1))).max() < 3
+            shots = batch["text_shot"][i][batch["text_mask"][i]]
+            assert set(shots) == ({-1, 0, 1} if shown.any() else {0})
+            cuts += shown.any()
+    assert cuts > 10
+
+
+def test_latents_come_with_the_captions_of_the_frames_that_they_were_made_of(cut_source, tmp_path):
+    bucket = Bucket(5, 32, 32, 4)
+    [encoded] = loader.eval_batches(cut_source, bucket, text_length=24)
+    shape = (*transforms.latent_shape(*bucket.shape),)
+    rows = [(cut_source[row]["id"], np.zeros(shape)) for row in range(4)]
+    latents = open_latents(build_latents(tmp_path / "latents", rows, {}), {})
+    dataset = make(cut_source, buckets=[bucket], latents={bucket: latents})
+    for step in range(3):
+        batch = dataset[step]
+        for name in ("text", "text_mask", "text_shot", "frame_shot"):
+            assert np.array_equal(batch[name], encoded[name][batch["index"]])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"num_frames": 16}, "record 'clip/0': shots of 17 frames in a clip of 16"),
+        ({"shots": "[]"}, "record 'clip/0': shots must be a list of one or more"),
+        ({"caption": " "}, "record 'clip/0': the caption is empty"),
+    ],
+)
+def test_records_whose_shots_are_wrong_are_named(tmp_path, change, match):
+    with pytest.raises(ValueError, match=match):
+        write_clips(tmp_path / "set", [cut_record(0, (9, 8)) | change])
 
 
 @pytest.mark.parametrize(

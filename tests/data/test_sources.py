@@ -5,11 +5,17 @@ import pytest
 
 from configs.base import SIZES
 from seedance_jax.data import loader, sources
+from seedance_jax.data.world import WorldSpec
 
 SECTION = {
     "world": {"slice": "tiny", "num_frames": 17, "height": 64, "width": 80, "fps": 12, "train": 1},
     "folder": {"path": "films", "num_frames": 17, "fps": 12.0, "storage_size": 64},
 }
+
+
+def cut_in_two(num_frames):
+    """The shots of a clip that the world cuts."""
+    return " ".join(map(str, WorldSpec(num_frames=num_frames, fps=12).cut_lengths))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -23,7 +29,8 @@ def test_the_clips_of_a_shipped_config_serve_all_its_buckets(name, size):
     }
     for source, clip in stored.items():
         columns = zip(("num_frames", "height", "width"), clip, strict=True)
-        table = {column: np.array([value]) for column, value in columns}
+        table = {column: np.array([value] * 2) for column, value in columns}
+        table["shot_frames"] = np.array([str(clip[0]), cut_in_two(clip[0])])
         sources.check_buckets(data | {"source": source})
         for bucket in sources.make_buckets(data["buckets"]):
             assert not loader.eligible_rows(table, bucket)[1]

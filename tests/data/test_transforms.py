@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
-from clips import clip_record, moving_square
+from clips import clip_record, cut_record, moving_square
 
-from seedance_jax.data import transforms, video
+from seedance_jax.data import schema, tokenizer, transforms, video
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(1, 1), (5, 1), (5, 2), (9, 1)])
 def test_sub_clips_lie_inside_and_reach_both_ends(frames, stride):
     rng = np.random.default_rng(0)
-    drawn = [transforms.sub_clip(9, frames, stride, rng) for _ in range(100)]
+    drawn = [transforms.sub_clip([9], frames, stride, rng) for _ in range(100)]
     assert all(len(numbers) == frames and numbers.step == stride for numbers in drawn)
     assert min(numbers[0] for numbers in drawn) == 0
     assert max(numbers[-1] for numbers in drawn) == 8
 
 
 def test_without_rng_the_middle_is_taken():
-    assert transforms.sub_clip(9, 1, 1, None)[0] == 4
-    assert transforms.sub_clip(9, 5, 1, None) == range(2, 7)
+    assert transforms.sub_clip([9], 1, 1, None)[0] == 4
+    assert transforms.sub_clip([9], 5, 1, None) == range(2, 7)
     frames = moving_square(0, height=32, width=48)
     assert np.array_equal(transforms.crop(frames, (32, 32), None), frames[:, :, 8:40])
 
@@ -32,13 +32,13 @@ def test_enlarging_and_stretching_time_are_errors():
     with pytest.raises(ValueError, match="30x64 is smaller than 32x32"):
         transforms.cover_size(30, 64, (32, 32))
     with pytest.raises(ValueError, match="5 frames 3 apart"):
-        transforms.sub_clip(9, 5, 3, None)
+        transforms.sub_clip([9], 5, 3, None)
 
 
 def test_an_untouched_clip_is_the_decoded_clip():
     record = clip_record(0)
     whole, _ = video.decode_mp4(record["video"])
-    assert np.array_equal(transforms.load_video(record, (9, 32, 48)), whole)
+    assert np.array_equal(transforms.middle_clip(record, (9, 32, 48), 1), whole)
 
 
 def test_latents_of_another_row_are_an_error():
@@ -46,3 +46,63 @@ def test_latents_of_another_row_are_an_error():
     assert transforms.load_latents({"id": "b"}, latents).dtype == np.float32
     with pytest.raises(ValueError, match="latents of 'b' in the place of those of 'a'"):
         transforms.load_latents({"id": "a"}, latents)
+
+
+@pytest.mark.parametrize("lengths", [(9, 8), (9, 8, 4), (5, 3, 8, 9), (1, 16), (20,)])
+@pytest.mark.parametrize(("frames", "stride"), [(1, 1), (5, 1), (9, 1), (5, 2), (5, 3)])
+def test_cuts_of_sub_clips_lie_between_latent_frames(lengths, frames, stride):
+    """Legal are just the starts from which every latent frame shows a single shot."""
+    shot_of = [k for k, length in enumerate(lengths) for _ in range(length)]
+    wanted = []
+    for start in range(len(shot_of) - (frames - 1) * stride):
+        shown = shot_of[start : start + (frames - 1) * stride + 1 : stride]
+        lengths_shown = [shown.count(k) for k in sorted(set(shown))]
+        if lengths_shown[0] % 4 == 1 and not any(count % 4 for count in lengths_shown[1:]):
+            wanted.append(start)
+    assert transforms.legal_starts(lengths, frames, stride).tolist() == wanted
+    rng = np.random.default_rng(0)
+    if wanted:
+        drawn = {transforms.sub_clip(lengths, frames, stride, rng)[0] for _ in range(300)}
+        assert drawn == set(wanted)
+
+
+def test_a_clip_without_a_legal_start_is_an_error():
+    with pytest.raises(ValueError, match=r"shots of \[8, 9\] frames"):
+        transforms.sub_clip([8, 9], 17, 1, None)
+
+
+@pytest.mark.parametrize("numbers", [range(17), range(0, 5), range(8, 13), range(9, 14), range(16)])
+def test_frames_have_the_captions_of_their_shots(numbers):
+    record = cut_record(0, (9, 8))
+    told = transforms.load_text(record, numbers, 48)
+    pixels = transforms.load_video(record, numbers, (32, 48))[::4].mean((1, 2, 3))
+    level = np.round((pixels - 40) / 30).astype(int)  # the shot of every latent frame, as seen
+    shots, expected = np.unique(level, return_inverse=True)
+    assert told["frame_shot"].tolist() == expected.tolist()
+    own = {k: f"shot {shot}" for k, shot in enumerate(shots)}
+    assert read(told) == (own if len(own) == 1 else {schema.GLOBAL: "all shots"} | own)
+
+
+def read(told):
+    """The captions by shot, in the order in which they stand."""
+    shots = told["text_shot"][told["text_mask"]]
+    order = list(dict.fromkeys(shots.tolist()))
+    ids = told["text"]
+    for shot in order:
+        [start, *_] = np.flatnonzero(told["text_mask"] & (told["text_shot"] == shot))
+        assert ids[start] == tokenizer.BOS
+    assert (ids[told["text_mask"]] == tokenizer.BOS).sum() == len(order)
+    return {k: tokenizer.decode(ids[told["text_mask"] & (told["text_shot"] == k)]) for k in order}
+
+
+def test_captions_that_do_not_fit_together_are_an_error():
+    captions = {schema.GLOBAL: "abc", 0: "de", 1: "f"}
+    told = transforms.encode_captions(captions, 9)
+    assert told["text_mask"].all()
+    assert told["text_shot"].tolist() == [-1] * 4 + [0] * 3 + [1] * 2
+    longer = transforms.encode_captions(captions, 12)
+    assert longer["text_mask"].sum() == 9
+    with pytest.raises(
+        ValueError, match=r"captions of \[4, 3, 2\] tokens exceed the text length 8"
+    ):
+        transforms.encode_captions(captions, 8)

@@ -150,7 +150,7 @@ def test_illegal_frames_are_named():
 def test_resampling_takes_the_nearest_frame_and_keeps_the_duration(rate, fps):
     times = np.arange(48) / rate
     with video.open_clip(written("mp4", num_frames=40, rate=rate)) as container:
-        chosen = [frame.time for frame in video.resample(container, fps)]
+        chosen = [frame.time for _, frame in video.resample(container, fps)]
     ticks = np.arange(len(chosen)) / fps
     nearest = times[:40][np.abs(ticks[:, None] - times[:40]).argmin(1)]
     assert np.abs(np.array(chosen) - ticks).max() <= 0.5 / rate + 1e-3

@@ -3,14 +3,16 @@
 Every video is brought to one frame rate (for every tick the frame nearest in time), made no larger
 than it has to be, and cut into consecutive clips of one length; what is left at its end is too
 short for a clip and dropped. Files that cannot be used are named in `report.json`, with the reason.
+Where a file has several shots, so have its clips that show a cut.
 """
 
 import collections
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.captions import CaptionedFile, list_captioned
+from seedance_jax.data.builders.captions import CaptionedFile, Captions, list_captioned
 from seedance_jax.data.builders.processes import mapper
 
 
@@ -148,16 +150,20 @@ def _check_lost(results: Sequence[Transcoded], spec: FolderSpec, num_files: int)
 
 def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
     """Cuts one file into clip records."""
-    records, frames = [], []
+    records, frames, numbers = [], [], []
     try:
         with video.open_clip(Path(spec.path) / file.name) as container:
             rate = float(video.frame_rate(container))
-            for frame in _storage_frames(container, spec):
+            for number, frame in _storage_frames(container, spec):
                 frames.append(frame)
+                numbers.append(number)
                 if len(frames) == spec.num_frames:
                     start = len(records) * spec.num_frames
-                    records.append(_clip_record(file, start, np.stack(frames), spec.fps))
+                    told = tell(file.captions, numbers[start:])
+                    name = f"{file.name}#{start}"
+                    records.append(_clip_record(name, np.stack(frames), spec.fps, told))
                     frames = []
+            check_length(file.captions.shots, numbers[-1] + 1, rate / spec.fps)
             if not records:
                 raise video.ClipError(
                     f"too short: {len(frames)} frames at {spec.fps:.5g} frames per second, "
@@ -168,20 +174,50 @@ def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
     return Transcoded(file.name, records, rate, len(frames))
 
 
-def _storage_frames(container: Any, spec: FolderSpec) -> Iterator[np.ndarray]:
+def check_length(shots: Sequence[schema.Shot], shown: int, step: float) -> None:
+    """Raises ClipError if shots do not end where a file does.
+
+    shown: up to which frame the file was sampled, `step` frames at a time.
+    """
+    told = sum(shot.num_frames for shot in shots)
+    if shots and not shown <= told <= shown + step:
+        raise video.ClipError(f"shots of {told} frames in all, the file has another number")
+
+
+def tell(captions: Captions, numbers: Sequence[int]) -> dict[str, str]:
+    """The caption fields of a clip that shows those frames of a file."""
+    shots = captions.shots or (schema.Shot(numbers[-1] + 1, captions.caption),)
+    ends = list(itertools.accumulate(shot.num_frames for shot in shots))
+    if numbers[-1] >= ends[-1]:
+        raise video.ClipError(f"shots of {ends[-1]} frames in all, the file has more")
+    seen, counts = np.unique(np.searchsorted(ends, numbers, side="right"), return_counts=True)
+    own = [
+        schema.Shot(int(count), shots[number].caption)
+        for number, count in zip(seen, counts, strict=True)
+    ]
+    return {
+        "caption": own[0].caption if len(own) == 1 else captions.caption,
+        "caption_motion": captions.motion,
+        "shots": schema.write_shots(own),
+    }
+
+
+def _storage_frames(container: Any, spec: FolderSpec) -> Iterator[tuple[int, np.ndarray]]:
     reformatter, size = VideoReformatter(), None
-    for frame in video.resample(container, spec.fps):
+    for number, frame in video.resample(container, spec.fps):
         # The size of the first frame holds for all: a stream may change its resolution.
         size = size or video.storage_size(container, frame, spec.storage_size)
-        yield video.upright(video.to_rgb(frame, reformatter, size), frame.rotation)
+        image = video.to_rgb(frame, reformatter, size)
+        yield number, video.upright(image, frame.rotation)
 
 
-def _clip_record(file: CaptionedFile, start: int, frames: np.ndarray, fps: float) -> dict[str, Any]:
+def _clip_record(
+    name: str, frames: np.ndarray, fps: float, told: Mapping[str, str]
+) -> dict[str, Any]:
     return {
-        "id": f"{file.name}#{start}",
+        "id": name,
         "video": video.encode_mp4(frames, fps),
-        "caption": file.caption,
-        "caption_motion": file.caption_motion,
+        **told,
         "fps": fps,
         "num_frames": frames.shape[0],
         "height": frames.shape[1],

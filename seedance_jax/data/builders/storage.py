@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from seedance_jax.data import schema
 
 # Raise it when the same spec would be stored in another form.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Records = Iterable[Mapping[str, Any]]
 

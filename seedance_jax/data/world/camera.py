@@ -53,7 +53,7 @@ class Cameras:
 def film(
     plan: CameraPlan, motion: Motion, extents, height: int, width: int, reach: float
 ) -> Cameras:
-    """Cameras of a clip: the planned view, moved back until the action stays in the frame.
+    """Cameras of a shot: the planned view, moved back until the action stays in the frame.
 
     Args:
       extents: [K] radius of the sphere about each object that must stay inside; 0 = need not.
@@ -86,7 +86,7 @@ def _contains(cameras, points, radii):
 
 
 def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Cameras:
-    """`count` views about `target` under the planned move; the last is past the clip's end."""
+    """`count` views about `target` under the planned move; the last is past the shot's end."""
     height, width = size
     track = dict.fromkeys(("azimuth", "yaw", "pitch", "zoom", "advance", "none"), 0.0)
     move = words.CAMERA_MOVES[plan.move]

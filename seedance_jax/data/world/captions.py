@@ -1,8 +1,16 @@
 """Captions, derived from what was simulated and filmed."""
 
 from seedance_jax.data.world import vocabulary as words
-from seedance_jax.data.world.checks import Shot, direction, rebounds
-from seedance_jax.data.world.scene import Body
+from seedance_jax.data.world.checks import (
+    Shot,
+    direction,
+    in_the_air,
+    lands,
+    rebounds,
+    stirs,
+    turned,
+)
+from seedance_jax.data.world.scene import Body, Scene
 
 TIMES = ("", "", " twice", " three times", " four times", " five times")
 DIRECTIONS = {
@@ -13,23 +21,47 @@ DIRECTIONS = {
 }
 
 
-def captions(shot: Shot, slice_name: str) -> tuple:
-    """(full caption, caption of the motion alone: no looks, no place)."""
-    camera = words.CAMERA_MOVES[shot.scene.camera.move].sentence
+def captions(shots: list, slice_name: str) -> tuple:
+    """(caption, caption of the motion alone: no looks, no place, captions of the shots).
+
+    Every shot tells where things go before its own camera.
+    """
     allowed = words.SLICES[slice_name]
-    names = [_described(body, allowed) for body in shot.scene.bodies]
-    place = f"{_article(shot.scene.floor)} floor"
-    sentence = SENTENCES[shot.scene.event]
-    full = sentence(shot, names, place) + _time(shot, allowed) + "." + _bystander(shot, names)
-    motion = sentence(shot, _bare_names(shot.scene.bodies), "") + "."
-    return f"{_capital(full)} {camera}", f"{_capital(motion)} {camera}"
+    return _caption_cut(shots, allowed) if len(shots) > 1 else _caption_single(*shots, allowed)
 
 
-def _described(body: Body, allowed: words.Slice) -> str:
+def _caption_single(shot: Shot, allowed: words.Slice) -> tuple:
+    scene, sentence = shot.scene, SENTENCES[shot.scene.event]
+    names = [_article(_looks(body, allowed)) for body in scene.bodies]
+    full = sentence(shot, names, _place(scene)) + _time(scene, allowed) + "."
+    full = _filmed(shot, full + _bystander(shot, names))
+    motion = sentence(shot, _bare_names(scene.bodies), "") + "."
+    return full, _filmed(shot, motion), [full]
+
+
+def _caption_cut(shots: list, allowed: words.Slice) -> tuple:
+    scene = shots[0].scene
+    looks, place, time = _looks(scene.bodies[0], allowed), _place(scene), _time(scene, allowed)
+    going, where = GOING[scene.event]
+    sentence = OPENINGS.get(scene.event, SENTENCES[scene.event])
+    first = sentence(shots[0], [_article(looks)], place) + time + "."
+    second = CONTINUATIONS[scene.event](shots, f"the {looks}") + "."
+    return (
+        f"Two shots of {_article(looks)} {going} {where} {place}{time}.",
+        f"Two shots of the {scene.bodies[0].shape} {going}.",
+        [_filmed(shots[0], first), _filmed(shots[1], second)],
+    )
+
+
+def _filmed(shot: Shot, text: str) -> str:
+    return f"{_capital(text)} {words.CAMERA_MOVES[shot.plan.move].sentence}"
+
+
+def _looks(body: Body, allowed: words.Slice) -> str:
     """Size only where sizes differ, texture only where there is one."""
     parts = [body.size] if len(allowed.sizes) > 1 else []
     parts += [body.texture] if body.texture != "solid" else []
-    return _article(" ".join([*parts, body.color, body.shape]))
+    return " ".join([*parts, body.color, body.shape])
 
 
 def _bare_names(bodies) -> list:
@@ -44,6 +76,10 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
+def _place(scene: Scene) -> str:
+    return f"{_article(scene.floor)} floor"
+
+
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
@@ -56,9 +92,9 @@ def _on(place: str, word: str = "on") -> str:
     return f" {word} {place}" if place else ""
 
 
-def _time(shot: Shot, allowed: words.Slice) -> str:
+def _time(scene: Scene, allowed: words.Slice) -> str:
     several = len(allowed.times_of_day) > 1
-    return ", " + words.TIMES_OF_DAY[shot.scene.time_of_day].phrase if several else ""
+    return ", " + words.TIMES_OF_DAY[scene.time_of_day].phrase if several else ""
 
 
 def _bystander(shot: Shot, names) -> str:
@@ -117,4 +153,67 @@ SENTENCES = {
     "collide": _meets("hits"),
     "topple": _meets("knocks over"),
     "occlude": _occlude,
+}
+
+
+def _thrown_up(shot, names, place):
+    """A throw of which the first shot may end before the landing."""
+    if lands(shot):
+        return _throw(shot, names, place)
+    return f"{names[0]} is thrown {DIRECTIONS[direction(shot, 0)]}"
+
+
+def _goes_on(verb):
+    def sentence(shots, name):
+        return f"{name} {verb} {DIRECTIONS[direction(shots[1], 0)]}"
+
+    return sentence
+
+
+def _spins_on(shots, name):
+    return _spin(shots[1], [name], "")
+
+
+def _slides_on(shots, name):
+    where = direction(shots[1], 0)
+    if where:
+        return f"{name} slides {DIRECTIONS[where]}"
+    return f"{name} {'slides to a stop' if stirs(shots[1]) else 'stands still'}"
+
+
+def _settles(shots, name):
+    """After a landing; or, of a throw, before it."""
+    first, second = shots
+    where = direction(second, 0)
+    way = f" {DIRECTIONS[where]}" if where else ""
+    if lands(second) and not lands(first):
+        return f"{name} flies{way} and lands" if way else f"{name} lands"
+    if in_the_air(second):
+        return f"{name} bounces{way}"
+    if way:
+        return f"{name} {_verb(second)}{way}"
+    return f"{name} {'comes to rest' if stirs(second) else 'lies still'}"
+
+
+def _verb(shot):
+    if shot.scene.bodies[0].shape == "ball":
+        return "rolls"
+    return "tumbles" if turned(shot) > 30 else "slides"
+
+
+# Clips of two shots: what goes on in both, and how the sentences of each differ.
+GOING = {
+    "drop": ("falling", "onto"),
+    "roll": ("rolling", "on"),
+    "slide": ("sliding", "on"),
+    "throw": ("thrown", "onto"),
+    "spin": ("spinning", "on"),
+}
+OPENINGS = {"throw": _thrown_up}
+CONTINUATIONS = {
+    "drop": _settles,
+    "roll": _goes_on("rolls"),
+    "slide": _slides_on,
+    "throw": _settles,
+    "spin": _spins_on,
 }

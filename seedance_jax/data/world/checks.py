@@ -10,7 +10,7 @@ import numpy as np
 from seedance_jax.data.world import render
 from seedance_jax.data.world.camera import Cameras, Rejected
 from seedance_jax.data.world.physics import Motion
-from seedance_jax.data.world.scene import Scene
+from seedance_jax.data.world.scene import CameraPlan, Scene
 
 MAIN_AREA = 0.025  # of a square on the frame's shorter side; a disc of 18 % of its height
 PREVIEW = 40  # pixels of the preview's shorter side
@@ -19,10 +19,11 @@ REBOUND_SPEED = 1.1  # m/s upwards after a contact: 6 cm high, a pixel or two at
 
 @dataclasses.dataclass
 class Shot:
-    """A simulated and filmed scene, with a small preview of what is seen in T frames."""
+    """A simulated scene, or a part of it, filmed; with a preview of what is seen in T frames."""
 
     scene: Scene
     motion: Motion
+    plan: CameraPlan
     cameras: Cameras
     area: np.ndarray  # [T, K] visible share of a square as wide as the frame's shorter side
     visibility: np.ndarray  # [T, K] visible share of the object's own silhouette in the frame
@@ -53,14 +54,14 @@ class Shot:
         return frames[0] if len(frames) else None
 
 
-def preview(scene: Scene, motion: Motion, cameras: Cameras) -> Shot:
-    """Traces a small version of the clip."""
+def preview(scene: Scene, motion: Motion, plan: CameraPlan, cameras: Cameras) -> Shot:
+    """Traces a small version of the shot."""
     scale = PREVIEW / min(cameras.height, cameras.width)
     small = cameras.resized(round(cameras.height * scale), round(cameras.width * scale))
     things = render.make_things(scene, motion.position, motion.rotation)
     _, seen, alone = render.trace(things, small, len(motion.position) - 1)
     visible = visible_pixels(seen, len(scene.bodies))
-    return Shot(scene, motion, cameras, visible / PREVIEW**2, visible / np.maximum(alone, 1))
+    return Shot(scene, motion, plan, cameras, visible / PREVIEW**2, visible / np.maximum(alone, 1))
 
 
 def visible_pixels(seen, count) -> np.ndarray:
@@ -85,6 +86,31 @@ def rebounds(shot: Shot, k: int) -> int:
     touch, rise = shot.motion.on_floor[:, k], shot.motion.rise[:, k]
     leaves = touch[:-1] & ~touch[1:] & (rise[1:] > REBOUND_SPEED)
     return int((np.flatnonzero(leaves) < end).sum())
+
+
+def lands(shot: Shot) -> bool:
+    """Whether object 1 is seen to touch the floor, after the first frame and before the last."""
+    touch = shot.touched(0, 1)
+    return touch is not None and 1 <= touch < shot.last
+
+
+def in_the_air(shot: Shot) -> bool:
+    """Whether object 1, if it is a ball, is ever seen well above the floor."""
+    body = shot.scene.bodies[0]
+    height = shot.motion.position[: shot.last + 1, 0, 2].max() - body.half[2]
+    return body.shape == "ball" and height > 0.06
+
+
+def turned(shot: Shot) -> float:
+    """Degrees between the first and the last pose of object 1."""
+    first, last = shot.motion.rotation[0, 0], shot.motion.rotation[shot.last, 0]
+    return float(np.degrees(np.arccos(np.clip((np.trace(first.T @ last) - 1) / 2, -1, 1))))
+
+
+def stirs(shot: Shot) -> bool:
+    """Whether object 1 goes or turns anywhere at all."""
+    way = np.linalg.norm(shot.motion.position[shot.last, 0] - shot.motion.position[0, 0])
+    return way > 0.08 or turned(shot) > 15
 
 
 def tilt(shot: Shot, k: int, frame: int) -> float:
@@ -173,12 +199,36 @@ CHECKS = {
 }
 
 
-def check(shot: Shot):
+def check(shots: list):
     """Raises Rejected unless the objects are seen well and the event is seen to take place."""
-    _require(np.isfinite(shot.motion.position).all(), "the simulation diverged")
+    for shot in shots:
+        _require(np.isfinite(shot.motion.position).all(), "the simulation diverged")
+        _check_view(shot)
+    if len(shots) == 1:
+        CHECKS[shots[0].scene.event](shots[0])
+    else:
+        _check_cut(*shots)
+
+
+def _check_view(shot):
     least, share = (0.01, 0.5) if shot.scene.event == "occlude" else (MAIN_AREA, 0.85)
     _require((shot.area[:, 0] > least).mean() >= share, "the main object is hard to see")
     for k in range(1, len(shot.scene.bodies)):
         seen = (shot.area[:, k] > 0.01) & (shot.visibility[:, k] > 0.4)
         _require(seen.mean() >= 0.6, "another object is hard to see")
-    CHECKS[shot.scene.event](shot)
+
+
+def _check_cut(first, second):
+    """The event begins in the first shot; whatever the second one says of a direction is seen."""
+    if first.scene.event == "throw":
+        _require(direction(first, 0) in ("left", "right"), "tumbles off its course")
+        _moves_visibly(first, 0)
+        _require(lands(first) or lands(second), "does not land in time")
+    else:
+        CHECKS[first.scene.event](first)
+    if direction(second, 0) or second.scene.event == "roll":
+        _moves_visibly(second, 0)
+    if second.scene.event in ("slide", "spin"):
+        _require(tilt(second, 0, second.last) > 0.95, "falls over")
+    if second.scene.event == "spin":
+        check_spin(second)

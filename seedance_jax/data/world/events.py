@@ -18,7 +18,7 @@ VIEW_HEIGHT = {"large": (2.1, 2.5), "small": (1.8, 2.1)}
 
 def drop(draw: Draw) -> list:
     """One to three objects fall side by side."""
-    count = draw.choice({1: 0.55, 2: 0.3, 3: 0.15}) if draw.slice.companions else 1
+    count = draw.choice({1: 0.55, 2: 0.3, 3: 0.15}) if draw.company else 1
     bodies = [
         draw.body(("ball", *UPRIGHT), size="" if count == 1 else "small") for _ in range(count)
     ]
@@ -138,32 +138,45 @@ SHOW_GRAVITY = ("drop", "throw")
 LEAVE_ROOM = ("roll", "slide", "throw", "spin")
 
 
-def sample_scene(draw: Draw, event: str, move: str) -> Scene:
-    """Draws the scene of one attempt; event and camera move are fixed by the caller."""
+def sample_scene(draw: Draw, event: str, moves: list) -> Scene:
+    """Draws the scene of one attempt; event and camera moves (one a shot) are the caller's."""
     draw.draw_gravity(matters=event in SHOW_GRAVITY)
     bodies = EVENTS[event](draw)
-    if draw.slice.companions and event in LEAVE_ROOM and draw.rng.random() < 0.3:
+    if draw.company and event in LEAVE_ROOM and draw.rng.random() < 0.3:
         bodies.append(_bystander(draw))
+    # The sun stands on the cameras' side, so that the faces that are seen are lit.
+    side = draw.side()
     return Scene(
         event=event,
         bodies=bodies,
         floor=draw.choice(draw.slice.floors),
         time_of_day=draw.choice(draw.slice.times_of_day),
-        # The sun stands on the camera's side, so that the faces that are seen are lit.
-        sun_azimuth=draw.azimuth + draw.side() * draw.uniform(25, 80),
+        sun_azimuth=draw.azimuth + side * draw.uniform(25, 80),
         gravity=draw.gravity,
-        camera=CameraPlan(
-            move=move,
-            amount=draw.uniform(*words.CAMERA_MOVES[move].amount),
-            azimuth=draw.azimuth,
-            elevation=draw.uniform(12, 24),
-            focal=draw.uniform(1.4, 1.8),
-            view_height=draw.uniform(*VIEW_HEIGHT[bodies[0].size]),
-        ),
+        cameras=_views(draw, moves, VIEW_HEIGHT[bodies[0].size], side),
         numbers=draw.numbers,
         ranges=draw.ranges,
         outside=draw.outside,
     )
+
+
+def _views(draw: Draw, moves: list, view_height: tuple, side: float) -> list:
+    """A camera for every shot; the second looks from the side, and from higher up."""
+    azimuth, elevations = draw.azimuth, ((12, 24), (30, 45))
+    plans = []
+    for move, elevation in zip(moves, elevations, strict=False):
+        plans.append(
+            CameraPlan(
+                move=move,
+                amount=draw.uniform(*words.CAMERA_MOVES[move].amount),
+                azimuth=azimuth,
+                elevation=draw.uniform(*elevation),
+                focal=draw.uniform(1.4, 1.8),
+                view_height=draw.uniform(*view_height),
+            )
+        )
+        azimuth = draw.azimuth + side * draw.uniform(45, 160)
+    return plans
 
 
 def _bystander(draw: Draw) -> Body:

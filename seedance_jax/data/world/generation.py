@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from seedance_jax.data import schema
 from seedance_jax.data.world import render
 from seedance_jax.data.world import vocabulary as words
 from seedance_jax.data.world.camera import Rejected, film
@@ -11,7 +12,7 @@ from seedance_jax.data.world.captions import captions
 from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
 from seedance_jax.data.world.events import sample_scene
 from seedance_jax.data.world.physics import SLOTS, simulate
-from seedance_jax.data.world.scene import Draw, generator
+from seedance_jax.data.world.scene import CameraPlan, Draw, generator
 from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
 
 ATTEMPTS = 200
@@ -25,60 +26,79 @@ def make_clip(split: str, index: int, spec: WorldSpec, dense: bool = False) -> d
         raise ValueError(f"split={split!r} is not one of {list(words.SPLITS)}")
     if index < 0:
         raise ValueError(f"index={index} is not one of 0, 1, 2, ...")
-    shot, attempt = shoot(split, index, spec)
-    full, motion_only = captions(shot, spec.slice)
-    things = render.make_things(shot.scene, shot.motion.position, shot.motion.rotation)
-    depth, seen, alone = render.trace(things, shot.cameras, spec.num_frames)
-    record = {
+    shots, attempt = shoot(split, index, spec)
+    full, motion_only, own = captions(shots, spec.slice)
+    pieces = [_render(shot, dense) for shot in shots]
+    return {
         "id": f"{split}/{index:06d}",
-        "frames": render.paint(
-            things, shot.cameras, render.make_surroundings(shot.scene), depth, seen
-        ),
         "caption": full,
         "caption_motion": motion_only,
+        "shots": schema.write_shots(
+            [schema.Shot(len(shot.area), text) for shot, text in zip(shots, own, strict=True)]
+        ),
         "fps": float(spec.fps),
         "num_frames": spec.num_frames,
         "height": spec.height,
         "width": spec.width,
-        "scene": json.dumps(describe(shot, spec, (split, index, attempt))),
-        **_motion_fields(shot, spec.num_frames),
-        **_camera_fields(shot, spec.num_frames),
+        "scene": json.dumps(describe(shots, spec, (split, index, attempt))),
+        **{name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]},
+    }
+
+
+def _render(shot: Shot, dense: bool) -> dict:
+    """The fields of one shot that have a value per frame."""
+    things = render.make_things(shot.scene, shot.motion.position, shot.motion.rotation)
+    depth, seen, alone = render.trace(things, shot.cameras, len(shot.area))
+    surroundings = render.make_surroundings(shot.scene)
+    fields = {
+        "frames": render.paint(things, shot.cameras, surroundings, depth, seen),
+        **_motion_fields(shot, len(shot.area)),
+        **_camera_fields(shot, len(shot.area)),
         "visibility": _slots(visible_pixels(seen, alone.shape[1]) / np.maximum(alone, 1)),
     }
-    return record | _dense_fields(things, shot, depth, seen) if dense else record
+    return fields | _dense_fields(things, shot, depth, seen) if dense else fields
 
 
 def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
-    """The first acceptable attempt: (shot, number of the attempt).
+    """The first acceptable attempt: (its one or two shots, number of the attempt).
 
-    Event and camera move are drawn once for all attempts, so that hard ones do not become rare.
+    Cut, event and camera moves are drawn once for all attempts, so that hard ones do not become
+    rare.
     """
     shared = Draw(generator(split, index, 0), split, spec)
-    event, move = shared.choice(shared.slice.events), shared.choice(shared.slice.moves)
+    events, lengths = shared.slice.events, [spec.num_frames]
+    if shared.rng.random() < shared.slice.two_shot:
+        lengths = spec.cut_lengths
+        events = [name for name in words.TWO_SHOT_EVENTS if name in events]
+    event, moves = shared.choice(events), [shared.choice(shared.slice.moves) for _ in lengths]
     for attempt in range(1, ATTEMPTS + 1):
+        rng = generator(split, index, attempt)
         try:
-            return try_shot(
-                Draw(generator(split, index, attempt), split, spec), event, move
-            ), attempt
+            draw = Draw(rng, split, spec, alone=len(lengths) > 1)
+            return try_shots(draw, event, moves, lengths), attempt
         except Rejected as error:
             reason = error
     raise RuntimeError(
-        f"no clip for split={split!r} index={index} {spec} ({event}, camera {move}) "
-        f"in {ATTEMPTS} attempts; the last one failed because: {reason}"
+        f"no clip for split={split!r} index={index} {spec} ({event}, camera {' then '.join(moves)})"
+        f" in {ATTEMPTS} attempts; the last one failed because: {reason}"
     )
 
 
-def try_shot(draw: Draw, event: str, move: str) -> Shot:
-    """One attempt. Raises Rejected."""
-    scene = sample_scene(draw, event, move)
+def try_shots(draw: Draw, event: str, moves: list, lengths: list) -> list:
+    """One attempt: one simulation, filmed by a camera for every shot. Raises Rejected."""
+    scene = sample_scene(draw, event, moves)
     motion = simulate(scene, draw.spec.num_frames, draw.spec.fps)
     several = event in ("drop", "collide", "topple", "occlude") and len(scene.bodies) > 1
     reach = REACH["several" if several else "single"]
     reach = REACH["out_of_range"] if scene.outside else reach
-    cameras = film(scene.camera, motion, _extents(scene), draw.spec.height, draw.spec.width, reach)
-    shot = preview(scene, motion, cameras)
-    check(shot)
-    return shot
+    shots, start = [], 0
+    for plan, length in zip(scene.cameras, lengths, strict=True):
+        part = motion.part(start, start + length)
+        cameras = film(plan, part, _extents(scene), draw.spec.height, draw.spec.width, reach)
+        shots.append(preview(scene, part, plan, cameras))
+        start += length
+    check(shots)
+    return shots
 
 
 def _extents(scene) -> np.ndarray:
@@ -92,18 +112,10 @@ def _extents(scene) -> np.ndarray:
     )
 
 
-def describe(shot: Shot, spec: WorldSpec, seed: tuple) -> dict:
-    """The scene in words and numbers, ready for JSON."""
-    scene, plan = shot.scene, shot.scene.camera
-    move = words.CAMERA_MOVES[plan.move]
-    camera = {
-        "move": plan.move,
-        "azimuth": plan.azimuth,
-        "elevation": plan.elevation,
-        "focal": plan.focal,
-    }
-    if move.sign:
-        camera[move.unit] = plan.amount
+def describe(shots: list, spec: WorldSpec, seed: tuple) -> dict:
+    """The scene in words and numbers, ready for JSON; `camera` is that of the first shot."""
+    scene = shots[0].scene
+    cameras = [_describe_camera(plan) for plan in scene.cameras]
     return {
         "version": WORLD_VERSION,
         "slice": spec.slice,
@@ -126,12 +138,23 @@ def describe(shot: Shot, spec: WorldSpec, seed: tuple) -> dict:
         "num_objects": len(scene.bodies),
         "floor": scene.floor,
         "time_of_day": scene.time_of_day,
-        "camera": camera,
+        "camera": cameras[0],
+        "shots": [
+            {"num_frames": len(shot.area), "camera": camera}
+            for shot, camera in zip(shots, cameras, strict=True)
+        ],
         "gravity": scene.gravity,
         "numbers": scene.numbers,
         "training_ranges": scene.ranges,
         "outside_training_range": scene.outside,
     }
+
+
+def _describe_camera(plan: CameraPlan) -> dict:
+    move = words.CAMERA_MOVES[plan.move]
+    views = ("azimuth", "elevation", "focal")
+    camera = {"move": plan.move} | {name: getattr(plan, name) for name in views}
+    return camera | ({move.unit: plan.amount} if move.sign else {})
 
 
 def _slots(values) -> np.ndarray:

@@ -33,6 +33,17 @@ class Motion:
     on_floor: np.ndarray  # [steps, K] bool, at every simulation step
     rise: np.ndarray  # [steps, K] vertical speed, m/s
 
+    def part(self, start: int, stop: int) -> "Motion":
+        """From frame `start` to, and without, frame `stop`, which becomes the one more."""
+        steps = (len(self.on_floor) - 1) // (len(self.position) - 1)
+        frames, moments = slice(start, stop + 1), slice(start * steps, stop * steps + 1)
+        return Motion(
+            *(value[frames] for value in (self.position, self.rotation, self.velocity)),
+            self.contacts[frames],
+            self.on_floor[moments],
+            self.rise[moments],
+        )
+
 
 def simulate(scene: Scene, num_frames: int, fps: float) -> Motion:
     """Runs the scene for `num_frames` frame intervals."""

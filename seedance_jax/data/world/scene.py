@@ -30,10 +30,13 @@ class Body:
 
 @dataclasses.dataclass
 class CameraPlan:
-    """A view and how it moves; `view_height` metres of world fill the frame's shorter side."""
+    """The view of one shot and how it moves.
+
+    `view_height` metres of world fill the frame's shorter side.
+    """
 
     move: str
-    amount: float  # in the move's own unit, total over the clip
+    amount: float  # in the move's own unit, total over the shot
     azimuth: float  # degrees, 0 = from -y
     elevation: float  # degrees above the horizon
     focal: float  # in units of the frame's shorter side
@@ -50,18 +53,22 @@ class Scene:
     time_of_day: str
     sun_azimuth: float  # degrees
     gravity: float  # m/s^2
-    camera: CameraPlan
+    cameras: list  # a CameraPlan per shot
     numbers: dict
     ranges: dict  # name of a number -> its training range
     outside: str  # the number that lies outside its training range, or ""
 
 
 class Draw:
-    """Random choices for one scene, within what split, slice and duration allow."""
+    """Random choices for one scene, within what split, slice and duration allow.
 
-    def __init__(self, rng: np.random.Generator, split: str, spec: WorldSpec):
+    `alone`: without more objects than the event needs.
+    """
+
+    def __init__(self, rng: np.random.Generator, split: str, spec: WorldSpec, alone: bool = False):
         self.rng, self.split, self.spec = rng, split, spec
         self.slice = words.SLICES[spec.slice]
+        self.company = self.slice.companions and not alone
         self.duration = spec.duration
         self.pace = min(spec.duration, 2.0)  # seconds in which things come to pass
         self.numbers, self.ranges, self.outside = {}, {}, ""

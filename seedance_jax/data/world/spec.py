@@ -2,10 +2,11 @@
 
 import dataclasses
 
+from seedance_jax.data import schema
 from seedance_jax.data.world.vocabulary import SLICES
 
 # Part of every seed: raise it whenever the same (split, index, spec) would give other bytes.
-WORLD_VERSION = "1.2.0"
+WORLD_VERSION = "1.3.0"
 
 DURATIONS = (0.9, 6.0)
 
@@ -44,3 +45,12 @@ class WorldSpec:
     def duration(self):
         """Seconds from the first frame to the last."""
         return (self.num_frames - 1) / self.fps if self.fps > 0 else 0.0
+
+    @property
+    def cut_lengths(self):
+        """Frames of the two shots of a cut clip: latent frames are halved, the first has the rest.
+
+        So a clip of 5 frames is cut after its fifth, that is, not at all.
+        """
+        second = self.num_frames // schema.FRAME_STRIDE // 2 * schema.FRAME_STRIDE
+        return [self.num_frames - second, second] if second else [self.num_frames]

@@ -91,6 +91,9 @@ CAMERA_MOVES = {
 
 EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
 
+# Events that go on for long enough to be cut; of a single object.
+TWO_SHOT_EVENTS = ("drop", "roll", "slide", "throw", "spin")
+
 # Shapes that training and validation never show in a colour, on any object.
 HELD_OUT = {
     "red": ("cube",),
@@ -123,6 +126,7 @@ class Slice:
     floors: tuple
     times_of_day: dict
     companions: bool  # more objects than the event needs
+    two_shot: float  # share of clips that are cut to another camera halfway
 
 
 _TINY_EVENTS = ("drop", "roll", "slide", "throw")
@@ -144,6 +148,7 @@ SLICES = {
         floors=("grey", "sandy"),
         times_of_day={"day": 1.0},
         companions=False,
+        two_shot=0.15,
     ),
     "full": Slice(
         events={name: 1 / len(EVENTS) for name in EVENTS},
@@ -155,5 +160,6 @@ SLICES = {
         floors=tuple(FLOORS),
         times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
         companions=True,
+        two_shot=0.25,
     ),
 }

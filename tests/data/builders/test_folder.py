@@ -1,12 +1,14 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from clips import moving_square
 
-from seedance_jax.data import video
+from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.folder import FolderSpec, build_folder, folder_directory, split_of
+from seedance_jax.data.schema import Shot
 
 
 @pytest.fixture
@@ -66,6 +68,32 @@ def test_bad_files_are_named_and_too_many_are_an_error(folder, tmp_path):
     directory = build_folder(tmp_path / "out", spec_of(folder, max_lost=0.3))
     lost = {entry["file"]: entry["reason"] for entry in storage.read_report(directory)["lost"]}
     assert lost == reasons
+
+
+def test_shots_of_a_file_become_shots_of_its_clips(folder, tmp_path):
+    """Frames of the file (24 per second) become those of the clips (12 per second)."""
+    rows = [{"file_name": f"{i}.mp4", "caption": f"square {i}"} for i in range(10)]
+    told = [(18, "first"), (50, "second"), (28, "third")]  # 96 frames at 24 per second
+    rows[0]["shots"] = [{"num_frames": n, "caption": text} for n, text in told]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    directory = build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0.0))
+    source = storage.open_split(directory, "train")
+    clips = {row["id"]: row for row in (source[index] for index in range(len(source)))}
+    assert schema.read_shots(clips["0.mp4#0"]) == (Shot(9, "first"), Shot(8, "second"))
+    assert clips["0.mp4#0"]["caption"] == "square 0"
+    assert schema.read_shots(clips["0.mp4#17"]) == (Shot(17, "second"),)
+    assert clips["0.mp4#17"]["caption"] == "second"
+    assert schema.read_shots(clips["1.mp4#0"]) == (Shot(17, "square 1"),)
+
+
+@pytest.mark.parametrize("total", [46, 60, 90, 100, 192])
+def test_shots_of_another_length_than_their_file_are_named(folder, tmp_path, total):
+    rows = [{"file_name": f"{i}.mp4", "caption": f"square {i}"} for i in range(10)]
+    shots = [{"num_frames": 20, "caption": "a"}, {"num_frames": total - 20, "caption": "b"}]
+    rows[0]["shots"] = shots
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(ValueError, match=f"0.mp4: shots of {total} frames in all, the file has"):
+        build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0.0))
 
 
 def test_a_folder_that_changed_is_not_taken_for_the_old_one(folder, tmp_path):

@@ -12,7 +12,8 @@ def test_rows_come_back_in_order(clips_directory, source):
     record = clip_record(7)
     assert source[7] == record
     assert source.table["num_frames"].tolist()[2:5] == [9, 5, 9]
-    assert source.table["caption_bytes"][7] == len(record["caption"])
+    assert source.table["caption_tokens"][7] == 1 + len(record["caption"])
+    assert source.table["shot_frames"].tolist()[2:5] == ["9", "5", "9"]
 
 
 def test_what_is_not_there_is_named(clips_directory, tmp_path):
