@@ -74,7 +74,9 @@ def main(argv):
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
             request, notes = load_given(request, pipeline)
-            pipeline.prepare(**request)
+            plan = pipeline.prepare(**request)
+        for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
+            print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
         prepared.append((request, notes))
     if WARMUP.value:
         for request, _ in prepared:

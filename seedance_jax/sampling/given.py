@@ -2,6 +2,10 @@
 
 See `diffusion.tasks` for what is given how. Everything is first {pixel frame: image}, whatever the
 argument it came by; frames of a latent frame that are missing repeat the nearest given one.
+
+Latents come back as they were given. Of the pixels, those of a latent frame that follows generated
+ones are decoded after another past than they were encoded with: of the tiny autoencoder the last of
+its four frames, where an image belongs, loses 0.4 dB to the round trip, the first of them 3 dB.
 """
 
 import itertools

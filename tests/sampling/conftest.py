@@ -1,6 +1,5 @@
 """A pipeline with random weights: what it promises does not depend on training."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -21,11 +20,13 @@ def without_past(leaf):
     So every latent frame is decoded by itself, as a trained autoencoder nearly does; a random one
     lets what comes before drown it.
     """
-    return leaf.at[:-1].set(0.0) if leaf.ndim == 5 and leaf.shape[0] == 3 else leaf
+    if leaf.ndim == 5 and leaf.shape[0] == 3:
+        leaf[:-1] = 0.0
+    return leaf
 
 
 @pytest.fixture(scope="session")
-def parts():
+def parts(random_params):
     """(generator, params, autoencoder, weights, config, metadata) of a Pipeline."""
     vae = VAE(
         latent_channels=4,
@@ -38,22 +39,11 @@ def parts():
         kernels=((1, 3, 3), (1, 1, 1)),
         linear_ends=True,
     )
+    autoencoder = random_params(vae.init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
+    statistics = {"mean": jnp.zeros(4), "std": jnp.ones(4)}
+    weights = {"params": jax.tree.map(without_past, autoencoder), **statistics}
     generator = runs.build_generator(TEXT, MODEL, 4)
-    keys = jax.random.split(jax.random.key(0), 3)
-    weights = {
-        "params": jax.tree.map(
-            without_past, nn.unbox(vae.init(keys[0], jnp.zeros((1, 5, 16, 16, 3)))["params"])
-        ),
-        "mean": jnp.zeros(4),
-        "std": jnp.ones(4),
-    }
-    params = nn.unbox(generator.init(keys[1], *example_inputs(4, 32))["params"])
-    leaves, tree = jax.tree.flatten(params)
-    noisy = [
-        leaf + 0.2 * jax.random.normal(key, leaf.shape)
-        for leaf, key in zip(leaves, jax.random.split(keys[2], len(leaves)), strict=True)
-    ]
-    params = jax.tree.unflatten(tree, noisy)
+    params = random_params(generator.init, *example_inputs(4, 32))["params"]
     return generator, params, vae, weights, {"text": TEXT}, METADATA
 
 
