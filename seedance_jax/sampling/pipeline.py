@@ -115,7 +115,11 @@ class Pipeline:
             return np.asarray(latents) if output_type == "latent" else self._frames(latents)
 
     def _solve(self, plan, callback):
-        """The solver step by step: one program serves all steps, and any number of them."""
+        """The solver step by step: one program serves all steps, any number of them and all tasks.
+
+        A scan over the steps would be a program for each number of steps, and save 1 to 3 ms a
+        step.
+        """
         encode = functools.partial(encode_given, self.autoencoder, self._weights)
         given = [encode(frames, plan.shape) for frames in plan.given]
         latents, mask = (np.stack(parts) for parts in zip(*given, strict=True))
@@ -123,7 +127,7 @@ class Pipeline:
         names = ("positive", *(name for name in plan.weights if name != "positive"))
         noise, conditions = self._begin(self._params, *inputs, names=names)
         grid = times.sampling_grid(plan.num_steps, times.resolution_shift(np.prod(plan.shape[:3])))
-        coefficients = solvers.SOLVERS[plan.solver].prepare(grid)
+        coefficients = jax.device_get(solvers.SOLVERS[plan.solver].prepare(grid))
         state = solvers.start(noise)
         settings = {"solver": plan.solver, "rescale": plan.rescale, "interval": plan.interval}
         for i in tqdm.trange(plan.num_steps, desc="sample", unit="step", disable=None):
