@@ -12,7 +12,10 @@ from absl import app, flags, logging
 from seedance_jax.training.hooks import NonFiniteError
 
 flags.DEFINE_string(
-    "compilation_cache", "~/.cache/seedance_jax", "Compiled programs are kept here; '' is off."
+    "compilation_cache",
+    None,
+    "Compiled programs are kept here; '' is off. Default: JAX_COMPILATION_CACHE_DIR, or else "
+    "~/.cache/seedance_jax.",
 )
 flags.DEFINE_bool("traceback", False, "Show the traceback of an error, not only its message.")
 
@@ -62,9 +65,11 @@ def one_line_errors(main):
     def wrapped(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate at INFO
-        if flags.FLAGS.compilation_cache:
-            path = str(Path(flags.FLAGS.compilation_cache).expanduser())
-            jax.config.update("jax_compilation_cache_dir", path)
+        path = flags.FLAGS.compilation_cache
+        if path is None:
+            path = jax.config.jax_compilation_cache_dir or "~/.cache/seedance_jax"
+        path = str(Path(path).expanduser()) if path else None
+        jax.config.update("jax_compilation_cache_dir", path)
         try:
             main(argv)
         except EXPECTED as error:

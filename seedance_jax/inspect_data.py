@@ -16,7 +16,7 @@ from ml_collections import config_flags
 from seedance_jax import cli
 from seedance_jax.data import inspection, loader, sources, transforms
 from seedance_jax.data.builders import storage
-from seedance_jax.diffusion.tasks import sample_condition_mask
+from seedance_jax.diffusion.tasks import sample_conditions
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to show.")
 OUTPUT = flags.DEFINE_string("output", "sheet.png", "The sheet; the report goes beside it.")
@@ -27,8 +27,8 @@ SPLIT = flags.DEFINE_string("split", "train", "The split to show.")
 def draw_mask(batch, key, task_weights):
     """Which latent frames are given, [B,n+1], as a training step would draw them."""
     latent_frames = transforms.latent_shape(*batch["video"].shape[1:4])[0]
-    mask = sample_condition_mask(key, len(batch["video"]), latent_frames, task_weights)
-    return np.asarray(mask)
+    given, _ = sample_conditions(key, len(batch["video"]), latent_frames, task_weights)
+    return np.asarray(given)
 
 
 def main(argv):

@@ -1,22 +1,33 @@
-"""Generates clips from prompts.
+"""Generates clips from prompts, and from images and clips if any.
 
     python -m seedance_jax.sample --workdir=runs/tiny/pretrain \
         --prompt="A red ball rolls to the left on a grey floor. The camera is static."
 
-writes an mp4, a contact sheet and a JSON sidecar per prompt, numbered on from what the directory
-holds, and one sheet of all prompts if there are several. `--prompts_file` takes many: one a
-line (.txt), or with settings of their own (.csv, .jsonl; columns are named as the flags).
+writes an mp4, a contact sheet and a JSON sidecar per clip, numbered on from what the directory
+holds, and one sheet of all clips if there are several. `--prompts_file` takes many: one a
+line (.txt), or with settings of their own (.csv, .jsonl; columns are named as the flags, paths are
+relative to the file).
+
+    --image=first.png --last_image=last.png          first and last frame; the same one makes a loop
+    --video=clip.mp4 --num_frames=33                 extend a clip (also --extend=backward)
+    --frames='{"0": "a.png", "8": "b.png"}'          images, or clips, at any frames
+    --prompt="Shot 1 (1s): ... Shot 2 (0.5s): ..."   several shots
+    --size=480p --ratio=9:16                         a named size
+    --warmup                                         compile, and keep the programs, but no clip
 """
 
+import contextlib
 import hashlib
 import json
+from pathlib import Path
 
+import jax
 from absl import flags
 
-from seedance_jax import cli
+from seedance_jax import cli, sharding
 from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.sampling.prompts import read_prompts
+from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.training import checkpoint
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
@@ -24,20 +35,31 @@ VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has 
 OUTPUT = flags.DEFINE_string("output", "samples", "Directory for the results.")
 PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
 FPS = flags.DEFINE_float("fps", None, "Frames per second of the mp4; default: of the training.")
+WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
+OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
 
 flags.DEFINE_string("prompt", None, "What the clip shows.")
 flags.DEFINE_string("negative_prompt", None, "What to move away from; default: no caption.")
 flags.DEFINE_string("image", None, "First frame (any format Pillow reads).")
+flags.DEFINE_string("last_image", None, "Last frame; the same as --image makes a loop.")
+flags.DEFINE_string("video", None, "Clip to extend; --num_frames counts its frames too.")
+flags.DEFINE_string("extend", None, "Where new frames go: forward or backward; default: forward.")
+flags.DEFINE_string("frames", None, "JSON {frame number: image or clip that begins there}.")
+flags.DEFINE_string("size", None, "480p, 720p or 1080p, in the place of height and width.")
+flags.DEFINE_string("ratio", None, "Of --size: 16:9 (default), 4:3, 1:1, 3:4, 9:16 or 21:9.")
 flags.DEFINE_integer("height", None, "Pixels, a multiple of 16.")
 flags.DEFINE_integer("width", None, "Pixels, a multiple of 16.")
 flags.DEFINE_integer("num_frames", None, "4n+1; 1 makes an image.")
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
-flags.DEFINE_float("guidance_scale", None, "1 is no guidance.")
+flags.DEFINE_float("guidance_scale", None, "By the text; 1 is no guidance.")
+flags.DEFINE_float("image_guidance_scale", None, "By the given frames; 1 is no guidance.")
+flags.DEFINE_float("guidance_rescale", None, "0 to 1: how far guidance may not raise contrast.")
+flags.DEFINE_string("guidance_interval", None, "low,high: times (1 is noise) to guide at.")
 flags.DEFINE_integer("seed", None, "Of the first clip; the following ones count up.")
-flags.DEFINE_string("solver", None, "euler or heun.")
-SETTINGS = (
-    "negative_prompt image height width num_frames num_inference_steps guidance_scale seed solver"
-).split()
+flags.DEFINE_string("solver", None, "euler, heun or multistep.")
+flags.DEFINE_integer("num_videos_per_prompt", None, "Clips per prompt, with seeds counting up.")
+
+VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 
 def main(argv):
@@ -46,49 +68,108 @@ def main(argv):
         raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
     requests = read_requests()
     output = media.check_writable(OUTPUT.value)
-    pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value)
+    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
+    pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value, mesh)
+    prepared = []
+    for where, request in requests:  # a mistake in the last must not cost the others
+        with named(where):
+            request, notes = load_given(request, pipeline)
+            plan = pipeline.prepare(**request)
+        for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
+            print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
+        prepared.append((request, notes))
+    if WARMUP.value:
+        for request, _ in prepared:
+            pipeline.warm_up(**request)
+        print("compiled")
+        return
+    write_clips(pipeline, prepared, output)
+
+
+def write_clips(pipeline, prepared, output):
+    """Generates and writes clip after clip; prints the files."""
     fps = FPS.value or pipeline.metadata["fps"]
-    requests = [load_image(request, pipeline) for request in requests]
-    for request, image, _ in requests:  # a mistake in the last row must not cost the others
-        pipeline.prepare(image=image, **request)
     origin = describe_run(WORKDIR.value)
     rows, first = [], media.next_number(output)
-    for number, (request, image, notes) in enumerate(requests, first):
-        result = pipeline(image=image, **request)
-        settings = {**result.settings[0], **notes, **origin}
-        path = media.write_clip(output / f"{number:04d}", result.frames[0], fps, settings)
-        print(path)
-        rows.append((request["prompt"], result.frames[0]))
-    if len(rows) > 1:
-        sheet = output / f"sheet_{first:04d}-{number:04d}.png"
+    movie = OUTPUT_TYPE.value == "mp4"
+    write = media.write_clip if movie else media.write_array
+    for request, notes in prepared:
+        result = pipeline(**request, output_type="np" if movie else OUTPUT_TYPE.value)
+        for frames, settings in zip(result.frames, result.settings, strict=True):
+            settings = {**settings, **notes, **origin}
+            print(write(output / f"{first + len(rows):04d}", frames, fps, settings))
+            rows.append((settings["prompt"], frames))
+    if len(rows) > 1 and movie:
+        sheet = output / f"sheet_{first:04d}-{first + len(rows) - 1:04d}.png"
         media.contact_sheet(rows).save(sheet)
         print(sheet)
 
 
 def read_requests():
-    """One dict of pipeline arguments per clip, from the flags and the prompts file."""
-    given = {name: flags.FLAGS[name].value for name in SETTINGS}
+    """(where it stands, pipeline arguments) of every request of the flags or the prompts file."""
+    given = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
     shared = {name: value for name, value in given.items() if value is not None}
     prompt, path = flags.FLAGS.prompt, PROMPTS_FILE.value
     if (prompt is None) == (path is None):
         raise ValueError("give either --prompt or --prompts_file")
-    rows = [{"prompt": prompt}] if path is None else read_prompts(path)
-    first_seed = shared.pop("seed", 0)
-    return [{"seed": first_seed + i, **shared, **row} for i, row in enumerate(rows)]
+    rows = [(None, {"prompt": prompt})] if path is None else read_prompts(path)
+    requests, seed = [], shared.pop("seed", 0)
+    for line, row in rows:
+        where = "" if line is None else f"{Path(path).name} line {line}: "
+        request = {"seed": seed, **shared, **row}
+        seed += max(request.get("num_videos_per_prompt", 1), 1)
+        requests.append((where, request))
+    return requests
 
 
-def load_image(request, pipeline):
-    """Takes the image path out of a request: (request, image or None, notes for the sidecar)."""
+@contextlib.contextmanager
+def named(where):
+    """Says in front of an error where the mistake is."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{where}{error}") from error
+
+
+def load_given(request, pipeline):
+    """Reads the files that a request names: (pipeline arguments, notes for the sidecar)."""
     request = dict(request)
-    path = request.pop("image", None)
-    if path is None:
-        return request, None, {}
-    _, height, width = pipeline.size(request)
-    image, changes = media.read_image(path, height, width)
-    for change in changes:
-        print(f"{path}: {change}")
-    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
-    return request, image, {"image": path, "image_sha256": digest, "image_changes": changes}
+    if "guidance_interval" in request:
+        request["guidance_interval"] = parse_interval(request["guidance_interval"])
+    paths = {name: request.pop(name) for name in PATHS if name in request}
+    frames = parse_frames(request.pop("frames")) if "frames" in request else {}
+    clip = pipeline.prepare(**request).settings[0]
+    arrays, notes = {}, {}
+    for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
+        arrays[name], notes[name] = load_file(path, clip, pipeline.metadata["fps"])
+        for change in notes[name]["changes"]:
+            print(f"{path}: {change}")
+    request |= {name: arrays[name] for name in paths}
+    if frames:
+        request["frames"] = {index: arrays[f"frames {index}"] for index in frames}
+    # The flags that make the clip again, and what was behind them.
+    sidecar = paths | ({"frames": json.dumps(frames)} if frames else {})
+    return request, sidecar | ({"files": notes} if notes else {})
+
+
+def load_file(path, clip, fps):
+    """(pixels, what they are) of an image or a video file, at the size of the clip."""
+    size = (clip["height"], clip["width"])
+    if Path(path).suffix.lower() in VIDEOS:
+        pixels, changes = media.read_video(path, *size, fps)
+    else:
+        pixels, changes = media.read_image(path, *size)
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+    return pixels, {"path": path, "sha256": digest, "changes": changes}
+
+
+def parse_interval(text):
+    """(low, high) of "low,high"."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"guidance_interval={text!r} must be two numbers, as in 0.2,0.9") from None
+    return low, high
 
 
 def describe_run(workdir):

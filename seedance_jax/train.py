@@ -116,14 +116,14 @@ def check_values(config):
     for name in ("num_steps", "log_every", "checkpoint_every", "keep_checkpoints", "max_skipped"):
         if config.get(name, 1) < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
-    for name in ("ema_decay", "caption_dropout"):
+    for name in ("ema_decay", "caption_dropout", "condition_dropout", "frame_times"):
         if not 0 <= config.get(name, 0) < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 0 and below 1")
 
 
 def check_continues(found, wanted, workdir):
     """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
-    differing = compare(flatten(found), flatten(wanted))
+    differing = compare(checkpoint.flatten(found), checkpoint.flatten(wanted))
     if differing:
         lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
         raise ValueError(
@@ -147,17 +147,6 @@ def compare(found, wanted):
         if found.get(name) != wanted.get(name)
         and not any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
     ]
-
-
-def flatten(tree, prefix=""):
-    """Nested dictionaries -> {dotted name: value}."""
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 if __name__ == "__main__":

@@ -3,15 +3,21 @@
     xt = (1 - t) x0 + t noise        velocity = d xt / d t = noise - x0
     x0 = xt - t velocity             noise = xt + (1 - t) velocity
 
-so t = 0 is data and t = 1 is noise. Every function is pure, in float32, and takes t of shape [B].
+so t = 0 is data and t = 1 is noise. Every function is pure, in float32. Time t is one number for
+all, or of shape [B], or [B, T]: one time for each latent frame.
 """
 
 import jax.numpy as jnp
 
 
 def expand(t, x):
-    """Appends axes to t [B] until it broadcasts against x [B, ...]."""
+    """Appends axes to t ([], [B] or [B, T]) until it broadcasts against x [B, T, ...]."""
     return t.reshape(t.shape + (1,) * (x.ndim - t.ndim))
+
+
+def expand_frames(t, x):
+    """Makes t [] or [T], the same for all samples, broadcast against x [B, T, ...]."""
+    return expand(t[None] if t.ndim else t, x)
 
 
 def interpolate(x0, noise, t):

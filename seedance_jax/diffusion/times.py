@@ -26,9 +26,17 @@ def shift_times(t, shift):
     return shift * t / (1 + (shift - 1) * t)
 
 
-def sample_times(key, batch_size, shift, mean=0.0, std=1.0):
-    """Training times [B]: logit-normal(mean, std), then shifted."""
-    return shift_times(jax.nn.sigmoid(mean + std * jax.random.normal(key, (batch_size,))), shift)
+def sample_times(key, shape, shift, mean=0.0, std=1.0):
+    """Training times of a shape: logit-normal(mean, std), then shifted."""
+    return shift_times(jax.nn.sigmoid(mean + std * jax.random.normal(key, shape)), shift)
+
+
+def sample_frame_times(key, batch_size, frames, shift, share):
+    """Training times [B, T]: one for all latent frames, or, in a share of samples, one for each."""
+    keys = jax.random.split(key, 3)
+    common = sample_times(keys[0], (batch_size, 1), shift)
+    own = sample_times(keys[1], (batch_size, frames), shift)
+    return jnp.where(jax.random.bernoulli(keys[2], share, (batch_size, 1)), own, common)
 
 
 def sampling_grid(steps, shift):

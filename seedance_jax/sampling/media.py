@@ -1,4 +1,4 @@
-"""Files around a generated clip: the image that conditions it, the mp4, the sheet, the sidecar."""
+"""Files around a generated clip: images and clips that it is given, the mp4, sheet and sidecar."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageOps, UnidentifiedImageError
 
-from seedance_jax.data.video import encode_mp4
+from seedance_jax.data.video import decode_mp4, encode_mp4
 
 SHEET_FRAMES = 6
 
@@ -50,12 +50,39 @@ def read_image(path, height, width):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
-    if image.size != (width, height):
-        old = f"{image.size[0]}x{image.size[1]}"
-        cropped = image.size[0] * height != image.size[1] * width
-        notes.append(f"{'cropped and ' if cropped else ''}resized from {old} to {width}x{height}")
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image), notes
+    image, changes = fit(image, height, width)
+    return np.asarray(image), notes + changes
+
+
+def fit(image, height, width):
+    """A PIL image cropped around its centre and resized, with notes on what was changed."""
+    if image.size == (width, height):
+        return image, []
+    cropped = image.size[0] * height != image.size[1] * width
+    how = "cropped and resized" if cropped else "resized"
+    note = f"{how} from {image.size[0]}x{image.size[1]} to {width}x{height}"
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS), [note]
+
+
+def read_video(path, height, width, fps):
+    """Reads a clip to be given: (uint8 [N, height, width, 3], notes on what was changed).
+
+    Frames are cropped as those of `read_image`. They are all kept, whatever `fps` (that of the
+    model) is; a clip of another rate is noted.
+
+    Raises FileNotFoundError, or ValueError for a file that cannot be decoded.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"video {str(path)!r} does not exist")
+    try:
+        frames, found = decode_mp4(path)
+    except ValueError as error:
+        raise ValueError(f"video {str(path)!r} cannot be read: {error}") from error
+    fitted = [fit(Image.fromarray(frame), height, width) for frame in frames]
+    notes = list(fitted[0][1])
+    if abs(found - fps) > 0.01:
+        notes.append(f"its {found:g} frames a second are taken as {fps:g}: speed changes")
+    return np.stack([np.asarray(image) for image, _ in fitted]), notes
 
 
 def check_writable(directory):
@@ -76,7 +103,7 @@ def next_number(directory):
 
     Files are 0000.mp4, 0000_sheet.png, 0000.json, and sheet_0000-0005.png of several clips.
     """
-    pattern = re.compile(r"(?:sheet_\d+-)?(\d{4,})(?:_sheet)?\.(?:mp4|png|json)")
+    pattern = re.compile(r"(?:sheet_\d+-)?(\d{4,})(?:_sheet)?\.(?:mp4|png|npy|json)")
     matches = [pattern.fullmatch(path.name) for path in Path(directory).iterdir()]
     return max((int(match[1]) + 1 for match in matches if match), default=0)
 
@@ -97,9 +124,21 @@ def write_clip(stem, frames, fps, settings):
         main = stem.with_name(stem.name + ".mp4")
         main.write_bytes(encode_mp4(frames, fps))
     contact_sheet([(settings["prompt"], frames)]).save(stem.with_name(stem.name + "_sheet.png"))
-    sidecar = {**settings, "fps": fps, "file": main.name}
-    stem.with_name(stem.name + ".json").write_text(json.dumps(sidecar, indent=2) + "\n")
+    write_sidecar(stem, {**settings, "fps": fps, "file": main.name})
     return main
+
+
+def write_array(stem, array, fps, settings):
+    """Writes stem.npy (frames or latents) and stem.json, as `write_clip`; returns the first."""
+    main = Path(stem).with_name(Path(stem).name + ".npy")
+    np.save(main, array)
+    write_sidecar(Path(stem), {**settings, "fps": fps, "file": main.name})
+    return main
+
+
+def write_sidecar(stem, settings):
+    """Writes stem.json."""
+    stem.with_name(stem.name + ".json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def contact_sheet(rows, columns=SHEET_FRAMES, min_height=128):

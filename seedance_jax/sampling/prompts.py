@@ -1,4 +1,7 @@
-"""Prompt files: one prompt a line (.txt), or a row of settings each (.csv, .jsonl)."""
+"""Prompt files: one prompt a line (.txt), or a row of settings each (.csv, .jsonl).
+
+Paths in a file are relative to its folder.
+"""
 
 import csv
 import io
@@ -10,18 +13,29 @@ COLUMNS = {
     "prompt": str,
     "negative_prompt": str,
     "image": str,
+    "last_image": str,
+    "video": str,
+    "extend": str,
+    "frames": str,
+    "size": str,
+    "ratio": str,
     "height": int,
     "width": int,
     "num_frames": int,
     "num_inference_steps": int,
     "guidance_scale": float,
+    "image_guidance_scale": float,
+    "guidance_rescale": float,
+    "guidance_interval": str,
     "seed": int,
     "solver": str,
+    "num_videos_per_prompt": int,
 }
+PATHS = ("image", "last_image", "video")
 
 
 def read_prompts(path):
-    """Reads a prompts file: a list of settings, every one with at least "prompt".
+    """Reads a prompts file: [(line, settings)], the settings having at least "prompt".
 
     Raises:
       FileNotFoundError: no such file.
@@ -36,7 +50,7 @@ def read_prompts(path):
     rows, broken = [], []
     for line, row in read(path.read_text(encoding="utf-8-sig")):
         try:
-            rows.append(parse_row(row, convert))
+            rows.append((line, anchor(parse_row(row, convert), path.parent)))
         except ValueError as error:
             broken.append(f"\n  line {line}: {error}")
     if broken:
@@ -65,6 +79,27 @@ def parse_row(row, convert):
     if not settings.get("prompt", "").strip():
         raise ValueError("no prompt")
     return settings
+
+
+def anchor(settings, folder):
+    """The settings with paths relative to where the program runs."""
+    placed = {name: str(folder / settings[name]) for name in PATHS if name in settings}
+    if "frames" in settings:
+        frames = parse_frames(settings["frames"])
+        placed["frames"] = json.dumps({index: str(folder / p) for index, p in frames.items()})
+    return settings | placed
+
+
+def parse_frames(text):
+    """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}."""
+    try:
+        frames = json.loads(text)
+        if not all(isinstance(path, str) for path in frames.values()):
+            raise TypeError
+        return {int(index): path for index, path in frames.items()}
+    except (ValueError, TypeError, AttributeError):
+        legal = '{"0": "a.png", "8": "b.png"}'
+        raise ValueError(f"frames={text!r} must be JSON, frame number: path, as {legal}") from None
 
 
 def exact(kind, value):

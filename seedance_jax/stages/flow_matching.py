@@ -36,7 +36,8 @@ def make_stage(config):
         limit = config.text.max_words if encoder is None else encoder.max_words
         dataset = dataset.map(functools.partial(encoders.check_batch, limit=limit))
     model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
-    task_weights, dropout = dict(config.tasks), config.caption_dropout
+    task_weights, condition_dropout = dict(config.tasks), config.condition_dropout
+    noising = {"caption_dropout": config.caption_dropout, "frame_times": config.frame_times}
 
     def init(key):
         width = None if encoder is None else encoder.width
@@ -44,14 +45,16 @@ def make_stage(config):
         return model.init(key, *example)["params"]
 
     def loss_fn(params, batch, key, frozen):
+        mask_key, key = jax.random.split(key)
+        sizes = batch["frame_shot"].shape
+        given, images = tasks.sample_conditions(mask_key, *sizes, task_weights, condition_dropout)
         if "latents" in batch:
             x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
-            x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(batch["video"]))
+            video = tasks.hold_images(batch["video"], images)
+            x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(video))
         clip = (x0, read_text(batch, frozen), batch["frame_shot"])
-        return flow_loss(
-            model, params, clip, key, task_weights=task_weights, caption_dropout=dropout
-        )
+        return flow_loss(model, params, clip, given, key, **noising)
 
     metadata = {
         "latent_channels": vae.latent_channels,
@@ -111,25 +114,25 @@ def batch_text(name):
     return lambda batch, frozen: tuple(batch[key] for key in (name, "text_mask", "text_shot"))
 
 
-def flow_loss(model, params, clip, key, *, task_weights, caption_dropout):
+def flow_loss(model, params, clip, given, key, *, caption_dropout, frame_times):
     """Mean squared velocity error over the frames that are not given.
 
     Args:
-      clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the text that the model
-        takes, and the shot of each latent frame [B, T].
-      task_weights: {task: weight} of the condition masks to draw from.
+      clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the (ids or tokens, mask,
+        shot) that the model takes, and the shot of each latent frame [B, T].
+      given: float [B, T], 1 on latent frames that the model is given.
       caption_dropout: share of samples that see empty captions (their start tokens alone).
+      frame_times: share of samples in which every latent frame has a time of its own.
     """
     x0, (text, mask, shot), frame_shot = clip
-    keys = jax.random.split(key, 4)
-    batch_size, frames = x0.shape[:2]
-    given = tasks.sample_condition_mask(keys[0], batch_size, frames, task_weights)
+    keys = jax.random.split(key, 3)
+    batch_size, frames = given.shape
     shift = times.resolution_shift(frames * x0.shape[2] * x0.shape[3])
-    t = times.sample_times(keys[1], batch_size, shift)
-    noise = jax.random.normal(keys[2], x0.shape)
-    dropped = jax.random.bernoulli(keys[3], caption_dropout, (batch_size,))
-    mask = jnp.where(dropped[:, None], caption_starts(mask, shot), mask)
-    xt = flow.interpolate(x0, noise, t)
+    t = times.sample_frame_times(keys[0], batch_size, frames, shift, frame_times)
+    noise = jax.random.normal(keys[1], x0.shape)
+    dropped = jax.random.bernoulli(keys[2], caption_dropout, (batch_size, 1))
+    mask = jnp.where(dropped, caption_starts(mask, shot), mask)
+    xt, t = tasks.show_given(flow.interpolate(x0, noise, t), t, x0, given)
     text = (text, mask, shot)
     velocity = model.apply({"params": params}, xt, t, text, (frame_shot, x0, given))
     error = velocity - flow.velocity_target(x0, noise)

@@ -66,10 +66,54 @@ def restore(state, workdir, init_from="", inherit=()):
             return manager.restore(step, args=ocp.args.Composite(state=args)).state
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
+        check_fits(workdir, init_from, parts)
         ema = load(init_from, like=parts)
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
+
+
+def check_fits(workdir, init_from, params):
+    """Raises ValueError naming the config fields that differ unless `params` can start from a run.
+
+    Only names and shapes of weights count; a config may well differ in fields that change neither.
+    """
+    shapes = lambda tree: {  # noqa: E731
+        jax.tree_util.keystr(path): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+    wanted, stored = shapes(params), stored_tree(init_from, "ema")
+    found = shapes({name: stored[name] for name in params if name in stored})
+    if found != wanted:
+        sections = ("stage", "vae", "text", "model")
+        configs = [read_json(run, "config.json") for run in (init_from, workdir)]
+        old, new = ({name: c[name] for name in sections if name in c} for c in configs)
+        count = sum(found.get(name) != shape for name, shape in wanted.items())
+        raise ValueError(
+            f"{count} of {len(wanted)} weights are not as in init_from={init_from}; fields that "
+            f"differ:{differences(old, new) or ' none'}"
+        )
+
+
+def differences(found, wanted):
+    """One line for every field of two configs that differs; "" if they are equal."""
+    found, wanted = flatten(found), flatten(wanted)
+    return "".join(
+        f"\n  {name}: {found.get(name)!r} -> {wanted.get(name)!r}"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    )
+
+
+def flatten(tree, prefix=""):
+    """Nested dictionaries -> {dotted name: value}."""
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def check_identity(workdir, identity):
@@ -77,8 +121,8 @@ def check_identity(workdir, identity):
     if latest_step(workdir) is None:
         Path(workdir).mkdir(parents=True, exist_ok=True)
         write_json(workdir, "identity.json", identity)
-    elif (found := read_json(workdir, "identity.json")) != as_json(identity):
-        raise ValueError(f"{workdir} was trained with {found}, but now finds {identity}")
+    elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
+        raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
 
 def latest_step(workdir):
@@ -96,21 +140,32 @@ def load(workdir, like=None, name="ema", parts=()):
     Raises:
       FileNotFoundError: the run has no checkpoint.
     """
-    step = latest_step(workdir)
-    if step is None:
-        raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
-    path = epath.Path(workdir).resolve() / "checkpoints" / str(step) / "state"
-    reader = ocp.PyTreeCheckpointHandler()
     if like is None:
-        tree = reader.metadata(path).tree[name]
+        tree = stored_tree(workdir, name)
         tree = {part: tree[part] for part in parts} if parts else tree
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
     item = {name: _abstract(like)}
     restore_args = ocp.checkpoint_utils.construct_restore_args(item)
     args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
-    restored = reader.restore(path, args=args)[name]
+    reader = ocp.PyTreeCheckpointHandler()
+    restored = reader.restore(_newest(workdir), args=args)[name]
     reader.close()
     return restored
+
+
+def stored_tree(workdir, name):
+    """What a weight tree of a run's newest checkpoint holds: its names, shapes and dtypes."""
+    reader = ocp.PyTreeCheckpointHandler()
+    tree = reader.metadata(_newest(workdir)).tree[name]
+    reader.close()
+    return tree
+
+
+def _newest(workdir):
+    step = latest_step(workdir)
+    if step is None:
+        raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
+    return epath.Path(workdir).resolve() / "checkpoints" / str(step) / "state"
 
 
 def save_weights(workdir, params):

@@ -33,3 +33,12 @@ def test_given_frames_do_not_count():
     garbage = jnp.where(flow.expand(given, error) > 0, 1e3, error)
     assert flow.masked_mean_square(garbage, given) == flow.masked_mean_square(error, given)
     assert flow.masked_mean_square(error, jnp.ones((3, 2))) == 0.0
+
+
+def test_every_frame_may_have_its_own_time():
+    x0, noise, t = draw(0), draw(1), jnp.array([[0.0, 1.0], [0.2, 0.2], [0.5, 0.9]])
+    xt = flow.interpolate(x0, noise, t)
+    np.testing.assert_array_equal(xt[0, 0], x0[0, 0])
+    np.testing.assert_array_equal(xt[0, 1], noise[0, 1])
+    np.testing.assert_array_equal(xt[1], flow.interpolate(x0, noise, t[:, 0])[1])
+    np.testing.assert_allclose(flow.predict_x0(xt, noise - x0, t), x0, atol=1e-6)

@@ -47,6 +47,18 @@ def test_a_grid_without_steps_is_an_error():
 
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_training_times_are_inside_the_path_around_the_shifted_middle(shift):
-    t = times.sample_times(jax.random.key(0), 20_000, shift)
+    t = times.sample_times(jax.random.key(0), (20_000,), shift)
     assert ((t > 0) & (t < 1)).all()
     np.testing.assert_allclose(jnp.median(t), times.shift_times(0.5, shift), atol=0.01)
+
+
+def test_a_share_of_the_samples_has_a_time_for_every_frame():
+    t = np.asarray(times.sample_frame_times(jax.random.key(0), 8000, 3, 2.0, 0.3))
+    assert t.shape == (8000, 3)
+    own = t[:, 0] != t[:, 1]
+    np.testing.assert_allclose(own.mean(), 0.3, atol=0.02)
+    np.testing.assert_array_equal(t[~own], t[~own][:, :1].repeat(3, axis=1))
+    # Independent of each other, and all of the one distribution.
+    assert abs(np.corrcoef(t[own, 0], t[own, 2])[0, 1]) < 0.1
+    np.testing.assert_allclose(np.median(t[own]), times.shift_times(0.5, 2.0), atol=0.01)
+    np.testing.assert_allclose(np.median(t[~own]), times.shift_times(0.5, 2.0), atol=0.02)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from seedance_jax.data.video import decode_mp4
+from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.sampling import media
 
 
@@ -132,3 +132,29 @@ def test_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="output directory"):
         media.check_writable(tmp_path / "file" / "sub")
+
+
+def test_a_clip_is_read_at_the_size_and_says_what_changed(tmp_path):
+    frames = np.stack([np.roll(gradient(), i, 1) for i in range(5)])
+    (tmp_path / "a.mp4").write_bytes(encode_mp4(frames, 12))
+    height, width = frames.shape[1:3]
+    read, notes = media.read_video(tmp_path / "a.mp4", height, width, 12)
+    assert notes == []
+    np.testing.assert_array_equal(read, decode_mp4(tmp_path / "a.mp4")[0])
+    read, notes = media.read_video(tmp_path / "a.mp4", 32, 48, 24)
+    assert read.shape == (5, 32, 48, 3)
+    assert notes[0].startswith("cropped and resized from")
+    assert notes[1] == "its 12 frames a second are taken as 24: speed changes"
+    with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
+        media.read_video(tmp_path / "none.mp4", 32, 32, 12)
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(ValueError, match=r"text\.mp4.*cannot be read"):
+        media.read_video(tmp_path / "text.mp4", 32, 32, 12)
+
+
+def test_arrays_are_written_with_a_sidecar_and_numbered(tmp_path):
+    latents = np.ones((2, 2, 2, 4), np.float32)
+    path = media.write_array(tmp_path / "0003", latents, 12, {"prompt": "p"})
+    np.testing.assert_array_equal(np.load(path), latents)
+    assert json.loads((tmp_path / "0003.json").read_text())["file"] == "0003.npy"
+    assert media.next_number(tmp_path) == 4

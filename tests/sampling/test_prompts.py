@@ -5,15 +5,21 @@ import pytest
 from seedance_jax.sampling import prompts
 
 
+def read(path):
+    """The settings of a file, without the numbers of their lines."""
+    return [settings for _, settings in prompts.read_prompts(path)]
+
+
 def test_three_formats_agree(tmp_path):
     (tmp_path / "a.txt").write_text("a red ball\n\na blue cube\n")
     (tmp_path / "a.csv").write_text("prompt,seed\na red ball,3\na blue cube,\n")
     rows = [{"prompt": "a red ball", "seed": 3}, {"prompt": "a blue cube"}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert prompts.read_prompts(tmp_path / "a.csv") == rows
-    assert prompts.read_prompts(tmp_path / "a.jsonl") == rows
-    assert [row["prompt"] for row in prompts.read_prompts(tmp_path / "a.txt")] == [
-        row["prompt"] for row in rows
+    assert read(tmp_path / "a.csv") == rows
+    assert read(tmp_path / "a.jsonl") == rows
+    assert prompts.read_prompts(tmp_path / "a.txt") == [
+        (1, {"prompt": "a red ball"}),
+        (3, {"prompt": "a blue cube"}),
     ]
 
 
@@ -55,7 +61,7 @@ def test_all_broken_rows_are_reported(tmp_path):
 
 def test_an_integer_may_be_a_scale(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"prompt": "a ball", "guidance_scale": 4}\n')
-    assert prompts.read_prompts(tmp_path / "a.jsonl")[0]["guidance_scale"] == 4
+    assert read(tmp_path / "a.jsonl")[0]["guidance_scale"] == 4
 
 
 def test_only_line_feeds_end_a_row(tmp_path):
@@ -65,11 +71,26 @@ def test_only_line_feeds_end_a_row(tmp_path):
         json.dumps({"prompt": text}, ensure_ascii=False), encoding="utf-8"
     )
     (tmp_path / "a.csv").write_text(f'prompt,seed\n"{text}\nfar",1\n', encoding="utf-8")
-    assert prompts.read_prompts(tmp_path / "a.txt") == [{"prompt": text}, {"prompt": "a cone"}]
-    assert prompts.read_prompts(tmp_path / "a.jsonl") == [{"prompt": text}]
-    assert prompts.read_prompts(tmp_path / "a.csv") == [{"prompt": f"{text}\nfar", "seed": 1}]
+    assert read(tmp_path / "a.txt") == [{"prompt": text}, {"prompt": "a cone"}]
+    assert read(tmp_path / "a.jsonl") == [{"prompt": text}]
+    assert read(tmp_path / "a.csv") == [{"prompt": f"{text}\nfar", "seed": 1}]
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         prompts.read_prompts(tmp_path / "none.txt")
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    rows = [{"prompt": "a", "image": "x/a.png", "frames": '{"4": "b.png"}', "video": "/c.mp4"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (row,) = read(tmp_path / "a.jsonl")
+    assert row["image"] == str(tmp_path / "x/a.png")
+    assert row["video"] == "/c.mp4"
+    assert prompts.parse_frames(row["frames"]) == {4: str(tmp_path / "b.png")}
+
+
+@pytest.mark.parametrize("text", ["a.png", "[1]", '{"a": "b.png"}', '{"1": 2}'])
+def test_frames_that_are_not_numbers_and_paths_are_errors(text):
+    with pytest.raises(ValueError, match="must be JSON, frame number: path"):
+        prompts.parse_frames(text)

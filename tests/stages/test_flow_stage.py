@@ -12,7 +12,8 @@ TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
 MODEL = runs.build_generator(TEXT, DIT, CHANNELS)
 LATENTS = jax.random.normal(jax.random.key(1), (4, FRAMES, 2, 3, CHANNELS))
-MIXED = {"text_to_video": 0.5, "image_to_video": 0.5}
+MIXED = jnp.zeros((4, FRAMES)).at[:2, 0].set(1.0).at[1, 2].set(1.0)
+NOTHING = jnp.zeros((4, FRAMES))
 
 
 def encode(*texts):
@@ -34,21 +35,21 @@ def params(random_params):
 
 @pytest.fixture(scope="module")
 def loss_of(params):
-    """loss_of(x0, text, caption_dropout) of the mixed tasks."""
+    """loss_of(x0, text, caption_dropout); the frames of MIXED are given."""
 
     def loss(x0, text, dropout):
         key = jax.random.key(3)
-        settings = {"task_weights": MIXED, "caption_dropout": dropout}
-        return flow_loss(MODEL, params, (x0, text, FRAME_SHOT), key, **settings)[0]
+        settings = {"caption_dropout": dropout, "frame_times": 0.5}
+        return flow_loss(MODEL, params, (x0, text, FRAME_SHOT), MIXED, key, **settings)[0]
 
     return jax.jit(loss)
 
 
 def test_gradients_reach_every_parameter_that_the_video_depends_on(params):
     def loss(params):
-        settings = {"task_weights": MIXED, "caption_dropout": 0.0}
+        settings = {"caption_dropout": 0.0, "frame_times": 0.5}
         clip = (LATENTS, CAPTIONS, FRAME_SHOT)
-        return flow_loss(MODEL, params, clip, jax.random.key(0), **settings)[0]
+        return flow_loss(MODEL, params, clip, MIXED, jax.random.key(0), **settings)[0]
 
     value, grads = jax.jit(jax.value_and_grad(loss))(params)
     assert np.isfinite(value)
@@ -87,37 +88,42 @@ class Recorder:
         return self.velocity(self)
 
 
-def loss_with(velocity, x0=LATENTS, task="image_to_video"):
-    model = Recorder(velocity)
-    settings = {"task_weights": {task: 1.0}, "caption_dropout": 0.0}
-    loss, metrics = flow_loss(model, {}, (x0, CAPTIONS, FRAME_SHOT), jax.random.key(5), **settings)
+def loss_with(velocity, x0=LATENTS, given=MIXED, frame_times=0.0):
+    model, clip = Recorder(velocity), (x0, CAPTIONS, FRAME_SHOT)
+    settings = {"caption_dropout": 0.0, "frame_times": frame_times}
+    loss, metrics = flow_loss(model, {}, clip, given, jax.random.key(5), **settings)
     return loss, metrics, model
 
 
 def true_velocity(model):
     """(xt - x0) / t, which is noise - x0."""
-    return (model.xt - model.condition) / model.t[:, None, None, None, None]
+    return (model.xt - model.condition) / model.t[:, :, None, None, None]
 
 
-def test_the_true_velocity_has_no_loss():
-    loss, metrics, model = loss_with(true_velocity, task="text_to_video")
+@pytest.mark.parametrize("frame_times", [0.0, 0.99])
+def test_the_true_velocity_has_no_loss(frame_times):
+    loss, metrics, model = loss_with(true_velocity, given=NOTHING, frame_times=frame_times)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
     assert metrics == {f"loss_{FRAMES}": loss}
     assert not model.given.any()
+    assert bool((model.t[:, 0] != model.t[:, 1]).any()) == (frame_times > 0)
 
 
-def test_neither_noise_nor_prediction_of_given_frames_counts():
+def test_given_frames_are_clean_at_time_0_and_do_not_count():
     def wrong_where_given(model):
         given = model.given[:, :, None, None, None] > 0
         return jnp.where(given, 1e3, true_velocity(model))
 
     loss, _, model = loss_with(wrong_where_given)
-    np.testing.assert_array_equal(model.given, jnp.zeros((4, FRAMES)).at[:, 0].set(1.0))
-    np.testing.assert_array_equal(model.condition[:, 0], LATENTS[:, 0])
+    given = np.asarray(MIXED, bool)
+    np.testing.assert_array_equal(model.given, MIXED)
+    np.testing.assert_array_equal(np.asarray(model.xt)[given], np.asarray(LATENTS)[given])
+    np.testing.assert_array_equal(np.asarray(model.condition)[given], np.asarray(LATENTS)[given])
+    np.testing.assert_array_equal(model.t == 0.0, given)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
 
 
 def test_predicting_nothing_costs_the_variance_of_noise_and_data():
     big = jnp.tile(LATENTS, (1, 1, 8, 8, 8))
-    loss, _, _ = loss_with(lambda model: jnp.zeros_like(model.xt), big, "text_to_video")
+    loss, _, _ = loss_with(lambda model: jnp.zeros_like(model.xt), big, NOTHING)
     np.testing.assert_allclose(loss, 1.0 + (LATENTS**2).mean(), rtol=0.05)

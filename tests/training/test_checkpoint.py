@@ -43,3 +43,25 @@ def test_loading_a_run_without_checkpoint_is_an_error(tmp_path):
         checkpoint.load(tmp_path)
     state = {"ema": np.zeros(1)}
     assert checkpoint.restore(state, tmp_path) is state
+
+
+def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for run, width in ((old, 3), (new, 4)):
+        run.mkdir()
+        config = {"stage": "s", "seed": width, "model": {"width": width, "depth": 1}}
+        checkpoint.write_json(run, "config.json", config)
+    checkpoint.save_weights(old, TREE)
+    checkpoint.check_fits(new, old, TREE)
+    wider = TREE | {"a": {"kernel": np.zeros((2, 4))}}
+    with pytest.raises(ValueError, match=r"1 of 2 weights.*old.*\n  model.width: 3 -> 4$"):
+        checkpoint.check_fits(new, old, wider)
+    checkpoint.check_fits(new, old, {"b": wider["b"]})
+
+
+def test_a_run_that_finds_other_parts_names_them(tmp_path):
+    checkpoint.check_identity(tmp_path, {"autoencoder": "a", "text": "b"})
+    checkpoint.save_weights(tmp_path, TREE)
+    checkpoint.check_identity(tmp_path, {"autoencoder": "a", "text": "b"})
+    with pytest.raises(ValueError, match=r"other parts than those found now:\n  text: 'b' -> 'c'$"):
+        checkpoint.check_identity(tmp_path, {"autoencoder": "a", "text": "c"})

@@ -7,7 +7,8 @@ from seedance_jax.sampling import runs
 from seedance_jax.training import checkpoint
 
 with flagsaver.flagsaver():  # other entry points define flags of the same names
-    from seedance_jax.train import compare, finished, flatten, prepare
+    from seedance_jax.train import compare, finished, prepare
+    from seedance_jax.training.checkpoint import flatten
 
 CONFIG = {
     "stage": "vae",

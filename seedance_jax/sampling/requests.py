@@ -1,0 +1,260 @@
+"""Requests: what a pipeline is asked for, checked and completed before anything is computed."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seedance_jax.data.schema import GLOBAL
+from seedance_jax.data.transforms import encode_captions
+from seedance_jax.diffusion import guidance, solvers
+from seedance_jax.sampling.encoders import word_count
+from seedance_jax.sampling.given import collect
+from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
+from seedance_jax.sampling.sizes import resolve_size
+
+SIZE = ("num_frames", "height", "width")
+GIVEN = ("image", "last_image", "video", "frames")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The arguments of a pipeline, by diffusers' names.
+
+    Attributes:
+      prompt: text, or a list of N texts; for several shots see `shots`.
+      negative_prompt: what to move away from, the same for all shots; the default is no caption.
+      image, last_image: the first and the last frame, uint8 [H, W, 3]. The same image for both
+        makes a loop. For N prompts these, video and frames are lists of N, with None for nothing.
+      video: a clip to extend, uint8 [F, H, W, 3], "forward" or "backward" as `extend` says;
+        num_frames counts its frames and the new ones.
+      frames: {pixel frame: image, or clip that begins there}.
+      size, ratio: a named size, such as "480p" and "16:9", in the place of
+      height, width: pixels, multiples of 16. Their defaults, and that of
+      num_frames: 4n+1, 1 makes an image; are those of the first bucket the model was trained on.
+        Shots with durations decide num_frames themselves.
+      num_inference_steps: steps of the solver.
+      guidance_scale, image_guidance_scale: guidance by the text (by default 4, and 1 for a
+        checkpoint that guidance is distilled into) and by given frames; 1 is none, and free.
+      guidance_rescale, guidance_interval: see `guidance.guided`.
+      seed: of the first clip; clip i uses seed + i, whatever else is in the batch.
+      solver: "euler", "heun" (evaluates twice per step) or "multistep".
+      num_videos_per_prompt: the clips of a prompt follow one another.
+    """
+
+    prompt: Any
+    negative_prompt: str = ""
+    image: Any = None
+    last_image: Any = None
+    video: Any = None
+    extend: str = "forward"
+    frames: Any = None
+    size: str | None = None
+    ratio: str | None = None
+    height: int | None = None
+    width: int | None = None
+    num_frames: int | None = None
+    num_inference_steps: int = 30
+    guidance_scale: float | None = None
+    image_guidance_scale: float = 1.0
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple = guidance.ALWAYS
+    seed: int = 0
+    solver: str = "euler"
+    num_videos_per_prompt: int = 1
+
+
+class Plan(NamedTuple):
+    """A checked request for N clips.
+
+    Attributes:
+      text: ((ids, mask, shot) of the captions, the same of the negative ones), each [N, S].
+      frame_shot: int32 [N, T].
+      given: {pixel frame: image} of each clip.
+      seeds: uint32 [N].
+      shape: of the latents of a clip, (T, h, w, C).
+      weights, rescale, interval: see `guidance.guided`.
+      solver, num_steps: see `solvers.SOLVERS`.
+      settings: a dict per clip that says all of this in the words of a Request.
+    """
+
+    text: Any
+    frame_shot: Any
+    given: list
+    seeds: Any
+    shape: tuple
+    weights: dict
+    rescale: float
+    interval: tuple
+    solver: str
+    num_steps: int
+    settings: list
+
+
+def make_plan(request, pipeline):
+    """Checks a Request without computing anything.
+
+    Raises:
+      ValueError: any value is out of range; the message names the value and the legal ones.
+    """
+    request = complete(request, pipeline.metadata)
+    check_sampler(request)
+    prompts = request.prompt
+    scripts = [parse_prompt(prompt) for prompt in prompts]
+    clip = clip_size(request, scripts, pipeline.metadata)
+    lengths = [shot_lengths(script, clip[0], pipeline.metadata["fps"]) for script in scripts]
+    rows = given_rows(request, len(prompts))
+    given = [collect(clip, extend=request.extend, **row) for row in rows]
+    order = np.repeat(np.arange(len(prompts)), request.num_videos_per_prompt)
+    image_scale = request.image_guidance_scale if any(given) else 1.0  # else there are no frames
+    shared = shared_settings(request, clip, pipeline.metadata)
+    own = [describe(*row) for row in zip(prompts, scripts, lengths, given, strict=True)]
+    return Plan(
+        text=encode_texts(request, scripts, order, pipeline),
+        frame_shot=np.stack([latent_shots(lengths[row]) for row in order]),
+        given=[given[row] for row in order],
+        seeds=request.seed + np.arange(len(order), dtype=np.uint32),
+        shape=pipeline.autoencoder.latent_shape(*clip),
+        weights=guidance.guidance_weights(float(request.guidance_scale), float(image_scale)),
+        rescale=float(request.guidance_rescale),
+        interval=tuple(map(float, request.guidance_interval)),
+        solver=request.solver,
+        num_steps=request.num_inference_steps,
+        settings=[{**own[row], "seed": request.seed + i, **shared} for i, row in enumerate(order)],
+    )
+
+
+def complete(request, metadata):
+    """The request with a list of prompts, and the guidance scale that is right for the model."""
+    prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
+    scale = request.guidance_scale
+    if scale is None:
+        scale = 1.0 if metadata.get("guidance_distilled") else 4.0
+    if not prompts:
+        raise ValueError("prompt is an empty list; give one or more")
+    return dataclasses.replace(request, prompt=prompts, guidance_scale=scale)
+
+
+def check_sampler(request):
+    """Raises ValueError unless the settings that are plain values are legal."""
+    for name, least, most in (
+        ("num_inference_steps", 1, 1000),
+        ("num_videos_per_prompt", 1, 1000),
+        ("seed", 0, 2**31 - 1),
+        *((name, 1, 2**31 - 1) for name in SIZE if getattr(request, name) is not None),
+    ):
+        value = getattr(request, name)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError(f"{name}={value!r}: must be an integer")
+        if not least <= value <= most:
+            raise ValueError(f"{name}={value}: must be from {least} to {most}")
+    most = {"guidance_scale": math.inf, "image_guidance_scale": math.inf, "guidance_rescale": 1.0}
+    for name, limit in most.items():
+        value = getattr(request, name)
+        if not is_number(value) or not 0 <= value <= limit:
+            above = "" if limit == math.inf else f" and at most {limit:g}"
+            raise ValueError(f"{name}={value!r}: must be a number >= 0{above}")
+    interval = request.guidance_interval
+    pair = isinstance(interval, tuple | list) and len(interval) == 2
+    if not (pair and all(map(is_number, interval)) and 0 <= interval[0] <= interval[1] <= 1):
+        raise ValueError(f"guidance_interval={interval!r}: must be (low, high), from 0 to 1")
+    if request.solver not in solvers.SOLVERS:
+        raise ValueError(f"solver={request.solver!r}; legal solvers: {sorted(solvers.SOLVERS)}")
+    if not isinstance(request.negative_prompt, str):
+        raise ValueError(f"negative_prompt={request.negative_prompt!r} is not text")
+
+
+def is_number(value):
+    """Whether a value is a finite number."""
+    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return numeric and math.isfinite(value)
+
+
+def clip_size(request, scripts, metadata):
+    """(num_frames, height, width) of all clips; what the request leaves out is as in training."""
+    height, width = resolve_size(request.size, request.ratio, request.height, request.width)
+    num_frames = request.num_frames
+    if num_frames is None:
+        timed = [shot_lengths(s, None, metadata["fps"]) for s in scripts if s.durations]
+        totals = sorted({sum(lengths) for lengths in timed})
+        if len(totals) > 1:
+            raise ValueError(f"the prompts' shots last {totals} frames; clips of a batch are equal")
+        num_frames = totals[0] if totals else None
+    wanted = zip((num_frames, height, width), metadata["buckets"][0], strict=True)
+    return tuple(int(usual if value is None else value) for value, usual in wanted)
+
+
+def encode_texts(request, scripts, order, pipeline):
+    """The captions of the clips, and the negative ones in their places, see Plan."""
+
+    def encode(name, captions):
+        check_context(name, captions, pipeline)
+        encoded = encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
+        return tuple(encoded[part] for part in ("text", "text_mask", "text_shot"))
+
+    def rows(name, texts):
+        encoded = [encode(name, captions) for captions in texts]
+        return tuple(np.stack(part)[order] for part in zip(*encoded, strict=True))
+
+    away = [dict.fromkeys(script.captions, request.negative_prompt) for script in scripts]
+    positive = rows("prompt", [script.captions for script in scripts])
+    return positive, rows("negative_prompt", away)
+
+
+def check_context(name, captions, pipeline):
+    """Raises ValueError unless the model can read the captions ({shot: text}) whole."""
+    texts, starts = list(captions.values()), len(captions)
+    tokens = sum(map(pipeline.tokenizer.count, texts))
+    where = f"{texts[0]!r}" if starts == 1 else f"in {starts} captions: {texts}"
+    limits = {"tokens": (tokens, pipeline.metadata["text_length"])}
+    if pipeline.max_words:
+        limits["words"] = (sum(map(word_count, texts)), pipeline.max_words)
+    for unit, (count, limit) in limits.items():
+        if count > limit:
+            raise ValueError(
+                f"{name} has {count - starts} {unit}, the model reads at most {limit - starts}: "
+                f"{where}"
+            )
+
+
+def given_rows(request, count):
+    """What is given of each clip: {argument: value} for each of `count` prompts."""
+    rows = [{} for _ in range(count)]
+    for name in GIVEN:
+        value = getattr(request, name)
+        values = value if isinstance(value, list) else [value] * (1 if value is not None else count)
+        if len(values) != count:
+            raise ValueError(f"{len(values)} {name} for {count} prompts; give one each, or None")
+        for row, own in zip(rows, values, strict=True):
+            row[name] = own
+    return rows
+
+
+def describe(prompt, script, lengths, given):
+    """The settings that are a clip's own."""
+    settings = {"prompt": prompt, "given_frames": sorted(map(int, given))}
+    if len(lengths) > 1:
+        common = {"global": script.captions[GLOBAL]} if GLOBAL in script.captions else {}
+        shots = [
+            {"prompt": script.captions[number], "num_frames": length}
+            for number, length in enumerate(lengths)
+        ]
+        settings |= {**common, "shots": shots}
+    return settings
+
+
+def shared_settings(request, clip, metadata):
+    """The settings that all clips have in common."""
+    names = (
+        "negative_prompt num_inference_steps guidance_scale image_guidance_scale guidance_rescale "
+        "solver"
+    ).split()
+    return {
+        **dict(zip(SIZE, clip, strict=True)),
+        **{name: getattr(request, name) for name in names},
+        "guidance_interval": list(request.guidance_interval),
+        **({"extend": request.extend} if request.video is not None else {}),
+        **{name: metadata.get(name) for name in ("vae_run", "decoder")},
+        "trained_size": list(clip) in [list(bucket) for bucket in metadata["buckets"]],
+    }

@@ -1,0 +1,151 @@
+"""Prompts of several shots: what each shot shows and how many frames it lasts.
+
+    The scene, told once for all shots. Shot 1 (2s): ... Shot 2 (1s): ...
+    {"global": "The scene.", "shots": [{"prompt": "...", "duration": 2}, {"prompt": "..."}]}
+    [{"prompt": "..."}, {"prompt": "..."}]
+
+The text before the first shot, and all durations, may be left out. Shots meet at the borders of
+latent frames: the first has 4a+1 pixel frames, every other 4b. So a duration times the frames per
+second is a multiple of four, and all durations add up to num_frames - 1.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from seedance_jax.data.schema import FRAME_STRIDE, GLOBAL
+
+SHOT = re.compile(r"\bshot\s+(\d+)\s*(?:\(\s*([^()]*?)\s*s(?:ec(?:onds?)?)?\s*\))?\s*:", re.I)
+
+
+class Script(NamedTuple):
+    """A prompt taken apart: {shot: caption}, GLOBAL among them, and seconds per shot or None."""
+
+    captions: dict
+    durations: tuple | None
+
+    @property
+    def num_shots(self):
+        """Shots, without the global caption."""
+        return len(self.captions) - (GLOBAL in self.captions)
+
+
+def parse_prompt(prompt):
+    """A prompt (text, JSON text, or what the JSON means) -> Script; ValueError if it is broken."""
+    if isinstance(prompt, str):
+        text = prompt.strip()
+        if not text:
+            raise ValueError("prompt is empty; write what the clip shows")
+        if not re.match(r"\{|\[\s*\{", text):
+            return make_script(*split_shots(text))
+        try:
+            prompt = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"prompt looks like JSON, but is not: {error}: {text!r}") from error
+    if isinstance(prompt, list):
+        prompt = {"shots": prompt}
+    if not isinstance(prompt, dict) or not {"shots"} <= prompt.keys() <= {"global", "shots"}:
+        raise ValueError(
+            f'prompt={prompt!r} must be text, or {{"global": text, "shots": [{{"prompt": text, '
+            '"duration": seconds}, ...]} with or without global and duration'
+        )
+    return make_script(prompt.get("global", ""), [read_shot(shot) for shot in prompt["shots"]])
+
+
+def read_shot(shot):
+    """(caption, seconds or None) of a shot of the JSON form."""
+    if not isinstance(shot, dict) or not {"prompt"} <= shot.keys() <= {"prompt", "duration"}:
+        raise ValueError(f'shot {shot!r} must be {{"prompt": text, "duration": seconds}}')
+    return shot["prompt"], shot.get("duration")
+
+
+def split_shots(text):
+    """Text with "Shot 1: ..." marks -> (text before them, [(caption, seconds or None), ...])."""
+    marks = list(SHOT.finditer(text))
+    if not marks:
+        return "", [(text, None)]
+    numbers = [int(mark[1]) for mark in marks]
+    if numbers != list(range(1, len(marks) + 1)):
+        raise ValueError(f"shots are numbered {numbers}; they must be 1, 2, ... in this order")
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    shots = [(text[mark.end() : end], mark[2]) for mark, end in zip(marks, ends, strict=True)]
+    return text[: marks[0].start()], shots
+
+
+def make_script(common, shots):
+    """The Script of a global caption ("" for none) and (caption, seconds or None) of every shot."""
+    if not shots:
+        raise ValueError("prompt has no shots")
+    captions = {GLOBAL: common} | {number: caption for number, (caption, _) in enumerate(shots)}
+    for number, caption in captions.items():
+        if not isinstance(caption, str) or not (caption.strip() or number == GLOBAL):
+            raise ValueError(f"shot {number + 1}: caption {caption!r} must be text, and not empty")
+    captions = {number: caption.strip() for number, caption in captions.items() if caption.strip()}
+    if len(shots) == 1:  # one shot has one caption
+        captions = {0: " ".join(captions.values())}
+    given = [seconds for _, seconds in shots if seconds is not None]
+    if given and len(given) < len(shots):
+        raise ValueError(f"{len(given)} of {len(shots)} shots have a duration; give all or none")
+    return Script(captions, tuple(map(read_seconds, given)) or None)
+
+
+def read_seconds(value):
+    """A positive number from text or a number."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds < float("inf"):
+        raise ValueError(f"duration {value!r} of a shot must be a positive number of seconds")
+    return seconds
+
+
+def shot_lengths(script, num_frames, fps):
+    """Pixel frames of every shot; they add up to num_frames, or, if that is None, make it.
+
+    Without durations the shots share the latent frames equally, the first ones taking the rest.
+
+    Raises ValueError for durations that do not fit in the grid or do not add up, or too few frames.
+    """
+    if script.durations is None:
+        groups = (num_frames - 1) // FRAME_STRIDE
+        if script.num_shots > max(groups, 1):
+            legal = script.num_shots * FRAME_STRIDE + 1
+            raise ValueError(
+                f"num_frames={num_frames} for {script.num_shots} shots: {legal} or more"
+            )
+        share, rest = divmod(groups, script.num_shots)
+        lengths = [FRAME_STRIDE * (share + (i < rest)) for i in range(script.num_shots)]
+    else:
+        lengths = [frames_in(seconds, fps) for seconds in script.durations]
+    total = sum(lengths) + 1
+    if num_frames is not None and script.durations is not None and total != num_frames:
+        raise ValueError(
+            f"shots of {' + '.join(f'{d:g}' for d in script.durations)} s are "
+            f"{' + '.join(map(str, lengths))} + 1 = {total} frames at {fps:g} a second, but "
+            f"num_frames={num_frames}; durations must add up to {(num_frames - 1) / fps:g} s, or "
+            "leave num_frames out"
+        )
+    lengths[0] += num_frames - sum(lengths) if num_frames is not None else 1
+    return tuple(lengths)
+
+
+def frames_in(seconds, fps):
+    """Frames of a duration; ValueError unless they are a multiple of four."""
+    frames = round(seconds * fps)
+    if frames % FRAME_STRIDE or not frames or abs(frames - seconds * fps) > 0.1:
+        below = FRAME_STRIDE * max(int(seconds * fps) // FRAME_STRIDE, 1)
+        legal = " or ".join(f"{n / fps:.4g}" for n in (below, below + FRAME_STRIDE))
+        raise ValueError(
+            f"a shot of {seconds:g} s is {seconds * fps:g} frames at {fps:g} a second, not a "
+            f"multiple of {FRAME_STRIDE}; write {legal} s"
+        )
+    return frames
+
+
+def latent_shots(lengths):
+    """The shot of every latent frame, int32 [T], of pixel frames per shot."""
+    shot = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return shot[::FRAME_STRIDE]

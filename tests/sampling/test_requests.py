@@ -1,0 +1,137 @@
+"""What is checked before anything is computed."""
+
+import numpy as np
+import pytest
+
+from seedance_jax.sampling.given import collect, fill_group, groups_of
+from seedance_jax.sampling.sizes import RATIOS, SIZES, resolve_size
+
+PROMPT = "a red ball"
+IMAGE = np.zeros((32, 32, 3), np.uint8)
+
+
+def clip(length):
+    return np.zeros((length, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"num_frames": 6}, "6 frames.*5 or 9"),
+        ({"num_frames": "9"}, "num_frames='9': must be an integer"),
+        ({"num_frames": 9.0}, r"num_frames=9\.0: must be an integer"),
+        ({"height": 40}, "height 40.*32 or 48"),
+        ({"prompt": "  "}, "prompt is empty"),
+        ({"prompt": None}, "prompt=None must be text"),
+        ({"prompt": []}, "empty list"),
+        ({"prompt": "a b c d e f g"}, "7 words.*at most 5"),
+        ({"prompt": "Shot 1: a b c Shot 2: d e"}, "5 words.*at most 4: in 2 captions"),
+        ({"prompt": "x" * 40}, "40 tokens.*at most 31"),
+        ({"negative_prompt": "a b c d e f g"}, "negative_prompt has 7 words"),
+        ({"negative_prompt": None}, "negative_prompt=None is not text"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: must be from 1 to 1000"),
+        ({"num_videos_per_prompt": 0}, "num_videos_per_prompt=0"),
+        ({"guidance_scale": -1.0}, r"guidance_scale=-1\.0"),
+        ({"guidance_scale": "4"}, "guidance_scale='4'"),
+        ({"image_guidance_scale": float("nan")}, "image_guidance_scale=nan"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale=1.5.*at most 1"),
+        ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval=\(0.8, 0.2\)"),
+        ({"guidance_interval": 0.5}, "guidance_interval=0.5"),
+        ({"seed": -1}, "seed=-1"),
+        ({"solver": "rk4"}, "euler.*heun.*multistep"),
+        ({"size": "480"}, "size='480'; legal sizes: .*480p"),
+        ({"image": "a.png"}, "image='a.png' is text"),
+        ({"image": IMAGE.tolist()}, "32 image for 1 prompts"),
+        ({"image": IMAGE[:16, :16]}, r"\(16, 16, 3\).*\(32, 32, 3\)"),
+        ({"image": IMAGE / 255}, "float64"),
+        ({"image": IMAGE, "num_frames": 1}, "leave nothing"),
+        ({"image": [IMAGE] * 2}, "2 image for 1 prompts"),
+        ({"image": IMAGE, "video": clip(5)}, "frame 0 is given twice, by image and video"),
+        ({"last_image": IMAGE, "frames": {8: IMAGE}}, r"frame 8 is given twice, by last_image and"),
+        ({"video": clip(6)}, "video has 6 frames.*multiple of 4 and 1: cut it to 5"),
+        (
+            {"video": clip(5), "extend": "backward"},
+            "video has 5 frames.*multiple of 4: cut it to 4",
+        ),
+        ({"video": clip(9)}, "video has 9 frames, num_frames=9.*give 13 or more"),
+        ({"video": clip(12), "extend": "backward"}, "give 13 or more"),
+        ({"video": IMAGE}, r"video is uint8 \(32, 32, 3\)"),
+        ({"extend": "up"}, "extend='up'"),
+        ({"frames": {9: IMAGE}}, r"frames\[9\] has frames 9 to 9; num_frames=9 has 0 to 8"),
+        ({"frames": {-1: IMAGE}}, "frames -1 to -1"),
+        ({"frames": {"1": IMAGE}}, "must be an integer, got '1'"),
+        ({"frames": {2: clip(4)}}, "a clip must begin at frame 0 or 4n"),
+        (
+            {"frames": {0: IMAGE, 2: IMAGE, 8: IMAGE}},
+            "3 given frames of num_frames=9 leave nothing",
+        ),
+        ({"frames": 3}, "frames must be"),
+    ],
+)
+def test_bad_requests_say_what_is_legal(pipeline, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        pipeline.prepare(**{"prompt": PROMPT, **arguments})
+
+
+def test_durations_decide_the_number_of_frames(pipeline):
+    plan = pipeline.prepare("Shot 1 (1s): a Shot 2 (1s): b")
+    assert plan.settings[0]["num_frames"] == 25
+    np.testing.assert_array_equal(plan.frame_shot, [[0, 0, 0, 0, 1, 1, 1]])
+    with pytest.raises(ValueError, match=r"last \[13, 25\] frames"):
+        pipeline.prepare(["Shot 1 (1s): a", "Shot 1 (2s): a"])
+
+
+def test_the_negative_prompt_stands_in_the_place_of_every_caption(pipeline):
+    (text, away) = pipeline.prepare("c Shot 1: a Shot 2: b", negative_prompt="de").text
+    for ids, mask, shot in (text, away):
+        used = shot[mask]
+        assert list(used[np.sort(np.unique(used, return_index=True)[1])]) == [-1, 0, 1]
+        assert (ids[mask] > 0).all()
+    assert text[1].sum() == 6
+    assert away[1].sum() == 9
+
+
+def test_only_as_many_predictions_as_needed_are_made(pipeline):
+    scales = {"guidance_scale": 3.0, "image_guidance_scale": 2.0}
+    names = lambda **request: set(pipeline.prepare(PROMPT, **request).weights)  # noqa: E731
+    assert names(guidance_scale=1.0) == {"positive"}
+    assert names(**scales) == {"positive", "negative"}
+    assert names(**scales, image=IMAGE) == {"positive", "negative", "unconditional"}
+
+
+def test_preparing_computes_nothing(pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline, "_params", None)
+    monkeypatch.setattr(pipeline, "_weights", None)
+    pipeline.prepare(PROMPT, image=IMAGE)
+
+
+def test_sizes_have_names():
+    assert resolve_size(None, None, 32, None) == (32, None)
+    assert resolve_size("480p", None, None, None) == (480, 864)
+    assert resolve_size("720p", "9:16", None, None) == (1248, 704)
+    for sizes in SIZES.values():
+        for (width, height), ratio in zip(sizes, RATIOS, strict=True):
+            across, down = map(int, ratio.split(":"))
+            assert width % 16 == height % 16 == 0
+            assert abs(width / height / (across / down) - 1) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("4k", None, None, None), "size='4k'; legal sizes: .*480p"),
+        (("480p", "2:1", None, None), "ratio='2:1'; legal ratios: .*16:9"),
+        ((None, "16:9", None, None), "ratio='16:9' without a size"),
+        (("480p", None, 64, None), "not both"),
+    ],
+)
+def test_unknown_or_conflicting_sizes_are_errors(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        resolve_size(*arguments)
+
+
+def test_missing_frames_of_a_latent_frame_repeat_the_nearest():
+    given = collect((13, 32, 32), image=IMAGE, frames={6: IMAGE + 1, 8: IMAGE + 2})
+    assert groups_of(given) == [0, 2]
+    assert [picture[0, 0, 0] for picture in fill_group(0, given)] == [0]
+    assert [picture[0, 0, 0] for picture in fill_group(2, given)] == [1, 1, 1, 2]

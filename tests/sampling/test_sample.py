@@ -1,0 +1,62 @@
+"""What the command line does around the pipeline."""
+
+import json
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+from PIL import Image
+
+from seedance_jax import cli  # noqa: F401 - defines flags that are to stay
+from seedance_jax.data.video import encode_mp4
+
+with flagsaver.flagsaver():  # other entry points define flags of the same names
+    from seedance_jax import sample
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
+    Image.fromarray(frames[0]).save(tmp_path / "a.png")
+    Image.fromarray(frames[1, :16]).save(tmp_path / "wide.png")
+    (tmp_path / "a.mp4").write_bytes(encode_mp4(frames, 12))
+    return tmp_path
+
+
+def test_files_become_what_the_pipeline_takes_and_notes_to_find_them_again(pipeline, files):
+    request = {
+        "prompt": "a ball",
+        "image": f"{files}/a.png",
+        "frames": json.dumps({"8": f"{files}/wide.png"}),
+        "guidance_interval": "0.2,0.9",
+    }
+    arguments, notes = sample.load_given(request, pipeline)
+    plan = pipeline.prepare(**arguments)
+    assert plan.settings[0]["given_frames"] == [0, 8]
+    assert plan.settings[0]["guidance_interval"] == [0.2, 0.9]
+    np.testing.assert_array_equal(arguments["image"], np.asarray(Image.open(files / "a.png")))
+    assert notes["image"] == request["image"]
+    assert json.loads(notes["frames"]) == {"8": f"{files}/wide.png"}
+    assert notes["files"]["frames 8"]["changes"] == ["cropped and resized from 32x16 to 32x32"]
+    assert len(notes["files"]["image"]["sha256"]) == 16
+    json.dumps({**plan.settings[0], **notes})
+
+
+def test_a_clip_is_given_by_its_file(pipeline, files):
+    arguments, _ = sample.load_given({"prompt": "a", "video": f"{files}/a.mp4"}, pipeline)
+    assert pipeline.prepare(**arguments).settings[0]["given_frames"] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("text", ["0.5", "a,b", "0.1,0.2,0.3"])
+def test_an_interval_is_two_numbers(text):
+    with pytest.raises(ValueError, match="must be two numbers"):
+        sample.parse_interval(text)
+
+
+def test_errors_say_in_which_row_they_are():
+    with (
+        pytest.raises(ValueError, match="a.csv line 3: num_frames=6"),
+        sample.named("a.csv line 3: "),
+    ):
+        raise ValueError("num_frames=6")
