@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from seedance_jax.data import schema
 from seedance_jax.data.loader import Bucket
 from seedance_jax.models.dit import BlockPairs, window_grid
+from seedance_jax.models.text import TextBlock
 from seedance_jax.sampling.runs import build_generator
 
 # Pixels (height, width) of the classes of size at 16:9, each side a multiple of 32.
@@ -191,24 +192,38 @@ def lowered_flops(function, *shapes):
 def xla_flops(program):
     """Forward operations as the compiler counts them.
 
-    It counts the body of a loop once. So one step of the scan over depth, lowered by itself with
+    It counts the body of a loop once. So one step of each scan over depth, lowered by itself with
     the shapes that it gets inside of the model, is added for every further step.
     """
-    steps = []
+    bodies = {}
 
     def note(call, args, kwargs, context):
-        if isinstance(context.module, BlockPairs) and context.method_name == "__call__":
-            steps.append((context.module.clone(parent=None, name=None), _shapes_of(args)))
+        if isinstance(context.module, BlockPairs | TextBlock) and context.method_name == "__call__":
+            bodies[type(context.module)] = context.module, args
         return call(*args, **kwargs)
 
     params = nn.unbox(program.params)
     with nn.intercept_methods(note):
         jax.eval_shape(program.model.apply, {"params": params}, *program.inputs)
-    block, args = steps[-1]
-    pairs = params["video"]["pairs"]
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), pairs)
-    whole = lowered_flops(program.model.apply, {"params": params}, *program.inputs)
-    return whole + (scan_steps(program) - 1) * lowered_flops(block.apply, {"params": one}, *args)
+    flops = lowered_flops(program.model.apply, {"params": params}, *program.inputs)
+    for kind, part in (
+        (BlockPairs, params["video"]["pairs"]),
+        (TextBlock, params["text"]["blocks"]),
+    ):
+        block, args = bodies[kind]
+        flops += (steps_of(part) - 1) * body_flops(block.clone(parent=None, name=None), part, args)
+    return flops
+
+
+def steps_of(stacked):
+    """How many layers the stacked parameters of a scan hold."""
+    return jax.tree.leaves(stacked)[0].shape[0]
+
+
+def body_flops(block, stacked, args):
+    """`lowered_flops` of one step of a scan over parameters."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
+    return lowered_flops(block.apply, {"params": one}, *_shapes_of(args))
 
 
 def _shapes_of(tree):
