@@ -14,13 +14,15 @@ HIDDEN = -1e30  # logit of a hidden key; finite, so that a query without keys ha
 
 @jax.checkpoint
 def attend(query, key, value, mask=None):
-    """Softmax attention [B, Lq, N, K] x [B, Lk, N, K] -> [B, Lq, N, K].
+    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K].
 
-    mask: bool, broadcastable to [B, N, Lq, Lk]; False hides a key.
+    N / M neighbouring queries share a key; mask: bool, broadcastable to [B, N, Lq, Lk], False hides
+    a key.
 
     Weights are normalised after they met the values, [Lq, K] instead of [Lq, Lk], and the backward
     pass makes them again instead of keeping them: less memory, and half the time on a CPU.
     """
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     logits = jnp.einsum("bqnk,blnk->bnql", query, key, preferred_element_type=jnp.float32)
     logits = logits * query.shape[-1] ** -0.5
     if mask is not None:

@@ -209,14 +209,14 @@ class VAE(nn.Module):
             raise ValueError(f"video {video.shape}: the last axis must be 3 (red, green, blue)")
         first = self._first("encoding")
         check_size(video.shape[1:4], *self.compression, first=first)
-        video = constrain(video, "batch", None, "rows", None, None)
+        video = self._spread(video, video.shape[2] // self.compression[1])
         moments = self.encoder(to_patches(video, self.patch), first).astype(jnp.float32)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0)
 
     def decode(self, latents):
         """latents [B, t, h, w, C] -> video [B, T, H, W, 3]; not clipped to [-1, 1]."""
-        latents = constrain(latents, "batch", None, "rows", None, None)
+        latents = self._spread(latents, latents.shape[2])
         patches = self.decoder(latents, self._first("decoding"))
         return from_patches(patches.astype(jnp.float32), self.patch)
 
@@ -225,6 +225,11 @@ class VAE(nn.Module):
         mean, log_variance = self.encode(video)
         latents = mean if noise is None else mean + jnp.exp(0.5 * log_variance) * noise
         return self.decode(latents), mean, log_variance
+
+    def _spread(self, x, rows):
+        """Spreads the rows of x [B, T, H, W, C], `rows` of latents, over devices."""
+        # XLA's partitioned convolution is wrong by whole units when two rows of latents come out.
+        return constrain(x, "batch", None, "rows" if rows > 2 else None, None, None)
 
     def _first(self, name):
         """Whether what comes is the start of a clip; from now on it is not."""

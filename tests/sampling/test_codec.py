@@ -1,3 +1,4 @@
+import functools
 import itertools
 import re
 
@@ -160,3 +161,13 @@ def test_rows_split_over_devices_give_what_one_device_gives(autoencoder, mesh):
     gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather\(", text)
     largest = max(np.prod([int(n) for n in shape.split(",")]) for shape in gathered)
     assert largest <= 2 * 2 * 8 * 1 * 3 * 16  # queries, keys and values of the latent frames
+
+
+@pytest.mark.parametrize("height", [16, 32, 48])
+def test_few_rows_give_what_one_device_gives(autoencoder, height):
+    model, weights = autoencoder
+    video = np.random.default_rng(2).uniform(-1, 1, (2, 5, height, 16, 3)).astype(np.float32)
+    encode = functools.partial(codec.encode, model)
+    expected = jax.jit(encode)(weights, video)
+    with jax.set_mesh(sharding.make_mesh(data=2, sequence=4)):
+        np.testing.assert_allclose(jax.jit(encode)(weights, video), expected, atol=2e-5)
