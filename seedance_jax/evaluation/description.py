@@ -84,8 +84,10 @@ def _cost_table(rows):
 def _step_lines(config, latents, whole):
     again = config["model"]["remat"] == "full"
     yield f"forward: {flops(whole.flops)}FLOP per clip, windows' padding included"
-    backward = "twice that for the backward pass" + ", once more for remat='full'" * again
-    yield f"training step: {flops((3 + again) * whole.flops)}FLOP per clip: {backward}"
+    step = (3 + again) * whole.flops + whole.attention  # attention makes its weights again
+    backward = "backward is twice forward, and attention's weights again"
+    backward += "; remat='full' is forward once more" * again
+    yield f"training step: {flops(step)}FLOP per clip: {backward}"
     for other in ("decoupled", "full"):
         rows = cost.count(cost.make_program(config, latents, attention=other))
         one = cost.total(rows)

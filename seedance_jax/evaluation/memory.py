@@ -1,7 +1,8 @@
 """What training a generator holds on a device, from shapes alone.
 
 State is laid out as training would lay it out. Activations are what reverse differentiation of the
-very program keeps between its two passes; a compiler may do better (fuse) or worse (transfers).
+very program keeps between its two passes; a compiler may do better (fuse) or worse (transfers, and
+the weights of the attention that it is at, unless a kernel spares them).
 """
 
 import math
