@@ -13,6 +13,7 @@ relative to the file).
     --frames='{"0": "a.png", "8": "b.png"}'          images, or clips, at any frames
     --prompt="Shot 1 (1s): ... Shot 2 (0.5s): ..."   several shots
     --size=480p --ratio=9:16                         a named size
+    --rewriter=world                                 a short prompt becomes a caption of the world
     --warmup                                         compile, and keep the programs, but no clip
 """
 
@@ -25,7 +26,7 @@ import jax
 from absl import flags
 
 from seedance_jax import cli, sharding
-from seedance_jax.sampling import media
+from seedance_jax.sampling import media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.training import checkpoint
@@ -37,6 +38,9 @@ PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .c
 FPS = flags.DEFINE_float("fps", None, "Frames per second of the mp4; default: of the training.")
 WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
 OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
+REWRITER = flags.DEFINE_enum("rewriter", "none", list(rewriting.REWRITERS), "Of prompts.")
+REWRITER_MODEL = flags.DEFINE_string("rewriter_model", "", "Directory of a chat model, for lm.")
+REWRITER_TOP_P = flags.DEFINE_float("rewriter_top_p", 0.0, "Of lm; 0 takes the likeliest word.")
 
 flags.DEFINE_string("prompt", None, "What the clip shows.")
 flags.DEFINE_string("negative_prompt", None, "What to move away from; default: no caption.")
@@ -70,14 +74,15 @@ def main(argv):
     output = media.check_writable(OUTPUT.value)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value, mesh)
-    prepared = []
+    rewrite, prepared = open_rewriter(pipeline.config), []
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
+            request, said = rewrite_prompt(request, rewrite)
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
             print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
-        prepared.append((request, notes))
+        prepared.append((request, said | notes))
     if WARMUP.value:
         for request, _ in prepared:
             pipeline.warm_up(**request)
@@ -120,6 +125,28 @@ def read_requests():
         seed += max(request.get("num_videos_per_prompt", 1), 1)
         requests.append((where, request))
     return requests
+
+
+def open_rewriter(config):
+    """The rewriter of the flags, for the world that the run of this config was trained on."""
+    return rewriting.make_rewriter(
+        REWRITER.value,
+        slice_name=config["data"]["world"]["slice"],
+        directory=REWRITER_MODEL.value,
+        top_p=REWRITER_TOP_P.value,
+        seed=flags.FLAGS.seed or 0,
+    )
+
+
+def rewrite_prompt(request, rewrite):
+    """The request with its prompt rewritten, and notes for the sidecar; prints what changed."""
+    answer = rewrite(request["prompt"])
+    if answer.hint:
+        print(answer.hint)
+    if answer.prompt != request["prompt"]:
+        print(f"prompt: {answer.prompt}")
+    notes = rewriting.notes(REWRITER.value, request["prompt"], answer)
+    return request | {"prompt": answer.prompt}, notes
 
 
 @contextlib.contextmanager
