@@ -33,6 +33,8 @@ from seedance_jax.training import checkpoint
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
+LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py).")
+LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
 OUTPUT = flags.DEFINE_string("output", "samples", "Directory for the results.")
 PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
 FPS = flags.DEFINE_float("fps", None, "Frames per second of the mp4; default: of the training.")
@@ -73,7 +75,8 @@ def main(argv):
     requests = read_requests()
     output = media.check_writable(OUTPUT.value)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
-    pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value, mesh)
+    lora = {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
+    pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value, mesh, **lora)
     rewrite, prepared = open_rewriter(pipeline.config), []
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
@@ -95,6 +98,8 @@ def write_clips(pipeline, prepared, output):
     """Generates and writes clip after clip; prints the files."""
     fps = FPS.value or pipeline.metadata["fps"]
     origin = describe_run(WORKDIR.value)
+    if LORA.value:
+        origin |= {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
     rows, first = [], media.next_number(output)
     movie = OUTPUT_TYPE.value == "mp4"
     write = media.write_clip if movie else media.write_array

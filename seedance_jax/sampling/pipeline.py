@@ -56,18 +56,21 @@ class Pipeline:
         self._compiled = set()
 
     @classmethod
-    def from_run(cls, workdir, vae_run="", mesh=None):
+    def from_run(cls, workdir, vae_run="", mesh=None, lora="", lora_scale=1.0):
         """Loads the newest checkpoint of a run and the autoencoder it was trained with.
 
         Args:
           vae_run: where that autoencoder is now; by default where it was at training.
           mesh: of `sharding.make_mesh`, to sample on all of its devices.
+          lora, lora_scale: run of adapters to add, and how much of them; 1 is as trained.
 
         Raises:
           FileNotFoundError: a run is missing or not finished.
           ValueError: another stage, or another autoencoder than the one of the training.
         """
         generator, params, config, metadata = runs.load_generator(workdir)
+        if lora:
+            params = runs.add_lora(params, lora, lora_scale)
         vae_run = vae_run or metadata["vae_run"]
         autoencoder, weights = runs.load_autoencoder(vae_run)
         found, wanted = runs.latent_fingerprint(weights), metadata["autoencoder"]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from seedance_jax import sharding
 from seedance_jax.data import tokenizer
+from seedance_jax.models import lora
 from seedance_jax.models.generator import Generator
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import encoders
@@ -70,6 +71,11 @@ def load_generator(workdir):
       ValueError: the language model it was trained with is not in text.path any more.
     """
     config = read_stage(workdir, "flow_matching")
+    if "lora" in config:
+        raise ValueError(
+            f"{workdir} holds adapters only: give the run they belong to as --workdir, this as "
+            f"--lora={workdir}"
+        )
     metadata = read_metadata(workdir)
     params = checkpoint.load(workdir)
     text = config["text"] = encoders.DEFAULTS | config["text"]
@@ -83,6 +89,31 @@ def load_generator(workdir):
             f"{workdir} was trained with {wanted}, but {text['path']} is {encoder.identity}"
         )
     return (*with_encoder(model, params, encoder), config, metadata)
+
+
+def add_lora(params, workdir, scale=1.0):
+    """The weights with `scale` times the adapters of a finished run of `configs/lora.py` added.
+
+    Raises:
+      ValueError: the run has no adapters, or some do not fit the weights.
+    """
+    if "lora" not in read_stage(workdir, "flow_matching"):
+        raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")
+    trained = read_metadata(workdir)["lora_scale"]
+    return lora.merge(params, checkpoint.load(workdir), scale * trained)
+
+
+def merge_lora(workdir, lora_run, scale, output):
+    """Makes the run `output` of the generator `workdir` and adapters; see `add_lora`."""
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"{output} is not empty; use another --output")
+    config, metadata = read_stage(workdir, "flow_matching"), read_metadata(workdir)
+    params = add_lora(checkpoint.load(workdir), lora_run, scale)
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_weights(output, params)
+    origin = {"merged": {"workdir": str(workdir), "lora": str(lora_run), "lora_scale": scale}}
+    checkpoint.write_json(output, "config.json", config)
+    checkpoint.write_json(output, "metadata.json", metadata | origin | {"step": 0})
 
 
 def open_tokenizer(text):

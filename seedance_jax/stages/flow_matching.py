@@ -12,6 +12,7 @@ from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.text import caption_starts
 from seedance_jax.sampling import codec, encoders, latents, runs
+from seedance_jax.stages.lora import adapt
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -70,7 +71,7 @@ def make_stage(config):
         metadata |= {"text": encoder.identity, "text_path": str(Path(config.text.path).resolve())}
         identity["text"] = encoder.identity
         frozen |= {} if encoder.params is None else {"text": encoder.params}
-    return Stage(
+    stage = Stage(
         init=init,
         loss_fn=loss_fn,
         batches=functools.partial(sources.iterate, data, dataset),
@@ -79,6 +80,7 @@ def make_stage(config):
         identity=identity,
         finish=lambda params: metadata,
     )
+    return adapt(stage, config) if "lora" in config else stage
 
 
 def open_text(config):

@@ -1,0 +1,56 @@
+"""Any stage as the training of adapters on weights that stay as they are."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+
+from seedance_jax import sharding
+from seedance_jax.models import lora
+from seedance_jax.training import checkpoint
+
+
+def adapt(stage, config):
+    """The stage that trains `config.lora` in the place of the stage's own params.
+
+    Raises:
+      ValueError: no base run, or one of another model; the message names the fields that differ.
+    """
+    settings = config.lora
+    if not settings.base_run:
+        raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
+    boxed = jax.eval_shape(stage.init, jax.random.key(0))
+    base = load_base(settings.base_run, boxed, config)
+    scale = settings.alpha / settings.rank
+
+    def init(key):
+        return lora.init_adapters(key, boxed, settings.rank, settings.targets)
+
+    def loss_fn(params, batch, key, frozen):
+        return stage.loss_fn(lora.merge(frozen["base"], params, scale), batch, key, frozen)
+
+    def finish(params):
+        return stage.finish(lora.merge(base, params, scale)) | {"lora_scale": scale}
+
+    jax.eval_shape(init, jax.random.key(0))  # names targets that there are not
+    return dataclasses.replace(
+        stage,
+        init=init,
+        loss_fn=loss_fn,
+        finish=finish,
+        frozen={**stage.frozen, "base": base},
+        identity={**stage.identity, "base": checkpoint.fingerprint(base)},
+    )
+
+
+def load_base(workdir, boxed, config):
+    """The weights of a run, laid out over the mesh of the config."""
+    shapes = nn.unbox(boxed)
+    checkpoint.check_fits(checkpoint.as_json(config.to_dict()), workdir, shapes)
+    layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
+    placed = jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        shapes,
+        layout,
+    )
+    return checkpoint.load(workdir, like=placed)

@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from seedance_jax.models.generator import example_inputs
+from seedance_jax.sampling import runs
+from seedance_jax.stages.lora import adapt
+from seedance_jax.training import checkpoint
+from seedance_jax.training.loop import Stage
+
+TEXT = {"mode": "joint", "width": 16, "depth": 1, "heads": 2, "max_words": 4}
+DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
+MODEL = runs.build_generator(TEXT, DIT, 4)
+INPUTS = example_inputs(4, 8)
+SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
+LORA = {"rank": 2, "alpha": 4.0, "targets": ("query", "video_out")}
+
+
+def squared(params, batch, key, frozen):
+    return (MODEL.apply({"params": params}, *batch) ** 2).mean(), {}
+
+
+STAGE = Stage(
+    init=lambda key: MODEL.init(key, *INPUTS)["params"],
+    loss_fn=squared,
+    batches=lambda step: iter([INPUTS]),
+    optimizer=optax.sgd(0.1),
+)
+
+
+def save_run(workdir, params, **sections):
+    workdir.mkdir()
+    checkpoint.save_weights(workdir, params)
+    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(SECTIONS | sections))
+    metadata = {"step": 0, "latent_channels": 4, "lora_scale": 2.0}
+    checkpoint.write_json(workdir, "metadata.json", metadata)
+    return str(workdir)
+
+
+def config(base_run, **changes):
+    mesh = {"data": 8, "fsdp": 1, "sequence": 1, "tensor": 1}
+    return ConfigDict(SECTIONS | {"mesh": mesh, "lora": {"base_run": base_run, **LORA} | changes})
+
+
+@pytest.fixture(scope="module")
+def params(random_params):
+    return random_params(STAGE.init)
+
+
+@pytest.fixture(scope="module")
+def base_run(tmp_path_factory, params):
+    return save_run(tmp_path_factory.mktemp("runs") / "base", params)
+
+
+@pytest.fixture(scope="module")
+def adapted(base_run):
+    return adapt(STAGE, config(base_run))
+
+
+def moved(tree):
+    return jax.tree.map(lambda leaf: leaf + 0.1, tree)
+
+
+def test_training_starts_at_the_base_and_moves_the_adapters_alone(adapted, params):
+    adapters, frozen = adapted.init(jax.random.key(1)), adapted.frozen
+    jax.tree.map(np.testing.assert_array_equal, frozen["base"], params)
+    loss = jax.jit(jax.value_and_grad(lambda a: adapted.loss_fn(a, INPUTS, None, frozen)[0]))
+    expected, _ = squared(params, INPUTS, None, {})
+    value, grads = loss(adapters)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert jax.tree.structure(grads) == jax.tree.structure(adapters)
+    size = sum(leaf.size for leaf in jax.tree.leaves(adapters))
+    assert size < sum(leaf.size for leaf in jax.tree.leaves(params)) / 5
+
+
+def test_another_base_is_another_identity(adapted, params, tmp_path):
+    other = adapt(STAGE, config(save_run(tmp_path / "other", moved(params))))
+    assert other.identity != adapted.identity
+
+
+def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tmp_path):
+    adapters = moved(adapted.init(jax.random.key(1)))
+    lora_run = save_run(tmp_path / "lora", adapters, lora=LORA)
+    trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
+    applied = runs.add_lora(params, lora_run)
+    np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
+    runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
+    _, merged, _, metadata = runs.load_generator(tmp_path / "merged")
+    jax.tree.map(np.testing.assert_array_equal, merged, applied)
+    assert metadata["merged"]["lora"] == lora_run
+    with pytest.raises(ValueError, match="is not empty"):
+        runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
+
+
+def test_runs_of_the_wrong_kind_are_refused(adapted, base_run, params, tmp_path):
+    with pytest.raises(ValueError, match="is not a run of adapters"):
+        runs.add_lora(params, base_run)
+    lora_run = save_run(tmp_path / "lora", adapted.init(jax.random.key(1)), lora=LORA)
+    with pytest.raises(ValueError, match=f"holds adapters only.*--lora={lora_run}"):
+        runs.load_generator(lora_run)
+    cut = {**params, "video": {"pairs": jnp.zeros(2)}}
+    with pytest.raises(ValueError, match="is not in the model"):
+        runs.add_lora(cut, lora_run)
+
+
+def test_settings_are_checked_before_training(base_run, tmp_path, params):
+    with pytest.raises(ValueError, match="--config.lora.base_run=RUN"):
+        adapt(STAGE, config(""))
+    with pytest.raises(ValueError, match=r"lora targets \['quary'\]"):
+        adapt(STAGE, config(base_run, targets=("quary",)))
+    deeper = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), params)
+    other = save_run(tmp_path / "deep", deeper, model={**DIT, "depth": 4})
+    with pytest.raises(ValueError, match="model.depth: 4 -> 2"):
+        adapt(STAGE, config(other))
