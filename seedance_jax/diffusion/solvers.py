@@ -81,8 +81,7 @@ def multistep(velocity_fn, state, coefficients):
     """Second order, one evaluation a step; remembers the last velocity.
 
     The two-step Adams-Bashforth method. The multistep solvers in log((1 - t) / t) (DPM-Solver++(2M)
-    of arXiv:2211.01095) lose order on this path, where that variable is infinite at both ends; on
-    mixtures of Gaussians this one is as good or better at 10 to 40 steps and all shifts.
+    of arXiv:2211.01095) lose order on this path, where that variable is infinite at both ends.
     """
     (x, before), (t, following, weight) = state, coefficients
     velocity = velocity_fn(x, t)
