@@ -27,7 +27,9 @@ TILE = flags.DEFINE_integer(
     "tile", 0, "Autoencoders: decode in tiles of so many latent positions; 0 is whole.", 0
 )
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of a generator's autoencoder, if it has moved.")
-NUM_PROMPTS = flags.DEFINE_integer("num_prompts", 48, "Clips to generate, the first of split.", 1)
+NUM_PROMPTS = flags.DEFINE_integer(
+    "num_prompts", None, "Generators: clips to generate, the first of split; 48 by default.", 1
+)
 
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
 flags.DEFINE_float("guidance_scale", None, "1 is no guidance.")
@@ -37,15 +39,20 @@ SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 def evaluate_vae(workdir):
     """Report and sheet of an autoencoder."""
+    if NUM_PROMPTS.value:
+        raise ValueError(f"--num_prompts={NUM_PROMPTS.value}: {workdir} is an autoencoder")
     return evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value, tile=TILE.value)
 
 
 def evaluate_flow_matching(workdir):
     """Report and sheet of a generator."""
+    if TILE.value:
+        raise ValueError(f"--tile={TILE.value}: {workdir} is a generator")
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    return evaluate_generator(pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, **given)
+    count = NUM_PROMPTS.value or 48
+    return evaluate_generator(pipeline, SPLIT.value, count, BATCH_SIZE.value, **given)
 
 
 EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}

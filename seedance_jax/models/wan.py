@@ -116,7 +116,10 @@ def export_params(params):
 
 
 def to_ours(array, name, shape):
-    """A public array in our layout, float32."""
+    """A public array in our layout, float32; ValueError unless it holds finite real numbers."""
+    floating = np.issubdtype(array.dtype, np.floating) or array.dtype == "bfloat16"
+    if not floating or not np.isfinite(array.astype(np.float32)).all():
+        raise ValueError(f"{name} ({array.dtype}): weights must be finite floating-point numbers")
     if name.endswith("weight"):
         array = np.moveaxis(array, (0, 1), (-1, -2))
     return jax.numpy.asarray(array, jax.numpy.float32).reshape(shape)

@@ -14,7 +14,10 @@ import numpy as np
 
 
 def encode(model, weights, video):
-    """video [B, T, H, W, 3] in [-1, 1] -> normalised latents [B, t, h, w, C]."""
+    """video float [B, T, H, W, 3] in [-1, 1] -> normalised latents [B, t, h, w, C].
+
+    For use under jit, where values cannot be checked; `encode_stream` and `to_pixels` check them.
+    """
     mean, _ = model.apply({"params": weights["params"]}, video, method="encode")
     return (mean - weights["mean"]) / weights["std"]
 
@@ -69,10 +72,13 @@ def decode_stream(model, weights, latents, chunk=1):
     """Yields the video of latents [B, t, h, w, C], `chunk` frames of latents at a time.
 
     Raises:
-      ValueError: before anything runs, for another number of channels.
+      ValueError: before anything runs, for another number of channels or a value that is not
+        finite.
     """
     check_chunk(chunk)
     check_axes("latents", latents.shape)
+    if not np.isfinite(np.asarray(latents)).all():
+        raise ValueError("latents hold values that are not finite")
     if latents.shape[-1] != model.latent_channels:
         raise ValueError(f"latents {latents.shape}: the last axis must be {model.latent_channels}")
     cache = {}
@@ -90,7 +96,7 @@ def check_axes(name, shape):
 
 def check_chunk(chunk):
     """Raises ValueError unless `chunk` is a positive number of latent frames."""
-    if chunk < 1:
+    if chunk != int(chunk) or chunk < 1:
         raise ValueError(f"chunk={chunk} latent frames: must be 1 or more")
 
 
@@ -123,8 +129,10 @@ def decode_tiled(model, weights, latents, tile=16, overlap=4):
     by how much.
 
     Raises:
-      ValueError: the overlap is not in [0, tile / 2].
+      ValueError: no tile, or the overlap is not in [0, tile / 2].
     """
+    if tile < 1:
+        raise ValueError(f"tile={tile} latent positions: must be 1 or more")
     if not 0 <= overlap <= tile // 2:
         raise ValueError(f"overlap={overlap}: must be in [0, {tile // 2}], half a tile of {tile}")
     space = model.compression[1]

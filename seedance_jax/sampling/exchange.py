@@ -1,7 +1,10 @@
 """Runs of the autoencoder made out of public files, and public files made out of runs."""
 
+import json
+
 import jax
 import jax.numpy as jnp
+import safetensors
 from flax import linen as nn
 from safetensors.numpy import save_file
 
@@ -24,7 +27,7 @@ def import_run(path, workdir, config):
     size = model.compression[1]
     video = jax.ShapeDtypeStruct((1, 1 + model.compression[0], size, size, 3), jnp.float32)
     like = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), video))["params"]
-    mean, std = statistics(model.latent_channels)
+    mean, std = own_statistics(path) or statistics(model.latent_channels)
     params = wan.import_params(tensors, like)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(workdir, params)
@@ -32,6 +35,17 @@ def import_run(path, workdir, config):
     checkpoint.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
+
+
+def own_statistics(path):
+    """(mean, std) that `export_run` wrote into a file, or None."""
+    if path.suffix != ".safetensors":
+        return None
+    with safetensors.safe_open(path, "np") as file:
+        metadata = file.metadata() or {}
+    if not {"mean", "std"} <= metadata.keys():
+        return None
+    return tuple(json.loads(metadata[name]) for name in ("mean", "std"))
 
 
 def statistics(channels):
@@ -47,8 +61,8 @@ def export_run(path, workdir):
     Raises:
       ValueError: the file exists or is no .safetensors, or the model has another layout.
     """
-    if path.suffix != ".safetensors" or path.exists():
-        raise ValueError(f"--path={path}: must be a new .safetensors file")
+    if path.suffix != ".safetensors" or path.exists() or not path.parent.is_dir():
+        raise ValueError(f"--path={path}: must be a new .safetensors file in an existing directory")
     model, weights = runs.load_autoencoder(workdir)
     if model.linear_ends:
         raise ValueError(f"{workdir} has vae.linear_ends=True, which the public layout has not")

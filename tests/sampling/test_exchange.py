@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from configs import vae as vae_config
 from seedance_jax.sampling import codec, exchange, runs
+from seedance_jax.training import checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NARROW = {"encoder_widths": (2, 4, 8, 8), "decoder_widths": (8, 8, 4, 2), "dtype": "float32"}
@@ -82,4 +84,28 @@ def test_a_file_for_another_model_leaves_no_run(public, tmp_path):
         ValueError, match="190 wrong shape: .*conv_in.weight \\(8, 48, 3, 3, 3\\) instead"
     ):
         exchange.import_run(public, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_exported_run_comes_back_with_its_own_statistics(run, config, tmp_path):
+    """And so with its latents: those of a run trained here are not the published ones."""
+    own = tmp_path / "own"
+    shutil.copytree(run, own)
+    metadata = checkpoint.read_json(own, "metadata.json")
+    checkpoint.write_json(own, "metadata.json", metadata | {"mean": [0.25] * 48, "std": [2.0] * 48})
+    exchange.export_run(tmp_path / "own.safetensors", own)
+    exchange.import_run(tmp_path / "own.safetensors", tmp_path / "back", config)
+    fingerprints = [
+        runs.latent_fingerprint(runs.load_autoencoder(w)[1]) for w in (own, tmp_path / "back", run)
+    ]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+@pytest.mark.parametrize("change", [lambda x: x * np.nan, lambda x: x.astype(np.int32)])
+def test_weights_that_are_no_numbers_are_refused(public, config, tmp_path, change):
+    tensors = load_file(public)
+    name = sorted(tensors)[-1]
+    save_file(tensors | {name: change(tensors[name])}, tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match="must be finite floating-point numbers"):
+        exchange.import_run(tmp_path / "bad.safetensors", tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
