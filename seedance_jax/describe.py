@@ -13,9 +13,10 @@ from ml_collections import config_flags
 
 from seedance_jax import cli
 from seedance_jax.evaluation import cost, description
+from seedance_jax.sampling.sizes import SIZES
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config to describe.")
-SIZE = flags.DEFINE_enum("size", None, list(cost.CLASSES), "Class of size, 16:9.")
+SIZE = flags.DEFINE_enum("size", None, list(SIZES), "Named size, 16:9.")
 SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
 DEVICES = flags.DEFINE_integer("devices", 1, "How many the config's mesh is laid over.", 1)
 CHECK = flags.DEFINE_bool("check", False, "Generators: count with XLA, too.")

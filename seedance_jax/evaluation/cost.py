@@ -19,25 +19,21 @@ from seedance_jax.data.loader import Bucket
 from seedance_jax.models.dit import BlockPairs, window_grid
 from seedance_jax.models.text import TextBlock
 from seedance_jax.sampling.runs import build_generator
-
-# Pixels (height, width) of the classes of size at 16:9, each side a multiple of 32.
-CLASSES = {"480p": (480, 864), "720p": (704, 1248), "1080p": (1088, 1920)}
+from seedance_jax.sampling.sizes import resolve_size
 
 
 def clip_shape(size, seconds, fps):
-    """(frames, height, width) of a clip of a class of size.
+    """(frames, height, width) of a clip of a named size at 16:9.
 
     Raises:
-      ValueError: an unknown class, or a duration that is not a whole number of latent frames.
+      ValueError: an unknown size, or a duration that is not a whole number of latent frames.
     """
-    if size not in CLASSES:
-        raise ValueError(f"size={size!r}; legal sizes: {list(CLASSES)}")
     steps = seconds * fps / schema.FRAME_STRIDE
     if steps < 0 or abs(steps - round(steps)) > 1e-6:
         raise ValueError(
             f"seconds={seconds} at {fps} fps must be a multiple of {schema.FRAME_STRIDE} frames"
         )
-    return 1 + schema.FRAME_STRIDE * round(steps), *CLASSES[size]
+    return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
 
 
 def latent_shape(frames, height, width):
