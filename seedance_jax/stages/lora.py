@@ -46,7 +46,7 @@ def adapt(stage, config):
 def load_base(workdir, boxed, config):
     """The weights of a run, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
-    checkpoint.check_fits(checkpoint.as_json(config.to_dict()), workdir, shapes)
+    checkpoint.check_fits(lambda: checkpoint.as_json(config.to_dict()), workdir, shapes)
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),

@@ -66,17 +66,18 @@ def restore(state, workdir, init_from="", inherit=()):
             return manager.restore(step, args=ocp.args.Composite(state=args)).state
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
-        check_fits(read_json(workdir, "config.json"), init_from, parts)
+        check_fits(lambda: read_json(workdir, "config.json"), init_from, parts)
         ema = load(init_from, like=parts)
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
 
 
-def check_fits(config, init_from, params):
+def check_fits(read_config, init_from, params):
     """Raises ValueError naming the config fields that differ unless `params` can start from a run.
 
     Only names and shapes of weights count; a config may well differ in fields that change neither.
+    `read_config()` is the config that asks for `params`, as JSON.
     """
     shapes = lambda tree: {  # noqa: E731
         jax.tree_util.keystr(path): tuple(leaf.shape)
@@ -86,7 +87,7 @@ def check_fits(config, init_from, params):
     found = shapes({name: stored[name] for name in params if name in stored})
     if found != wanted:
         sections = ("stage", "vae", "text", "model")
-        configs = read_json(init_from, "config.json"), config
+        configs = read_json(init_from, "config.json"), read_config()
         old, new = ({name: c[name] for name in sections if name in c} for c in configs)
         count = sum(found.get(name) != shape for name, shape in wanted.items())
         raise ValueError(

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +54,7 @@ def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):
         config = {"stage": "s", "seed": width, "model": {"width": width, "depth": 1}}
         checkpoint.write_json(run, "config.json", config)
     checkpoint.save_weights(old, TREE)
-    config = checkpoint.read_json(new, "config.json")
+    config = functools.partial(checkpoint.read_json, new, "config.json")
     checkpoint.check_fits(config, old, TREE)
     wider = TREE | {"a": {"kernel": np.zeros((2, 4))}}
     with pytest.raises(ValueError, match=r"1 of 2 weights.*old.*\n  model.width: 3 -> 4$"):
