@@ -70,7 +70,7 @@ class Pipeline:
         """
         generator, params, config, metadata = runs.load_generator(workdir)
         if lora:
-            params = runs.add_lora(params, lora, lora_scale)
+            params = runs.add_lora(params, metadata, lora, lora_scale)
         vae_run = vae_run or metadata["vae_run"]
         autoencoder, weights = runs.load_autoencoder(vae_run)
         found, wanted = runs.latent_fingerprint(weights), metadata["autoencoder"]

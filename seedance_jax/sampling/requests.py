@@ -100,6 +100,8 @@ def make_plan(request, pipeline):
     """
     request = complete(request, pipeline.metadata)
     check_sampler(request)
+    if request.extend != "forward" and request.video is None:
+        raise ValueError(f"extend={request.extend!r} without a video to extend")
     prompts = request.prompt
     scripts = [parse_prompt(prompt) for prompt in prompts]
     clip = clip_size(request, scripts, pipeline.metadata)

@@ -15,7 +15,7 @@ from seedance_jax import sharding
 from seedance_jax.data.world import prompts as world_prompts
 from seedance_jax.sampling import language
 
-MARK = re.compile(r"(\bShot\s+\d+[^:\n]*:)", re.IGNORECASE)
+MARK = re.compile(r"(\bshot\s+\d+\s*(?:\([^()]*\))?\s*:)", re.IGNORECASE)  # as in `shots`
 
 INSTRUCTION = """
 You rewrite requests for a short video into captions for a video generator. Write one paragraph of
@@ -69,11 +69,20 @@ def keep(prompt):
     return Rewriting(prompt)
 
 
+def check_text(prompt):
+    """Raises ValueError for a prompt in JSON, which only its author can rewrite."""
+    if prompt.lstrip()[:1] in ("{", "["):
+        raise ValueError(
+            f'a rewriter reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
+        )
+
+
 def rewrite_for_world(prompt, *, slice_name):
     """The caption of the synthetic world that is nearest to the prompt, shot by shot.
 
     The hint names the words that it does not say.
     """
+    check_text(prompt)
     before, *shots = MARK.split(prompt)
     if not shots:
         prompt, left_out = world_prompts.rewrite(prompt, slice_name)
@@ -89,6 +98,7 @@ def rewrite_for_world(prompt, *, slice_name):
 
 def rewrite_with_language(prompt, *, model, top_p, temperature, seed):
     """What a chat model makes of the prompt; the prompt with a hint if that is of no use."""
+    check_text(prompt)
     ids = chat_ids(model.tokenizer, INSTRUCTION, prompt)
     text = complete(model, ids, top_p=top_p, temperature=temperature, seed=seed)
     text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()

@@ -91,16 +91,26 @@ def load_generator(workdir):
     return (*with_encoder(model, params, encoder), config, metadata)
 
 
-def add_lora(params, workdir, scale=1.0):
+def add_lora(params, metadata, workdir, scale=1.0):
     """The weights with `scale` times the adapters of a finished run of `configs/lora.py` added.
 
+    Args:
+      params, metadata: of the generator.
+
     Raises:
-      ValueError: the run has no adapters, or some do not fit the weights.
+      ValueError: the run has no adapters, they were trained on other latents, or some do not fit
+        the weights.
     """
     if "lora" not in read_stage(workdir, "flow_matching"):
         raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")
-    trained = read_metadata(workdir)["lora_scale"]
-    return lora.merge(params, checkpoint.load(workdir), scale * trained)
+    own = read_metadata(workdir)
+    for name in ("autoencoder", "text"):
+        if own.get(name) != metadata.get(name):
+            raise ValueError(
+                f"{workdir} was trained with {name} {own.get(name)}, the generator with "
+                f"{metadata.get(name)}"
+            )
+    return lora.merge(params, checkpoint.load(workdir), scale * own["lora_scale"])
 
 
 def merge_lora(workdir, lora_run, scale, output):
@@ -108,7 +118,7 @@ def merge_lora(workdir, lora_run, scale, output):
     if output.exists() and any(output.iterdir()):
         raise ValueError(f"{output} is not empty; use another --output")
     config, metadata = read_stage(workdir, "flow_matching"), read_metadata(workdir)
-    params = add_lora(checkpoint.load(workdir), lora_run, scale)
+    params = add_lora(checkpoint.load(workdir), metadata, lora_run, scale)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(output, params)
     origin = {"merged": {"workdir": str(workdir), "lora": str(lora_run), "lora_scale": scale}}

@@ -17,7 +17,8 @@ import numpy as np
 
 from seedance_jax.data.schema import FRAME_STRIDE, GLOBAL
 
-SHOT = re.compile(r"\bshot\s+(\d+)\s*(?:\(\s*([^()]*?)\s*s(?:ec(?:onds?)?)?\s*\))?\s*:", re.I)
+SHOT = re.compile(r"\bshot\s+(\d+)\s*(?:\(([^()]*)\))?\s*:", re.I)
+SECONDS = re.compile(r"\s*([\d.]+)\s*(?:s|secs?\.?|seconds?)?\s*", re.I)
 
 
 class Script(NamedTuple):
@@ -93,8 +94,9 @@ def make_script(common, shots):
 
 def read_seconds(value):
     """A positive number from text or a number."""
+    text = SECONDS.fullmatch(value) if isinstance(value, str) else None
     try:
-        seconds = float(value)
+        seconds = float(text[1] if text else value)
     except (TypeError, ValueError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds < float("inf"):

@@ -20,7 +20,7 @@ def adapt(stage, config):
     if not settings.base_run:
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
-    base = load_base(settings.base_run, boxed, config)
+    base = load_base(settings.base_run, boxed, config, stage.identity)
     scale = settings.alpha / settings.rank
 
     def init(key):
@@ -43,9 +43,13 @@ def adapt(stage, config):
     )
 
 
-def load_base(workdir, boxed, config):
-    """The weights of a run, laid out over the mesh of the config."""
+def load_base(workdir, boxed, config, identity):
+    """The weights of a finished run of the same identity, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
+    metadata = checkpoint.read_json(workdir, "metadata.json")
+    for name, value in checkpoint.as_json(dict(identity)).items():
+        if metadata.get(name) != value:
+            raise ValueError(f"{workdir} was trained with {name} {metadata.get(name)}, not {value}")
     checkpoint.check_fits(lambda: checkpoint.as_json(config.to_dict()), workdir, shapes)
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(

@@ -48,8 +48,8 @@ def test_one_shot_has_one_caption():
         ("Shot 2: a", r"numbered \[2\]"),
         ("Shot 1: a Shot 2:", "shot 2: caption '' must be text"),
         ("Shot 1 (2s): a Shot 2: b", "1 of 2 shots have a duration"),
-        ("Shot 1 (two s): a", "'two' .*positive number"),
-        ("Shot 1 (0s): a", "'0' .*positive number"),
+        ("Shot 1 (two s): a", "'two s' .*positive number"),
+        ("Shot 1 (0s): a", "'0s' .*positive number"),
         ('[{"prompt": "a"', "looks like JSON, but is not"),
         ('[{"text": "a"}]', "shot .*'text'.* must be"),
         ('{"shots": [], "global": "a"}', "no shots"),
@@ -100,3 +100,10 @@ def test_durations_that_do_not_fit_say_which_do(prompt, num_frames, said):
 
 def test_an_image_is_one_shot():
     assert shot_lengths(parse_prompt("a ball"), 1, 12) == (1,)
+
+
+@pytest.mark.parametrize("written", ["2", "2s", "2 s", "2 sec.", "2.0 seconds"])
+def test_durations_may_be_written_in_several_ways(written):
+    script = parse_prompt(f"Shot 1 ({written}): a Shot 2 (1s): b")
+    assert script.durations == (2.0, 1.0)
+    assert list(script.captions.values()) == ["a", "b"]

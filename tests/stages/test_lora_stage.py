@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
 MODEL = runs.build_generator(TEXT, DIT, 4)
 INPUTS = example_inputs(4, 8)
 SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
+METADATA = {"step": 0, "latent_channels": 4, "lora_scale": 2.0, "autoencoder": "a1"}
 LORA = {"rank": 2, "alpha": 4.0, "targets": ("query", "video_out")}
 
 
@@ -28,6 +31,7 @@ STAGE = Stage(
     loss_fn=squared,
     batches=lambda step: iter([INPUTS]),
     optimizer=optax.sgd(0.1),
+    identity={"autoencoder": "a1"},
 )
 
 
@@ -35,8 +39,7 @@ def save_run(workdir, params, **sections):
     workdir.mkdir()
     checkpoint.save_weights(workdir, params)
     checkpoint.write_json(workdir, "config.json", checkpoint.as_json(SECTIONS | sections))
-    metadata = {"step": 0, "latent_channels": 4, "lora_scale": 2.0}
-    checkpoint.write_json(workdir, "metadata.json", metadata)
+    checkpoint.write_json(workdir, "metadata.json", METADATA)
     return str(workdir)
 
 
@@ -85,7 +88,7 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     adapters = moved(adapted.init(jax.random.key(1)))
     lora_run = save_run(tmp_path / "lora", adapters, lora=LORA)
     trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
-    applied = runs.add_lora(params, lora_run)
+    applied = runs.add_lora(params, METADATA, lora_run)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
     runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
     _, merged, _, metadata = runs.load_generator(tmp_path / "merged")
@@ -97,13 +100,15 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
 
 def test_runs_of_the_wrong_kind_are_refused(adapted, base_run, params, tmp_path):
     with pytest.raises(ValueError, match="is not a run of adapters"):
-        runs.add_lora(params, base_run)
+        runs.add_lora(params, METADATA, base_run)
     lora_run = save_run(tmp_path / "lora", adapted.init(jax.random.key(1)), lora=LORA)
     with pytest.raises(ValueError, match=f"holds adapters only.*--lora={lora_run}"):
         runs.load_generator(lora_run)
+    with pytest.raises(ValueError, match="with autoencoder a1, the generator with b2"):
+        runs.add_lora(params, METADATA | {"autoencoder": "b2"}, lora_run)
     cut = {**params, "video": {"pairs": jnp.zeros(2)}}
     with pytest.raises(ValueError, match="is not in the model"):
-        runs.add_lora(cut, lora_run)
+        runs.add_lora(cut, METADATA, lora_run)
 
 
 def test_settings_are_checked_before_training(base_run, tmp_path, params):
@@ -111,6 +116,8 @@ def test_settings_are_checked_before_training(base_run, tmp_path, params):
         adapt(STAGE, config(""))
     with pytest.raises(ValueError, match=r"lora targets \['quary'\]"):
         adapt(STAGE, config(base_run, targets=("quary",)))
+    with pytest.raises(ValueError, match="was trained with autoencoder a1, not b2"):
+        adapt(dataclasses.replace(STAGE, identity={"autoencoder": "b2"}), config(base_run))
     deeper = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), params)
     other = save_run(tmp_path / "deep", deeper, model={**DIT, "depth": 4})
     with pytest.raises(ValueError, match="model.depth: 4 -> 2"):
