@@ -101,8 +101,8 @@ def test_clip_is_made_again_from_its_sidecar(chain):
         assert done.returncode == 0, done.stderr
         clips.append(decode_mp4(root / f"again/{number:04d}.mp4")[0].astype(int))
     first, again, other = clips
-    np.testing.assert_allclose(again, first, atol=8)
-    assert np.abs(other - first).max() > 8
+    # Not to the last bit: sums on busy cores round differently, and the mp4 spreads it.
+    assert np.abs(again - first).mean() < 1 < 10 < np.abs(other - first).mean()
 
 
 def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
