@@ -1,13 +1,14 @@
 """What every config has in common: the data, the autoencoder and the loop. Imports no package code.
 
 Sizes: `smoke` runs in seconds and proves the plumbing, `tiny` trains on two CPU cores in minutes,
-`small` is for one accelerator host, `base` for a pod. The generator also comes as `7b`, on the data
+`released` is `tiny` on more clips for longer (the weights in the repository), `small` is for one
+accelerator host, `base` for a pod. The generator also comes as `7b`, on the data
 and the autoencoder of `base` but for what it says itself.
 """
 
 from ml_collections import ConfigDict
 
-SIZES = ("smoke", "tiny", "small", "base")
+SIZES = ("smoke", "tiny", "released", "small", "base")
 LARGER = (*SIZES, "7b")  # of the generator; stages that have them offer them with `check_size`
 
 
@@ -29,6 +30,7 @@ def world(size):
     """The synthetic physics world: slice, clip format and clips per split."""
     smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
     tiny = {"train": 3000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
+    released = {**tiny, "train": 12_000}
     small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
     return {
         "slice": choose(size, smoke="tiny", small="full"),
@@ -36,7 +38,7 @@ def world(size):
         "height": choose(size, smoke=64, small=128, base=480),
         "width": choose(size, smoke=64, small=128, base=480, **{"7b": 864}),
         "fps": choose(size, smoke=12, small=24),
-        **choose(size, smoke=smoke, tiny=tiny, small=small),
+        **choose(size, smoke=smoke, tiny=tiny, released=released, small=small),
     }
 
 

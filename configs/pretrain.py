@@ -10,7 +10,7 @@ from configs import base
 
 
 def get_config(size="base"):
-    """`size` is smoke, tiny, small, base or 7b."""
+    """`size` is smoke, tiny, released, small, base or 7b."""
     config = base.get_base(size)
     choose = base.choose
     clips = choose(
@@ -24,7 +24,9 @@ def get_config(size="base"):
     config.update(
         {
             "stage": "flow_matching",
-            "num_steps": choose(size, smoke=12, tiny=2200, small=100_000, base=400_000),
+            "num_steps": choose(
+                size, smoke=12, tiny=2200, released=10_000, small=100_000, base=400_000
+            ),
             "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
             "vae_run": "",
             "data": base.data(size, clips, latents=choose(size, smoke=True, small=False)),

@@ -9,7 +9,7 @@ from configs import base
 
 
 def get_config(size="base"):
-    """`size` is smoke, tiny, small, base (also called seedance) or wan22.
+    """`size` is smoke, tiny, released, small, base (also called seedance) or wan22.
 
     wan22 is base with the layers of the open Wan 2.2 autoencoder, whose weights
     `seedance_jax.convert` turns into a run.
@@ -34,7 +34,9 @@ def get_config(size="base"):
     config.update(
         {
             "stage": "vae",
-            "num_steps": choose(size, smoke=12, tiny=6000, small=200_000, base=800_000),
+            "num_steps": choose(
+                size, smoke=12, tiny=6000, released=20_000, small=200_000, base=800_000
+            ),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
             "data": base.data(size, clips),
             "vae": base.vae(size),
