@@ -1,12 +1,12 @@
 """Generates clips from prompts, and from images and clips if any.
 
-    python -m seedance_jax.sample --workdir=runs/tiny/pretrain \
-        --prompt="A red ball rolls to the left on a grey floor. The camera is static."
+    python -m seedance_jax.sample --prompt="a red ball rolls to the left"
+    python -m seedance_jax.sample --workdir=runs/tiny/pretrain --prompts_file=launch/prompts.txt
 
-writes an mp4, a contact sheet and a JSON sidecar per clip, numbered on from what the directory
-holds, and one sheet of all clips if there are several. `--prompts_file` takes many: one a
-line (.txt), or with settings of their own (.csv, .jsonl; columns are named as the flags, paths are
-relative to the file).
+by the weights that come with the package, or by a run of your own. It writes an mp4, a contact
+sheet and a JSON sidecar per clip, numbered on from what the directory holds, and one sheet of all
+clips if there are several. `--prompts_file` takes many: one a line (.txt), or with settings of
+their own (.csv, .jsonl; columns are named as the flags, paths are relative to the file).
 
     --image=first.png --last_image=last.png          first and last frame; the same one makes a loop
     --video=clip.mp4 --num_frames=33                 extend a clip (also --extend=backward)
@@ -18,6 +18,7 @@ relative to the file).
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -26,12 +27,12 @@ import jax
 from absl import flags
 
 from seedance_jax import cli, sharding
-from seedance_jax.sampling import media, rewriting
+from seedance_jax.sampling import media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.training import checkpoint
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
 LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py).")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
@@ -40,7 +41,12 @@ PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .c
 FPS = flags.DEFINE_float("fps", None, "Frames per second of the mp4; default: of the training.")
 WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
 OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
-REWRITER = flags.DEFINE_enum("rewriter", "none", list(rewriting.REWRITERS), "Of prompts.")
+REWRITER = flags.DEFINE_enum(
+    "rewriter",
+    None,
+    list(rewriting.REWRITERS),
+    "Of prompts; default: world for models of the synthetic world, none for others.",
+)
 REWRITER_MODEL = flags.DEFINE_string("rewriter_model", "", "Directory of a chat model, for lm.")
 REWRITER_TOP_P = flags.DEFINE_float("rewriter_top_p", 0.0, "Of lm; 0 takes the likeliest word.")
 
@@ -76,11 +82,15 @@ def main(argv):
     output = media.check_writable(OUTPUT.value)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     lora = {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
-    pipeline = Pipeline.from_run(WORKDIR.value, VAE_RUN.value, mesh, **lora)
-    rewrite, prepared = open_rewriter(pipeline.config), []
+    workdir = WORKDIR.value or str(runs.RELEASED)
+    if not WORKDIR.value:
+        print(f"no --workdir: sampling with the released tiny weights, {workdir}")
+    pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh, **lora)
+    rewriter, prepared = functools.cache(functools.partial(open_rewriter, pipeline.config)), []
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
-            request, said = rewrite_prompt(request, rewrite)
+            name = REWRITER.value or rewriting.choose(pipeline.config, request["prompt"])
+            request, said = rewrite_prompt(request, name, rewriter(name))
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
@@ -91,13 +101,12 @@ def main(argv):
             pipeline.warm_up(**request)
         print("compiled")
         return
-    write_clips(pipeline, prepared, output)
+    write_clips(pipeline, prepared, output, describe_run(workdir))
 
 
-def write_clips(pipeline, prepared, output):
-    """Generates and writes clip after clip; prints the files."""
+def write_clips(pipeline, prepared, output, origin):
+    """Generates and writes clip after clip; prints the files. `origin` is of `describe_run`."""
     fps = FPS.value or pipeline.metadata["fps"]
-    origin = describe_run(WORKDIR.value)
     if LORA.value:
         origin |= {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
     rows, first = [], media.next_number(output)
@@ -132,10 +141,10 @@ def read_requests():
     return requests
 
 
-def open_rewriter(config):
-    """The rewriter of the flags, for the world that the run of this config was trained on."""
+def open_rewriter(config, name):
+    """The rewriter of the flags, for a model that was trained with `config`."""
     return rewriting.make_rewriter(
-        REWRITER.value,
+        name,
         slice_name=config["data"]["world"]["slice"],
         directory=REWRITER_MODEL.value,
         top_p=REWRITER_TOP_P.value,
@@ -143,14 +152,14 @@ def open_rewriter(config):
     )
 
 
-def rewrite_prompt(request, rewrite):
+def rewrite_prompt(request, name, rewrite):
     """The request with its prompt rewritten, and notes for the sidecar; prints what changed."""
     answer = rewrite(request["prompt"])
     if answer.hint:
         print(answer.hint)
     if answer.prompt != request["prompt"]:
         print(f"prompt: {answer.prompt}")
-    notes = rewriting.notes(REWRITER.value, request["prompt"], answer)
+    notes = rewriting.notes(name, request["prompt"], answer)
     return request | {"prompt": answer.prompt}, notes
 
 

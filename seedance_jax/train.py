@@ -15,7 +15,7 @@ from ml_collections import config_flags
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
 from seedance_jax.stages import STAGES
-from seedance_jax.training import checkpoint, hooks, loop
+from seedance_jax.training import checkpoint, hooks, loop, release
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
@@ -100,6 +100,8 @@ def prepare(config, workdir):
         message names every field that differs), or of later steps than num_steps.
     """
     check_values(config)
+    if release.exists(workdir):
+        raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
     wanted = checkpoint.as_json(config.to_dict())
     if checkpoint.latest_step(workdir) is not None:
         check_continues(checkpoint.read_json(workdir, "config.json"), wanted, workdir)

@@ -1,4 +1,4 @@
-"""Runs of the autoencoder made out of public files, and public files made out of runs."""
+"""Runs made out of public files, public files made out of runs, and runs made fit to hand on."""
 
 import json
 
@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from seedance_jax.models import torch_file, wan
 from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import runs
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, release
 
 
 def import_run(path, workdir, config):
@@ -70,3 +70,32 @@ def export_run(path, workdir):
     tensors = wan.export_params(weights["params"])
     save_file(tensors, path, metadata={"format": "pt", **metadata})
     return f"{path}: {len(tensors)} tensors"
+
+
+def release_run(workdir, output):
+    """Makes the release `output` of the generator `workdir`, with its autoencoder in a directory.
+
+    Raises:
+      ValueError: `output` is in use, or the run is not whole by itself: it holds adapters, or it
+        reads captions by a language model of other people's.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"{output} is not empty; use another --output")
+    config, metadata = runs.read_stage(workdir, "flow_matching"), runs.read_metadata(workdir)
+    if "lora" in config or config["text"]["mode"] != "joint":
+        raise ValueError(f"{workdir}: only a generator with a text model of its own is released")
+    vae_run, _, _ = runs.autoencoder_of(workdir, metadata)
+    autoencoder = output / "autoencoder"
+    parts = runs.read_stage(vae_run, "vae"), runs.read_metadata(vae_run)
+    _write_release(autoencoder, vae_run, *parts, ("encoder", "decoder"))
+    # Rounded, it is another autoencoder than the one of the training.
+    _, weights = runs.load_autoencoder(autoencoder)
+    metadata |= {"autoencoder": runs.latent_fingerprint(weights), "vae_run": autoencoder.name}
+    _write_release(output, workdir, config, metadata)
+
+
+def _write_release(output, workdir, config, metadata, parts=()):
+    output.mkdir(parents=True, exist_ok=True)
+    release.write(output, checkpoint.load(workdir, parts=parts), metadata["step"])
+    checkpoint.write_json(output, "config.json", config)
+    checkpoint.write_json(output, "metadata.json", metadata)

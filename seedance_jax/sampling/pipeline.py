@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import warnings
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -31,9 +30,9 @@ class Output:
 
 
 class Pipeline:
-    """Generates clips with a finished run of the generator.
+    """Generates clips with a finished run of the generator, by default the released tiny weights.
 
-    pipeline = Pipeline.from_run("runs/tiny/pretrain")
+    pipeline = Pipeline.from_run()
     frames = pipeline(prompt="A red ball rolls to the left on a grey floor.").frames[0]
     """
 
@@ -56,7 +55,7 @@ class Pipeline:
         self._compiled = set()
 
     @classmethod
-    def from_run(cls, workdir, vae_run="", mesh=None, lora="", lora_scale=1.0):
+    def from_run(cls, workdir=runs.RELEASED, vae_run="", mesh=None, lora="", lora_scale=1.0):
         """Loads the newest checkpoint of a run and the autoencoder it was trained with.
 
         Args:
@@ -71,15 +70,9 @@ class Pipeline:
         generator, params, config, metadata = runs.load_generator(workdir)
         if lora:
             params = runs.add_lora(params, metadata, lora, lora_scale)
-        vae_run = vae_run or metadata["vae_run"]
-        autoencoder, weights = runs.load_autoencoder(vae_run)
-        found, wanted = runs.latent_fingerprint(weights), metadata["autoencoder"]
-        if found != wanted:
-            raise ValueError(
-                f"{workdir} was trained with autoencoder {wanted}, but {vae_run} is {found}"
-            )
+        vae_run, autoencoder, weights = runs.autoencoder_of(workdir, metadata, vae_run)
         decoder = checkpoint.fingerprint(weights["params"]["decoder"])
-        metadata |= {"vae_run": str(Path(vae_run).resolve()), "decoder": decoder}
+        metadata |= {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, config, metadata, mesh)
 
     def __call__(self, prompt, *, callback_on_step_end=None, output_type="np", **request):

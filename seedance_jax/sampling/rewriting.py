@@ -64,14 +64,28 @@ def make_rewriter(name, *, slice_name="full", directory="", top_p=0.0, temperatu
     return REWRITERS[name]
 
 
+def choose(config, prompt):
+    """The rewriter of a prompt that nobody named one for: "world" for models of the world.
+
+    Prompts in JSON and empty ones stay as they are, and so do those for a finished language model.
+    """
+    of_world = config["data"]["source"] == "world" and config["text"]["mode"] == "joint"
+    return "world" if of_world and prompt.strip() and not is_json(prompt) else "none"
+
+
 def keep(prompt):
     """The prompt as it is."""
     return Rewriting(prompt)
 
 
+def is_json(prompt):
+    """Whether a prompt is written as JSON."""
+    return prompt.lstrip()[:1] in ("{", "[")
+
+
 def check_text(prompt):
     """Raises ValueError for a prompt in JSON, which only its author can rewrite."""
-    if prompt.lstrip()[:1] in ("{", "["):
+    if is_json(prompt):
         raise ValueError(
             f'a rewriter reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
         )

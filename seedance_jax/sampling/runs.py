@@ -12,6 +12,9 @@ from seedance_jax.models.vae import VAE
 from seedance_jax.sampling import encoders
 from seedance_jax.training import checkpoint
 
+# The weights that come with the package: a release of `configs/pretrain.py:released`.
+RELEASED = Path(__file__).parents[1] / "weights" / "tiny"
+
 
 def build_generator(text, model, latent_channels):
     """The module that `config.text` and `config.model` describe: what a training run trains.
@@ -47,6 +50,25 @@ def load_autoencoder(workdir):
     weights = {"params": checkpoint.load(workdir, parts=("encoder", "decoder"))}
     weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
     return VAE(**as_tuples(config["vae"])), weights
+
+
+def autoencoder_of(workdir, metadata, vae_run=""):
+    """(where it is, VAE, weights) of the autoencoder that a generator was trained with.
+
+    By default it is where it was at training; that of a release, in the release.
+
+    Raises:
+      FileNotFoundError: there is no finished run.
+      ValueError: it makes other latents.
+    """
+    vae_run = (Path(vae_run) if vae_run else Path(workdir) / metadata["vae_run"]).resolve()
+    model, weights = load_autoencoder(vae_run)
+    found, wanted = latent_fingerprint(weights), metadata["autoencoder"]
+    if found != wanted:
+        raise ValueError(
+            f"{workdir} was trained with autoencoder {wanted}, but {vae_run} is {found}"
+        )
+    return vae_run, model, weights
 
 
 def as_tuples(value):
@@ -122,6 +144,7 @@ def merge_lora(workdir, lora_run, scale, output):
     output.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(output, params)
     origin = {"merged": {"workdir": str(workdir), "lora": str(lora_run), "lora_scale": scale}}
+    origin["vae_run"] = str((Path(workdir) / metadata["vae_run"]).resolve())
     checkpoint.write_json(output, "config.json", config)
     checkpoint.write_json(output, "metadata.json", metadata | origin | {"step": 0})
 

@@ -1,7 +1,8 @@
 """Saving, resuming and handing weights from one stage to the next.
 
 A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
-data}`: the TrainState and the input iterator.
+data}`: the TrainState and the input iterator. Or it is a release (`training/release.py`), which can
+be read all the same.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+
+from seedance_jax.training import release
 
 
 class Saver:
@@ -83,7 +86,7 @@ def check_fits(read_config, init_from, params):
         jax.tree_util.keystr(path): tuple(leaf.shape)
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
     }
-    wanted, stored = shapes(params), stored_tree(init_from, "ema")
+    wanted, stored = shapes(params), stored_tree(init_from)
     found = shapes({name: stored[name] for name in params if name in stored})
     if found != wanted:
         sections = ("stage", "vae", "text", "model")
@@ -128,13 +131,15 @@ def check_identity(workdir, identity):
 
 def latest_step(workdir):
     """Step of the newest finished checkpoint of a run, or None."""
+    if release.exists(workdir):
+        return release.step(workdir)
     path = Path(workdir) / "checkpoints"
     steps = [int(p.name) for p in path.glob("*") if p.name.isdigit()] if path.is_dir() else []
     return max(steps, default=None)
 
 
-def load(workdir, like=None, name="ema", parts=()):
-    """Reads one weight tree of a run's newest checkpoint, laid out like `like` (or on the host).
+def load(workdir, like=None, parts=()):
+    """Reads the EMA weights of a run's newest checkpoint, laid out like `like` (or on the host).
 
     `parts` names the top-level parts to read; () is all.
 
@@ -142,22 +147,26 @@ def load(workdir, like=None, name="ema", parts=()):
       FileNotFoundError: the run has no checkpoint.
     """
     if like is None:
-        tree = stored_tree(workdir, name)
+        tree = stored_tree(workdir)
         tree = {part: tree[part] for part in parts} if parts else tree
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-    item = {name: _abstract(like)}
+    if release.exists(workdir):
+        return release.read(workdir, like)
+    item = {"ema": _abstract(like)}
     restore_args = ocp.checkpoint_utils.construct_restore_args(item)
     args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
     reader = ocp.PyTreeCheckpointHandler()
-    restored = reader.restore(_newest(workdir), args=args)[name]
+    restored = reader.restore(_newest(workdir), args=args)["ema"]
     reader.close()
     return restored
 
 
-def stored_tree(workdir, name):
-    """What a weight tree of a run's newest checkpoint holds: its names, shapes and dtypes."""
+def stored_tree(workdir):
+    """Names, shapes and dtypes of the EMA weights of a run's newest checkpoint."""
+    if release.exists(workdir):
+        return release.tree(workdir)
     reader = ocp.PyTreeCheckpointHandler()
-    tree = reader.metadata(_newest(workdir)).tree[name]
+    tree = reader.metadata(_newest(workdir)).tree["ema"]
     reader.close()
     return tree
 

@@ -97,3 +97,12 @@ def test_settings_and_directories_that_cannot_be(tmp_path):
         rewriting.make_rewriter("lm", directory=str(tmp_path), top_p=1.5)
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         rewriting.make_rewriter("lm", directory=str(tmp_path))
+
+
+def test_prompts_for_models_of_the_world_are_rewritten_unless_told_otherwise():
+    config = {"data": {"source": "world"}, "text": {"mode": "joint"}}
+    assert rewriting.choose(config, "red dragon rolling left") == "world"
+    for kept in ("", " ", '[{"prompt": "a"}]'):
+        assert rewriting.choose(config, kept) == "none"
+    assert rewriting.choose(config | {"data": {"source": "folder"}}, "a") == "none"
+    assert rewriting.choose(config | {"text": {"mode": "frozen"}}, "a") == "none"
