@@ -2,10 +2,10 @@
 # The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
 # that starts from the run of the line above. Started again, it goes on where it was.
 #
-#   bash launch/chain.sh tiny            20 minutes on two CPU cores
+#   bash launch/chain.sh tiny            20 minutes on two CPU cores; released: hours
 #   bash launch/chain.sh smoke           the same plumbing in under 3 minutes; the clips are noise
 set -euo pipefail
-size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, small, base}
+size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
 runs=${2:-runs/$size}
 data=${3:-data}
 cd "$(dirname "$0")/.."
