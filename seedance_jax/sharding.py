@@ -4,6 +4,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
@@ -15,6 +16,7 @@ ACTIVATION_RULES = {
     "windows": "sequence",
     "rows": "sequence",
     "heads": "tensor",
+    "all_heads": ("sequence", "tensor"),
     "mlp": "tensor",
 }
 
@@ -76,6 +78,46 @@ def constrain(x, *names):
         return x
     spec = PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names))
     return jax.lax.with_sharding_constraint(x, spec)
+
+
+def on_shards(function, inputs, output):
+    """Wraps a function of arrays that each device runs on its own part, whatever XLA could split.
+
+    `inputs` and `output` name the dimensions, as `constrain` does; named ones are padded (at the
+    end, with zeros) until the mesh divides them. Outside of a mesh it is the function itself.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return function
+    specs = [PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names)) for names in inputs]
+    out = PartitionSpec(*(ACTIVATION_RULES.get(name) for name in output))
+    local = jax.shard_map(
+        function, mesh=mesh, in_specs=tuple(specs), out_specs=out, check_vma=False
+    )
+
+    def run(*arrays):
+        padded = [_pad_to(array, spec, mesh) for array, spec in zip(arrays, specs, strict=True)]
+        size = {name: n for names, array in zip(inputs, arrays, strict=True)
+                for name, n in zip(names, array.shape, strict=True) if name}  # fmt: skip
+        result = local(*padded)
+        cut = (slice(size.get(name)) for name in output)
+        return result[tuple(cut)]
+
+    return run
+
+
+def _pad_to(array, spec, mesh):
+    pads = []
+    for size, axes in zip(array.shape, spec, strict=True):
+        axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
+        pads.append((0, -size % math.prod(mesh.shape[axis] for axis in axes)))
+    return jnp.pad(array, pads)
+
+
+def platform():
+    """What the program is compiled for: "cpu", "gpu" or "tpu", of the mesh if there is one."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return device.platform if device else jax.default_backend()
 
 
 def layout(boxed, mesh):

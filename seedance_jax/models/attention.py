@@ -1,20 +1,25 @@
-"""Multi-head attention, and its projections with normalised queries and keys."""
+"""Multi-head attention: the kernels, and projections with normalised queries and keys."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from absl import logging
 
+from seedance_jax import sharding
 from seedance_jax.models.layers import FAN_IN, RMSNorm, linear
 from seedance_jax.models.rope import rotate
 
 HIDDEN = -1e30  # logit of a hidden key; finite, so that a query without keys has no NaN
+LANES = 128  # of a TPU's vector unit: splash attention works on multiples of it
+MAX_BLOCK = 1024  # queries, and keys, that splash attention holds at once
 
 
 @jax.checkpoint
 def attend(query, key, value, mask=None):
-    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K].
+    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K], in plain operations.
 
     N / M neighbouring queries share a key; mask: bool, broadcastable to [B, N, Lq, Lk], False hides
     a key.
@@ -31,6 +36,146 @@ def attend(query, key, value, mask=None):
     total = weights.sum(-1).swapaxes(1, 2)[..., None]  # [B, Lq, N, 1]
     out = jnp.einsum("bnql,blnk->bqnk", weights.astype(value.dtype), value)
     return (out / total).astype(value.dtype)
+
+
+@jax.checkpoint
+def attend_frames(query, frames, words, visible, mask):
+    """Text attends to all frames and to text; `attend` without ever joining the frames.
+
+    So frames may lie on different devices: what crosses between them is as small as the text.
+
+    Args:
+      query: [B, S, N, K]; frames: keys and values [B, T, L, N, K]; words: the same [B, S, N, K].
+      visible: bool [B, T, S], the frames that a text token sees; mask: bool [B, S], valid text.
+    """
+    query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+    to_frames = jnp.einsum(
+        "bqnk,btlnk->bnqtl", query, frames[0], preferred_element_type=jnp.float32
+    )
+    to_words = jnp.einsum("bqnk,bsnk->bnqs", query, words[0], preferred_element_type=jnp.float32)
+    to_frames = jnp.where(visible.swapaxes(1, 2)[:, None, :, :, None], to_frames, HIDDEN)
+    to_words = jnp.where(mask[:, None, None], to_words, HIDDEN)
+    highest = jnp.maximum(to_frames.max((-2, -1)), to_words.max(-1))[..., None]
+    highest = jax.lax.stop_gradient(highest)
+    to_frames, to_words = jnp.exp(to_frames - highest[..., None]), jnp.exp(to_words - highest)
+    total = (to_frames.sum((-2, -1)) + to_words.sum(-1)).swapaxes(1, 2)[..., None]
+    dtype = words[1].dtype
+    out = jnp.einsum("bnqtl,btlnk->bqnk", to_frames.astype(dtype), frames[1])
+    out = out + jnp.einsum("bnqs,bsnk->bqnk", to_words.astype(dtype), words[1])
+    return (out / total).astype(dtype)
+
+
+def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "heads")):
+    """Attention of G groups of tokens, each to keys of its own.
+
+    Args:
+      query: [B, G, Lq, N, K]; key, value: [B, G, Lk, N, K], or [B, 1, Lk, N, K] for all groups.
+      seen: bool [B, G, Lk], False hides a key from its group.
+      kernel: one of `KERNELS`, or "auto": the one of the platform that is compiled for.
+      axes: logical names of the dimensions G and N, for the mesh.
+
+    Returns:
+      [B, G, Lq, N, K].
+    """
+    group, heads = axes
+    tokens = ("batch", group, None, heads, None)
+    keys = tokens if key.shape[1] == query.shape[1] else ("batch", None, None, heads, None)
+    names = (tokens, keys, keys, ("batch", group, None))
+    run = sharding.on_shards(KERNELS[choose_kernel(kernel)], names, tokens)
+    return run(query, key, value, seen)
+
+
+def _each_group(attend_one, axis, query, key, value, seen):
+    """Maps over the groups; shared keys are not repeated."""
+    if key.shape[axis] == query.shape[axis]:
+        return jax.vmap(attend_one, axis, axis)(query, key, value, seen)
+    key, value = key.squeeze(axis), value.squeeze(axis)
+    return jax.vmap(attend_one, (axis, None, None, axis), axis)(query, key, value, seen)
+
+
+def choose_kernel(kernel):
+    """The kernel that runs, which is logged once. Raises ValueError for an unknown name."""
+    if kernel not in KERNELS and kernel != "auto":
+        raise ValueError(f"kernel={kernel!r}; legal values: {['auto', *KERNELS]}")
+    platform = sharding.platform()
+    name = PLATFORM_KERNELS[platform] if kernel == "auto" else kernel
+    _announce(name, platform)
+    return name
+
+
+@functools.cache
+def _announce(kernel, platform):
+    logging.info("attention kernel on %s: %s", platform, kernel)
+
+
+def _plain(query, key, value, seen):
+    one = lambda query, key, value, seen: attend(query, key, value, seen[:, None, None])  # noqa: E731
+    return _each_group(one, 1, query, key, value, seen)
+
+
+def _cudnn(query, key, value, seen):
+    """Flash attention of cuDNN, in bfloat16 or float16."""
+
+    def one(query, key, value, seen):
+        shape = (len(seen), 1, query.shape[1], key.shape[1])
+        mask = jnp.broadcast_to(seen[:, None, None], shape)
+        return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation="cudnn")
+
+    return _each_group(one, 1, query, key, value, seen)
+
+
+def _splash(query, key, value, seen, interpret=False):
+    """Pallas splash attention of a TPU; hidden keys and padding belong to another segment."""
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+    *_, length, heads, channels = query.shape
+    query_block, key_block = block_size(length), block_size(key.shape[2])
+    query, key, value = (
+        _pad(x.swapaxes(2, 3), block)
+        for x, block in ((query, query_block), (key, key_block), (value, key_block))
+    )  # [B, G, N, L, K]
+    seen = jnp.pad(seen, ((0, 0), (0, 0), (0, key.shape[3] - seen.shape[2])))
+    mask = splash.MultiHeadMask([splash.FullMask((query.shape[3], key.shape[3]))] * heads)
+    one = splash.make_splash_mha(
+        mask,
+        block_sizes=splash.BlockSizes(
+            block_q=query_block,
+            block_kv=key_block,
+            block_kv_compute=key_block,
+            block_q_dkv=query_block,
+            block_kv_dkv=key_block,
+            block_kv_dkv_compute=key_block,
+            use_fused_bwd_kernel=True,
+        ),
+        head_shards=1,
+        q_seq_shards=1,
+        interpret=interpret,
+    )
+
+    def attend_one(query, key, value, seen):
+        ones = jnp.ones(query.shape[1], jnp.int32)
+        segments = splash.SegmentIds(q=ones, kv=seen.astype(jnp.int32))
+        return one(query, key, value, segment_ids=segments)
+
+    query = (query * channels**-0.5).astype(query.dtype)
+    out = jax.vmap(functools.partial(_each_group, attend_one, 0))(query, key, value, seen)
+    return out.swapaxes(2, 3)[:, :, :length, :, :channels]
+
+
+def block_size(length):
+    """Tokens per block: the fewest blocks of at most MAX_BLOCK, then the least padding."""
+    blocks = -(-length // MAX_BLOCK)
+    return -(-length // (blocks * LANES)) * LANES
+
+
+def _pad(x, block):
+    """Pads tokens and channels of [B, G, N, L, K] to multiples of `block` and LANES."""
+    tokens, channels = -x.shape[3] % block, -x.shape[4] % LANES
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, tokens), (0, channels)))
+
+
+KERNELS = {"xla": _plain, "splash": _splash, "cudnn": _cudnn}
+PLATFORM_KERNELS = {"cpu": "xla", "tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
 
 
 class QKV(nn.Module):

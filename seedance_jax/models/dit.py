@@ -16,7 +16,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.attention import QKV, attend, output_projection
+from seedance_jax.models.attention import (
+    KERNELS,
+    QKV,
+    attend_frames,
+    attend_groups,
+    output_projection,
+)
 from seedance_jax.models.layers import (
     ZEROS,
     Modulation,
@@ -100,6 +106,7 @@ class SpatialBlock(nn.Module):
 
     heads: int
     full: bool = False
+    kernel: str = "auto"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -116,7 +123,7 @@ class SpatialBlock(nn.Module):
         y = modulate(layer_norm(tokens), *parts["text"][:2])
         text_query, *words = QKV(self.heads, self.dtype, name="text_qkv")(y, text_rope)
         video_out = self._frames_attend(query, frames, words, text.visible)
-        text_out = self._text_attends(text_query, frames, words, text)
+        text_out = attend_frames(text_query, frames, words, text.visible, text.mask)
         video_out = output_projection(width, self.dtype, "video_out")(video_out)
         text_out = output_projection(width, self.dtype, "text_out")(text_out)
         video = video + gated(video_out, parts["video"][2])
@@ -127,29 +134,19 @@ class SpatialBlock(nn.Module):
 
     def _frames_attend(self, query, frames, words, visible):
         """query [B, T, L, N, K], frames = keys and values alike -> [B, T, L, N, K]."""
+        b, t, length = query.shape[:3]
         if self.full:
-            frames = [flat_frames(array) for array in frames]
-
-        def one_frame(query, visible, *frame):
-            key, value = (jnp.concatenate(pair, axis=1) for pair in zip(frame, words, strict=True))
-            seen = jnp.ones((visible.shape[0], frame[0].shape[1]), bool)
-            mask = jnp.concatenate([seen, visible], axis=1)[:, None, None]  # [B, 1, 1, keys]
-            return attend(query, key, value, mask)
-
-        axes = (1, 1) + 2 * ((None,) if self.full else (1,))
-        return jax.vmap(one_frame, in_axes=axes, out_axes=1)(query, visible, *frames)
-
-    def _text_attends(self, query, frames, words, text):
-        """query [B, S, N, K] -> [B, S, N, K]."""
-        length = frames[0].shape[2]
+            gathered = (constrain(x, "batch", None, None, "all_heads", None) for x in frames)
+            frames, axes = [flat_frames(x)[:, None] for x in gathered], (None, "all_heads")
+        else:
+            axes = ("frames", "heads")
+        groups, length = frames[0].shape[1:3]
         key, value = (
-            jnp.concatenate([flat_frames(array), words_], axis=1)
-            for array, words_ in zip(frames, words, strict=True)
+            jnp.concatenate([x, jnp.broadcast_to(y[:, None], (b, groups, *y.shape[1:]))], axis=2)
+            for x, y in zip(frames, words, strict=True)
         )
-        video = jnp.repeat(text.visible.swapaxes(1, 2), length, axis=2)  # [B, S, T * L]
-        words_mask = jnp.broadcast_to(text.mask[:, None], (*video.shape[:2], text.mask.shape[1]))
-        mask = jnp.concatenate([video, words_mask], axis=2)[:, None]
-        return attend(query, key, value, mask)
+        seen = jnp.concatenate([jnp.ones((b, t, length), bool), visible], axis=2)
+        return attend_groups(query, key, value, seen, kernel=self.kernel, axes=axes)
 
 
 def flat_frames(x):
@@ -160,12 +157,15 @@ def flat_frames(x):
 class TemporalBlock(nn.Module):
     """Attention of each window of the frame with itself across all frames, then an MLP.
 
-    Windows start `shift` (rows, columns) outside of the frame; those at its edges are smaller.
+    Windows start `shift` (rows, columns) outside of the frame; those at its edges are smaller. With
+    `full` the window is the frame, and a mesh divides heads instead of windows.
     """
 
     heads: int
     window: tuple[int, int]
     shift: tuple[int, int] = (0, 0)
+    full: bool = False
+    kernel: str = "auto"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -175,7 +175,8 @@ class TemporalBlock(nn.Module):
         cut = lambda x: to_windows(x, self.window, self.shift)  # noqa: E731
         parts = Modulation(MODULATION_PARTS, name="modulation")(shared)
         y = modulate(layer_norm(video), *parts[:2])
-        y = constrain(cut(y), "batch", None, "windows", None, None)
+        names = ("frames", None) if self.full else (None, "windows")
+        y = constrain(cut(y), "batch", *names, None, None)
         inside = cut(jnp.ones((1, t, h, w, 1), bool))[0, ..., 0]
         query, key, value = QKV(self.heads, self.dtype, name="qkv")(
             y, tuple(cut(table) for table in grid_rope)
@@ -188,15 +189,18 @@ class TemporalBlock(nn.Module):
 
     def _windows_attend(self, query, key, value, inside):
         """[B, T, M, P, N, K] for M windows of P positions; `inside` [T, M, P] hides padding."""
+        b, t, m, p, n, k = query.shape
+        names = ("batch", None, None, None, "all_heads", None)
 
-        def one_window(query, key, value, inside):
-            b, t, p, n, k = query.shape
-            flat = (b, t * p, n, k)
-            mask = inside.reshape(1, 1, 1, t * p)
-            query, key, value = (array.reshape(flat) for array in (query, key, value))
-            return attend(query, key, value, mask).reshape(b, t, p, n, k)
+        def by_window(x):
+            x = constrain(x, *names) if self.full else x
+            return x.swapaxes(1, 2).reshape(b, m, t * p, n, k)
 
-        return jax.vmap(one_window, in_axes=(2, 2, 2, 1), out_axes=2)(query, key, value, inside)
+        seen = jnp.broadcast_to(inside.swapaxes(0, 1).reshape(1, m, t * p), (b, m, t * p))
+        axes = (None, "all_heads") if self.full else ("windows", "heads")
+        parts = (by_window(x) for x in (query, key, value))
+        out = attend_groups(*parts, seen, kernel=self.kernel, axes=axes)
+        return out.reshape(b, m, t, p, n, k).swapaxes(1, 2)
 
 
 def window_grid(window, shift, size):
@@ -233,6 +237,7 @@ class BlockPair(nn.Module):
     window: tuple[int, int]
     shift: tuple[int, int]
     full: bool
+    kernel: str
     dtype: Any
 
     @nn.compact
@@ -240,10 +245,11 @@ class BlockPair(nn.Module):
         b, t, h, w, d = video.shape
         video_rope, text_rope = ropes
         frame_rope = tuple(table.reshape(b, t, h * w, -1) for table in video_rope)
-        spatial = SpatialBlock(self.heads, self.full, self.dtype, name="spatial")
+        spatial = SpatialBlock(self.heads, self.full, self.kernel, self.dtype, name="spatial")
         video, text = spatial(video.reshape(b, t, h * w, d), text, shared, (frame_rope, text_rope))
         window, shift = ((h, w), (0, 0)) if self.full else (self.window, self.shift)
-        temporal = TemporalBlock(self.heads, window, shift, self.dtype, name="temporal")
+        settings = (self.heads, window, shift, self.full, self.kernel, self.dtype)
+        temporal = TemporalBlock(*settings, name="temporal")
         return temporal(video.reshape(b, t, h, w, d), shared[0], video_rope), text
 
 
@@ -254,12 +260,13 @@ class BlockPairs(nn.Module):
     window: tuple[int, int]
     shifts: tuple[tuple[int, int], ...]
     full: bool
+    kernel: str
     dtype: Any
 
     @nn.compact
     def __call__(self, carry, shared, ropes):
         for i, shift in enumerate(self.shifts):
-            settings = (self.heads, self.window, shift, self.full, self.dtype)
+            settings = (self.heads, self.window, shift, self.full, self.kernel, self.dtype)
             carry = BlockPair(*settings, name=f"pair{i}")(*carry, shared, ropes)
         return carry, None
 
@@ -275,6 +282,7 @@ class DiT(nn.Module):
       width, heads: of every block; `depth` counts (spatial, temporal) pairs.
       window: (rows, columns) of a temporal window, in latent pixels.
       shift: of the windows of every second pair; (0, 0) for none.
+      kernel: of the attention of video, see `attention.attend_groups`.
       attention: "decoupled", or "full": every block attends to all frames whole (for comparison).
       remat: "none", "full" or "dots": what the backward pass recomputes.
       dtype: of matrix products; norms, modulation and the output stay float32.
@@ -287,12 +295,14 @@ class DiT(nn.Module):
     window: tuple[int, int]
     shift: tuple[int, int] = (0, 0)
     attention: str = "decoupled"
+    kernel: str = "auto"
     remat: str = "none"
     dtype: Any = jnp.float32
 
     def __post_init__(self):
         super().__post_init__()
         check_choice("attention", self.attention, ATTENTION)
+        check_choice("kernel", self.kernel, ("auto", *KERNELS))
         check_choice("remat", self.remat, REMAT_POLICIES)
         if self.width % self.heads:
             raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}")
@@ -362,7 +372,7 @@ class DiT(nn.Module):
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
         full = self.attention == "full"
-        settings = (self.heads, self.window, self.shifts, full, self.dtype)
+        settings = (self.heads, self.window, self.shifts, full, self.kernel, self.dtype)
         return scanned(*settings, name="pairs")
 
 
