@@ -136,8 +136,8 @@ class SpatialBlock(nn.Module):
         """query [B, T, L, N, K], frames = keys and values alike -> [B, T, L, N, K]."""
         b, t, length = query.shape[:3]
         if self.full:
-            gathered = (constrain(x, "batch", None, None, "all_heads", None) for x in frames)
-            frames, axes = [flat_frames(x)[:, None] for x in gathered], (None, "all_heads")
+            query, *frames = (heads_apart(x) for x in (query, *frames))
+            frames, axes = [flat_frames(x)[:, None] for x in frames], (None, "all_heads")
         else:
             axes = ("frames", "heads")
         groups, length = frames[0].shape[1:3]
@@ -146,7 +146,25 @@ class SpatialBlock(nn.Module):
             for x, y in zip(frames, words, strict=True)
         )
         seen = jnp.concatenate([jnp.ones((b, t, length), bool), visible], axis=2)
-        return attend_groups(query, key, value, seen, kernel=self.kernel, axes=axes)
+        out = attend_groups(query, key, value, seen, kernel=self.kernel, axes=axes)
+        return frames_apart(out) if self.full else out
+
+
+def heads_apart(x):
+    """Moves heads [B, T, ..., N, K] of frames on different devices to a share of heads on each.
+
+    Which every device then has of all frames (Ulysses, arXiv:2309.14509).
+    """
+    middle = [None] * (x.ndim - 4)
+    x = constrain(x, "batch", "frames", *middle, "heads", None)
+    return constrain(x, "batch", None, *middle, "all_heads", None)
+
+
+def frames_apart(x):
+    """Inverse of `heads_apart`."""
+    middle = [None] * (x.ndim - 4)
+    x = constrain(x, "batch", None, *middle, "all_heads", None)
+    return constrain(x, "batch", "frames", *middle, "heads", None)
 
 
 def flat_frames(x):
@@ -175,14 +193,17 @@ class TemporalBlock(nn.Module):
         cut = lambda x: to_windows(x, self.window, self.shift)  # noqa: E731
         parts = Modulation(MODULATION_PARTS, name="modulation")(shared)
         y = modulate(layer_norm(video), *parts[:2])
-        names = ("frames", None) if self.full else (None, "windows")
-        y = constrain(cut(y), "batch", *names, None, None)
+        # Cut first, then change hands: windows of the whole frame are one all-to-all apart.
+        y = constrain(cut(y), "batch", "frames", None, None, None)
+        y = y if self.full else constrain(y, "batch", None, "windows", None, None)
         inside = cut(jnp.ones((1, t, h, w, 1), bool))[0, ..., 0]
-        query, key, value = QKV(self.heads, self.dtype, name="qkv")(
-            y, tuple(cut(table) for table in grid_rope)
-        )
+        rope = tuple(cut(table) for table in grid_rope)
+        if not self.full:
+            rope = tuple(constrain(table, "batch", None, "windows", None, None) for table in rope)
+        query, key, value = QKV(self.heads, self.dtype, name="qkv")(y, rope)
         y = self._windows_attend(query, key, value, inside)
         y = output_projection(width, self.dtype, "out")(y)
+        y = constrain(y, "batch", "frames", None, None, None)
         y = from_windows(y, self.window, self.shift, (h, w))
         video = constrain(video + gated(y, parts[2]), "batch", "frames", None, None, None)
         return MLPBranch(self.dtype, name="mlp")(video, *parts[3:])
@@ -190,17 +211,17 @@ class TemporalBlock(nn.Module):
     def _windows_attend(self, query, key, value, inside):
         """[B, T, M, P, N, K] for M windows of P positions; `inside` [T, M, P] hides padding."""
         b, t, m, p, n, k = query.shape
-        names = ("batch", None, None, None, "all_heads", None)
 
         def by_window(x):
-            x = constrain(x, *names) if self.full else x
+            x = heads_apart(x) if self.full else x
             return x.swapaxes(1, 2).reshape(b, m, t * p, n, k)
 
         seen = jnp.broadcast_to(inside.swapaxes(0, 1).reshape(1, m, t * p), (b, m, t * p))
         axes = (None, "all_heads") if self.full else ("windows", "heads")
         parts = (by_window(x) for x in (query, key, value))
         out = attend_groups(*parts, seen, kernel=self.kernel, axes=axes)
-        return out.reshape(b, m, t, p, n, k).swapaxes(1, 2)
+        out = out.reshape(b, m, t, p, n, k).swapaxes(1, 2)
+        return frames_apart(out) if self.full else out
 
 
 def window_grid(window, shift, size):
@@ -340,6 +361,8 @@ class DiT(nn.Module):
         shared, final = self._time(t if t.ndim == 2 else t[:, None])
         groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
         ropes = clip_ropes(*groups, xt.shape[2:4], self.width // self.heads)
+        # Whole on every device: each takes its own part of them, in either layout.
+        ropes = jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), ropes)
         (video, _), _ = self._blocks()((video, text), shared, ropes)
         video = modulate(layer_norm(video).astype(jnp.float32), final[..., 0, :], final[..., 1, :])
         return linear(self.latent_channels, ("embed", None), ZEROS, use_bias=True, name="out")(
