@@ -28,7 +28,7 @@ GROWTH = 5 / 64
 
 # Ways of the object before the scene, in widths of the frame.
 MIN_WAY = 0.1
-MIN_FALL = 0.1
+MIN_SLOPE = 1.0
 
 DIRECTIONS = ("left", "right", "down")
 MOVES = ("static", "pan left", "pan right", "zoom in", "zoom out")
@@ -119,19 +119,24 @@ def camera_move(path):
 def direction(outline, path):
     """Where the main object goes, a word of `DIRECTIONS`; None if nowhere.
 
-    Before the scene, not the frame: the camera's path is taken out. Who goes sideways may rise and
-    fall as well; only an object that stays in its place falls "down".
+    Before the scene, not the frame: the camera's path is taken out. What is thrown aside rises as
+    well as falls; what is dropped may tumble aside a little, or bounce.
     """
-    seen = np.flatnonzero(outline.any((1, 2)))
-    if not len(seen):
+    if not outline.any():
         return None
+    aside, down, fall = _way(outline, path)
+    if abs(aside) >= max(MIN_WAY, MIN_SLOPE * down):
+        return "right" if aside > 0 else "left"
+    return "down" if fall >= MIN_WAY else None
+
+
+def _way(outline, path):
+    """(right and down, from the first to the last frame; longest fall) in widths of the frame."""
+    seen = np.flatnonzero(outline.any((1, 2)))
     height, width = outline.shape[1:]
     pan, zoom = path
-    share = seen / max(len(outline) - 1, 1) - 0.5
+    time = seen / (len(outline) - 1) - 0.5
     center = np.array([ndimage.center_of_mass(outline[number]) for number in seen])
     place = (center[:, ::-1] + 0.5 - [width / 2, height / 2]) / width
-    x, y = (place * np.exp(-zoom * share)[:, None] - np.outer(pan * share, [1, 0])).T
-    way, fall = x[-1] - x[0], (y - np.minimum.accumulate(y)).max()
-    if abs(way) >= MIN_WAY:
-        return "right" if way > 0 else "left"
-    return "down" if fall >= MIN_FALL else None
+    x, y = (place * np.exp(-zoom * time)[:, None] - np.outer(pan * time, [1, 0])).T
+    return x[-1] - x[0], y[-1] - y[0], (y - np.minimum.accumulate(y)).max()
