@@ -17,6 +17,8 @@ PANS = np.linspace(-0.4375, 0.4375, 29)
 ZOOMS = np.linspace(-0.5, 0.5, 41)
 MIN_PAN = 0.08
 MIN_ZOOM = 0.12
+# A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
+MAX_MISFIT = 0.9
 # Frames that are compared lie so many clips apart. Near ones differ too little, and an autoencoder
 # may hold faint texture still for four frames.
 LAGS = (0.5, 0.75)
@@ -26,7 +28,8 @@ LAGS = (0.5, 0.75)
 MAX_ODDITY = 4.0
 GROWTH = 5 / 64
 
-# Ways of the object before the scene, in widths of the frame.
+# Ways of the object before the scene, in widths of the frame; and what is aside, by its way aside
+# over its way down: thrown objects 1.1 or more, dropped ones 1.0 at most.
 MIN_WAY = 0.1
 MIN_SLOPE = 1.0
 
@@ -75,8 +78,11 @@ def _stretched(place, amount):
 
 
 def _best(images, known, amounts, moved):
-    """Which of the amounts over the clip makes frames of [C,T,...,X] agree best along X."""
-    return float(min(amounts, key=lambda amount: _misfit(images, known, amount, moved)))
+    """Which of the amounts over the clip makes frames of [C,T,...,X] agree best along X; 0 if none
+    does so much better than 0."""
+    misfit = {amount: _misfit(images, known, amount, moved) for amount in (0.0, *amounts)}
+    best = min(misfit, key=misfit.get)
+    return float(best) if misfit[best] < MAX_MISFIT * misfit[0.0] else 0.0
 
 
 def _misfit(images, known, amount, moved):

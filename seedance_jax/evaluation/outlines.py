@@ -3,8 +3,8 @@
 An outline is compared with those of all shapes in many poses: the shape wins whose best poses fit
 best, over all frames. Nothing is learned; the shapes are those of the world's vocabulary.
 
-A white object on a grey floor is hard: its faces in the shade are as bright as the floor, so that
-its outline may lack them, and a cube may pass for a cylinder.
+White objects are hard: their faces in the shade are as bright as the floor, so that the outline
+may lack them, and a ball or a cube passes for a cylinder.
 """
 
 import functools
@@ -16,9 +16,11 @@ from skimage import draw, morphology
 from seedance_jax.data.world.vocabulary import SHAPES
 from seedance_jax.evaluation import judges
 
-# Lab units by which an object stands out: of a colour along its hue, of white see `_stands_out`.
+# Lab units by which an object stands out from its row of pixels: along its hue, or, if it is white,
+# in lightness. Shadows are 25 darker.
 MIN_COLORED = 12.0
 MIN_WHITE = 4.0
+SHADOW = -20.0
 # Where the edge lies, between the background (0) and the object's well lit parts (1).
 EDGE = 0.45
 
@@ -37,25 +39,31 @@ LEAST_MISFIT = 1e-4
 
 def main_object_outline(frames, color):
     """Mask [T,H,W] of the largest object of a colour, its dents filled: all shapes are convex."""
-    signal = _stands_out(judges.to_lab((frames / 255.0) ** judges.GAMMA), color)
-    mask = judges.largest_component(signal > (MIN_WHITE if color == "white" else MIN_COLORED))
-    if color != "white" and mask.any():
-        mask = judges.largest_component(signal > EDGE * np.percentile(signal[mask], 75))
+    lab = judges.to_lab((frames / 255.0) ** judges.GAMMA)
+    mask = _white(lab) if color == "white" else _colored(lab, judges.HUES[color])
     return np.stack([morphology.convex_hull_image(m) if m.any() else m for m in mask])
 
 
-def _stands_out(lab, color):
-    """How much every pixel of [T,H,W,3] is of a colour, [T,H,W]; the background is about 0.
+def _colored(lab, hue):
+    """The largest object of a hue in [T,H,W,3]; a quarter of every row at least is background."""
+    signal = lab[..., 1] * np.cos(hue) + lab[..., 2] * np.sin(hue)
+    signal = signal - np.percentile(signal, 25, axis=2, keepdims=True)
+    mask = judges.largest_component(signal > MIN_COLORED)
+    if not mask.any():
+        return mask
+    return judges.largest_component(signal > EDGE * np.percentile(signal[mask], 75))
 
-    White is brighter than its row of pixels, or less yellow than sand and not as dark as a shadow.
-    """
-    if color == "white":
-        lightness, _, b = np.moveaxis(lab - np.median(lab, axis=2, keepdims=True), -1, 0)
-        signal = np.maximum(0.8 * lightness, 0.35 * lightness - b)
-        return ndimage.median_filter(signal, (1, 3, 3))
-    angle = judges.HUES[color]
-    signal = lab[..., 1] * np.cos(angle) + lab[..., 2] * np.sin(angle)
-    return signal - np.percentile(signal, 25, axis=2, keepdims=True)
+
+def _white(lab):
+    """The largest white object in [T,H,W,3]: brighter than its row of pixels, less yellow than sand
+    or darker than the background, but not as dark as a shadow, nor as thin as the edge of one."""
+    lightness, _, b = np.moveaxis(lab - np.median(lab, axis=2, keepdims=True), -1, 0)
+    lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
+    lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
+    shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
+    shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
+    mask = judges.largest_component(lit | shaded)
+    return judges.largest_component(ndimage.binary_opening(mask, np.ones((1, 3, 3))))
 
 
 def main_object_shape(outline):
