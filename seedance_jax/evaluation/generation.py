@@ -117,7 +117,8 @@ def two_shots(pipeline, clips, batch_size, settings):
         pairs = zip(frames, clips.lengths, strict=True)
         seen = [verdicts.seen_in_shots(clip, lengths) for clip, lengths in pairs]
         results[name] = verdicts.summarize_shots(clips.asked, seen)
-    labels = [f"{prompt}  {verdict}" for prompt, verdict in zip(clips.prompts, seen, strict=True)]
+    told = [json.loads(prompt)["global"] for prompt in clips.prompts]
+    labels = [f"{text}  {verdict}" for text, verdict in zip(told, seen, strict=True)]
     return results, list(zip(labels, made, strict=True))
 
 
