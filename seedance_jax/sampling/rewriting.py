@@ -14,8 +14,7 @@ import numpy as np
 from seedance_jax import sharding
 from seedance_jax.data.world import prompts as world_prompts
 from seedance_jax.sampling import language
-
-MARK = re.compile(r"(\bshot\s+\d+\s*(?:\([^()]*\))?\s*:)", re.IGNORECASE)  # as in `shots`
+from seedance_jax.sampling.shots import cut_at_marks
 
 INSTRUCTION = """
 You rewrite requests for a short video into captions for a video generator. Write one paragraph of
@@ -83,14 +82,14 @@ def rewrite_for_world(prompt, *, slice_name):
     The hint names the words that it does not say.
     """
     check_text(prompt)
-    before, *shots = MARK.split(prompt)
+    before, shots = cut_at_marks(prompt)
     if not shots:
         prompt, left_out = world_prompts.rewrite(prompt, slice_name)
         return Rewriting(prompt, world_prompts.hint(left_out, slice_name))
     parts, left_out = [before.strip()], ()
-    for mark, text in zip(shots[::2], shots[1::2], strict=True):
+    for mark, text in shots:
         caption, words = world_prompts.rewrite(text.strip(), slice_name)
-        parts.append(f"{mark} {caption}")
+        parts.append(f"{mark[0]} {caption}")
         left_out += words
     hint = world_prompts.hint(tuple(dict.fromkeys(left_out)), slice_name)
     return Rewriting(" ".join(part for part in parts if part), hint)
@@ -115,7 +114,7 @@ def rewrite_with_language(prompt, *, model, top_p, temperature, seed):
 
 def marks(text):
     """The numbers of the shots of a prompt, in order."""
-    return [int(re.search(r"\d+", mark)[0]) for mark in MARK.findall(text)]
+    return [int(mark[1]) for mark, _ in cut_at_marks(text)[1]]
 
 
 def chat_ids(tokenizer, instruction, request):

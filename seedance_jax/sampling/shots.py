@@ -64,15 +64,21 @@ def read_shot(shot):
 
 def split_shots(text):
     """Text with "Shot 1: ..." marks -> (text before them, [(caption, seconds or None), ...])."""
-    marks = list(SHOT.finditer(text))
-    if not marks:
+    before, shots = cut_at_marks(text)
+    if not shots:
         return "", [(text, None)]
-    numbers = [int(mark[1]) for mark in marks]
-    if numbers != list(range(1, len(marks) + 1)):
+    numbers = [int(mark[1]) for mark, _ in shots]
+    if numbers != list(range(1, len(shots) + 1)):
         raise ValueError(f"shots are numbered {numbers}; they must be 1, 2, ... in this order")
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    shots = [(text[mark.end() : end], mark[2]) for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()], shots
+    return before, [(caption, mark[2]) for mark, caption in shots]
+
+
+def cut_at_marks(text):
+    """(text before the first mark, [(match of SHOT, text up to the next one), ...])."""
+    marks = list(SHOT.finditer(text))
+    starts = [*(mark.start() for mark in marks), len(text)]
+    ends = zip(marks, starts[1:], strict=True)
+    return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]
 
 
 def make_script(common, shots):
