@@ -90,36 +90,10 @@ def open_encoder(text, mesh=None):
       FileNotFoundError: text.path is neither a Hugging Face directory nor a run.
       ValueError: it is one of another kind, or its tokenizer does not fit it.
     """
-    check_mode(text)
-    config = checkpoint.read_json(text["path"], "config.json")
-    opened = _open_run if "stage" in config else _open_directory
-    return opened(text, config, mesh)
-
-
-def _open_directory(text, config, mesh):
-    del config
-    path = text["path"]
-    model = qwen.make_model(path, layers=tuple(text["layers"]), dtype=text["dtype"])
-    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
-    words = tokenizer.open_tokenizer(path)
-    language.check_vocabulary(model, words)
-    return _encoder(model, params, words, 0, qwen.fingerprint(path))
-
-
-def _open_run(text, config, mesh):
-    """The byte model that was trained with the generator of a run."""
-    own = DEFAULTS | config.get("text", {})
-    if own["mode"] != "joint" or "width" not in own:
-        raise ValueError(f"text.path={text['path']!r} is a run without a language model of its own")
-    del mesh  # it is small
-    words = tokenizer.open_tokenizer(own["tokenizer"])
-    fields = model_fields(own) | {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
-    params = checkpoint.load(text["path"], parts=("text",))["text"]
-    fingerprint = checkpoint.fingerprint(params)
-    return _encoder(TextModel(**fields), params, words, own["max_words"], fingerprint)
-
-
-def _encoder(model, params, words, max_words, fingerprint):
+    model, own = read_model(text)
+    opened = _open_run if own else _open_directory
+    params, words, fingerprint = opened(text["path"], model, own, mesh)
+    max_words = own["max_words"] if own else 0
     identity = {
         "language": fingerprint,
         "layers": list(model.layers),
@@ -128,6 +102,40 @@ def _encoder(model, params, words, max_words, fingerprint):
         "max_words": max_words,
     }
     return Encoder(model, params, words, max_words, identity)
+
+
+def read_model(text):
+    """The TextModel that the section `text` of a config names, by config.json of its path alone.
+
+    Returns:
+      (model, the section `text` of the run that it was trained in, {} if it comes from elsewhere).
+    """
+    check_mode(text)
+    path, config = text["path"], checkpoint.read_json(text["path"], "config.json")
+    chosen = {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
+    if "stage" not in config:
+        return qwen.make_model(path, **chosen), {}
+    own = DEFAULTS | config.get("text", {})
+    if own["mode"] != "joint" or "width" not in own:
+        raise ValueError(f"text.path={path!r} is a run without a language model of its own")
+    return TextModel(**model_fields(own) | chosen), own
+
+
+def _open_directory(path, model, own, mesh):
+    """(params, tokenizer, fingerprint) of a Hugging Face directory."""
+    del own
+    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
+    words = tokenizer.open_tokenizer(path)
+    language.check_vocabulary(model, words)
+    return params, words, qwen.fingerprint(path)
+
+
+def _open_run(path, model, own, mesh):
+    """The same of the byte model that was trained with the generator of a run."""
+    del model, mesh  # it is small
+    params = checkpoint.load(path, parts=("text",))["text"]
+    words = tokenizer.open_tokenizer(own["tokenizer"])
+    return params, words, checkpoint.fingerprint(params)
 
 
 def model_fields(text):
