@@ -22,7 +22,7 @@ from seedance_jax.data import schema, sources, tokenizer
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.latents import build_texts, open_texts
 from seedance_jax.models import qwen
-from seedance_jax.models.text import TextModel, pool_words, word_count
+from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.sampling import language
 from seedance_jax.sampling.latents import describe_clips
 from seedance_jax.training import checkpoint
@@ -60,9 +60,12 @@ class Encoder:
 
 
 def encode(model, max_words, params, ids, mask, shot):
-    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient."""
+    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient.
+
+    They are as precise as those that are stored; see `as_stored`.
+    """
     hidden = jax.lax.stop_gradient(model.apply({"params": params}, ids, mask, shot))
-    return pool_words(hidden, ids, mask, shot, SPACE_ID, max_words)
+    return pool_words(as_stored(hidden), ids, mask, shot, SPACE_ID, max_words)
 
 
 def check_mode(text):

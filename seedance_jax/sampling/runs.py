@@ -28,7 +28,7 @@ def with_encoder(generator, params, encoder):
     model = encoder.model
     fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
     fields = {name: value for name, value in fields.items() if name not in ("parent", "name")}
-    whole = generator.clone(text_model=fields, max_words=encoder.max_words)
+    whole = generator.clone(text_model=fields, max_words=encoder.max_words, finished=True)
     return whole, {"text": encoder.params, **params}
 
 

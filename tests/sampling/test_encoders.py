@@ -3,6 +3,7 @@ import functools
 import flax.linen as nn
 import jax
 import language_models
+import ml_dtypes
 import numpy as np
 import pytest
 from data.clips import clip_record, cut_record, write_clips
@@ -75,6 +76,26 @@ def test_precomputed_tokens_are_those_of_the_frozen_model(source, encoder, texts
         np.testing.assert_allclose(stored["text_tokens"], tokens, rtol=1e-2, atol=1e-2)
         shots |= {len(np.unique(row[valid])) for row, valid in zip(shot, mask, strict=True)}
     assert {1, 3} <= shots  # one shot, and two with what they have in common
+
+
+def rounded(tokens):
+    """As they are on disk."""
+    return np.asarray(tokens).astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def test_tokens_are_as_precise_as_on_disk_in_training_and_in_sampling(encoder, encode):
+    ids, mask = encoder.tokenizer.encode("a red ball", LENGTH)
+    text = (ids[None], mask[None], 0 * ids[None])
+    dit = {"width": 8, "depth": 1, "heads": 2, "window": (2, 2)}
+    generator = runs.build_generator(FROZEN | {"path": "x", "max_words": 0}, dit, 4)
+    generator, params = runs.with_encoder(generator, {}, encoder)
+    sampled, *_ = generator.apply({"params": params}, *text, method="encode_text")
+    trained, *_ = encode(encoder.params, *text)
+    for tokens in (sampled, trained):
+        np.testing.assert_array_equal(tokens, rounded(tokens))
+    np.testing.assert_allclose(sampled, trained, rtol=1e-2)  # near a tie it may round otherwise
+    whole = encoder.model.apply({"params": encoder.params}, *text)
+    assert not np.array_equal(whole, rounded(whole))
 
 
 def test_the_empty_caption_is_stored_with_every_caption(source, encoder, texts, encode):
