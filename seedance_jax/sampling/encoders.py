@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from seedance_jax.data import schema, sources, tokenizer
+from seedance_jax.data import loader, schema, sources, tokenizer
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.latents import build_texts, open_texts
 from seedance_jax.models import qwen
@@ -164,6 +164,12 @@ def open_tokens(data, encoder):
             f"{directory}{found}\nmake them with the same config:\n"
             "  python -m seedance_jax.encode --config=..."
         )
+    longest = storage.read_report(directory)["longest"]
+    if longest > (limit := encoder.positions(data["text_length"])):
+        raise ValueError(
+            f"a clip of {directory} has {longest} text tokens, the text length is {limit}: "
+            f"data.text_length must be {longest} or more"
+        )
     return open_texts(directory, expected)
 
 
@@ -181,6 +187,8 @@ def describe(data, encoder):
 def encode_all(data, encoder):
     """Writes the text tokens of all training clips, unless they are there; returns where."""
     source = sources.open_split(data, "train")
+    loader.check_captions(source, data["text_length"], encoder.tokenizer)
+    check_rows(source, encoder.max_words)
     metadata = describe(data, encoder)
     directory = storage.dataset_directory(data["data_dir"], "texts", metadata)
     return build_texts(directory, encode_rows(source, data["text_length"], encoder), metadata)
@@ -212,8 +220,6 @@ def encode_captions(captions, text_length, encoder):
     run = jax.jit(functools.partial(encode, encoder.model, encoder.max_words))
     for batch in _batches(captions, BATCH):
         texts = [caption for _, _, caption in batch] + [""] * (BATCH - len(batch))
-        for text in texts:
-            check_words([text], encoder.max_words)
         encoded = (encoder.tokenizer.encode(text, text_length) for text in texts)
         ids, mask = (np.stack(arrays) for arrays in zip(*encoded, strict=True))
         tokens, kept, _ = jax.device_get(run(encoder.params, ids, mask, np.zeros_like(ids)))
@@ -234,14 +240,11 @@ def check_words(captions, limit):
     if limit and count > limit:
         raise ValueError(
             f"captions have {count - len(captions)} words and {len(captions)} starts, "
-            f"text.max_words={limit}: {captions}"
+            f"text.max_words={limit}: {list(captions)}"
         )
 
 
-def check_batch(batch, limit):
-    """`check_words` of a batch of bytes; returns the batch."""
-    for row in zip(batch["text"], batch["text_mask"], batch["text_shot"], strict=True):
-        ids, mask, shot = row
-        numbers = np.unique(shot[mask]) if limit else ()
-        check_words([tokenizer.decode(ids[mask & (shot == number)]) for number in numbers], limit)
-    return batch
+def check_rows(source, limit):
+    """`check_words` of all captions of every row."""
+    for captions in loader.captions_of_rows(source) if limit else ():
+        check_words(captions.values(), limit)

@@ -160,3 +160,11 @@ def test_captions_of_more_words_than_the_model_reads_are_refused():
     encoders.check_words(["a red ball", "two"], 0)
     with pytest.raises(ValueError, match="4 words and 2 starts, text.max_words=5"):
         encoders.check_words(["a red ball", "two"], 5)
+
+
+def test_all_captions_of_a_row_count(source):
+    """Three shots of two words, what they have in common, and their starts."""
+    encoders.check_rows(source, 12)
+    encoders.check_rows(source, 0)
+    with pytest.raises(ValueError, match="8 words and 4 starts, text.max_words=11"):
+        encoders.check_rows(source, 11)
