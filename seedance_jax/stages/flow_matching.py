@@ -63,7 +63,7 @@ def make_stage(config):
         "autoencoder": fingerprint,
         "vae_run": str(Path(config.vae_run).resolve()),
         "buckets": [bucket.shape for bucket in buckets],
-        "fps": data[data["source"]]["fps"],
+        "fps": sources.clip_fps(data),
         "text_length": data["text_length"],
     }
     frozen, identity = {"vae": autoencoder}, {"autoencoder": fingerprint}
