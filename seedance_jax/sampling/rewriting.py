@@ -14,7 +14,7 @@ import numpy as np
 from seedance_jax import sharding
 from seedance_jax.data.world import prompts as world_prompts
 from seedance_jax.sampling import language, requests
-from seedance_jax.sampling.shots import cut_at_marks, parse_prompt
+from seedance_jax.sampling.shots import cut_at_marks, looks_like_json, parse_prompt
 
 INSTRUCTION = """
 You rewrite requests for a short video into captions for a video generator. Write one paragraph of
@@ -74,7 +74,7 @@ def keep(prompt):
 
 def check_text(prompt):
     """Raises ValueError for a prompt in JSON, which only its author can rewrite."""
-    if prompt.lstrip()[:1] in ("{", "["):
+    if looks_like_json(prompt):
         raise ValueError(
             f'a rewriter reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
         )
