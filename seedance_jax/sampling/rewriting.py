@@ -129,9 +129,9 @@ def fault(prompt, text, ended, pipeline):
         return "the language model wrote nothing"
     if not ended:
         return f"the language model had not ended after {ANSWER} tokens"
-    if marks(text) != marks(prompt):
-        return f"the language model turned the shots {marks(prompt)} into {marks(text)}"
     try:
+        if marks(text) != marks(prompt):
+            return f"the language model turned the shots {marks(prompt)} into {marks(text)}"
         if pipeline is not None:
             requests.check_context("its rewriting", parse_prompt(text).captions, pipeline)
     except ValueError as error:

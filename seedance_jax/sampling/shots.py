@@ -71,12 +71,6 @@ def read_shot(shot):
 def split_shots(text):
     """Text with "Shot 1: ..." marks -> (text before them, [(caption, seconds or None), ...])."""
     before, shots = cut_at_marks(text)
-    mentioned = [int(number) for number in UNMARKED.findall(text)]
-    if len(shots) < 2 and mentioned[:2] == [1, 2]:
-        raise ValueError(
-            f'shots are written "Shot 1: ... Shot 2: ...", with or without seconds, as in '
-            f'"Shot 1 (2s): ..."; got {text!r}'
-        )
     if not shots:
         return "", [(text, None)]
     numbers = [int(mark[1]) for mark, _ in shots]
@@ -86,8 +80,17 @@ def split_shots(text):
 
 
 def cut_at_marks(text):
-    """(text before the first mark, [(match of SHOT, text up to the next one), ...])."""
+    """(text before the first mark, [(match of SHOT, text up to the next one), ...]).
+
+    Raises ValueError if a text tells of several shots and does not mark them.
+    """
     marks = list(SHOT.finditer(text))
+    mentioned = [int(number) for number in UNMARKED.findall(text)]
+    if len(marks) < 2 and mentioned[:2] == [1, 2]:
+        raise ValueError(
+            f'shots are written "Shot 1: ... Shot 2: ...", with or without seconds, as in '
+            f'"Shot 1 (2s): ..."; got {text!r}'
+        )
     starts = [*(mark.start() for mark in marks), len(text)]
     ends = zip(marks, starts[1:], strict=True)
     return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]

@@ -93,6 +93,9 @@ def test_an_answer_that_is_of_no_use_leaves_the_prompt_and_says_so(answering):
     lost = answering(SHOTS, "Shot 1: both in one.")
     assert lost.prompt == SHOTS
     assert "shots [1, 2] into [1]" in lost.hint
+    assert "are written" in answering("a ball", "Shot 1 - a ball. Shot 2 - a cube.").hint
+    with pytest.raises(ValueError, match="are written"):
+        rewriting.make_rewriter("world")("[Shot 1] a ball [Shot 2] a cube")
     kept = "Shot 1: A ball rolls.\nShot 2: A cube stands."
     assert answering(SHOTS, kept) == (kept, "")
 
