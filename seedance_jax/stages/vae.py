@@ -47,6 +47,7 @@ def make_stage(config):
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
     dataset = sources.open_training(
         data,
+        text_length=None,
         seed=config.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 
 from seedance_jax.training import release
 
@@ -186,13 +187,23 @@ def save_weights(workdir, params):
 
 
 def fingerprint(params):
-    """Hash (16 hex digits) of the names, shapes and values of a weight tree."""
+    """Hash (16 hex digits) of the names, shapes and values of a weight tree.
+
+    Of arrays that lie on several hosts too: all of them must call it then.
+    """
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        array = np.asarray(leaf)
+        array = _whole(leaf)
         digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _whole(leaf):
+    """An array on this host, gathered from the others if need be."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        leaf = multihost_utils.process_allgather(leaf, tiled=True)
+    return np.asarray(leaf)
 
 
 def read_json(workdir, name):
