@@ -124,9 +124,9 @@ def _cudnn(query, key, value, seen):
     return _each_group(one, 1, query, key, value, seen)
 
 
-def _splash(query, key, value, seen, interpret=False):
+def splash(query, key, value, seen, interpret=False):
     """Pallas splash attention of a TPU; hidden keys and padding belong to another segment."""
-    from jax.experimental.pallas.ops.tpu import splash_attention as splash
+    from jax.experimental.pallas.ops.tpu import splash_attention as library
 
     *_, length, heads, channels = query.shape
     query_block, key_block = block_size(length), block_size(key.shape[2])
@@ -135,10 +135,10 @@ def _splash(query, key, value, seen, interpret=False):
         for x, block in ((query, query_block), (key, key_block), (value, key_block))
     )  # [B, G, N, L, K]
     seen = jnp.pad(seen, ((0, 0), (0, 0), (0, key.shape[3] - seen.shape[2])))
-    mask = splash.MultiHeadMask([splash.FullMask((query.shape[3], key.shape[3]))] * heads)
-    one = splash.make_splash_mha(
+    mask = library.MultiHeadMask([library.FullMask((query.shape[3], key.shape[3]))] * heads)
+    one = library.make_splash_mha(
         mask,
-        block_sizes=splash.BlockSizes(
+        block_sizes=library.BlockSizes(
             block_q=query_block,
             block_kv=key_block,
             block_kv_compute=key_block,
@@ -154,7 +154,7 @@ def _splash(query, key, value, seen, interpret=False):
 
     def attend_one(query, key, value, seen):
         ones = jnp.ones(query.shape[1], jnp.int32)
-        segments = splash.SegmentIds(q=ones, kv=seen.astype(jnp.int32))
+        segments = library.SegmentIds(q=ones, kv=seen.astype(jnp.int32))
         return one(query, key, value, segment_ids=segments)
 
     query = (query * channels**-0.5).astype(query.dtype)
@@ -174,7 +174,7 @@ def _pad(x, block):
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, tokens), (0, channels)))
 
 
-KERNELS = {"xla": _plain, "splash": _splash, "cudnn": _cudnn}
+KERNELS = {"xla": _plain, "splash": splash, "cudnn": _cudnn}
 PLATFORM_KERNELS = {"cpu": "xla", "tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
 
 

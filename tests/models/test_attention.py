@@ -1,8 +1,11 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seedance_jax.models import attention
 from seedance_jax.models.attention import attend
 
 SHAPES = ((2, 5, 3, 8), (2, 7, 3, 8), (2, 7, 3, 8))
@@ -66,3 +69,83 @@ def test_it_has_a_forward_derivative(inputs):
     step = 1e-3 * key[:, :5]
     numeric = (function(query + step) - function(query - step)) / 2e-3
     np.testing.assert_allclose(slope, numeric, atol=1e-2)
+
+
+GROUPS = ((2, 3, 5, 2, 16), (2, 3, 7, 2, 16), (2, 3, 7, 2, 16))
+
+
+@pytest.fixture(scope="module")
+def groups():
+    keys = jax.random.split(jax.random.key(1), 4)
+    arrays = [2 * jax.random.normal(key, shape) for key, shape in zip(keys, GROUPS, strict=False)]
+    return *arrays, jax.random.bernoulli(keys[3], 0.6, (2, 3, 7)).at[..., 0].set(True)
+
+
+def one_by_one(query, key, value, seen):
+    """Each group by itself."""
+    parts = [
+        plain(query[:, g], key[:, g], value[:, g], seen[:, g, None, None])
+        for g in range(query.shape[1])
+    ]
+    return jnp.stack(parts, axis=1)
+
+
+KERNELS = {
+    "xla": functools.partial(attention.attend_groups, kernel="xla"),
+    "splash": functools.partial(attention.splash, interpret=True),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_groups_attend_to_keys_of_their_own_or_shared_ones(groups, kernel, shared):
+    query, key, value, seen = groups
+    if shared:
+        key, value = key[:, :1], value[:, :1]
+    whole = [jnp.broadcast_to(x, (2, 3, *x.shape[2:])) for x in (key, value)]
+    expected = one_by_one(query, *whole, seen)
+    np.testing.assert_allclose(KERNELS[kernel](query, key, value, seen), expected, atol=1e-5)
+
+
+def test_the_gradients_of_splash_attention_are_those_of_attention(groups):
+    def loss(function, *arrays):
+        return (function(*arrays, groups[3]) ** 2).sum()
+
+    ours, theirs = (
+        jax.grad(loss, (1, 2, 3))(f, *groups[:3]) for f in (KERNELS["splash"], one_by_one)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 100, 128, 1024, 1025, 1620, 1876, 3100])
+def test_blocks_are_as_few_as_fit_and_waste_little(length):
+    block = attention.block_size(length)
+    padded = -(-length // block) * block
+    assert block % 128 == 0
+    assert block <= 1024
+    assert padded // block == -(-length // 1024)
+    assert padded - length < 128 * (padded // block)
+
+
+def test_text_attends_to_frames_as_if_they_were_joined():
+    keys = jax.random.split(jax.random.key(2), 7)
+    query, *words = (jax.random.normal(key, (2, 4, 2, 8)) for key in keys[:3])
+    frames = [jax.random.normal(key, (2, 3, 5, 2, 8)) for key in keys[3:5]]
+    visible = jax.random.bernoulli(keys[5], 0.5, (2, 3, 4))
+    mask = jax.random.bernoulli(keys[6], 0.5, (2, 4)).at[:, 0].set(True)
+    key, value = (
+        jnp.concatenate([x.reshape(2, 15, 2, 8), y], 1) for x, y in zip(frames, words, strict=True)
+    )
+    seen = jnp.repeat(visible.swapaxes(1, 2), 5, axis=2)
+    seen = jnp.concatenate([seen, jnp.broadcast_to(mask[:, None], (2, 4, 4))], 2)[:, None]
+    out = attention.attend_frames(query, frames, words, visible, mask)
+    np.testing.assert_allclose(out, plain(query, key, value, seen), atol=1e-5)
+
+
+def test_an_unknown_kernel_is_refused():
+    with pytest.raises(
+        ValueError, match=r"kernel='flash'; legal values: \['auto', 'xla', 'splash'"
+    ):
+        attention.choose_kernel("flash")
+    assert attention.choose_kernel("auto") == "xla"
