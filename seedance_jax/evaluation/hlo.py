@@ -1,4 +1,4 @@
-"""Reads compiled programs (XLA's optimized HLO text): which collectives run, how often, how large.
+"""Reads compiled programs (XLA's optimized HLO text): collectives, and traffic to the main memory.
 
 A loop's body counts as often as the loop runs. Bytes are what one device sends in the usual ring or
 exchange algorithms: (n - 1) / n of what a group of n gathers, scatters or exchanges, twice that of
@@ -18,8 +18,12 @@ INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.
 CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|branch_computations)=(?:\{([^}]*)\}|(%?[\w.\-]+))"
 )
+FLOW = ("while", "conditional", "call", "async-start")  # what they call runs as written
+FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota", "partition-id")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+OPERAND = re.compile(r"%([\w.\-]+)")
+FAST = re.compile(r"\w+\[[\d,]*\]\{[^}]*S\(\d\)[^}]*\}")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 MESH_AXIS = re.compile(r"'(\w+)'(?:=(\d+)|:\(\d+\)(\d+))?")
@@ -71,6 +75,26 @@ def collectives(text, devices):
     return found
 
 
+def traffic(text):
+    """Bytes that one device reads from and writes to its main memory, as XLA counts them.
+
+    Every operation reads its operands and writes its result, but for what lies in the fast memory
+    (space 1); what is fused stays inside.
+    """
+    computations = _computations(text)
+    times = _times(computations, FLOW)
+    total = 0
+    for name, lines in computations.items():
+        instructions = [match for line in lines if (match := INSTRUCTION.match(line))]
+        size = {match[1]: _slow_bytes(match[2]) for match in instructions}
+        for match in instructions if times[name] else ():
+            if match[3] in FREE or match[3] in FLOW or match[3].endswith("-done"):
+                continue
+            operands = OPERAND.findall(match[4].split("), ")[0])
+            total += times[name] * (size[match[1]] + sum(size.get(one, 0) for one in operands))
+    return total
+
+
 def summarize(found):
     """{kind: (how many run, bytes that one device sends)} of collectives."""
     counts, sent = Counter(), Counter()
@@ -91,11 +115,17 @@ def _computations(text):
     return found
 
 
-def _times(computations):
-    """How often each computation runs: callers come after what they call."""
+def _times(computations, callers=None):
+    """How often each computation runs: callers come after what they call.
+
+    `callers` names the instructions whose calls count; None is all.
+    """
     times = Counter(ENTRY=1)
     for name in reversed(list(computations)):
         for line in computations[name]:
+            match = INSTRUCTION.match(line)
+            if callers and not (match and match[3] in callers):
+                continue
             trips = int(match[1]) if (match := TRIPS.search(line)) else 1
             for several, one in CALLED.findall(line):
                 for called in re.split(r",\s*", several or one):
@@ -111,6 +141,11 @@ def _result_bytes(types, opcode):
     if opcode == "collective-permute-start":
         return sizes[1]
     return sum(sizes)
+
+
+def _slow_bytes(types):
+    """Bytes of a result that lie in the main memory."""
+    return sum(_bytes(*shape) for shape in SHAPE.findall(FAST.sub("", types)))
 
 
 def _bytes(dtype, dimensions):

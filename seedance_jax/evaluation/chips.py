@@ -1,0 +1,54 @@
+"""Published figures of accelerators, to tell what a program could reach at best."""
+
+import math
+import re
+from typing import NamedTuple
+
+
+class Chip(NamedTuple):
+    """One chip.
+
+    Attributes:
+      flops: bfloat16 operations per second.
+      memory: bytes of HBM.
+      bandwidth: of HBM, bytes per second.
+      links: bytes per second to other chips, both directions together.
+      devices: how many JAX devices a chip is.
+      host: chips of one host, of the full-host shapes.
+    """
+
+    flops: float
+    memory: float
+    bandwidth: float
+    links: float
+    devices: int = 1
+    host: int = 4
+
+
+# docs.cloud.google.com/tpu/docs/{v4,v5e,v5p,v6e,tpu7x}
+CHIPS = {
+    "v4": Chip(275e12, 32 * 2**30, 1228e9, 600e9),
+    "v5e": Chip(197e12, 16 * 2**30, 819e9, 400e9),
+    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 1200e9),
+    "v6e": Chip(918e12, 32 * 2**30, 1638e9, 800e9),
+    "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 1200e9, devices=2),
+}
+
+
+def parse_topology(text):
+    """("v5p", (4, 4, 8)) of "v5p:4x4x8": the chip and how many there are along each axis.
+
+    Raises ValueError for an unknown chip, or a shape that is none.
+    """
+    match = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
+    if not match or match[1] not in CHIPS:
+        raise ValueError(
+            f"topology={text!r}; write CHIP:AxB[xC], such as v5p:4x4x8, CHIP one of {list(CHIPS)}"
+        )
+    return match[1], tuple(map(int, match[2].split("x")))
+
+
+def count_devices(text):
+    """JAX devices of a topology."""
+    name, shape = parse_topology(text)
+    return math.prod(shape) * CHIPS[name].devices
