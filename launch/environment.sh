@@ -49,7 +49,7 @@ gke_accelerator() {
 # Flags of libtpu, the compiler and runtime, one a line.
 libtpu_flags() {
   # all-to-all runs beside computation. It is what context parallelism moves activations with, and
-  # off by default: compiled for v5e and v5p, an all-to-all becomes a start and a done with it.
+  # off by default: compiled for v5e, v5p and v6e, an all-to-all becomes a start and a done.
   # https://github.com/openxla/xla/blob/main/docs/flags_guidance.md; JAX tests it from v5 on.
   [ "$1" = v4 ] || echo --xla_tpu_enable_async_all_to_all=true
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_one_job_runs_until_it_is_stopped(host, tmp_path):
     assert host("idle")[0] == 1
     status, printed = host("start", "v6e", "job")
     assert status == 1
-    assert "already" in printed or "a job is running" in printed
+    assert "a job is running" in printed
     assert "running: " in host("status")[1]
     status, printed = host("stop")
     assert (status, "stopped" in printed) == (0, True)
@@ -66,9 +65,8 @@ def test_the_job_outlives_its_connection(tmp_path, host):
     job = int((tmp_path / "runs/worker/pid").read_text().split()[0])
     assert os.getsid(job) == job  # no terminal can hang it up
     host("stop")
-    time.sleep(0.1)
-    with pytest.raises(ProcessLookupError):
-        os.kill(job, 0)
+    state = Path(f"/proc/{job}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
 def test_a_job_that_fails_at_once_says_why(host):
