@@ -41,7 +41,7 @@ stop_all() {
     echo "process ${alive[$pid]} did not stop within $grace s: killed" >&2
   done
   for pid in "${!alive[@]}"; do kill -KILL -- "-$pid" 2> /dev/null || true; done
-  wait
+  wait 2> /dev/null # bash would report every kill
 }
 
 for ((i = 0; i < number; i++)); do
@@ -54,7 +54,7 @@ trap 'echo "stopping all" >&2; stop_all; exit 143' TERM
 
 while ((${#alive[@]})); do
   status=0
-  wait -n -p ended "${!alive[@]}" || status=$?
+  wait -n -p ended "${!alive[@]}" 2> /dev/null || status=$?
   process=${alive[$ended]}
   if ((status)); then
     echo "process $process ended with status $status, see $logs/$process.log; stopping the others" >&2

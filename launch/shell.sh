@@ -52,7 +52,7 @@ need() {
 # Checks the command in `rest`, `ENTRY_POINT --flag=value...`, before it costs accelerator time.
 check_entry_point() {
   local entry=${rest[0]:-} names word path
-  names=$(cd "$repository/seedance_jax" && grep -l 'cli\.run(main)' ./*.py | tr -d '\n')
+  names=$(cd "$repository/seedance_jax" && grep -l 'cli\.run(main' ./*.py | tr -d '\n')
   names=${names//.py/} # "./train./sample"
   [[ $names/ == *"./$entry./"* || $names == *"./$entry" ]] ||
     fail "no entry point '$entry'; write -- ENTRY_POINT --flags, legal:${names//.\// }"
