@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
 MODEL = runs.build_generator(TEXT, DIT, 4)
 INPUTS = example_inputs(4, 8)
 SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
-METADATA = {"step": 0, "latent_channels": 4, "autoencoder": "a1"}
+METADATA = {"step": 0, "latent_channels": 4, "autoencoder": "a1", "vae_run": "../vae"}
 LORA = {"rank": 2, "alpha": 4.0, "targets": ("query", "video_out")}
 
 
@@ -98,6 +99,7 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     _, merged, _, metadata = runs.load_generator(tmp_path / "merged")
     jax.tree.map(np.testing.assert_array_equal, merged, applied)
     assert metadata["merged"]["lora"] == lora_run
+    assert metadata["vae_run"] == str(Path(base_run).resolve().parent / "vae")
     with pytest.raises(ValueError, match="is not empty"):
         runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
     with pytest.raises(ValueError, match="was trained on the weights .*; the generator has"):
