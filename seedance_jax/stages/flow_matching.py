@@ -36,27 +36,8 @@ def make_stage(config):
     if "texts" not in text_options:
         limit = config.text.max_words if encoder is None else encoder.max_words
         encoders.check_rows(sources.open_split(data, "train"), limit)
-    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
-    task_weights, condition_dropout = dict(config.tasks), config.condition_dropout
-    noising = {"caption_dropout": config.caption_dropout, "frame_times": config.frame_times}
-
-    def init(key):
-        width = None if encoder is None else encoder.width
-        example = example_inputs(vae.latent_channels, data["text_length"], width)
-        return model.init(key, *example)["params"]
-
-    def loss_fn(params, batch, key, frozen):
-        mask_key, key = jax.random.split(key)
-        sizes = batch["frame_shot"].shape
-        given, images = tasks.sample_conditions(mask_key, *sizes, task_weights, condition_dropout)
-        if "latents" in batch:
-            x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
-        else:
-            video = tasks.hold_images(batch["video"], images)
-            x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(video))
-        clip = (x0, read_text(batch, frozen), batch["frame_shot"])
-        return flow_loss(model, params, clip, given, key, **noising)
-
+    width = None if encoder is None else encoder.width
+    init, loss_fn = objective(config, vae, width, read_text)
     metadata = {
         "latent_channels": vae.latent_channels,
         "compression": vae.compression,
@@ -81,6 +62,37 @@ def make_stage(config):
         finish=lambda params: metadata,
     )
     return adapt(stage, config) if "lora" in config else stage
+
+
+def objective(config, vae, text_width, read_text):
+    """(init, loss_fn) of a Stage, from the config and the shapes of what is given.
+
+    Args:
+      vae: the autoencoder, which a batch of videos (and not of latents) is encoded by.
+      text_width: of the text tokens that a finished language model makes; None if it is trained.
+      read_text: see `open_text`.
+    """
+    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
+    task_weights, condition_dropout = dict(config.tasks), config.condition_dropout
+    noising = {"caption_dropout": config.caption_dropout, "frame_times": config.frame_times}
+
+    def init(key):
+        example = example_inputs(vae.latent_channels, config.data.text_length, text_width)
+        return model.init(key, *example)["params"]
+
+    def loss_fn(params, batch, key, frozen):
+        mask_key, key = jax.random.split(key)
+        sizes = batch["frame_shot"].shape
+        given, images = tasks.sample_conditions(mask_key, *sizes, task_weights, condition_dropout)
+        if "latents" in batch:
+            x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
+        else:
+            video = tasks.hold_images(batch["video"], images)
+            x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(video))
+        clip = (x0, read_text(batch, frozen), batch["frame_shot"])
+        return flow_loss(model, params, clip, given, key, **noising)
+
+    return init, loss_fn
 
 
 def open_text(config):

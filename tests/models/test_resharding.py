@@ -9,14 +9,21 @@ from seedance_jax import sharding
 from seedance_jax.evaluation import hlo
 from seedance_jax.models.dit import Condition, DiT
 
-FRAMES, SIDE, TEXT, CHANNELS = 6, 8, 16, 4  # frames that four devices do not divide
+BATCH, FRAMES, SIDE, TEXT, CHANNELS, WIDTH = (
+    8,
+    6,
+    8,
+    16,
+    4,
+    32,
+)  # frames that four devices do not divide
 
 
 def compile_step(attention, **mesh):
-    """Collectives inside of the loop over depth, forward and backward."""
-    model = DiT(CHANNELS, 16, 2, 4, window=(4, 4), attention=attention, remat="full")
+    """Collectives of the gradients, and the parameters (as shapes)."""
+    model = DiT(CHANNELS, WIDTH, 2, 4, window=(4, 4), attention=attention, remat="full")
     shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
-    xt, clip, words = shape(2, FRAMES, SIDE, SIDE, CHANNELS), (2, FRAMES), (2, TEXT)
+    xt, clip, words = shape(BATCH, FRAMES, SIDE, SIDE, CHANNELS), (BATCH, FRAMES), (BATCH, TEXT)
     condition = Condition(
         shape(*words, 8),
         shape(*words, dtype=bool),
@@ -25,7 +32,7 @@ def compile_step(attention, **mesh):
         xt,
         shape(*clip),
     )
-    inputs = xt, shape(2), condition
+    inputs = xt, shape(BATCH), condition
     mesh = sharding.make_mesh(**mesh)
     boxed = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
     place = lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout)  # noqa: E731
@@ -37,21 +44,22 @@ def compile_step(attention, **mesh):
 
     with jax.set_mesh(mesh):
         text = jax.jit(jax.grad(loss)).lower(params, *inputs).compile().as_text()
-    return [one for one in hlo.collectives(text, jax.device_count()) if one.loop]
-
-
-def activations(found):
-    """Those as large as the hidden states of one device: not of text, gradients or statistics."""
-    return [one for one in found if one.size >= 2 * FRAMES * SIDE * SIDE * 16 * 4 // 8]
+    return hlo.collectives(text, jax.device_count()), params
 
 
 @pytest.mark.parametrize(("attention", "exchanges"), [("decoupled", 2), ("full", 8)])
 def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges):
-    found = activations(compile_step(attention, sequence=4, data=2))
-    # Twice forward (once more before the backward pass), once backward, over two pairs.
-    assert {one.kind for one in found} == {"all-to-all"}
-    assert sum(one.times for one in found) == 2 * 3 * exchanges
+    found, _ = compile_step(attention, sequence=4, data=2)
+    hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * 4 // 8  # bytes on a device; text has fewer
+    large = [one for one in found if one.loop and one.size >= hidden and one.kind != "all-reduce"]
+    assert {one.kind for one in large} == {"all-to-all"}  # what is reduced is gradients of weights
+    # Forward, forward again before the backward pass, and backward, of two pairs.
+    assert sum(one.times for one in large) == 2 * 3 * exchanges
 
 
-def test_fsdp_gathers_the_weights_layer_by_layer():
-    found = compile_step("decoupled", fsdp=8)
+def test_fsdp_gathers_the_weights_of_one_layer_at_a_time():
+    found, params = compile_step("decoupled", fsdp=8)
+    one_layer = max(leaf.size // 2 * 4 for leaf in jax.tree.leaves(params["pairs"]))
+    gathers = [one for one in found if one.kind == "all-gather"]
+    assert [one for one in gathers if one.loop]
+    assert all(one.size <= one_layer for one in gathers)
