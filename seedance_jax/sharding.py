@@ -81,7 +81,8 @@ def constrain(x, *names):
 def layout(boxed, mesh):
     """Turns a tree of boxed parameters (or a whole train state) into NamedShardings.
 
-    A dimension that its mesh axis does not divide stays whole: small kernels are replicated.
+    A dimension that its mesh axis does not divide stays whole: small kernels are replicated. So are
+    an optimizer's sums over some of the dimensions of a parameter.
     """
     specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
     unboxed = nn.unbox(boxed)
@@ -89,6 +90,8 @@ def layout(boxed, mesh):
     def place(spec, leaf):
         if not jax.tree.leaves(leaf):  # an optimizer's sign for a parameter that is not its own
             return leaf
+        if len(spec or ()) > leaf.ndim:
+            return NamedSharding(mesh, PartitionSpec())
         axes = [
             axis if axis and leaf.shape[i] % mesh.shape[axis] == 0 else None
             for i, axis in enumerate(spec or ())

@@ -2,11 +2,14 @@
 
 A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
 data}`: the TrainState and the input iterator. Or it is a release (`training/release.py`), which can
-be read all the same.
+be read all the same. A checkpoint gets its name when it is complete, so a process may end at any
+moment; those that turn out to be damaged are moved to `damaged/<step>`.
 """
 
+import contextlib
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import grain
@@ -15,16 +18,22 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from orbax.checkpoint import checkpoint_managers as managers
 
-from seedance_jax.training import release
+from seedance_jax.training import cluster, release
 
 
 class Saver:
-    """Saves every `every` steps and when forced, keeping the last `keep` checkpoints."""
+    """Saves every `every` steps and when forced.
 
-    def __init__(self, workdir, *, every, keep=2):
-        self._every = every
-        self._manager = _manager(workdir, keep=keep)
+    Kept are the last `keep` checkpoints and those of every `keep_every` steps (0: none of these).
+    Training goes on while a checkpoint is written. If that fails, the next call, or `close`, raises
+    an OSError that says what is safe.
+    """
+
+    def __init__(self, workdir, *, every, keep=2, keep_every=0):
+        self._every, self._workdir = every, workdir
+        self._manager = _manager(workdir, keep=keep, keep_every=keep_every)
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
@@ -34,7 +43,8 @@ class Saver:
             "state": ocp.args.StandardSave(state),
             "data": grain.checkpoint.CheckpointSave(batches),
         }
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        with self._failures():
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def resume(self, batches, step):
         """Restores the iterator saved at `step`, if it was saved by as many processes.
@@ -42,6 +52,7 @@ class Saver:
         Otherwise `batches` stays where it is: it already starts at `step`, which for a pipeline
         that is a pure function of the step is the same place.
         """
+        self._manager.reload()  # `restore` may have moved a checkpoint aside
         name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
         if (Path(self._manager.directory) / str(step) / "data" / name).exists():
             data = grain.checkpoint.CheckpointRestore(batches)
@@ -53,20 +64,49 @@ class Saver:
 
     def close(self):
         """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._failures():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _failures(self):
+        try:
+            yield
+        except Exception as error:
+            step = latest_step(self._workdir)
+            safe = "none is there yet" if step is None else f"that of step {step} is safe"
+            raise OSError(
+                f"cannot write a checkpoint to {self._workdir} ({safe}); make room, or give back "
+                f"the permission, and start again: {error}"
+            ) from error
 
 
 def restore(state, workdir, init_from="", inherit=()):
     """Resumes `workdir`; failing that starts from another run's EMA; else returns `state`.
 
+    A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken.
     `inherit` names the top-level parts of the weights to take from the other run; () is all.
+
+    Raises:
+      OSError: there are checkpoints, and none can be read; they stay where they are.
     """
-    step = latest_step(workdir)
-    if step is not None:
-        with _manager(workdir) as manager:
-            args = ocp.args.StandardRestore(_abstract(state))
-            return manager.restore(step, args=ocp.args.Composite(state=args)).state
+    steps, errors = all_steps(workdir), {}
+    for step in reversed(steps):
+        try:
+            restored = _read_state(state, workdir, step)
+        except Exception as error:  # the reasons are many, and all of the storage's making
+            restored, errors[step] = None, f"{type(error).__name__}: {str(error)[:300]}"
+        # If one process cannot read its part, none may go on with this step.
+        reasons = [reason for reason in cluster.gather(errors.get(step)) if reason]
+        if not reasons:
+            for bad, reason in errors.items():
+                _set_aside(workdir, bad, reason)
+            cluster.wait("damaged checkpoints are aside")
+            return restored
+        errors[step] = reasons[0]
+    if errors:
+        lines = "".join(f"\n  step {step}: {reason}" for step, reason in errors.items())
+        raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
         check_fits(lambda: read_json(workdir, "config.json"), init_from, parts)
@@ -74,6 +114,25 @@ def restore(state, workdir, init_from="", inherit=()):
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
+
+
+def _read_state(state, workdir, step):
+    with _manager(workdir) as manager:
+        args = ocp.args.StandardRestore(_abstract(state))
+        return manager.restore(step, args=ocp.args.Composite(state=args)).state
+
+
+def _set_aside(workdir, step, reason):
+    """Moves the checkpoint of a step to damaged/<step>, or <step>.1, ... if there is one."""
+    if not cluster.is_main():
+        return
+    folder = Path(workdir) / "damaged"
+    folder.mkdir(exist_ok=True)
+    taken = sum(1 for path in folder.glob(f"{step}*") if path.name.split(".")[0] == str(step))
+    target = folder / (f"{step}.{taken}" if taken else str(step))
+    (Path(workdir) / "checkpoints" / str(step)).rename(target)
+    message = f"WARNING: the checkpoint of step {step} cannot be read and is now {target}; going "
+    print(message + f"back to an earlier one. {reason}", file=sys.stderr, flush=True)
 
 
 def check_fits(read_config, init_from, params):
@@ -123,8 +182,9 @@ def flatten(tree, prefix=""):
 def check_identity(workdir, identity):
     """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
     if latest_step(workdir) is None:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        write_json(workdir, "identity.json", identity)
+        if cluster.is_main():
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            write_json(workdir, "identity.json", identity)
     elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
@@ -133,9 +193,13 @@ def latest_step(workdir):
     """Step of the newest finished checkpoint of a run, or None."""
     if release.exists(workdir):
         return release.step(workdir)
+    return max(all_steps(workdir), default=None)
+
+
+def all_steps(workdir):
+    """Steps of the finished checkpoints of a run, rising."""
     path = Path(workdir) / "checkpoints"
-    steps = [int(p.name) for p in path.glob("*") if p.name.isdigit()] if path.is_dir() else []
-    return max(steps, default=None)
+    return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
 
 
 def load(workdir, like=None, parts=()):
@@ -225,7 +289,13 @@ def _abstract(tree):
     return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
 
 
-def _manager(workdir, keep=None):
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+def _manager(workdir, keep=None, keep_every=0):
+    """Orbax's manager of the checkpoints of a run; those of the `Saver` alone are ever deleted."""
+    options = {"enable_async_checkpointing": True}
+    if keep is not None:
+        policies = [managers.LatestN(keep)]
+        policies += [managers.EveryNSteps(keep_every)] if keep_every else []
+        options["preservation_policy"] = managers.AnyPreservationPolicy(policies)
+        options["cleanup_tmp_directories"] = True  # of processes that were killed
     path = Path(workdir).resolve() / "checkpoints"
-    return ocp.CheckpointManager(path, options=options)
+    return ocp.CheckpointManager(path, options=ocp.CheckpointManagerOptions(**options))

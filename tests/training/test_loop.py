@@ -174,10 +174,9 @@ def test_a_step_that_is_not_finite_changes_only_the_counters(one_device):
     assert np.abs(np.asarray(state.params["w"]) - before.params["w"]).max() > 0
 
 
-def log_hook(workdir, max_skipped=3, first_step=0):
+def log_hook(workdir, max_skipped=3):
     return LogHook(
         workdir,
-        first_step=first_step,
         num_steps=NUM_STEPS,
         every=1,
         max_skipped=max_skipped,
@@ -199,7 +198,7 @@ def test_the_log_has_every_step_once_even_after_a_kill(run, tmp_path):
     with pytest.raises(KilledError):
         run(tmp_path, hook, Recorder(5, kill))
     hook.close()
-    hook = log_hook(tmp_path, first_step=4)
+    hook = log_hook(tmp_path)
     recorder = Recorder()
     run(tmp_path, hook, recorder)
     hook.close()
@@ -210,7 +209,7 @@ def test_the_log_has_every_step_once_even_after_a_kill(run, tmp_path):
 
 
 def test_the_log_averages_between_records_and_counts_skips(tmp_path):
-    hook = LogHook(tmp_path, first_step=0, num_steps=4, every=4, max_skipped=9, name="test")
+    hook = LogHook(tmp_path, num_steps=4, every=4, max_skipped=9, name="test")
     for step, loss in enumerate([1.0, 2.0, float("nan"), 3.0], 1):
         hook(step, None, {"loss": loss, "skipped": int(step > 2), "streak": int(step == 3)})
     hook.close()
