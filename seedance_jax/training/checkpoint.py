@@ -1,7 +1,7 @@
 """Saving, resuming and handing weights from one stage to the next.
 
 A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
-data}`: the TrainState and the input iterator. Or it is a release (`training/release.py`), which can
+data,checksums}`: the TrainState, the input iterator, and a sum over every array. Or it is a release (`training/release.py`), which can
 be read all the same. A checkpoint gets its name when it is complete, so a process may end at any
 moment; those that turn out to be damaged are moved to `damaged/<step>`.
 """
@@ -42,6 +42,7 @@ class Saver:
         items = {
             "state": ocp.args.StandardSave(state),
             "data": grain.checkpoint.CheckpointSave(batches),
+            "checksums": ocp.args.JsonSave(checksums(state)),
         }
         with self._failures():
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
@@ -54,9 +55,14 @@ class Saver:
         """
         self._manager.reload()  # `restore` may have moved a checkpoint aside
         name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
-        if (Path(self._manager.directory) / str(step) / "data" / name).exists():
+        path = Path(self._manager.directory) / str(step) / "data" / name
+        if not path.exists():
+            return
+        try:
             data = grain.checkpoint.CheckpointRestore(batches)
             self._manager.restore(step, args=ocp.args.Composite(data=data))
+        except ValueError as error:
+            raise OSError(f"{path} is damaged; delete it to go on by the step: {error}") from error
 
     def preempted(self, step):
         """Whether the platform has announced, on any host, that the job will be stopped."""
@@ -118,8 +124,32 @@ def restore(state, workdir, init_from="", inherit=()):
 
 def _read_state(state, workdir, step):
     with _manager(workdir) as manager:
-        args = ocp.args.StandardRestore(_abstract(state))
-        return manager.restore(step, args=ocp.args.Composite(state=args)).state
+        items = {"state": ocp.args.StandardRestore(_abstract(state))}
+        if (Path(manager.directory) / str(step) / "checksums").exists():
+            items["checksums"] = ocp.args.JsonRestore()
+        read = manager.restore(step, args=ocp.args.Composite(**items))
+    found, stored = checksums(read.state), read.get("checksums") or {}
+    wrong = [name for name in found if name in stored and found[name] != stored[name]]
+    if wrong:
+        raise ValueError(f"the values of {len(wrong)} arrays are not those that were saved")
+    return read.state
+
+
+@jax.jit
+def _sums(leaves):
+    """The sum modulo 2^32 of the bits of each array: the same on any mesh."""
+    return [
+        jax.lax.bitcast_convert_type(x, f"uint{8 * x.dtype.itemsize}").sum(dtype=jnp.uint32)
+        for x in leaves
+    ]
+
+
+def checksums(tree):
+    """{name and dtype: checksum} of arrays, which finds bits that changed in storage."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = [f"{jax.tree_util.keystr(path)} {leaf.dtype}" for path, leaf in leaves]
+    sums = jax.device_get(_sums([leaf for _, leaf in leaves]))
+    return dict(zip(names, map(int, sums), strict=True))
 
 
 def _set_aside(workdir, step, reason):
