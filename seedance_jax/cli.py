@@ -81,11 +81,17 @@ def check_field(config, name):
 
 
 def join_processes(many):
-    """Meets the other processes of an entry point that can be `many`; ValueError if it cannot."""
+    """Meets the other processes, all but the first of which print nothing from then on.
+
+    Raises:
+      ValueError: several, of an entry point that cannot be `many`.
+    """
     given = [flags.FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")]
     if many:
         timeouts = {name: flags.FLAGS[name].value for name in ("connect_timeout", "heartbeat")}
         cluster.join(*given, **timeouts)
+        if cluster.joined() and not cluster.is_main():
+            sys.stdout = open(os.devnull, "w")  # one process speaks
     elif (given[1] or 1) > 1:
         raise ValueError(f"this runs in one process, not in num_processes={given[1]}")
 

@@ -4,6 +4,7 @@ import math
 
 import flax.linen as nn
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
@@ -107,8 +108,14 @@ def batch_sharding(mesh):
     return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
 
 
-def put_batch(batch, mesh):
-    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh."""
+def put_batch(batch, mesh=None):
+    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh.
+
+    Without one it is the mesh of `jax.set_mesh`, and without that, the batch stays as it is.
+    """
+    mesh = mesh or jax.sharding.get_mesh()
+    if mesh.empty:
+        return batch
     sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, array)
@@ -119,6 +126,19 @@ def put_batch(batch, mesh):
 def replicated(mesh):
     """The layout of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def fetch(tree):
+    """Copies arrays to the host, whole, from whatever devices hold them.
+
+    All processes must call it, with arrays that lie on all of their devices.
+    """
+
+    def whole(leaf):
+        here = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+        return leaf if here else multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.device_get(jax.tree.map(whole, tree))
 
 
 def put_whole(tree, mesh):

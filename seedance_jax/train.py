@@ -13,6 +13,7 @@ The work directory must be on storage that all of them share.
 
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import flags
 from ml_collections import config_flags
@@ -58,10 +59,9 @@ PERIODS = (
 def main(argv):
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
-    say = print if cluster.is_main() else lambda text: None
     prepare(config, workdir)
     if checkpoint.latest_step(workdir) == config.num_steps and finished(workdir):
-        say(f"{workdir}: already trained, {config.num_steps} steps")
+        print(f"{workdir}: already trained, {config.num_steps} steps")
         return
     mesh = sharding.make_mesh(**config.mesh)
     buckets = sources.make_buckets(config.data.buckets)
@@ -69,12 +69,13 @@ def main(argv):
     stage = STAGES[config.stage](config)
     state = run(stage, config, workdir, mesh)
     if int(state.step) < config.num_steps:
-        say(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
+        print(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
         return
-    metadata = stage.finish(state.ema) | {"step": int(state.step)}
+    with jax.set_mesh(mesh):
+        metadata = stage.finish(state.ema) | {"step": int(state.step)}
     if cluster.is_main():
         checkpoint.write_json(workdir, "metadata.json", metadata)
-    say(f"{workdir}: trained, {config.num_steps} steps")
+    print(f"{workdir}: trained, {config.num_steps} steps")
 
 
 def check_batches(buckets, accumulate, mesh):

@@ -1,9 +1,11 @@
 """Saving, resuming and handing weights from one stage to the next.
 
 A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
-data,checksums}`: the TrainState, the input iterator, and a sum over every array. Or it is a release (`training/release.py`), which can
-be read all the same. A checkpoint gets its name when it is complete, so a process may end at any
-moment; those that turn out to be damaged are moved to `damaged/<step>`.
+data, checksums}`: the TrainState, the input iterator, and a sum over the bits of every array. Or it
+is a release (`training/release.py`), which can be read all the same.
+
+A checkpoint gets its name when it is complete, so a process may end at any moment. One that turns
+out to be damaged is moved to `damaged/<step>`.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as managers
 
+from seedance_jax import sharding
 from seedance_jax.training import cluster, release
 
 
@@ -101,7 +104,7 @@ def restore(state, workdir, init_from="", inherit=()):
         try:
             restored = _read_state(state, workdir, step)
         except Exception as error:  # the reasons are many, and all of the storage's making
-            restored, errors[step] = None, f"{type(error).__name__}: {str(error)[:300]}"
+            restored, errors[step] = None, f"{type(error).__name__}: {_line(error)}"
         # If one process cannot read its part, none may go on with this step.
         reasons = [reason for reason in cluster.gather(errors.get(step)) if reason]
         if not reasons:
@@ -120,6 +123,10 @@ def restore(state, workdir, init_from="", inherit=()):
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
+
+
+def _line(error):
+    return " ".join(str(error).split())[:300]
 
 
 def _read_state(state, workdir, step):
@@ -148,7 +155,7 @@ def checksums(tree):
     """{name and dtype: checksum} of arrays, which finds bits that changed in storage."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = [f"{jax.tree_util.keystr(path)} {leaf.dtype}" for path, leaf in leaves]
-    sums = jax.device_get(_sums([leaf for _, leaf in leaves]))
+    sums = sharding.fetch(_sums([leaf for _, leaf in leaves]))
     return dict(zip(names, map(int, sums), strict=True))
 
 
