@@ -108,6 +108,30 @@ def batch_sharding(mesh):
     return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
 
 
+def batch_part(mesh):
+    """(index, count): the part of a batch, cut into `count` consecutive ones, of this process.
+
+    Processes whose devices differ along sequence or tensor alone need the same part.
+    """
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    held = {}
+    for device, (rows,) in batch_sharding(mesh).devices_indices_map((shards,)).items():
+        held.setdefault(device.process_index, set()).update(range(*rows.indices(shards)))
+    return part_of(held[jax.process_index()], shards)
+
+
+def part_of(held, shards):
+    """`batch_part` of a process whose devices hold the set of shards `held`; ValueError if none."""
+    first, size = min(held), len(held)
+    if max(held) - first + 1 != size or first % size or shards % size:
+        raise ValueError(
+            f"the devices of this process hold the shards {sorted(held)} of {shards} of a batch, "
+            "which is no even part of it; make sequence x tensor divide the devices of a process, "
+            "or a multiple of them"
+        )
+    return first // size, shards // size
+
+
 def put_batch(batch, mesh=None):
     """Puts this host's part of a batch (a dict of numpy arrays) on the mesh.
 

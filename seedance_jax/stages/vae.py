@@ -46,11 +46,12 @@ def make_stage(config):
     if config.freeze_encoder:
         statistics = read_statistics(config.vae.to_dict(), config.init_from)
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
+    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        process_index=part,
+        process_count=parts,
     )
 
     def init(key):

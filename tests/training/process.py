@@ -19,7 +19,7 @@ def get_config():
             "num_steps": 40,
             "seed": 0,
             "init_from": "",
-            "mesh": {"data": 2, "fsdp": -1},
+            "mesh": {"data": 2, "fsdp": -1, "sequence": 1},
             "log_every": 1,
             "checkpoint_every": 3,
             "keep_checkpoints": 2,
@@ -50,7 +50,7 @@ def make_stage(config):
         time.sleep(float(os.environ.get("PAUSE", 0)))
         return {"x": x}
 
-    count, index = jax.process_count(), jax.process_index()
+    index, count = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = grain.MapDataset.source(rows).seed(3).shuffle().repeat()
     dataset = dataset.batch(8 // count)[index::count].map(load)
     normal = jax.nn.initializers.normal()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from seedance_jax import cli
+from seedance_jax import cli, sharding
 from seedance_jax.training import checkpoint, cluster
 
 ROOT = Path(__file__).parents[2]
@@ -124,8 +124,11 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
 
 
 @pytest.mark.slow
-def test_four_processes_train_as_one(alone, tmp_path):
-    results = finish(start_all(tmp_path / "run", 4))
+@pytest.mark.parametrize("sequence", [1, 2])
+def test_four_processes_train_as_one(alone, tmp_path, sequence):
+    """With sequence=2 pairs of them need the same examples."""
+    own = [f"--config.mesh.sequence={sequence}"] * 4
+    results = finish(start_all(tmp_path / "run", 4, *own))
     assert [status for status, _, _ in results] == [0] * 4, results
     assert_trains_as(alone, tmp_path / "run")
 
@@ -159,6 +162,16 @@ def test_a_coordinator_that_is_not_there_is_waited_for_in_bounds(tmp_path):
 def test_a_place_among_processes_that_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         cluster.join(*given, connect_timeout=1, heartbeat=10)
+
+
+def test_processes_that_share_shards_share_their_part_of_the_batch():
+    assert [sharding.part_of({i}, 4) for i in range(4)] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert [sharding.part_of(held, 4) for held in ({0, 1}, {2, 3})] == [(0, 2), (1, 2)]
+    assert sharding.part_of({1}, 2) == (1, 2)  # and so for all processes along sequence
+    assert sharding.batch_part(sharding.make_mesh(fsdp=-1)) == (0, 1)
+    for held in ({0, 2}, {1, 2}, {0, 1, 2}):
+        with pytest.raises(ValueError, match="no even part of it; make sequence x tensor"):
+            sharding.part_of(held, 4)
 
 
 def test_one_process_looks_for_no_others():
