@@ -17,7 +17,7 @@ from seedance_jax.training import checkpoint, cluster
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "tests/training/process.py"
-NUM_STEPS, DEVICES, PATIENCE, HEARTBEAT = 40, 4, 150, 10
+NUM_STEPS, DEVICES, PATIENCE, HEARTBEAT = 40, 4, 600, 30
 LOST = "another process has stopped|another task died"
 
 
@@ -146,7 +146,7 @@ def test_a_coordinator_that_is_not_there_is_waited_for_in_bounds(tmp_path):
     began = time.monotonic()
     both = [start(tmp_path / "run", *where, "--process_id=1")]
     ((status, _, errors),) = finish(both)
-    assert time.monotonic() - began < 100
+    assert time.monotonic() - began < PATIENCE
     assert status == 1
     assert "error: not all processes met at 127.0.0.1:9 in 3 s" in errors
 
