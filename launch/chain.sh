@@ -4,6 +4,7 @@
 #
 #   bash launch/chain.sh tiny            20 minutes on two CPU cores; released: hours
 #   bash launch/chain.sh smoke           the same plumbing in under 3 minutes; the clips are noise
+# shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
 runs=${2:-runs/$size}
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 # on a CPU much system time (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
-run() { python -m "seedance_jax.$@"; }
+run() { python -m "seedance_jax.$1" "${@:2}"; }
 config() { echo "--config=configs/$1.py:$size --config.data.data_dir=$data"; }
 
 # 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files.

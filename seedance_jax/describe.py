@@ -12,6 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli
+from seedance_jax.data import sources
 from seedance_jax.evaluation import cost, description
 from seedance_jax.sampling.sizes import SIZES
 
@@ -27,8 +28,7 @@ def main(argv):
     config = CONFIG.value.to_dict()
     if SECONDS.present and not SIZE.value:
         raise ValueError("--seconds needs --size")
-    data = config["data"]
-    fps = data[data["source"]]["fps"]
+    fps = sources.clip_fps(config["data"])
     clip = cost.clip_shape(SIZE.value, SECONDS.value, fps) if SIZE.value else None
     for line in description.describe(config, clip, DEVICES.value, CHECK.value):
         print(line, flush=True)

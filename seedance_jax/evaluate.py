@@ -4,7 +4,8 @@
     python -m seedance_jax.evaluate --workdir=runs/pretrain --split=validation
 
 The stage is that of the run. An autoencoder is measured by how it reconstructs the split, next to
-trivial codes of its size; a generator by whether its clips show the colour of the caption and move.
+trivial codes of its size; a generator by whether its clips show what the caption tells: colour,
+shape and direction of the object, the camera's move, cuts; and by how given frames come back.
 Report and sheet go to evaluation_<split>.json and .png in the run's directory.
 """
 

@@ -86,7 +86,7 @@ def main(argv):
     if not WORKDIR.value:
         print(f"no --workdir: sampling with the released tiny weights, {workdir}")
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh, **lora)
-    rewriter, prepared = functools.cache(functools.partial(open_rewriter, pipeline.config)), []
+    rewriter, prepared = functools.cache(functools.partial(open_rewriter, pipeline)), []
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
             name = REWRITER.value or rewriting.choose(pipeline.config, request["prompt"])
@@ -142,14 +142,15 @@ def read_requests():
     return requests
 
 
-def open_rewriter(config, name):
-    """The rewriter of the flags, for a model that was trained with `config`."""
+def open_rewriter(pipeline, name):
+    """The rewriter of this name, with the other flags, for the prompts of a pipeline."""
     return rewriting.make_rewriter(
         name,
-        slice_name=config["data"]["world"]["slice"],
+        slice_name=pipeline.config["data"]["world"]["slice"],
         directory=REWRITER_MODEL.value,
         top_p=REWRITER_TOP_P.value,
         seed=flags.FLAGS.seed or 0,
+        pipeline=pipeline,
     )
 
 
@@ -180,7 +181,9 @@ def load_given(request, pipeline):
         request["guidance_interval"] = parse_interval(request["guidance_interval"])
     paths = {name: request.pop(name) for name in PATHS if name in request}
     frames = parse_frames(request.pop("frames")) if "frames" in request else {}
-    clip = pipeline.prepare(**request).settings[0]
+    # Nothing is given yet, so what is said of given frames must wait.
+    clip = pipeline.prepare(**request | {"extend": "forward", "image_guidance_scale": 1.0})
+    clip = clip.settings[0]
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
         arrays[name], notes[name] = load_file(path, clip, pipeline.metadata["fps"])

@@ -21,6 +21,8 @@ def test_a_generator_is_described():
         "counted / XLA = 0.9",
         "4 device(s): data=1, fsdp=4",
         "remat='dots'",
+        "attention logits, float32",
+        "is trained with the generator",
     ):
         assert words in text
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from seedance_jax.data import schema, tokenizer
+from seedance_jax.data import schema
 from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows, num_shots
+from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 FRAME_HEIGHT = 96  # pixels on the sheet
 MAX_FRAMES = 9  # per example
@@ -26,13 +27,17 @@ class Shown(NamedTuple):
 
 
 def pick_examples(
-    batches: Iterable[Mapping[str, np.ndarray]], ids: Sequence[str] | Any, limit: int = 12
+    batches: Iterable[Mapping[str, np.ndarray]],
+    ids: Sequence[str] | Any,
+    tokenizer: Tokenizer = BYTES,
+    limit: int = 12,
 ) -> list[Shown]:
     """Takes the first two examples of every batch, `limit` in all.
 
     Args:
       batches: as the loader makes them, with `condition_mask` [B,n+1] if there are tasks.
       ids: names of the rows, by row number.
+      tokenizer: of their captions.
     """
     shown = []
     for step, batch in enumerate(batches):
@@ -40,14 +45,17 @@ def pick_examples(
             video = batch["video"][i]
             shape = "x".join(map(str, video.shape[:3]))
             name = ids[int(batch["index"][i])]
-            told = read_captions(batch["text"][i], batch["text_mask"][i], batch["text_shot"][i])
+            text = (batch[part][i] for part in ("text", "text_mask", "text_shot"))
+            told = read_captions(*text, tokenizer)
             mask = batch["condition_mask"][i] if "condition_mask" in batch else None
             title = f"step {step}, {shape}, row {name}: {told}"
             shown.append(Shown(title, video, mask, batch["frame_shot"][i]))
     return shown[:limit]
 
 
-def read_captions(text: np.ndarray, mask: np.ndarray, shot: np.ndarray) -> str:
+def read_captions(
+    text: np.ndarray, mask: np.ndarray, shot: np.ndarray, tokenizer: Tokenizer
+) -> str:
     """The captions of one example ([S] each) in words; where there are several, a line for each."""
     told = {
         number: tokenizer.decode(text[mask & (shot == number)]) for number in np.unique(shot[mask])
@@ -103,6 +111,7 @@ def _draw_strip(example: Shown) -> Image.Image:
 def make_report(
     table: Mapping[str, np.ndarray],
     buckets: Sequence[Bucket],
+    tokens: np.ndarray,
     text_length: int,
     build_report: Mapping[str, Any],
     num_steps: int = 1000,
@@ -111,7 +120,7 @@ def make_report(
 
     Says how often each bucket comes in the first num_steps, which rows it cannot use and why, how
     long the captions of a clip are in tokens, how many shots clips have, and what was lost when
-    the data set was built.
+    the data set was built. `tokens` [rows] are those of `loader.count_tokens`.
     """
     schedule, shots = bucket_schedule(buckets, num_steps), num_shots(table)
     total = sum(bucket.weight for bucket in buckets)
@@ -127,7 +136,6 @@ def make_report(
                 "rows_excluded": excluded,
             }
         )
-    tokens = table["caption_tokens"]
     step = -(-text_length // 8)
     counts = np.bincount((tokens - 1) // step)
     return {

@@ -90,16 +90,24 @@ def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.char.count(table["shot_frames"], " ") + 1
 
 
-def check_captions(
-    table: Mapping[str, np.ndarray], text_length: int, tokenizer: Tokenizer = BYTES
-) -> None:
-    """Raises ValueError if the captions of a clip do not fit in text_length tokens.
+def captions_of_rows(source: Any) -> Iterator[dict[int, str]]:
+    """The captions of every row by the shot they tell of: reads all rows, some 5000 a second."""
+    for number in range(len(source)):
+        row = source[number]
+        yield schema.captions_of(row["caption"], schema.read_shots(row))
 
-    Only bytes are known of every row; other tokenizers fail at the row that does not fit.
-    """
-    if tokenizer.identity != BYTES.identity:
-        return
-    tokens = table["caption_tokens"]
+
+def count_tokens(source: Any, tokenizer: Tokenizer) -> np.ndarray:
+    """Tokens of all captions of every row, int64 [rows]; only of bytes they are known already."""
+    if tokenizer.identity == BYTES.identity:
+        return source.table["caption_tokens"]
+    rows = captions_of_rows(source)
+    return np.array([sum(map(tokenizer.count, captions.values())) for captions in rows])
+
+
+def check_captions(source: Any, text_length: int, tokenizer: Tokenizer = BYTES) -> None:
+    """Raises ValueError if the captions of a clip do not fit in text_length tokens."""
+    tokens = count_tokens(source, tokenizer)
     if (too_long := np.flatnonzero(tokens > text_length)).size:
         raise ValueError(
             f"text_length={text_length} is too short for the captions of {too_long.size} of "
@@ -130,17 +138,21 @@ class _Rows:
 def load_example(
     element: Mapping[str, Any],
     bucket: Bucket,
-    text_length: int,
+    text_length: int | None,
     rng: np.random.Generator | None,
     tokenizer: Tokenizer = BYTES,
 ) -> dict[str, np.ndarray]:
     """Turns rows into one example; without rng, the one in the middle of every random choice.
 
+    Without text_length it has no text.
+
     Latents were made of the sub-clip in the middle, so there the choice is not random.
     """
     row, rng = element["row"], None if "latents" in element else rng
     numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
-    if "texts" in element:
+    if text_length is None:
+        text = {}
+    elif "texts" in element:
         text = transforms.load_text_tokens(row, numbers, text_length, element["texts"])
     else:
         text = transforms.load_text(row, numbers, text_length, tokenizer)
@@ -154,7 +166,7 @@ def load_example(
 
 
 class _Load(grain.transforms.RandomMap):
-    def __init__(self, bucket: Bucket, text_length: int, tokenizer: Tokenizer):
+    def __init__(self, bucket: Bucket, text_length: int | None, tokenizer: Tokenizer):
         self._bucket, self._text_length, self._tokenizer = bucket, text_length, tokenizer
 
     def random_map(self, element: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -165,7 +177,7 @@ def make_dataset(
     source: Any,
     buckets: Sequence[Bucket],
     *,
-    text_length: int,
+    text_length: int | None,
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
@@ -178,7 +190,8 @@ def make_dataset(
     Args:
       source: clip rows by number, with their `table` (`builders.storage.open_split`).
       buckets: one of them makes the batch of a step, the same on all processes.
-      text_length: tokens for all captions of a clip; if they do not fit, it is an error.
+      text_length: tokens for all captions of a clip; if they do not fit, it is an error. None
+        leaves text out.
       seed: of the order and of the augmentation.
       process_index, process_count: a batch is cut into process_count consecutive parts, so the
         global batch does not depend on their number. See `sharding.batch_part`: processes that
@@ -194,8 +207,8 @@ def make_dataset(
     numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see `schema.EXAMPLE`.
     """
     _check(buckets, process_index, process_count, latents)
-    if texts is None:
-        check_captions(source.table, text_length, tokenizer)
+    if texts is None and text_length is not None:
+        check_captions(source, text_length, tokenizer)
     parts = []
     for number, bucket in enumerate(buckets):
         rows, _ = eligible_rows(source.table, bucket)
@@ -304,16 +317,18 @@ def eval_batches(
     source: Any,
     bucket: Bucket,
     *,
-    text_length: int,
+    text_length: int | None = None,
     limit: int | None = None,
     latents: Any | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every row that can serve the bucket once, in order, without augmentation.
 
     The batches are those of `make_dataset` plus valid bool [B]: the last one repeats its last
-    example to the full size, marked False. `limit` stops after that many rows.
+    example to the full size, marked False. `limit` stops after that many rows; without text_length
+    there is no text.
     """
-    check_captions(source.table, text_length)
+    if text_length is not None:
+        check_captions(source, text_length)
     eligible, _ = eligible_rows(source.table, bucket)
     rows = _Rows(source, eligible, latents, None)
     count = len(rows) if limit is None else min(limit, len(rows))

@@ -105,6 +105,17 @@ def make_buckets(buckets: Sequence[Sequence[float]]) -> tuple[Bucket, ...]:
     return tuple(Bucket(*bucket) for bucket in buckets)
 
 
+def clip_fps(data: Mapping[str, Any]) -> float:
+    """Frames per second of the clips that a config trains on.
+
+    They are those of the first bucket that holds more than images; buckets of other strides show
+    their clips at another speed.
+    """
+    buckets = make_buckets(data["buckets"])
+    stride = next((bucket.stride for bucket in buckets if bucket.frames > 1), 1)
+    return data[data["source"]]["fps"] / stride
+
+
 def open_training(data: Mapping[str, Any], *, latents: Any = None, **options: Any) -> Any:
     """The training batches of a config, as `loader.make_dataset` gives them.
 

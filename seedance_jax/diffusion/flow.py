@@ -31,11 +31,6 @@ def velocity_target(x0, noise):
     return noise - x0
 
 
-def predict_x0(xt, velocity, t):
-    """The clean latents that a velocity at (xt, t) points to."""
-    return xt - expand(t, xt) * velocity
-
-
 def masked_mean_square(error, given):
     """Mean of error^2 [B, T, H, W, C] over the frames that are not given ([B, T], 1 = given)."""
     weight = jnp.broadcast_to(expand(1.0 - given, error), error.shape)

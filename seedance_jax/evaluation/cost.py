@@ -18,6 +18,7 @@ from seedance_jax.data import schema
 from seedance_jax.data.loader import Bucket
 from seedance_jax.models.dit import BlockPairs, window_grid
 from seedance_jax.models.text import TextBlock
+from seedance_jax.sampling import encoders
 from seedance_jax.sampling.runs import build_generator
 from seedance_jax.sampling.sizes import resolve_size
 
@@ -44,35 +45,74 @@ def latent_shape(frames, height, width):
 
 
 class Program(NamedTuple):
-    """A generator at one shape of clip, nothing of it allocated.
+    """A module with its arguments, nothing of it allocated.
 
     Attributes:
-      model: Generator.
-      params: its boxed parameters, as shapes.
-      inputs: its arguments, as shapes.
-      words: how many text tokens the DiT gets.
+      params: boxed, as shapes.
+      inputs: as shapes.
     """
 
     model: Any
     params: Any
     inputs: Any
+
+
+class Generation(NamedTuple):
+    """What a training step of a generator runs at one shape of clip.
+
+    Attributes:
+      trained: Program of the Generator.
+      frozen: Program of the finished language model before it, or None.
+      words: how many text tokens the DiT gets.
+    """
+
+    trained: Program
+    frozen: Any
     words: int
+
+    @property
+    def params(self):
+        """Of both, unboxed, in one tree."""
+        frozen = {"text": self.frozen.params} if self.frozen else {}
+        return nn.unbox({**self.trained.params, **frozen})
+
+    @property
+    def latents(self):
+        """(T, H, W) of the clip."""
+        return self.trained.inputs[0].shape[1:4]
 
 
 def make_program(config, latents, attention=None, remat="none"):
-    """The program of a config (a dict) for one clip with latents of shape (T, H, W)."""
+    """The `Generation` of a config (a dict) for one clip with latents of shape (T, H, W)."""
     fields = config["model"] | {"remat": remat}
     fields |= {"attention": attention} if attention else {}
     model = build_generator(config["text"], fields, schema.LATENT_CHANNELS)
-    length, (t, h, w) = config["data"]["text_length"], latents
-    array = lambda shape, dtype=jnp.float32: jax.ShapeDtypeStruct((1, *shape), dtype)  # noqa: E731
-    text = tuple(array((length,), dtype) for dtype in (jnp.int32, bool, jnp.int32))
-    video = array((t, h, w, schema.LATENT_CHANNELS))
-    inputs = (video, array(()), text, (array((t,), jnp.int32), video, array((t,))))
-    params = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
-    encode = functools.partial(model.apply, method="encode_text")
-    tokens, _, _ = jax.eval_shape(encode, {"params": nn.unbox(params)}, *text)
-    return Program(model, params, inputs, tokens.shape[1])
+    text, frozen, words = _text_inputs(config)
+    t, h, w = latents
+    video = _array((t, h, w, schema.LATENT_CHANNELS))
+    inputs = (video, _array(()), text, (_array((t,), jnp.int32), video, _array((t,))))
+    return Generation(_program(model, inputs), frozen, words)
+
+
+def _text_inputs(config):
+    """(text that the generator takes, Program of a frozen language model or None, words)."""
+    text, length = encoders.DEFAULTS | config["text"], config["data"]["text_length"]
+    ids = tuple(_array((length,), dtype) for dtype in (jnp.int32, bool, jnp.int32))
+    if text["mode"] == "joint":
+        return ids, None, min(text["max_words"] or length, length)
+    model, own = encoders.read_model(text)
+    words = own.get("max_words") or length
+    tokens = _array((words, model.width * len(model.layers)), model.dtype)
+    marks = (_array((words,), bool), _array((words,), jnp.int32))
+    return (tokens, *marks), _program(model, ids) if text["mode"] == "frozen" else None, words
+
+
+def _array(shape, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct((1, *shape), dtype)
+
+
+def _program(model, inputs):
+    return Program(model, jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"], inputs)
 
 
 class Row(NamedTuple):
@@ -105,10 +145,10 @@ def part_of(path):
 
 
 def count(program):
-    """The rows of all PARTS for one clip."""
+    """The rows of all PARTS of a Generation for one clip."""
     tokens, attention = _tokens(program), _attention(program)
     parameters, gemm = Counter(), Counter()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(nn.unbox(program.params)):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(program.params):
         names = tuple(entry.key for entry in path)
         part = part_of(names)
         parameters[part] += leaf.size
@@ -124,10 +164,23 @@ def total(rows):
     return Row("total", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
 
 
+def step_flops(program, remat):
+    """Operations of a training step on one clip.
+
+    Backward is twice forward, and makes the weights of attention again; remat="full" is forward
+    once more. A frozen language model runs forward alone.
+    """
+    is_frozen = {TEXT_MODEL: program.frozen is not None}
+    rows = count(program)
+    trained = total([row for row in rows if not is_frozen.get(row.name)])
+    once = total(rows).flops - trained.flops
+    return once + (3 + (remat == "full")) * trained.flops + trained.attention
+
+
 def _windows(program):
     """[(windows, positions in each)] of the temporal blocks, pair after pair of one scan step."""
-    _, _, h, w, _ = program.inputs[0].shape
-    dit = program.model.dit
+    _, h, w = program.latents
+    dit = program.trained.model.dit
     full = dit.get("attention") == "full"
     window, shifts = ((h, w), [(0, 0)]) if full else (dit["window"], _shifts(program))
     grids = [window_grid(window, shift, (h, w)) for shift in shifts]
@@ -136,46 +189,55 @@ def _windows(program):
 
 def _shifts(program):
     """See DiT.shifts."""
-    return program.model.bind({"params": {}}).video.shifts
+    return program.trained.model.bind({"params": {}}).video.shifts
 
 
 def scan_steps(program):
     """How many times the scan over depth runs its body."""
-    return program.model.dit["depth"] // len(_shifts(program))
+    return program.trained.model.dit["depth"] // len(_shifts(program))
 
 
 def _tokens(program):
     """How many tokens the kernels of a part see, and those of the projections of pair{i}."""
-    _, t, h, w, _ = program.inputs[0].shape
+    t, h, w = program.latents
     video = t * h * w
     padded = {f"pair{i}": t * m * p for i, (m, p) in enumerate(_windows(program))}
-    words, length = program.words, program.inputs[2][0].shape[1]
+    words, length = program.words, text_length(program)
     times = 2  # of the frames, and of the text
     sides = {PATCH: video, TIME: times, TEXT_MODEL: length, TEXT_IN: words, HEAD: video}
     return sides | {VIDEO: video, TEXT: words, TEMPORAL: video} | padded
 
 
+def text_length(program):
+    """How many ids the text model reads."""
+    source = program.frozen.inputs if program.frozen else program.trained.inputs[2]
+    return source[0].shape[1]
+
+
+def attention_pairs(program):
+    """{part: (query, key) pairs of a block of the DiT, one shift of its windows after another}."""
+    (t, h, w), words = program.latents, program.words
+    video = t * h * w
+    keys = video if program.trained.model.dit.get("attention") == "full" else h * w
+    return {
+        VIDEO: [video * (keys + words)],
+        TEXT: [words * (video + words)],
+        TEMPORAL: [m * (t * p) ** 2 for m, p in _windows(program)],
+    }
+
+
 def _attention(program):
     """Operations of attention by part."""
-    _, t, h, w, _ = program.inputs[0].shape
-    dit, words, video = program.model.dit, program.words, t * h * w
-    keys = video if dit.get("attention") == "full" else h * w
-    windows = _windows(program)
-    pairs = sum(m * (t * p) ** 2 for m, p in windows) / len(windows)  # (query, key), per block
+    dit = program.trained.model.dit
     layers = 4 * dit["width"] * dit["depth"]
-    return Counter(
-        {
-            VIDEO: layers * video * (keys + words),
-            TEXT: layers * words * (video + words),
-            TEMPORAL: round(layers * pairs),
-            TEXT_MODEL: 4 * program.inputs[2][0].shape[1] ** 2 * _text_channels(program),
-        }
-    )
+    pairs = attention_pairs(program)
+    work = {part: round(layers * sum(own) / len(own)) for part, own in pairs.items()}
+    return Counter(work | {TEXT_MODEL: 4 * text_length(program) ** 2 * _text_channels(program)})
 
 
 def _text_channels(program):
     """Channels of the queries of the text model, over all its layers."""
-    leaves = jax.tree_util.tree_leaves_with_path(nn.unbox(program.params)["text"])
+    leaves = jax.tree_util.tree_leaves_with_path(program.params.get("text", {}))
     queries = [leaf.shape for path, leaf in leaves if "query" in str(path) and leaf.ndim > 2]
     return sum(math.prod(shape) // shape[-3] for shape in queries)
 
@@ -191,22 +253,23 @@ def xla_flops(program):
     It counts the body of a loop once. So one step of each scan over depth, lowered by itself with
     the shapes that it gets inside of the model, is added for every further step.
     """
+    return sum(_scanned_flops(*part) for part in (program.trained, program.frozen) if part)
+
+
+def _scanned_flops(model, params, inputs):
     bodies = {}
 
     def note(call, args, kwargs, context):
         if isinstance(context.module, BlockPairs | TextBlock) and context.method_name == "__call__":
-            bodies[type(context.module)] = context.module, args
+            bodies[context.module.path] = context.module, args
         return call(*args, **kwargs)
 
-    params = nn.unbox(program.params)
+    params = nn.unbox(params)
     with nn.intercept_methods(note):
-        jax.eval_shape(program.model.apply, {"params": params}, *program.inputs)
-    flops = lowered_flops(program.model.apply, {"params": params}, *program.inputs)
-    for kind, part in (
-        (BlockPairs, params["video"]["pairs"]),
-        (TextBlock, params["text"]["blocks"]),
-    ):
-        block, args = bodies[kind]
+        jax.eval_shape(model.apply, {"params": params}, *inputs)
+    flops = lowered_flops(model.apply, {"params": params}, *inputs)
+    for path, (block, args) in bodies.items():
+        part = functools.reduce(dict.__getitem__, path, params)
         flops += (steps_of(part) - 1) * body_flops(block.clone(parent=None, name=None), part, args)
     return flops
 

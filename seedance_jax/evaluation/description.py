@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from seedance_jax import sharding
 from seedance_jax.evaluation import cost, memory
 from seedance_jax.models.vae import VAE
+from seedance_jax.sampling import encoders
 from seedance_jax.sampling.runs import as_tuples
 
 MIB = 2**20
@@ -48,8 +49,9 @@ def describe_generator(config, clip, devices, check):
     yield from _size_lines(clip, latents, program.words)
     yield ""
     yield from _cost_table(rows)
+    yield from _text_lines(config)
     yield ""
-    yield from _step_lines(config, latents, cost.total(rows))
+    yield from _step_lines(config, latents, program)
     if check:
         yield from _check_lines(program, cost.total(rows))
     yield ""
@@ -81,13 +83,26 @@ def _cost_table(rows):
     )
 
 
-def _step_lines(config, latents, whole):
-    again = config["model"]["remat"] == "full"
+TEXT_MODES = {
+    "joint": "is trained with the generator",
+    "frozen": "stays as it is: it runs forward alone",
+    "precomputed": "is not run: its text tokens are read from disk",
+}
+
+
+def _text_lines(config):
+    text = encoders.DEFAULTS | config["text"]
+    name = "" if text["mode"] == "joint" else f" {text['path']}"
+    yield f"text.mode={text['mode']!r}: the text model{name} {TEXT_MODES[text['mode']]}"
+
+
+def _step_lines(config, latents, program):
+    remat, whole = config["model"]["remat"], cost.total(cost.count(program))
     yield f"forward: {flops(whole.flops)}FLOP per clip, windows' padding included"
-    step = (3 + again) * whole.flops + whole.attention  # attention makes its weights again
     backward = "backward is twice forward, and attention's weights again"
-    backward += "; remat='full' is forward once more" * again
-    yield f"training step: {flops(step)}FLOP per clip: {backward}"
+    backward += "; remat='full' is forward once more" * (remat == "full")
+    step = flops(cost.step_flops(program, remat))
+    yield f"training step: {step}FLOP per clip: {backward}"
     for other in ("decoupled", "full"):
         rows = cost.count(cost.make_program(config, latents, attention=other))
         one = cost.total(rows)
@@ -102,17 +117,26 @@ def _check_lines(program, whole):
     yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
 
 
+STATE = {"language": "text model, frozen"}  # other names are their own
+
+
 def _memory_lines(config, clip, program, devices):
     mesh = sharding.plan_mesh(devices, **config["mesh"])
     axes = ", ".join(f"{name}={size}" for name, size in mesh.shape.items())
     clips = _clips(config, clip, mesh)
     yield f"training, per device; {devices} device(s): {axes}; clips on each: {clips}"
     state = memory.state_bytes(program, mesh, config["optimizer"])._asdict()
-    latents, own = program.inputs[0].shape[1:4], config["model"]["remat"]
-    kept = memory.activation_bytes(config, latents)
+    own, kept = config["model"]["remat"], memory.activation_bytes(config, program.latents)
     kept = {name: clips * size / mesh.shape["sequence"] for name, size in kept.items()}
-    rows = [*state.items(), *((f"activations, remat={name!r}", kept[name]) for name in kept)]
-    rows.append((f"in all, with remat={own!r}", sum(state.values()) + kept[own]))
+    logits = clips * memory.logit_bytes(program, mesh)
+    whole = sum(state.values()) + kept[own]
+    rows = [
+        *((STATE.get(name, name), size) for name, size in state.items() if size),
+        *((f"activations, remat={name!r}", kept[name]) for name in kept),
+        ("attention logits, float32, of the largest block", logits),
+        (f"in all, with remat={own!r}", whole + logits),
+        ("in all, if a flash kernel spares the logits", whole),
+    ]
     yield from table(("what", "MiB"), [(name, f"{size / MIB:,.0f}") for name, size in rows])
 
 

@@ -1,82 +1,183 @@
 """How well a pipeline does what the captions of held-out clips of the synthetic world ask for."""
 
 import json
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedance_jax.data import loader, sources
-from seedance_jax.data.transforms import middle_clip
-from seedance_jax.evaluation import judges
+from seedance_jax.data import loader, schema, sources, transforms
+from seedance_jax.evaluation import judges, verdicts
 from seedance_jax.evaluation.reconstruction import video_bucket
 from seedance_jax.sampling import media
+
+# A given frame only passes through the autoencoder, and a few clips show how.
+FIRST_AND_LAST_CLIPS = 16
+
+
+class Clips(NamedTuple):
+    """Clips of a split as a pipeline is asked for them.
+
+    Attributes:
+      prompts: texts; of several shots the JSON form with durations.
+      asked: `verdicts.asked_of` each.
+      lengths: frames of the shots of each.
+      frames: the true clips, uint8 [N,T,H,W,3].
+    """
+
+    prompts: list
+    asked: list
+    lengths: list
+    frames: Any
 
 
 def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **settings):
     """Generates the first clips of a split again, from their captions, and judges the results.
 
-    Of a split's clips only those of a single shot, see `read_rows`.
-
     Args:
       pipeline: a `sampling.pipeline.Pipeline`; its config says where the split is.
+      num_prompts: clips of a single shot, and of several shots, at most; the latter are rare.
       settings: for the pipeline, such as num_inference_steps, guidance_scale and seed.
 
     Returns:
-      (report, sheet). The report holds split, clips, settings and, under `true` (how far the judges
-      can be trusted), `text_to_video` and `image_to_video` (the true first frame is given), the
-      results of `summarize`. image_to_video also has first_jump, the change from the given frame to
-      the next over that of the true clips (1 is right, more is a cut, 0 a still), and
-      autoencoder_psnr_first_frame, in dB: the given frame only passes through the autoencoder. The
-      sheet is a picture of the clips made from text.
+      (report, sheet). The report holds split, clips, settings and
+        true: `verdicts.summarize` of the true clips, how far the judges can be trusted;
+        chance: the same accuracies when every true clip is judged by a random caption;
+        text_to_video, image_to_video (the true first frame is given), first_and_last (so is the
+          last, for a few of the clips): `verdicts.summarize` of the generated clips;
+        two_shots: of the clips of several shots, clips, and `verdicts.summarize_shots` of true and
+          text_to_video; these two are absent if there are no such clips.
+      image_to_video also has first_jump, the change from the given frame to the next over that of
+      the true clips (1 is right, more is a cut, 0 a still). autoencoder_psnr_first_frame and
+      ..._last_frame are in dB: given frames only pass through the autoencoder. The sheet is a
+      picture of the clips made from text, then of several shots, then between two frames.
 
     Raises:
       ValueError: the split is missing or not of the synthetic world, or a setting is illegal.
     """
     data = pipeline.config["data"]
     bucket = video_bucket(data["buckets"])
-    rows = read_rows(sources.open_split(data, split), bucket, num_prompts)
-    prompts = [row["caption"] for row in rows]
-    colors = [json.loads(row["scene"])["objects"][0]["color"] for row in rows]
-    true = np.stack([middle_clip(row, bucket.shape, bucket.stride) for row in rows])
+    source, fps = sources.open_split(data, split), pipeline.metadata["fps"]
+    clips = read_clips(source, bucket, num_prompts, fps, several=False)
+    if clips is None:
+        raise ValueError("the split has no clips of a single shot to judge")
+    cuts = read_clips(source, bucket, num_prompts, fps, several=True)
     size = dict(zip(("num_frames", "height", "width"), bucket.shape, strict=True))
     settings = {"seed": 0, **size, **settings}
-    from_text = generate(pipeline, prompts, None, batch_size, settings)
-    from_image = generate(pipeline, prompts, true[:, 0], batch_size, settings)
-    verdicts = judge_clips(from_text, colors)
-    image_to_video = summarize(judge_clips(from_image, colors))
-    image_to_video["first_jump"] = first_change(from_image) / first_change(true)
-    image_to_video["autoencoder_psnr_first_frame"] = judges.psnr(from_image[:, 0], true[:, 0])
+    true = [verdicts.seen_in(clip) for clip in clips.frames]
     report = {
         "split": split,
-        "clips": len(rows),
+        "clips": len(clips.prompts),
         "settings": settings,
-        "true": summarize(judge_clips(true, colors)),
-        "text_to_video": summarize(verdicts),
-        "image_to_video": image_to_video,
+        "true": verdicts.summarize(clips.asked, true),
+        "chance": verdicts.chance(clips.asked, true),
     }
-    labels = [label(prompt, verdict) for prompt, verdict in zip(prompts, verdicts, strict=True)]
-    return report, media.contact_sheet(list(zip(labels, from_text, strict=True)))
+    rows = []
+    for task in (text_to_video, image_to_video, first_and_last):
+        report[task.__name__], shown = task(pipeline, clips, batch_size, settings)
+        rows.append(shown)
+    report["two_shots"], shown = two_shots(pipeline, cuts, batch_size, settings)
+    return report, media.contact_sheet(rows[0] + shown + rows[2])
 
 
-def read_rows(source, bucket, count):
-    """The first rows of a single shot that can serve a bucket.
+def text_to_video(pipeline, clips, batch_size, settings):
+    """(results, rows of the sheet)."""
+    made = generate(pipeline, clips.prompts, {}, batch_size, settings)
+    return judged(clips, made)
 
-    Clips of several shots are left out: one caption does not tell what they show, and the judges
-    follow one object before one camera. Raises ValueError unless the rows describe their scene.
+
+def image_to_video(pipeline, clips, batch_size, settings):
+    """(results, rows of the sheet) with the true first frame given."""
+    first = clips.frames[:, 0]
+    made = generate(pipeline, clips.prompts, {"image": first}, batch_size, settings)
+    results, rows = judged(clips, made)
+    results["first_jump"] = first_change(made) / first_change(clips.frames)
+    results["autoencoder_psnr_first_frame"] = judges.psnr(made[:, 0], first)
+    return results, rows
+
+
+def first_and_last(pipeline, clips, batch_size, settings):
+    """(results, rows of the sheet) of the first clips, with the true first and last frame given."""
+    clips = Clips(*(part[:FIRST_AND_LAST_CLIPS] for part in clips))
+    first, last = clips.frames[:, 0], clips.frames[:, -1]
+    given = {"image": first, "last_image": last}
+    made = generate(pipeline, clips.prompts, given, batch_size, settings)
+    results, rows = judged(clips, made)
+    results["autoencoder_psnr_first_frame"] = judges.psnr(made[:, 0], first)
+    results["autoencoder_psnr_last_frame"] = judges.psnr(made[:, -1], last)
+    return {"clips": len(made)} | results, rows
+
+
+def two_shots(pipeline, clips, batch_size, settings):
+    """(results, rows of the sheet) of clips of several shots, which may be None."""
+    if clips is None:
+        return {"clips": 0}, []
+    made = generate(pipeline, clips.prompts, {}, batch_size, settings)
+    results, seen = {"clips": len(made)}, []
+    for name, frames in (("true", clips.frames), ("text_to_video", made)):
+        pairs = zip(frames, clips.lengths, strict=True)
+        seen = [verdicts.seen_in_shots(clip, lengths) for clip, lengths in pairs]
+        results[name] = verdicts.summarize_shots(clips.asked, seen)
+    told = [json.loads(prompt)["global"] for prompt in clips.prompts]
+    labels = [f"{text}  {verdict}" for text, verdict in zip(told, seen, strict=True)]
+    return results, list(zip(labels, made, strict=True))
+
+
+def judged(clips, made):
+    """(results, rows of the sheet) of generated clips of a single shot."""
+    seen = [verdicts.seen_in(clip) for clip in made]
+    labels = [label(*parts) for parts in zip(clips.prompts, clips.asked, seen, strict=True)]
+    return verdicts.summarize(clips.asked, seen), list(zip(labels, made, strict=True))
+
+
+def read_clips(source, bucket, count, fps, several):
+    """The first clips of a single shot, or of several, that can serve a bucket; None without any.
+
+    Raises ValueError unless the rows describe their scene.
     """
     if count < 1:
         raise ValueError(f"num_prompts={count} must be 1 or more")
     numbers, _ = loader.eligible_rows(source.table, bucket)
-    numbers = numbers[loader.num_shots(source.table)[numbers] == 1]
-    if not len(numbers):
-        raise ValueError("the split has no clips of a single shot to judge")
+    numbers = numbers[(loader.num_shots(source.table)[numbers] > 1) == several]
     rows = [source[int(number)] for number in numbers[:count]]
-    if "scene" not in rows[0]:
+    if rows and "scene" not in rows[0]:
         raise ValueError("only clips of the synthetic world (data.source='world') can be judged")
-    return rows
+    parts = [read_clip(row, bucket, fps) for row in rows]
+    parts = [part for part in parts if (len(part[2]) > 1) == several]
+    if not parts:
+        return None
+    prompts, asked, lengths, frames = zip(*parts, strict=True)
+    return Clips(list(prompts), list(asked), list(lengths), np.stack(frames))
 
 
-def generate(pipeline, prompts, images, batch_size, settings):
+def read_clip(row, bucket, fps):
+    """(prompt, asked, lengths of the shots, frames) of the middle of a row, see `Clips`."""
+    frames = transforms.choose_frames(row, bucket.frames, bucket.stride, None)
+    shots = schema.read_shots(row)
+    shot_of = np.repeat(np.arange(len(shots)), [shot.num_frames for shot in shots])
+    seen, lengths = np.unique(shot_of[frames], return_counts=True)
+    prompt = shots[seen[0]].caption
+    if len(seen) > 1:
+        captions = [shots[number].caption for number in seen]
+        prompt = write_prompt(row["caption"], captions, lengths.tolist(), fps)
+    video = transforms.middle_clip(row, bucket.shape, bucket.stride)
+    return prompt, verdicts.asked_of(row, frames), lengths.tolist(), video
+
+
+def write_prompt(common, captions, lengths, fps):
+    """The JSON form (see `sampling.shots`) of a clip with shots of those lengths in frames."""
+    groups = [lengths[0] - 1, *lengths[1:]]
+    shots = [
+        {"prompt": caption, "duration": count / fps}
+        for caption, count in zip(captions, groups, strict=True)
+    ]
+    return json.dumps({"global": common, "shots": shots})
+
+
+def generate(pipeline, prompts, given, batch_size, settings):
     """Frames uint8 [N,T,H,W,3]; clip i has seed + i whatever the batch size.
+
+    Args:
+      given: images [N,H,W,3] by their names in a request.
 
     The last batch is filled up with its last prompt, so that there is one shape to compile.
     """
@@ -85,37 +186,11 @@ def generate(pipeline, prompts, images, batch_size, settings):
     parts = []
     for start in range(0, len(prompts), batch_size):
         numbers = np.minimum(np.arange(start, start + batch_size), len(prompts) - 1)
-        image = None if images is None else [images[number] for number in numbers]
+        images = {name: [array[number] for number in numbers] for name, array in given.items()}
         shifted = settings | {"seed": settings["seed"] + start}
-        output = pipeline(prompt=[prompts[number] for number in numbers], image=image, **shifted)
+        output = pipeline(prompt=[prompts[number] for number in numbers], **images, **shifted)
         parts.append(output.frames)
     return np.concatenate(parts)[: len(prompts)]
-
-
-def judge_clips(clips, colors):
-    """One verdict per clip: the colour asked for, the colour seen (None: no object), its motion."""
-    return [
-        {
-            "asked": color,
-            "seen": judges.main_object_color(clip),
-            "motion": judges.motion(clip),
-            "frozen": judges.is_frozen(clip),
-        }
-        for clip, color in zip(clips, colors, strict=True)
-    ]
-
-
-def summarize(verdicts):
-    """Shares of clips with the right colour, an object, motion; mean motion in 8-bit levels.
-
-    Only a clip with an object counts as moving: noise does not.
-    """
-    return {
-        "color_accuracy": float(np.mean([v["seen"] == v["asked"] for v in verdicts])),
-        "has_object": float(np.mean([v["seen"] is not None for v in verdicts])),
-        "moving": float(np.mean([v["seen"] is not None and not v["frozen"] for v in verdicts])),
-        "motion": float(np.mean([v["motion"] for v in verdicts])),
-    }
 
 
 def first_change(clips):
@@ -123,8 +198,9 @@ def first_change(clips):
     return float(np.abs(clips[:, 1].astype(np.float32) - clips[:, 0]).mean())
 
 
-def label(prompt, verdict):
-    """One line for the sheet."""
-    right = "right" if verdict["seen"] == verdict["asked"] else "WRONG"
-    moves = "FROZEN" if verdict["frozen"] else "moves"
-    return f"{prompt}  [{right}: {verdict['seen']}; {moves}, {verdict['motion']:.0f}]"
+def label(prompt, asked, seen):
+    """One line for the sheet: what is wrong, as it is seen, and how much it moves."""
+    wrong = [f"{name} {seen[name]}" for name in verdicts.JUDGED if seen[name] != asked[name]]
+    verdict = f"WRONG: {', '.join(wrong)}" if wrong else "right"
+    moves = "FROZEN" if seen["frozen"] else "moves"
+    return f"{prompt}  [{verdict}; {moves}, {seen['motion']:.0f}]"

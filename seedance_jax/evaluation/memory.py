@@ -1,8 +1,8 @@
 """What training a generator holds on a device, from shapes alone.
 
 State is laid out as training would lay it out. Activations are what reverse differentiation of the
-very program keeps between its two passes; a compiler may do better (fuse) or worse (transfers, and
-the weights of the attention that it is at, unless a kernel spares them).
+very program keeps between its two passes; a compiler may do better (fuse) or worse (transfers). The
+logits of the attention that it is at come on top.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from seedance_jax import sharding
 from seedance_jax.evaluation import cost
@@ -25,20 +26,38 @@ class State(NamedTuple):
     gradients: int
     average: int
     optimizer: int
+    language: int  # a finished model: parameters alone
 
 
 def state_bytes(program, mesh, optimizer):
-    """State of a program on one device of a mesh; `optimizer` is the config's section (a dict)."""
-    layout = jax.tree.leaves(sharding.layout(program.params, mesh))
-    params = nn.unbox(program.params)
-    leaves = jax.tree.leaves(params)
-    parameters = sum(
-        math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-        for place, leaf in zip(layout, leaves, strict=True)
-    )
+    """State of a Generation on a device of a mesh; `optimizer` is the config's section (a dict)."""
+    params, parameters = nn.unbox(program.trained.params), _share(program.trained.params, mesh)
     moments = tree_bytes(jax.eval_shape(make_optimizer(num_steps=1, **optimizer).init, params))
     share = moments * parameters // tree_bytes(params)  # laid out as what they belong to
-    return State(parameters, parameters, parameters, share)
+    frozen = program.frozen
+    read = _share(frozen.params, mesh, jnp.dtype(frozen.model.dtype)) if frozen else 0
+    return State(parameters, parameters, parameters, share, read)
+
+
+def _share(boxed, mesh, dtype=None):
+    """Bytes on one device of parameters laid out over a mesh, in their dtype or in another."""
+    layout, leaves = (jax.tree.leaves(f) for f in (sharding.layout(boxed, mesh), nn.unbox(boxed)))
+    return sum(
+        math.prod(place.shard_shape(leaf.shape)) * (dtype or leaf.dtype).itemsize
+        for place, leaf in zip(layout, leaves, strict=True)
+    )
+
+
+def logit_bytes(program, mesh):
+    """Of the largest attention of one clip on a device: its logits, float32, all there at once.
+
+    So the plain kernel works (`models.attention.attend`); a kernel that goes through the keys piece
+    by piece (flash attention) never holds them.
+    """
+    split = {cost.VIDEO: "sequence", cost.TEMPORAL: "sequence"}  # frames, windows; text is whole
+    pairs = {part: max(own) for part, own in cost.attention_pairs(program).items()}
+    shares = [n / mesh.shape.get(split.get(part), 1) for part, n in pairs.items()]
+    return 4 * max(shares) * program.trained.model.dit["heads"] / mesh.shape["tensor"]
 
 
 def tree_bytes(tree):
@@ -49,11 +68,13 @@ def tree_bytes(tree):
 def kept_bytes(program):
     """What one clip keeps for the backward pass, on all devices, besides the parameters."""
 
-    def residuals(params, *inputs):
-        return jax.vjp(lambda params: program.model.apply({"params": params}, *inputs), params)[1]
+    model, params, inputs = program.trained
 
-    params = nn.unbox(program.params)
-    kept = _kinds(jax.eval_shape(residuals, params, *program.inputs)) - _kinds(params)
+    def residuals(params, *inputs):
+        return jax.vjp(lambda params: model.apply({"params": params}, *inputs), params)[1]
+
+    params = nn.unbox(params)
+    kept = _kinds(jax.eval_shape(residuals, params, *inputs)) - _kinds(params)
     return sum(math.prod(shape) * dtype.itemsize * count for (shape, dtype), count in kept.items())
 
 

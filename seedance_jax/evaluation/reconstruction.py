@@ -36,7 +36,7 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
     bucket = video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
-    batches = loader.eval_batches(source, bucket, text_length=data["text_length"], limit=limit)
+    batches = loader.eval_batches(source, bucket, limit=limit)
     model, weights = runs.load_autoencoder(workdir)
     whole = {"whole": autoencoder_method(model, weights)} if tile else {}
     methods = {

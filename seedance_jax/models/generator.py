@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from seedance_jax.models.dit import Condition, DiT
-from seedance_jax.models.text import TextModel, pool_words
+from seedance_jax.models.text import TextModel, as_stored, pool_words
 
 
 class Generator(nn.Module):
@@ -17,12 +17,14 @@ class Generator(nn.Module):
       text_model: fields of TextModel; None where text tokens come from elsewhere.
       dit: fields of DiT.
       space_id, max_words: of `pool_words`.
+      finished: whether the text model is one that stays as it is; see `as_stored`.
     """
 
     text_model: Mapping[str, Any] | None
     dit: Mapping[str, Any]
     space_id: int
     max_words: int
+    finished: bool = False
 
     def setup(self):
         if self.text_model is not None:
@@ -32,6 +34,7 @@ class Generator(nn.Module):
     def encode_text(self, ids, mask, shot):
         """Captions ids, mask, shot [B, S] -> text tokens [B, P, E], their mask and shot [B, P]."""
         hidden = self.text(ids, mask, shot)
+        hidden = as_stored(hidden) if self.finished else hidden
         return pool_words(hidden, ids, mask, shot, self.space_id, self.max_words)
 
     def velocity(self, xt, t, condition):

@@ -14,7 +14,9 @@ from flax import traverse_util
 
 
 def init_adapters(key, boxed, rank, targets):
-    """Fresh adapters for the kernels of the submodules whose name is in `targets`.
+    """Fresh adapters for the kernels of the blocks' submodules whose name is in `targets`.
+
+    What is not in a block, such as the DiT's head, has none: so "out" is the output of attention.
 
     Args:
       boxed: parameters as a module's init makes them, with the logical names of their axes; shapes
@@ -31,11 +33,17 @@ def init_adapters(key, boxed, rank, targets):
         raise ValueError(f"rank={rank}: must be at least 1")
     is_box = lambda leaf: isinstance(leaf, nn.meta.AxisMetadata)  # noqa: E731
     flat = traverse_util.flatten_dict(boxed)
-    kernels = {path: leaf for path, leaf in flat.items() if path[-1] == "kernel" and is_box(leaf)}
-    missing = set(targets) - {path[-2] for path in kernels}
-    if missing:
-        legal = sorted({path[-2] for path in kernels})
-        raise ValueError(f"lora targets {sorted(missing)} are not in the model; it has {legal}")
+    kernels = {
+        path: leaf
+        for path, leaf in flat.items()
+        if path[-1] == "kernel" and is_box(leaf) and "layers" in leaf.names
+    }
+    legal = {path[-2] for path in kernels}
+    if missing := set(targets) - legal:
+        raise ValueError(
+            f"lora targets {sorted(missing)} are not in the blocks of the model; they have "
+            f"{sorted(legal)}"
+        )
     chosen = {path: leaf for path, leaf in kernels.items() if path[-2] in targets}
     adapters = {}
     for path, own in zip(chosen, jax.random.split(key, len(chosen)), strict=True):

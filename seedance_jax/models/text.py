@@ -203,6 +203,15 @@ def rope_1d(positions, head_size, theta):
     return jnp.cos(angles), jnp.sin(angles)
 
 
+def as_stored(tokens):
+    """Text tokens with the precision of those on disk (bfloat16; `data.schema.TEXTS`).
+
+    Those of a finished model have it wherever they come from, so that a generator trained on
+    precomputed ones samples with the very numbers it was trained on.
+    """
+    return jax.lax.reduce_precision(tokens, exponent_bits=8, mantissa_bits=7)
+
+
 def caption_starts(mask, shot):
     """True on the first token of every caption, bool [B, S]."""
     before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))

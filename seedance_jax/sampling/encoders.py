@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from seedance_jax.data import schema, sources, tokenizer
+from seedance_jax.data import loader, schema, sources, tokenizer
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.latents import build_texts, open_texts
 from seedance_jax.models import qwen
-from seedance_jax.models.text import TextModel, pool_words, word_count
+from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.sampling import language
 from seedance_jax.sampling.latents import describe_clips
 from seedance_jax.training import checkpoint
@@ -60,9 +60,12 @@ class Encoder:
 
 
 def encode(model, max_words, params, ids, mask, shot):
-    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient."""
+    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient.
+
+    They are as precise as those that are stored; see `as_stored`.
+    """
     hidden = jax.lax.stop_gradient(model.apply({"params": params}, ids, mask, shot))
-    return pool_words(hidden, ids, mask, shot, SPACE_ID, max_words)
+    return pool_words(as_stored(hidden), ids, mask, shot, SPACE_ID, max_words)
 
 
 def check_mode(text):
@@ -90,36 +93,10 @@ def open_encoder(text, mesh=None):
       FileNotFoundError: text.path is neither a Hugging Face directory nor a run.
       ValueError: it is one of another kind, or its tokenizer does not fit it.
     """
-    check_mode(text)
-    config = checkpoint.read_json(text["path"], "config.json")
-    opened = _open_run if "stage" in config else _open_directory
-    return opened(text, config, mesh)
-
-
-def _open_directory(text, config, mesh):
-    del config
-    path = text["path"]
-    model = qwen.make_model(path, layers=tuple(text["layers"]), dtype=text["dtype"])
-    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
-    words = tokenizer.open_tokenizer(path)
-    language.check_vocabulary(model, words)
-    return _encoder(model, params, words, 0, qwen.fingerprint(path))
-
-
-def _open_run(text, config, mesh):
-    """The byte model that was trained with the generator of a run."""
-    own = DEFAULTS | config.get("text", {})
-    if own["mode"] != "joint" or "width" not in own:
-        raise ValueError(f"text.path={text['path']!r} is a run without a language model of its own")
-    del mesh  # it is small
-    words = tokenizer.open_tokenizer(own["tokenizer"])
-    fields = model_fields(own) | {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
-    params = checkpoint.load(text["path"], parts=("text",))["text"]
-    fingerprint = checkpoint.fingerprint(params)
-    return _encoder(TextModel(**fields), params, words, own["max_words"], fingerprint)
-
-
-def _encoder(model, params, words, max_words, fingerprint):
+    model, own = read_model(text)
+    opened = _open_run if own else _open_directory
+    params, words, fingerprint = opened(text["path"], model, own, mesh)
+    max_words = own["max_words"] if own else 0
     identity = {
         "language": fingerprint,
         "layers": list(model.layers),
@@ -128,6 +105,40 @@ def _encoder(model, params, words, max_words, fingerprint):
         "max_words": max_words,
     }
     return Encoder(model, params, words, max_words, identity)
+
+
+def read_model(text):
+    """The TextModel that the section `text` of a config names, by config.json of its path alone.
+
+    Returns:
+      (model, the section `text` of the run that it was trained in, {} if it comes from elsewhere).
+    """
+    check_mode(text)
+    path, config = text["path"], checkpoint.read_json(text["path"], "config.json")
+    chosen = {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
+    if "stage" not in config:
+        return qwen.make_model(path, **chosen), {}
+    own = DEFAULTS | config.get("text", {})
+    if own["mode"] != "joint" or "width" not in own:
+        raise ValueError(f"text.path={path!r} is a run without a language model of its own")
+    return TextModel(**model_fields(own) | chosen), own
+
+
+def _open_directory(path, model, own, mesh):
+    """(params, tokenizer, fingerprint) of a Hugging Face directory."""
+    del own
+    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
+    words = tokenizer.open_tokenizer(path)
+    language.check_vocabulary(model, words)
+    return params, words, qwen.fingerprint(path)
+
+
+def _open_run(path, model, own, mesh):
+    """The same of the byte model that was trained with the generator of a run."""
+    del model, mesh  # it is small
+    params = checkpoint.load(path, parts=("text",))["text"]
+    words = tokenizer.open_tokenizer(own["tokenizer"])
+    return params, words, checkpoint.fingerprint(params)
 
 
 def model_fields(text):
@@ -153,6 +164,12 @@ def open_tokens(data, encoder):
             f"{directory}{found}\nmake them with the same config:\n"
             "  python -m seedance_jax.encode --config=..."
         )
+    longest = storage.read_report(directory)["longest"]
+    if longest > (limit := encoder.positions(data["text_length"])):
+        raise ValueError(
+            f"a clip of {directory} has {longest} text tokens, the text length is {limit}: "
+            f"data.text_length must be {longest} or more"
+        )
     return open_texts(directory, expected)
 
 
@@ -170,6 +187,8 @@ def describe(data, encoder):
 def encode_all(data, encoder):
     """Writes the text tokens of all training clips, unless they are there; returns where."""
     source = sources.open_split(data, "train")
+    loader.check_captions(source, data["text_length"], encoder.tokenizer)
+    check_rows(source, encoder.max_words)
     metadata = describe(data, encoder)
     directory = storage.dataset_directory(data["data_dir"], "texts", metadata)
     return build_texts(directory, encode_rows(source, data["text_length"], encoder), metadata)
@@ -201,8 +220,6 @@ def encode_captions(captions, text_length, encoder):
     run = jax.jit(functools.partial(encode, encoder.model, encoder.max_words))
     for batch in _batches(captions, BATCH):
         texts = [caption for _, _, caption in batch] + [""] * (BATCH - len(batch))
-        for text in texts:
-            check_words([text], encoder.max_words)
         encoded = (encoder.tokenizer.encode(text, text_length) for text in texts)
         ids, mask = (np.stack(arrays) for arrays in zip(*encoded, strict=True))
         tokens, kept, _ = jax.device_get(run(encoder.params, ids, mask, np.zeros_like(ids)))
@@ -223,14 +240,11 @@ def check_words(captions, limit):
     if limit and count > limit:
         raise ValueError(
             f"captions have {count - len(captions)} words and {len(captions)} starts, "
-            f"text.max_words={limit}: {captions}"
+            f"text.max_words={limit}: {list(captions)}"
         )
 
 
-def check_batch(batch, limit):
-    """`check_words` of a batch of bytes; returns the batch."""
-    for row in zip(batch["text"], batch["text_mask"], batch["text_shot"], strict=True):
-        ids, mask, shot = row
-        numbers = np.unique(shot[mask]) if limit else ()
-        check_words([tokenizer.decode(ids[mask & (shot == number)]) for number in numbers], limit)
-    return batch
+def check_rows(source, limit):
+    """`check_words` of all captions of every row."""
+    for captions in loader.captions_of_rows(source) if limit else ():
+        check_words(captions.values(), limit)

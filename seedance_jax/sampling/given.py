@@ -16,6 +16,7 @@ from seedance_jax.data.schema import FRAME_STRIDE
 from seedance_jax.sampling import codec
 
 EXTENSIONS = ("forward", "backward")
+IMAGES = {"image": 3, "last_image": 3}  # dimensions; the other arguments may be clips, too
 
 
 def collect(size, image=None, last_image=None, video=None, extend="forward", frames=None):
@@ -59,7 +60,7 @@ def collect(size, image=None, last_image=None, video=None, extend="forward", fra
 
 def place(name, start, array, size):
     """(pixel frame, image) of everything in an image or a clip that begins at `start`."""
-    clip = check_pixels(name, array, size)
+    clip = check_pixels(name, array, size, ndim=IMAGES.get(name))
     if isinstance(start, bool) or not isinstance(start, int | np.integer):
         raise ValueError(f"{name}: a frame number must be an integer, got {start!r}")
     last = start + len(clip) - 1
@@ -87,7 +88,7 @@ def check_pixels(name, array, size, ndim=None):
         )
     legal = (ndim,) if ndim else (3, 4)
     if array.dtype != np.uint8 or array.ndim not in legal or array.shape[-3:] != (*shape, 3):
-        kind = (*shape, 3) if ndim is None else ("N", *shape, 3)
+        kind = ("N", *shape, 3) if ndim == 4 else (*shape, 3)
         raise ValueError(
             f"{name} is {array.dtype} {array.shape}; must be uint8 {kind}, see "
             "seedance_jax.sampling.media.read_image"

@@ -61,8 +61,7 @@ def encode_all(data, buckets, fingerprint, encode_fn):
 
 def encode_rows(source, bucket, encode_fn):
     """Yields (id, latents float32 [t, h, w, C]) of every row that can serve the bucket."""
-    text_length = int(source.table["caption_tokens"].max())  # the text is not used here
-    batches = loader.eval_batches(source, bucket, text_length=text_length)
+    batches = loader.eval_batches(source, bucket)
     name = "encode {}x{}x{}".format(*bucket.shape)
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
         for batch in batches:

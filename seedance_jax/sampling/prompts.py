@@ -93,13 +93,17 @@ def anchor(settings, folder):
 def parse_frames(text):
     """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}."""
     try:
-        frames = json.loads(text)
-        if not all(isinstance(path, str) for path in frames.values()):
+        pairs = json.loads(text, object_pairs_hook=tuple)
+        frames = {int(index): path for index, path in pairs}
+        whole = isinstance(pairs, tuple) and len(frames) == len(pairs)
+        if not whole or not all(isinstance(path, str) for path in frames.values()):
             raise TypeError
-        return {int(index): path for index, path in frames.items()}
-    except (ValueError, TypeError, AttributeError):
+        return frames
+    except (ValueError, TypeError):
         legal = '{"0": "a.png", "8": "b.png"}'
-        raise ValueError(f"frames={text!r} must be JSON, frame number: path, as {legal}") from None
+        raise ValueError(
+            f"frames={text!r} must be JSON, frame number: path, each number once, as {legal}"
+        ) from None
 
 
 def exact(kind, value):

@@ -15,6 +15,7 @@ from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
 from seedance_jax.sampling.sizes import resolve_size
 
 SIZE = ("num_frames", "height", "width")
+MAX_SEED = 2**31 - 1
 GIVEN = ("image", "last_image", "video", "frames")
 
 
@@ -108,8 +109,11 @@ def make_plan(request, pipeline):
     lengths = [shot_lengths(script, clip[0], pipeline.metadata["fps"]) for script in scripts]
     rows = given_rows(request, len(prompts))
     given = [collect(clip, extend=request.extend, **row) for row in rows]
+    check_seeds(request)
+    if request.image_guidance_scale != 1 and not any(given):
+        scale = request.image_guidance_scale
+        raise ValueError(f"image_guidance_scale={scale} without a given frame; leave it at 1")
     order = np.repeat(np.arange(len(prompts)), request.num_videos_per_prompt)
-    image_scale = request.image_guidance_scale if any(given) else 1.0  # else there are no frames
     shared = shared_settings(request, clip, pipeline.metadata)
     own = [describe(*row) for row in zip(prompts, scripts, lengths, given, strict=True)]
     return Plan(
@@ -118,7 +122,9 @@ def make_plan(request, pipeline):
         given=[given[row] for row in order],
         seeds=request.seed + np.arange(len(order), dtype=np.uint32),
         shape=pipeline.autoencoder.latent_shape(*clip),
-        weights=guidance.guidance_weights(float(request.guidance_scale), float(image_scale)),
+        weights=guidance.guidance_weights(
+            float(request.guidance_scale), float(request.image_guidance_scale)
+        ),
         rescale=float(request.guidance_rescale),
         interval=tuple(map(float, request.guidance_interval)),
         solver=request.solver,
@@ -143,7 +149,7 @@ def check_sampler(request):
     for name, least, most in (
         ("num_inference_steps", 1, 1000),
         ("num_videos_per_prompt", 1, 1000),
-        ("seed", 0, 2**31 - 1),
+        ("seed", 0, MAX_SEED),
         *((name, 1, 2**31 - 1) for name in SIZE if getattr(request, name) is not None),
     ):
         value = getattr(request, name)
@@ -165,6 +171,13 @@ def check_sampler(request):
         raise ValueError(f"solver={request.solver!r}; legal solvers: {sorted(solvers.SOLVERS)}")
     if not isinstance(request.negative_prompt, str):
         raise ValueError(f"negative_prompt={request.negative_prompt!r} is not text")
+
+
+def check_seeds(request):
+    """Raises ValueError unless the last clip, too, has a legal seed."""
+    last = request.seed + len(request.prompt) * request.num_videos_per_prompt - 1
+    if last > MAX_SEED:
+        raise ValueError(f"seed={request.seed}: that of the last clip, {last}, is above {MAX_SEED}")
 
 
 def is_number(value):

@@ -13,20 +13,20 @@ import numpy as np
 
 from seedance_jax import sharding
 from seedance_jax.data.world import prompts as world_prompts
-from seedance_jax.sampling import language
-
-MARK = re.compile(r"(\bshot\s+\d+\s*(?:\([^()]*\))?\s*:)", re.IGNORECASE)  # as in `shots`
+from seedance_jax.sampling import language, requests
+from seedance_jax.sampling.shots import cut_at_marks, looks_like_json, parse_prompt
 
 INSTRUCTION = """
 You rewrite requests for a short video into captions for a video generator. Write one paragraph of
-plain, concrete English, 40 to 90 words. Say who or what is seen and how it looks, what it does from
-the first moment to the last, where it is and in what light, then the style of the picture, then
-what the camera does. Keep everything that the request says: subjects, numbers, colours, actions,
-words in quotation marks. Add only what can be seen, and nothing that contradicts the request. If
-the request has shots ("Shot 1: ... Shot 2: ..."), write a paragraph for each, keep its mark in
-front of it, and describe people and things that return in the same words. Write in English whatever
-the language of the request, and write the caption only: no title, no comment.
+plain, concrete English, {least} to {most} words. Say who or what is seen and how it looks, what it
+does from the first moment to the last, where it is and in what light, then the style of the
+picture, then what the camera does. Keep everything that the request says: subjects, numbers,
+colours, actions, words in quotation marks. Add only what can be seen, and nothing that contradicts
+the request. If the request has shots ("Shot 1: ... Shot 2: ..."), write a paragraph for each, keep
+its mark in front of it, and describe people and things that return in the same words. Write in
+English whatever the language of the request, and write the caption only: no title, no comment.
 """.strip()
+WORDS = (40, 90)  # of a paragraph, where the model reads as many
 SHORTEST = 64  # tokens of the smallest shape that a prompt is padded to
 ANSWER = 512  # tokens at most
 
@@ -38,7 +38,9 @@ class Rewriting(NamedTuple):
     hint: str = ""
 
 
-def make_rewriter(name, *, slice_name="full", directory="", top_p=0.0, temperature=1.0, seed=0):
+def make_rewriter(
+    name, *, slice_name="full", directory="", top_p=0.0, temperature=1.0, seed=0, pipeline=None
+):
     """A function prompt -> Rewriting.
 
     Args:
@@ -46,6 +48,7 @@ def make_rewriter(name, *, slice_name="full", directory="", top_p=0.0, temperatu
       slice_name: of the world, for "world".
       directory: Hugging Face directory, for "lm"; a chat model such as Qwen2.5-0.5B-Instruct.
       top_p, temperature, seed: of the draws of "lm"; top_p=0 is greedy.
+      pipeline: for "lm", that reads the captions: they become no longer than it can take.
 
     Raises:
       ValueError: an unknown name or an illegal setting.
@@ -60,7 +63,7 @@ def make_rewriter(name, *, slice_name="full", directory="", top_p=0.0, temperatu
             raise ValueError(f"{top_p=}, {temperature=}: must be in [0, 1] and above 0")
         model = language.open_language(directory, sharding.make_mesh(fsdp=-1))
         draws = {"top_p": top_p, "temperature": temperature, "seed": seed}
-        return functools.partial(REWRITERS[name], model=model, **draws)
+        return functools.partial(REWRITERS[name], model=model, pipeline=pipeline, **draws)
     return REWRITERS[name]
 
 
@@ -70,7 +73,7 @@ def choose(config, prompt):
     Prompts in JSON and empty ones stay as they are, and so do those for a finished language model.
     """
     of_world = config["data"]["source"] == "world" and config["text"]["mode"] == "joint"
-    return "world" if of_world and prompt.strip() and not is_json(prompt) else "none"
+    return "world" if of_world and prompt.strip() and not looks_like_json(prompt) else "none"
 
 
 def keep(prompt):
@@ -78,14 +81,9 @@ def keep(prompt):
     return Rewriting(prompt)
 
 
-def is_json(prompt):
-    """Whether a prompt is written as JSON."""
-    return prompt.lstrip()[:1] in ("{", "[")
-
-
 def check_text(prompt):
     """Raises ValueError for a prompt in JSON, which only its author can rewrite."""
-    if is_json(prompt):
+    if looks_like_json(prompt):
         raise ValueError(
             f'a rewriter reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
         )
@@ -97,39 +95,62 @@ def rewrite_for_world(prompt, *, slice_name):
     The hint names the words that it does not say.
     """
     check_text(prompt)
-    before, *shots = MARK.split(prompt)
+    before, shots = cut_at_marks(prompt)
     if not shots:
         prompt, left_out = world_prompts.rewrite(prompt, slice_name)
         return Rewriting(prompt, world_prompts.hint(left_out, slice_name))
     parts, left_out = [before.strip()], ()
-    for mark, text in zip(shots[::2], shots[1::2], strict=True):
+    for mark, text in shots:
         caption, words = world_prompts.rewrite(text.strip(), slice_name)
-        parts.append(f"{mark} {caption}")
+        parts.append(f"{mark[0]} {caption}")
         left_out += words
     hint = world_prompts.hint(tuple(dict.fromkeys(left_out)), slice_name)
     return Rewriting(" ".join(part for part in parts if part), hint)
 
 
-def rewrite_with_language(prompt, *, model, top_p, temperature, seed):
+def rewrite_with_language(prompt, *, model, pipeline, **draws):
     """What a chat model makes of the prompt; the prompt with a hint if that is of no use."""
     check_text(prompt)
-    ids = chat_ids(model.tokenizer, INSTRUCTION, prompt)
-    text = complete(model, ids, top_p=top_p, temperature=temperature, seed=seed)
+    least, most = words_to_ask(prompt, pipeline)
+    ids = chat_ids(model.tokenizer, INSTRUCTION.format(least=least, most=most), prompt)
+    text, ended = complete(model, ids, **draws)
     text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
-    if not text:
-        return Rewriting(prompt, "the language model wrote nothing; the prompt stays as it is")
-    if marks(text) != marks(prompt):
-        return Rewriting(
-            prompt,
-            f"the language model turned the shots {marks(prompt)} into {marks(text)}; the prompt "
-            "stays as it is",
-        )
+    if wrong := fault(prompt, text, ended, pipeline):
+        return Rewriting(prompt, f"the prompt stays as it is: {wrong}")
     return Rewriting(text)
+
+
+def words_to_ask(prompt, pipeline):
+    """(least, most) words of each caption of a prompt, as many as a Pipeline (or None) reads."""
+    least, most = WORDS
+    if pipeline is None:
+        return WORDS
+    tokens = pipeline.tokenizer.count(INSTRUCTION) / len(INSTRUCTION.split())  # of a word
+    room = int(pipeline.metadata["text_length"] / tokens)
+    room = min(room, pipeline.max_words or room)  # each caption has a start besides its words
+    asked = max(min(most, room // len(parse_prompt(prompt).captions) - 1), 1)
+    return -(-asked * least // most), asked
+
+
+def fault(prompt, text, ended, pipeline):
+    """What is wrong with the answer to a prompt, or ""."""
+    if not text:
+        return "the language model wrote nothing"
+    if not ended:
+        return f"the language model had not ended after {ANSWER} tokens"
+    try:
+        if marks(text) != marks(prompt):
+            return f"the language model turned the shots {marks(prompt)} into {marks(text)}"
+        if pipeline is not None:
+            requests.check_context("its rewriting", parse_prompt(text).captions, pipeline)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def marks(text):
     """The numbers of the shots of a prompt, in order."""
-    return [int(re.search(r"\d+", mark)[0]) for mark in MARK.findall(text)]
+    return [int(mark[1]) for mark, _ in cut_at_marks(text)[1]]
 
 
 def chat_ids(tokenizer, instruction, request):
@@ -155,7 +176,7 @@ def chat_ids(tokenizer, instruction, request):
 
 
 def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWER):
-    """The text with which a `language.Language` goes on after `ids`.
+    """The text with which a `language.Language` goes on after `ids`, and whether it came to an end.
 
     Compiled once per power of two of the number of ids.
 
@@ -181,7 +202,8 @@ def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWE
         new_tokens=new_tokens,
         end_ids=model.end_ids,
     )
-    return model.tokenizer.decode(np.asarray(out)[np.asarray(kept)])
+    out, kept = np.asarray(out), np.asarray(kept)
+    return model.tokenizer.decode(out[kept]), not kept.all()
 
 
 def notes(name, prompt, rewriting):

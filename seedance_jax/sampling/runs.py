@@ -31,7 +31,7 @@ def with_encoder(generator, params, encoder):
     model = encoder.model
     fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
     fields = {name: value for name, value in fields.items() if name not in ("parent", "name")}
-    whole = generator.clone(text_model=fields, max_words=encoder.max_words)
+    whole = generator.clone(text_model=fields, max_words=encoder.max_words, finished=True)
     return whole, {"text": encoder.params, **params}
 
 
@@ -120,10 +120,10 @@ def add_lora(params, metadata, workdir, scale=1.0):
       params, metadata: of the generator.
 
     Raises:
-      ValueError: the run has no adapters, they were trained on other latents, or some do not fit
-        the weights.
+      ValueError: the run has no adapters, or they were trained on another generator.
     """
-    if "lora" not in read_stage(workdir, "flow_matching"):
+    config = read_stage(workdir, "flow_matching")
+    if "lora" not in config:
         raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")
     own = read_metadata(workdir)
     for name in ("autoencoder", "text"):
@@ -132,7 +132,18 @@ def add_lora(params, metadata, workdir, scale=1.0):
                 f"{workdir} was trained with {name} {own.get(name)}, the generator with "
                 f"{metadata.get(name)}"
             )
+    found = checkpoint.fingerprint(trained_part(params, metadata))
+    if own.get("base") != found:
+        raise ValueError(
+            f"{workdir} was trained on the weights {own.get('base')}, those of "
+            f"{config['lora'].get('base_run')} then; the generator has {found}"
+        )
     return lora.merge(params, checkpoint.load(workdir), scale * own["lora_scale"])
+
+
+def trained_part(params, metadata):
+    """The weights of a generator without the finished language model that it may read with."""
+    return {name: params[name] for name in params if name != "text" or "text" not in metadata}
 
 
 def merge_lora(workdir, lora_run, scale, output):

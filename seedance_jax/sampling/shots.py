@@ -18,6 +18,7 @@ import numpy as np
 from seedance_jax.data.schema import FRAME_STRIDE, GLOBAL
 
 SHOT = re.compile(r"\bshot\s+(\d+)\s*(?:\(([^()]*)\))?\s*:", re.I)
+UNMARKED = re.compile(r"\bshot\s+(\d+)\b", re.I)
 SECONDS = re.compile(r"\s*([\d.]+)\s*(?:s|secs?\.?|seconds?)?\s*", re.I)
 
 
@@ -39,7 +40,7 @@ def parse_prompt(prompt):
         text = prompt.strip()
         if not text:
             raise ValueError("prompt is empty; write what the clip shows")
-        if not re.match(r"\{|\[\s*\{", text):
+        if not looks_like_json(text):
             return make_script(*split_shots(text))
         try:
             prompt = json.loads(text)
@@ -55,6 +56,11 @@ def parse_prompt(prompt):
     return make_script(prompt.get("global", ""), [read_shot(shot) for shot in prompt["shots"]])
 
 
+def looks_like_json(text):
+    """Whether a prompt is meant as JSON; "[cinematic] a ball" is text."""
+    return bool(re.match(r"\s*(\{|\[\s*[\]{\"])", text))
+
+
 def read_shot(shot):
     """(caption, seconds or None) of a shot of the JSON form."""
     if not isinstance(shot, dict) or not {"prompt"} <= shot.keys() <= {"prompt", "duration"}:
@@ -64,15 +70,30 @@ def read_shot(shot):
 
 def split_shots(text):
     """Text with "Shot 1: ..." marks -> (text before them, [(caption, seconds or None), ...])."""
-    marks = list(SHOT.finditer(text))
-    if not marks:
+    before, shots = cut_at_marks(text)
+    if not shots:
         return "", [(text, None)]
-    numbers = [int(mark[1]) for mark in marks]
-    if numbers != list(range(1, len(marks) + 1)):
+    numbers = [int(mark[1]) for mark, _ in shots]
+    if numbers != list(range(1, len(shots) + 1)):
         raise ValueError(f"shots are numbered {numbers}; they must be 1, 2, ... in this order")
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    shots = [(text[mark.end() : end], mark[2]) for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()], shots
+    return before, [(caption, mark[2]) for mark, caption in shots]
+
+
+def cut_at_marks(text):
+    """(text before the first mark, [(match of SHOT, text up to the next one), ...]).
+
+    Raises ValueError if a text tells of several shots and does not mark them.
+    """
+    marks = list(SHOT.finditer(text))
+    mentioned = [int(number) for number in UNMARKED.findall(text)]
+    if len(marks) < 2 and mentioned[:2] == [1, 2]:
+        raise ValueError(
+            f'shots are written "Shot 1: ... Shot 2: ...", with or without seconds, as in '
+            f'"Shot 1 (2s): ..."; got {text!r}'
+        )
+    starts = [*(mark.start() for mark in marks), len(text)]
+    ends = zip(marks, starts[1:], strict=True)
+    return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]
 
 
 def make_script(common, shots):
@@ -82,7 +103,8 @@ def make_script(common, shots):
     captions = {GLOBAL: common} | {number: caption for number, (caption, _) in enumerate(shots)}
     for number, caption in captions.items():
         if not isinstance(caption, str) or not (caption.strip() or number == GLOBAL):
-            raise ValueError(f"shot {number + 1}: caption {caption!r} must be text, and not empty")
+            name = "global" if number == GLOBAL else f"shot {number + 1}"
+            raise ValueError(f"{name}: caption {caption!r} must be text, and not empty")
     captions = {number: caption.strip() for number, caption in captions.items() if caption.strip()}
     if len(shots) == 1:  # one shot has one caption
         captions = {0: " ".join(captions.values())}

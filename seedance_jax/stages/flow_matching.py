@@ -36,7 +36,7 @@ def make_stage(config):
     )
     if "texts" not in text_options:
         limit = config.text.max_words if encoder is None else encoder.max_words
-        dataset = dataset.map(functools.partial(encoders.check_batch, limit=limit))
+        encoders.check_rows(sources.open_split(data, "train"), limit)
     model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), vae.latent_channels)
     task_weights, condition_dropout = dict(config.tasks), config.condition_dropout
     noising = {"caption_dropout": config.caption_dropout, "frame_times": config.frame_times}
@@ -64,7 +64,7 @@ def make_stage(config):
         "autoencoder": fingerprint,
         "vae_run": str(Path(config.vae_run).resolve()),
         "buckets": [bucket.shape for bucket in buckets],
-        "fps": data[data["source"]]["fps"],
+        "fps": sources.clip_fps(data),
         "text_length": data["text_length"],
     }
     frozen, identity = {"vae": autoencoder}, {"autoencoder": fingerprint}

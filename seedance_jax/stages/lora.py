@@ -21,7 +21,7 @@ def adapt(stage, config):
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
     base = load_base(settings.base_run, boxed, config, stage.identity)
-    scale = settings.alpha / settings.rank
+    fingerprint, scale = checkpoint.fingerprint(base), settings.alpha / settings.rank
 
     def init(key):
         return lora.init_adapters(key, boxed, settings.rank, settings.targets)
@@ -30,7 +30,8 @@ def adapt(stage, config):
         return stage.loss_fn(lora.merge(frozen["base"], params, scale), batch, key, frozen)
 
     def finish(params):
-        return stage.finish(lora.merge(base, params, scale)) | {"lora_scale": scale}
+        del params  # what a generator tells of itself does not depend on its weights
+        return stage.finish(base) | {"lora_scale": scale, "base": fingerprint}
 
     jax.eval_shape(init, jax.random.key(0))  # names targets that there are not
     return dataclasses.replace(
@@ -39,7 +40,7 @@ def adapt(stage, config):
         loss_fn=loss_fn,
         finish=finish,
         frozen={**stage.frozen, "base": base},
-        identity={**stage.identity, "base": checkpoint.fingerprint(base)},
+        identity={**stage.identity, "base": fingerprint},
     )
 
 

@@ -49,6 +49,7 @@ def make_stage(config):
     part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
+        text_length=None,
         seed=config.seed,
         process_index=part,
         process_count=parts,

@@ -287,10 +287,13 @@ def save_weights(workdir, params):
 
 
 def fingerprint(params):
-    """Hash (16 hex digits) of the names, shapes and values of a weight tree."""
+    """Hash (16 hex digits) of the names, shapes and values of a weight tree.
+
+    Of arrays that lie on several hosts too: all of them must call it then.
+    """
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        array = np.asarray(leaf)
+        array = np.asarray(sharding.fetch(leaf))
         digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]

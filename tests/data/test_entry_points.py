@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import tokenizers
 from clips import moving_square
 
 from seedance_jax.data.video import encode_mp4
@@ -14,10 +15,21 @@ from ml_collections import ConfigDict
 
 def get_config():
     folder = dict(path={films!r}, num_frames=9, fps=12.0, storage_size=32, validation_fraction=0.0)
-    return ConfigDict(dict(seed=0, tasks=dict(image_to_video=1.0), data=dict(
-        source="folder", data_dir={data_dir!r}, num_processes=1, text_length=32, folder=folder,
+    return ConfigDict(dict(seed=0, tasks=dict(image_to_video=1.0), condition_dropout=0.0, text=dict(
+        mode="joint", tokenizer={words!r}, max_words=0), data=dict(
+        source="folder", data_dir={data_dir!r}, num_processes=1, text_length=12, folder=folder,
         buckets=((9, 32, 32, 2, 1.0), (1, 16, 16, 2, 1.0)))))
 """
+
+
+def write_words(directory):
+    """A tokenizer of words, by which captions are shorter than in bytes."""
+    directory.mkdir()
+    vocabulary = {word: i for i, word in enumerate(("[pad]", "a", "square", "moves"))}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "[pad]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[pad]"}))
 
 
 def run(module, *arguments):
@@ -44,7 +56,9 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
         (films / f"{index}.mp4").write_bytes(encode_mp4(moving_square(index, 20), 12))
         (films / f"{index}.txt").write_text("a square moves")
     config = tmp_path / "config.py"
-    config.write_text(CONFIG.format(films=str(films), data_dir=str(tmp_path / "data")))
+    write_words(tmp_path / "words")
+    places = {"films": films, "data_dir": tmp_path / "data", "words": tmp_path / "words"}
+    config.write_text(CONFIG.format(**{name: str(path) for name, path in places.items()}))
     flags = [f"--config={config}", f"--output={tmp_path / 'sheet.png'}", "--num_batches=2"]
     early = run("inspect_data", *flags)
     assert early.returncode != 0
@@ -55,4 +69,6 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
     shown = run("inspect_data", *flags)
     assert shown.returncode == 0, shown.stderr
     assert (tmp_path / "sheet.png").exists()
-    assert json.loads((tmp_path / "sheet.json").read_text())["rows"] == 4
+    report = json.loads((tmp_path / "sheet.json").read_text())
+    assert report["rows"] == 4
+    assert report["caption_tokens"] == {"1 to 2": 0, "3 to 4": 4}  # a start and three words

@@ -3,7 +3,7 @@ import json
 import numpy as np
 from clips import clip_record, cut_record, write_clips
 
-from seedance_jax.data import inspection, loader
+from seedance_jax.data import inspection, loader, tokenizer
 from seedance_jax.data.loader import Bucket
 
 BUCKETS = (Bucket(9, 32, 48, 2, 3.0), Bucket(1, 16, 16, 2, 1.0))
@@ -40,14 +40,16 @@ def test_shots_are_told_apart(tmp_path):
     ]
     assert 0 < red[0].any(0).sum() <= 4  # one bar, where shot 1 starts
     assert not red[1].any()
-    report = inspection.make_report(source.table, [Bucket(9, 32, 48, 2)], 48, {"lost": []})
+    tokens = loader.count_tokens(source, tokenizer.BYTES)
+    report = inspection.make_report(source.table, [Bucket(9, 32, 48, 2)], tokens, 48, {"lost": []})
     assert report["rows_by_shots"] == {1: 1, 2: 1}
     assert "rows with 2 shots: 1" in inspection.format_report(report)
 
 
 def test_the_report_gives_shares_exclusions_and_lengths(source):
     lost = [{"file": "a.mp4", "reason": "zero frames"}]
-    report = inspection.make_report(source.table, BUCKETS, 24, {"lost": lost}, num_steps=400)
+    tokens = loader.count_tokens(source, tokenizer.BYTES)
+    report = inspection.make_report(source.table, BUCKETS, tokens, 24, {"lost": lost}, 400)
     video, image = report["buckets"]
     assert (video["share_of_steps"], image["share_of_steps"]) == (0.75, 0.25)
     assert video["rows_excluded"] == {"fewer than 9 frames": 1, "smaller than 32x48": 1}

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -227,6 +228,26 @@ def test_evaluation_shows_every_row_once_in_order(source, limit, sizes):
     assert all(batch["video"].shape == (8, 9, 32, 48, 3) for batch in batches)
     seen = np.concatenate([batch["index"][batch["valid"]] for batch in batches])
     assert seen.tolist() == loader.eligible_rows(source.table, bucket)[0][:limit].tolist()
+
+
+def test_captions_that_do_not_fit_are_named_before_the_first_batch(source, cut_source):
+    with pytest.raises(ValueError, match="text_length=4 is too short for the captions of 24 of 24"):
+        loader.make_dataset(source, BUCKETS, text_length=4, seed=0)
+    words = dataclasses.replace(tokenizer.BYTES, identity="words", to_ids=lambda text: text.split())
+    counts = loader.count_tokens(cut_source, words)
+    assert counts.max() > 3
+    fits = {"text_length": int(counts.max()), "seed": 0, "tokenizer": words}
+    loader.make_dataset(cut_source, [Bucket(1, 16, 16, 1)], **fits)
+    with pytest.raises(ValueError, match=f"the captions of .* {counts.max()} tokens are needed"):
+        loader.make_dataset(cut_source, [Bucket(1, 16, 16, 1)], **fits | {"text_length": 3})
+
+
+def test_captions_need_not_fit_where_no_text_is_wanted(source):
+    plain = loader.make_dataset(source, BUCKETS, text_length=None, seed=0)[0]
+    assert plain.keys() == {"index", "video"}
+    assert np.array_equal(plain["video"], make(source)[0]["video"])
+    batch = next(loader.eval_batches(source, BUCKETS[0]))
+    assert batch.keys() == {"index", "video", "valid"}
 
 
 def test_latents_take_the_place_of_the_pixels(source, tmp_path):

@@ -53,3 +53,17 @@ def test_a_build_that_cannot_serve_a_bucket_is_refused_at_once(tmp_path, source,
         sources.build(data)
     assert str(sources.Bucket(*bucket)) in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("buckets", "fps"),
+    [
+        (((17, 64, 64, 2, 1.0),), 12),
+        (((1, 64, 64, 2, 1.0, 3), (9, 64, 64, 2, 1.0, 2)), 6),  # images do not count
+        (((9, 64, 64, 2, 1.0, 2), (17, 64, 64, 2, 1.0)), 6),  # the first
+        (((1, 64, 64, 2, 1.0),), 12),
+    ],
+)
+def test_the_frame_rate_is_that_of_the_first_bucket_of_clips(buckets, fps):
+    for source in SECTION:
+        assert sources.clip_fps({"source": source, **SECTION, "buckets": buckets}) == fps

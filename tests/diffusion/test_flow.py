@@ -17,11 +17,9 @@ def test_the_path_runs_from_data_to_noise():
     np.testing.assert_array_equal(flow.interpolate(x0, noise, jnp.ones(3)), noise)
 
 
-def test_the_true_velocity_points_to_the_data_and_is_the_derivative_of_the_path():
+def test_the_true_velocity_is_the_derivative_of_the_path():
     x0, noise, t = draw(0), draw(1), jnp.array([0.1, 0.5, 0.9])
-    xt = flow.interpolate(x0, noise, t)
     velocity = flow.velocity_target(x0, noise)
-    np.testing.assert_allclose(flow.predict_x0(xt, velocity, t), x0, atol=1e-6)
     path = lambda t: flow.interpolate(x0, noise, t)  # noqa: E731
     np.testing.assert_allclose(jax.jvp(path, (t,), (jnp.ones(3),))[1], velocity, atol=1e-6)
 
@@ -41,4 +39,3 @@ def test_every_frame_may_have_its_own_time():
     np.testing.assert_array_equal(xt[0, 0], x0[0, 0])
     np.testing.assert_array_equal(xt[0, 1], noise[0, 1])
     np.testing.assert_array_equal(xt[1], flow.interpolate(x0, noise, t[:, 0])[1])
-    np.testing.assert_allclose(flow.predict_x0(xt, noise - x0, t), x0, atol=1e-6)

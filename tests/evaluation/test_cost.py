@@ -1,12 +1,16 @@
 import functools
+import math
 
 import flax.linen as nn
 import jax
+import language_models
 import pytest
 
 from configs import pretrain
 from seedance_jax import sharding
 from seedance_jax.evaluation import cost, memory
+from seedance_jax.evaluation.description import describe
+from seedance_jax.models import qwen
 
 LATENTS = (3, 5, 6)  # the windows of 4x4 do not divide it
 
@@ -43,14 +47,14 @@ def test_the_count_of_xla_is_that_of_the_compiled_program():
     config = smoke(depth=1)
     config["text"]["depth"] = 1
     program = cost.make_program(config, (8, 8, 8))  # little text, of which the last is not read
-    params = {"params": nn.unbox(program.params)}
-    compiled = jax.jit(program.model.apply).lower(params, *program.inputs).compile()
+    model, params, inputs = program.trained
+    compiled = jax.jit(model.apply).lower({"params": nn.unbox(params)}, *inputs).compile()
     assert compiled.cost_analysis()["flops"] == pytest.approx(cost.xla_flops(program), rel=0.1)
 
 
 def test_every_parameter_is_in_one_part():
     program = cost.make_program(smoke(), LATENTS)
-    leaves = jax.tree.leaves(nn.unbox(program.params))
+    leaves = jax.tree.leaves(program.params)
     rows = cost.count(program)
     assert sum(row.parameters for row in rows) == sum(leaf.size for leaf in leaves)
     assert all(row.parameters and row.gemm for row in rows)
@@ -110,12 +114,63 @@ def test_clips_have_whole_latent_frames():
 def test_state_is_split_over_fsdp():
     config = smoke()
     program = cost.make_program(config, LATENTS)
-    sizes = memory.tree_bytes(nn.unbox(program.params))
+    sizes = memory.tree_bytes(program.params)
     on = functools.partial(memory.state_bytes, program, optimizer=config["optimizer"])
     one, eight = on(sharding.plan_mesh(1)), on(sharding.plan_mesh(8, fsdp=8))
     assert one.parameters == sizes
     assert one.optimizer == pytest.approx(2 * sizes, rel=1e-3)  # two moments
     assert sizes / 8 < eight.parameters < sizes / 4  # some of it divides by nothing
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory):
+    """(section `text` for a language model that has lost all but its config.json, its size)."""
+    directory = language_models.write_directory(tmp_path_factory.mktemp("language"))
+    shapes = qwen.open_directory(directory).shapes
+    size = sum(math.prod(shape) for name, shape in shapes.items() if "lm_head" not in name)
+    for path in directory.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    return {"path": str(directory), "layers": (0, -1), "dtype": "bfloat16"}, size
+
+
+def test_a_finished_language_model_is_counted_where_it_runs_and_not_trained(language):
+    """By its config.json alone."""
+    (language, size), config, programs = language, smoke(depth=1), {}
+    for mode in ("joint", "frozen", "precomputed"):
+        text = config["text"] | ({"mode": mode} | language if mode != "joint" else {})
+        programs[mode] = cost.make_program(config | {"text": text}, LATENTS)
+    rows = {mode: {row.name: row for row in cost.count(p)} for mode, p in programs.items()}
+    own = {mode: parts[cost.TEXT_MODEL] for mode, parts in rows.items()}
+    assert own["frozen"].parameters == size
+    assert own["precomputed"][1:] == (0, 0, 0)
+    assert rows["frozen"][cost.VIDEO] == rows["precomputed"][cost.VIDEO]
+    frozen, precomputed = programs["frozen"], programs["precomputed"]
+    counted = cost.total(cost.count(frozen)).flops
+    assert counted == pytest.approx(cost.xla_flops(frozen), rel=0.06)
+    steps = {mode: cost.step_flops(program, "none") for mode, program in programs.items()}
+    assert steps["frozen"] - steps["precomputed"] == own["frozen"].flops
+    whole = cost.total(cost.count(programs["joint"]))
+    assert steps["joint"] == 3 * whole.flops + whole.attention
+    states = [
+        memory.state_bytes(p, sharding.plan_mesh(1), config["optimizer"])
+        for p in (frozen, precomputed)
+    ]
+    assert states[0] == states[1]._replace(language=2 * own["frozen"].parameters)
+    text = "\n".join(describe(config | {"text": config["text"] | language | {"mode": "frozen"}}))
+    assert "runs forward alone" in text
+    assert "text model, frozen" in text
+
+
+def test_the_logits_are_those_of_the_largest_block_and_divided_like_it():
+    config = pretrain.get_config("7b").to_dict()
+    program = cost.make_program(config, (31, 30, 54))
+    one = memory.logit_bytes(program, sharding.plan_mesh(1))
+    assert one == 18 * (31 * 100) ** 2 * 28 * 4  # windows of 10x10, temporal
+    assert memory.logit_bytes(program, sharding.plan_mesh(8, sequence=4, tensor=2)) == one / 8
+    image = cost.make_program(config, (1, 30, 54))
+    whole = memory.logit_bytes(image, sharding.plan_mesh(1))
+    assert whole == (30 * 54) * (30 * 54 + image.words) * 28 * 4  # spatial
 
 
 def test_recomputing_keeps_less():

@@ -3,17 +3,18 @@ import types
 import numpy as np
 import pytest
 
-from seedance_jax.data import sources
+from seedance_jax.data import schema, sources
 from seedance_jax.data.loader import num_shots
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation import generation
+from seedance_jax.sampling.shots import parse_prompt, shot_lengths
 
 SPLIT = "held_out_combinations"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The data section of a config with 12 clips of SPLIT on disk, 10 or more of a single shot."""
+    """The data section of a config with 12 clips of SPLIT on disk; 10 or more have one shot."""
     world = {"slice": "tiny", "num_frames": 17, "height": 64, "width": 64, "fps": 12, SPLIT: 12}
     data = {
         "source": "world",
@@ -30,14 +31,15 @@ class FakePipeline:
     """Returns the true clip of a caption after `change`, and remembers what it was asked."""
 
     def __init__(self, data, change):
-        self.config, self.calls = {"data": data}, []
+        self.config, self.metadata, self.calls = {"data": data}, {"fps": 12}, []
         source = sources.open_split(data, SPLIT)
         rows = [source[index] for index in range(len(source))]
         self._clips = {row["caption"]: change(decode_mp4(row["video"])[0]) for row in rows}
 
-    def __call__(self, prompt, image=None, **settings):
-        self.calls.append({"prompt": prompt, "image": image, **settings})
-        return types.SimpleNamespace(frames=np.stack([self._clips[text] for text in prompt]))
+    def __call__(self, prompt, image=None, last_image=None, **settings):
+        self.calls.append({"prompt": prompt, "image": image, "last": last_image, **settings})
+        texts = [next(iter(parse_prompt(text).captions.values())) for text in prompt]
+        return types.SimpleNamespace(frames=np.stack([self._clips[text] for text in texts]))
 
 
 def evaluate(data, change, **settings):
@@ -50,9 +52,14 @@ def test_true_clips_pass(data):
     report, sheet, _ = evaluate(data, lambda clip: clip)
     assert report["split"] == SPLIT
     assert report["clips"] == 10
-    for part in ("true", "text_to_video", "image_to_video"):
-        assert report[part]["moving"] == 1.0
-        assert report[part]["color_accuracy"] >= 0.9
+    for part in ("text_to_video", "image_to_video", "first_and_last"):
+        assert report[part].items() >= report["true"].items()
+    assert report["true"]["moving"] == 1.0
+    for name in ("color", "shape", "direction", "camera"):
+        assert report["true"][f"{name}_accuracy"] >= 0.8
+    assert report["first_and_last"]["autoencoder_psnr_last_frame"] == float("inf")
+    assert report["two_shots"]["text_to_video"] == report["two_shots"]["true"]
+    assert set(report["two_shots"]["true"].values()) == {1.0}
     assert report["image_to_video"]["first_jump"] == pytest.approx(1.0, abs=0.01)
     assert sheet.height > 10 * 128
 
@@ -70,6 +77,8 @@ def test_stills_are_frozen(data):
     assert report["text_to_video"]["moving"] == 0.0
     assert report["text_to_video"]["motion"] == 0.0
     assert report["image_to_video"]["first_jump"] == 0.0
+    assert report["first_and_last"]["autoencoder_psnr_last_frame"] < 30
+    assert report["two_shots"]["text_to_video"]["cut_in_place"] == 0.0
 
 
 def test_a_cut_after_the_given_frame_is_a_jump(data):
@@ -88,8 +97,8 @@ def test_noise_has_no_object_and_does_not_count_as_moving(data):
 
 def test_every_batch_has_one_shape_and_every_clip_its_seed(data):
     *_, pipeline = evaluate(data, lambda clip: clip, seed=5, guidance_scale=2.0)
-    text, image = pipeline.calls[:3], pipeline.calls[3:]
-    for calls in (text, image):
+    text, image, both = (pipeline.calls[start : start + 3] for start in (0, 3, 6))
+    for calls in (text, image, both):
         assert [len(call["prompt"]) for call in calls] == [4, 4, 4]
         assert [call["seed"] for call in calls] == [5, 9, 13]
     for call in pipeline.calls:
@@ -99,17 +108,24 @@ def test_every_batch_has_one_shape_and_every_clip_its_seed(data):
     assert all(call["image"] is None for call in text)
     source = sources.open_split(data, SPLIT)
     [fifth] = np.flatnonzero(num_shots(source.table) == 1)[4:5]
-    first = decode_mp4(source[int(fifth)]["video"])[0][0]
-    np.testing.assert_array_equal(image[1]["image"][0], first)
+    clip = decode_mp4(source[int(fifth)]["video"])[0]
+    np.testing.assert_array_equal(image[1]["image"][0], clip[0])
+    np.testing.assert_array_equal(both[1]["last"][0], clip[-1])
 
 
-def test_clips_of_several_shots_are_left_out(data):
+def test_clips_of_several_shots_are_asked_for_as_they_are_recorded(data):
     source = sources.open_split(data, SPLIT)
-    cut = np.flatnonzero(num_shots(source.table) == 2)
-    assert len(cut)
-    *_, pipeline = evaluate(data, lambda clip: clip)
-    asked = {text for call in pipeline.calls for text in call["prompt"]}
-    assert not asked & {source[int(row)]["caption"] for row in cut}
+    rows = [source[int(row)] for row in np.flatnonzero(num_shots(source.table) == 2)]
+    assert rows
+    report, _, pipeline = evaluate(data, lambda clip: clip)
+    assert report["two_shots"]["clips"] == len(rows)
+    asked = [text for call in pipeline.calls for text in call["prompt"]]
+    scripts = [parse_prompt(text) for text in asked if text.startswith("{")]
+    for row in rows:
+        shots = schema.read_shots(row)
+        script = next(s for s in scripts if s.captions[schema.GLOBAL] == row["caption"])
+        assert script.captions == schema.captions_of(row["caption"], shots)
+        assert shot_lengths(script, 17, 12) == tuple(shot.num_frames for shot in shots)
 
 
 def test_refuses_what_it_cannot_judge(data):

@@ -12,7 +12,7 @@ TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
 MODEL = runs.build_generator(TEXT, DIT, 4)
 BOXED = jax.eval_shape(MODEL.init, jax.random.key(0), *example_inputs(4, 8))["params"]
-TARGETS = ("query", "video_out", "gate")
+TARGETS = ("query", "video_out", "gate", "out")
 RANK = 2
 
 
@@ -44,7 +44,8 @@ def test_only_targets_change_and_by_at_most_the_rank(params, trained):
         traverse_util.flatten_dict(t) for t in (params, lora.merge(params, trained, 1))
     )
     for path, value in before.items():
-        changed = path[-1] == "kernel" and path[-2] in TARGETS
+        in_block = "pairs" in path or "blocks" in path  # the head is an "out", too
+        changed = path[-1] == "kernel" and path[-2] in TARGETS and in_block
         assert np.any(after[path] != value) == changed, path
     place = ("video", "pairs", "pair0", "spatial")
     for name, inputs in ((("video_qkv", "query"), 1), (("video_out",), 2)):
@@ -93,7 +94,9 @@ def test_adapters_of_another_model_are_refused(params, trained):
 
 
 def test_unknown_targets_and_ranks_are_named():
-    with pytest.raises(ValueError, match=r"\['quary'\] are not in the model; it has.*'query'"):
+    with pytest.raises(ValueError, match=r"\['quary'\] are not in the blocks .*'query'"):
         lora.init_adapters(jax.random.key(0), BOXED, RANK, ("quary",))
+    with pytest.raises(ValueError, match=r"\['patch'\] are not in the blocks"):
+        lora.init_adapters(jax.random.key(0), BOXED, RANK, ("patch",))
     with pytest.raises(ValueError, match="rank=0"):
         lora.init_adapters(jax.random.key(0), BOXED, 0, TARGETS)

@@ -3,6 +3,7 @@ import functools
 import flax.linen as nn
 import jax
 import language_models
+import ml_dtypes
 import numpy as np
 import pytest
 from data.clips import clip_record, cut_record, write_clips
@@ -77,6 +78,26 @@ def test_precomputed_tokens_are_those_of_the_frozen_model(source, encoder, texts
     assert {1, 3} <= shots  # one shot, and two with what they have in common
 
 
+def rounded(tokens):
+    """As they are on disk."""
+    return np.asarray(tokens).astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def test_tokens_are_as_precise_as_on_disk_in_training_and_in_sampling(encoder, encode):
+    ids, mask = encoder.tokenizer.encode("a red ball", LENGTH)
+    text = (ids[None], mask[None], 0 * ids[None])
+    dit = {"width": 8, "depth": 1, "heads": 2, "window": (2, 2)}
+    generator = runs.build_generator(FROZEN | {"path": "x", "max_words": 0}, dit, 4)
+    generator, params = runs.with_encoder(generator, {}, encoder)
+    sampled, *_ = generator.apply({"params": params}, *text, method="encode_text")
+    trained, *_ = encode(encoder.params, *text)
+    for tokens in (sampled, trained):
+        np.testing.assert_array_equal(tokens, rounded(tokens))
+    np.testing.assert_allclose(sampled, trained, rtol=1e-2)  # near a tie it may round otherwise
+    whole = encoder.model.apply({"params": encoder.params}, *text)
+    assert not np.array_equal(whole, rounded(whole))
+
+
 def test_the_empty_caption_is_stored_with_every_caption(source, encoder, texts, encode):
     """The first token of every caption is all that is left of it when captions are dropped."""
     ids, mask = encoder.tokenizer.encode("", LENGTH)
@@ -139,3 +160,11 @@ def test_captions_of_more_words_than_the_model_reads_are_refused():
     encoders.check_words(["a red ball", "two"], 0)
     with pytest.raises(ValueError, match="4 words and 2 starts, text.max_words=5"):
         encoders.check_words(["a red ball", "two"], 5)
+
+
+def test_all_captions_of_a_row_count(source):
+    """Three shots of two words, what they have in common, and their starts."""
+    encoders.check_rows(source, 12)
+    encoders.check_rows(source, 0)
+    with pytest.raises(ValueError, match="8 words and 4 starts, text.max_words=11"):
+        encoders.check_rows(source, 11)

@@ -90,7 +90,9 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert prompts.parse_frames(row["frames"]) == {4: str(tmp_path / "b.png")}
 
 
-@pytest.mark.parametrize("text", ["a.png", "[1]", '{"a": "b.png"}', '{"1": 2}'])
+@pytest.mark.parametrize(
+    "text", ["a.png", "[1]", '{"a": "b.png"}', '{"1": 2}', '{"0": "a", "0": "b"}', '[["0", "a"]]']
+)
 def test_frames_that_are_not_numbers_and_paths_are_errors(text):
     with pytest.raises(ValueError, match="must be JSON, frame number: path"):
         prompts.parse_frames(text)

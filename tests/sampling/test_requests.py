@@ -34,16 +34,20 @@ def clip(length):
         ({"guidance_scale": -1.0}, r"guidance_scale=-1\.0"),
         ({"guidance_scale": "4"}, "guidance_scale='4'"),
         ({"image_guidance_scale": float("nan")}, "image_guidance_scale=nan"),
+        ({"image_guidance_scale": 2.0}, "image_guidance_scale=2.0 without a given frame"),
         ({"guidance_rescale": 1.5}, "guidance_rescale=1.5.*at most 1"),
         ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval=\(0.8, 0.2\)"),
         ({"guidance_interval": 0.5}, "guidance_interval=0.5"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**31 - 2, "num_videos_per_prompt": 3}, "last clip, 2147483648, is above"),
         ({"solver": "rk4"}, "euler.*heun.*multistep"),
         ({"size": "480"}, "size='480'; legal sizes: .*480p"),
         ({"image": "a.png"}, "image='a.png' is text"),
         ({"image": IMAGE.tolist()}, "32 image for 1 prompts"),
         ({"image": IMAGE[:16, :16]}, r"\(16, 16, 3\).*\(32, 32, 3\)"),
         ({"image": IMAGE / 255}, "float64"),
+        ({"image": clip(5)}, r"image is uint8 \(5, 32, 32, 3\); must be uint8 \(32, 32, 3\)"),
+        ({"last_image": clip(1)}, r"last_image is uint8 \(1, 32, 32, 3\)"),
         ({"image": IMAGE, "num_frames": 1}, "leave nothing"),
         ({"image": [IMAGE] * 2}, "2 image for 1 prompts"),
         ({"image": IMAGE, "video": clip(5)}, "frame 0 is given twice, by image and video"),
@@ -95,7 +99,7 @@ def test_only_as_many_predictions_as_needed_are_made(pipeline):
     scales = {"guidance_scale": 3.0, "image_guidance_scale": 2.0}
     names = lambda **request: set(pipeline.prepare(PROMPT, **request).weights)  # noqa: E731
     assert names(guidance_scale=1.0) == {"positive"}
-    assert names(**scales) == {"positive", "negative"}
+    assert names(guidance_scale=3.0) == {"positive", "negative"}
     assert names(**scales, image=IMAGE) == {"positive", "negative", "unconditional"}
 
 

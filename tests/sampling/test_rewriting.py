@@ -1,3 +1,6 @@
+import dataclasses
+from types import SimpleNamespace
+
 import language_models
 import pytest
 
@@ -62,8 +65,11 @@ def test_models_that_think_are_given_an_empty_thought(tmp_path):
 
 def test_the_model_goes_on_until_its_context_is_full(model):
     ids = list(range(50))
-    text = rewriting.complete(model, ids, new_tokens=5)
-    assert text == rewriting.complete(model, ids, new_tokens=5)
+    answer = rewriting.complete(model, ids, new_tokens=5)
+    assert answer == rewriting.complete(model, ids, new_tokens=5)
+    assert not answer[1]
+    ends = dataclasses.replace(model, end_ids=tuple(range(language_models.VOCAB_SIZE)))
+    assert rewriting.complete(ends, ids, new_tokens=5) == ("", True)
     with pytest.raises(ValueError, match="has 50 tokens .* 851: the context .* is 900"):
         rewriting.complete(model, ids, new_tokens=851)
 
@@ -72,10 +78,9 @@ def test_the_model_goes_on_until_its_context_is_full(model):
 def answering(monkeypatch, model):
     """rewrite(prompt, answer): what becomes of an answer of the language model."""
 
-    def rewrite(prompt, answer):
-        monkeypatch.setattr(rewriting, "complete", lambda *args, **kwargs: answer)
-        settings = {"top_p": 0.0, "temperature": 1.0, "seed": 0}
-        return rewriting.rewrite_with_language(prompt, model=model, **settings)
+    def rewrite(prompt, answer, ended=True, pipeline=None):
+        monkeypatch.setattr(rewriting, "complete", lambda *args, **kwargs: (answer, ended))
+        return rewriting.rewrite_with_language(prompt, model=model, pipeline=pipeline)
 
     return rewrite
 
@@ -88,8 +93,43 @@ def test_an_answer_that_is_of_no_use_leaves_the_prompt_and_says_so(answering):
     lost = answering(SHOTS, "Shot 1: both in one.")
     assert lost.prompt == SHOTS
     assert "shots [1, 2] into [1]" in lost.hint
+    assert "are written" in answering("a ball", "Shot 1 - a ball. Shot 2 - a cube.").hint
+    with pytest.raises(ValueError, match="are written"):
+        rewriting.make_rewriter("world")("[Shot 1] a ball [Shot 2] a cube")
     kept = "Shot 1: A ball rolls.\nShot 2: A cube stands."
     assert answering(SHOTS, kept) == (kept, "")
+
+
+def reader(max_words=0, text_length=1000, words=tokenizer.BYTES):
+    """What a rewriter asks of a pipeline."""
+    metadata = {"text_length": text_length}
+    return SimpleNamespace(tokenizer=words, max_words=max_words, metadata=metadata)
+
+
+def test_an_answer_that_was_cut_off_is_not_used(answering):
+    cut = answering("a ball", "A red ball rolls to the", ended=False)
+    assert cut.prompt == "a ball"
+    assert "had not ended after 512 tokens" in cut.hint
+
+
+def test_as_many_words_are_asked_for_as_the_pipeline_reads(model):
+    ask = rewriting.words_to_ask
+    assert ask("a ball", None) == ask("a ball", reader()) == (40, 90)
+    assert ask("a ball", reader(max_words=44)) == (20, 43)
+    assert ask("Shot 1: a ball Shot 2: a cube", reader(max_words=44)) == (10, 21)
+    assert ask("In a room. Shot 1: a ball Shot 2: a cube", reader(max_words=44)) == (6, 13)
+    least, most = ask("a ball", reader(max_words=44, text_length=120))
+    assert 15 < most < 25  # some six bytes a word
+    assert 0 < least < most
+    assert ask("a ball", reader(max_words=1)) == (1, 1)
+
+
+def test_an_answer_that_the_pipeline_cannot_read_is_not_used(answering):
+    long = " ".join(["word"] * 8)
+    assert answering("a ball", long, pipeline=reader(max_words=9)).prompt == long
+    kept = answering("a ball", long, pipeline=reader(max_words=8))
+    assert kept.prompt == "a ball"
+    assert "its rewriting has 8 words, the model reads at most 7" in kept.hint
 
 
 def test_settings_and_directories_that_cannot_be(tmp_path):

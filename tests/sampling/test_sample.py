@@ -8,7 +8,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from seedance_jax import cli  # noqa: F401 - defines flags that are to stay
-from seedance_jax.data.video import encode_mp4
+from seedance_jax.data.video import decode_mp4, encode_mp4
 
 with flagsaver.flagsaver():  # other entry points define flags of the same names
     from seedance_jax import sample
@@ -46,6 +46,20 @@ def test_files_become_what_the_pipeline_takes_and_notes_to_find_them_again(pipel
 def test_a_clip_is_given_by_its_file(pipeline, files):
     arguments, _ = sample.load_given({"prompt": "a", "video": f"{files}/a.mp4"}, pipeline)
     assert pipeline.prepare(**arguments).settings[0]["given_frames"] == [0, 1, 2, 3, 4]
+
+
+def test_a_clip_from_a_file_may_be_extended_backward(pipeline, files):
+    frames = decode_mp4(files / "a.mp4")[0][1:]
+    (files / "four.mp4").write_bytes(encode_mp4(frames, 12))
+    request = {
+        "prompt": "a",
+        "video": f"{files}/four.mp4",
+        "extend": "backward",
+        "num_frames": 9,
+        "image_guidance_scale": 2.0,
+    }
+    arguments, _ = sample.load_given(request, pipeline)
+    assert pipeline.prepare(**arguments).settings[0]["given_frames"] == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("text", ["0.5", "a,b", "0.1,0.2,0.3"])

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
 MODEL = runs.build_generator(TEXT, DIT, 4)
 INPUTS = example_inputs(4, 8)
 SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
-METADATA = {"step": 0, "latent_channels": 4, "lora_scale": 2.0, "autoencoder": "a1"}
+METADATA = {"step": 0, "latent_channels": 4, "autoencoder": "a1", "vae_run": "../vae"}
 LORA = {"rank": 2, "alpha": 4.0, "targets": ("query", "video_out")}
 
 
@@ -35,12 +36,16 @@ STAGE = Stage(
 )
 
 
-def save_run(workdir, params, **sections):
+def save_run(workdir, params, told=METADATA, **sections):
     workdir.mkdir()
     checkpoint.save_weights(workdir, params)
     checkpoint.write_json(workdir, "config.json", checkpoint.as_json(SECTIONS | sections))
-    checkpoint.write_json(workdir, "metadata.json", METADATA)
+    checkpoint.write_json(workdir, "metadata.json", told)
     return str(workdir)
+
+
+def save_adapters(workdir, adapted, adapters):
+    return save_run(workdir, adapters, METADATA | adapted.finish(adapters), lora=LORA)
 
 
 def config(base_run, **changes):
@@ -86,7 +91,7 @@ def test_another_base_is_another_identity(adapted, params, tmp_path):
 
 def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tmp_path):
     adapters = moved(adapted.init(jax.random.key(1)))
-    lora_run = save_run(tmp_path / "lora", adapters, lora=LORA)
+    lora_run = save_adapters(tmp_path / "lora", adapted, adapters)
     trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
     applied = runs.add_lora(params, METADATA, lora_run)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
@@ -94,21 +99,30 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     _, merged, _, metadata = runs.load_generator(tmp_path / "merged")
     jax.tree.map(np.testing.assert_array_equal, merged, applied)
     assert metadata["merged"]["lora"] == lora_run
+    assert metadata["vae_run"] == str(Path(base_run).resolve().parent / "vae")
     with pytest.raises(ValueError, match="is not empty"):
         runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
+    with pytest.raises(ValueError, match="was trained on the weights .*; the generator has"):
+        runs.merge_lora(tmp_path / "merged", lora_run, 1.0, tmp_path / "twice")
+    assert not (tmp_path / "twice").exists()
 
 
 def test_runs_of_the_wrong_kind_are_refused(adapted, base_run, params, tmp_path):
     with pytest.raises(ValueError, match="is not a run of adapters"):
         runs.add_lora(params, METADATA, base_run)
-    lora_run = save_run(tmp_path / "lora", adapted.init(jax.random.key(1)), lora=LORA)
+    lora_run = save_adapters(tmp_path / "lora", adapted, adapted.init(jax.random.key(1)))
     with pytest.raises(ValueError, match=f"holds adapters only.*--lora={lora_run}"):
         runs.load_generator(lora_run)
     with pytest.raises(ValueError, match="with autoencoder a1, the generator with b2"):
         runs.add_lora(params, METADATA | {"autoencoder": "b2"}, lora_run)
-    cut = {**params, "video": {"pairs": jnp.zeros(2)}}
-    with pytest.raises(ValueError, match="is not in the model"):
-        runs.add_lora(cut, METADATA, lora_run)
+    with pytest.raises(ValueError, match="was trained on the weights .*; the generator has"):
+        runs.add_lora(moved(params), METADATA, lora_run)
+
+
+def test_a_language_model_that_is_not_trained_is_no_part_of_the_base(params):
+    told = METADATA | {"text": {"language": "l1"}}
+    assert set(runs.trained_part(params, told)) == {"video"}
+    assert set(runs.trained_part(params, METADATA)) == {"text", "video"}
 
 
 def test_settings_are_checked_before_training(base_run, tmp_path, params):

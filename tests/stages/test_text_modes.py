@@ -91,7 +91,11 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
     text = encoders.DEFAULTS | config.text.to_dict() | {"mode": "precomputed"}
     encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
     assert encoder.params["blocks"]["mlp"]["gate"]["kernel"].sharding.spec[1:] == ("fsdp", "tensor")
+    with pytest.raises(ValueError, match="text_length=19 is too short"):
+        encoders.encode_all(data | {"text_length": 19}, encoder)
     encoders.encode_all(data, encoder)
+    with pytest.raises(ValueError, match="data.text_length must be 20 or more"):
+        encoders.open_tokens(data | {"text_length": 19}, encoder)
     other = encoders.open_encoder(text | {"layers": (0,)})
     with pytest.raises(ValueError, match=r"there is \w+ with layers=\[-1\]"):
         encoders.open_tokens(data, other)

@@ -1,4 +1,8 @@
 import functools
+import os
+import socket
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +24,43 @@ def test_a_fingerprint_is_of_names_shapes_and_values():
     assert len(set(prints)) == len(prints)
     assert checkpoint.fingerprint(jax.device_get(TREE)) == prints[0]
     assert all(len(name) == 16 for name in prints)
+
+
+TWO_HOSTS = """
+import sys
+import jax, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from seedance_jax.training import checkpoint
+
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
+tree = {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": np.ones(3, np.float32)}
+mesh = jax.make_mesh((2,), ("hosts",))
+
+def place(array, *spec):
+    sharding = NamedSharding(mesh, PartitionSpec(*spec))
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+placed = {"a": place(tree["a"], "hosts"), "b": place(tree["b"])}
+assert not placed["a"].is_fully_addressable
+assert checkpoint.fingerprint(placed) == checkpoint.fingerprint(tree)
+"""
+
+
+def test_a_fingerprint_does_not_depend_on_the_number_of_hosts():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, "-c", TWO_HOSTS, port, str(host)],
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for host in range(2)
+    ]
+    errors = [host.communicate(timeout=120)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], errors
 
 
 def test_json_files_come_back_and_say_what_is_missing(tmp_path):

@@ -163,12 +163,12 @@ def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
                     name = f"{file.name}#{start}"
                     records.append(_clip_record(name, np.stack(frames), spec.fps, told))
                     frames = []
-            check_length(file.captions.shots, numbers[-1] + 1, rate / spec.fps)
             if not records:
                 raise video.ClipError(
                     f"too short: {len(frames)} frames at {spec.fps:.5g} frames per second, "
                     f"a clip has {spec.num_frames}"
                 )
+            check_length(file.captions.shots, numbers[-1] + 1, rate / spec.fps)
     except video.ClipError as error:
         return Transcoded(file.name, [], lost=str(error))
     return Transcoded(file.name, records, rate, len(frames))

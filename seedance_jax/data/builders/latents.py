@@ -1,7 +1,7 @@
 """What was computed once, latents and text tokens, stored row for row beside the clips."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,23 @@ def build_texts(
 ) -> Path:
     """Writes (id, tokens [n,E], shot [n]) as bfloat16 for every row, as `build_latents` does.
 
-    metadata says what made them: clips, split, language model, layers, tokenizer, dtype.
+    metadata says what made them: clips, split, language model, layers, tokenizer, dtype. The report
+    has the tokens of the longest row.
     """
-    records = (
-        {"id": name, "tokens": np.asarray(tokens).astype(ml_dtypes.bfloat16), "shot": shot}
-        for name, tokens, shot in rows
-    )
-    return _build(directory, "texts", schema.TEXTS, records, metadata)
+    longest = 0
+
+    def records():
+        nonlocal longest
+        for name, tokens, shot in rows:
+            longest = max(longest, len(tokens))
+            yield {
+                "id": name,
+                "tokens": np.asarray(tokens).astype(ml_dtypes.bfloat16),
+                "shot": shot,
+            }
+
+    told = lambda: {"longest": longest}  # noqa: E731
+    return _build(directory, "texts", schema.TEXTS, records(), metadata, told)
 
 
 def open_latents(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
@@ -63,6 +73,7 @@ def _build(
     fields: Mapping[str, schema.Field],
     records: Iterable[Mapping[str, Any]],
     metadata: Mapping[str, Any],
+    told: Callable[[], Mapping[str, Any]] = dict,
 ) -> Path:
     directory = Path(directory)
     with storage.writing(directory) as draft:
@@ -70,7 +81,7 @@ def _build(
             counts = storage.write_records(draft, kind, fields, {kind: lambda: records})
             if not counts.get(kind):
                 raise ValueError(f"no {kind} to write into {directory}")
-            storage.write_json(draft / "report.json", {"rows": counts, "lost": []})
+            storage.write_json(draft / "report.json", {"rows": counts, "lost": [], **told()})
             storage.write_json(draft / "spec.json", dict(metadata))
     _open(directory, kind, metadata)
     return directory

@@ -7,7 +7,14 @@ from clips import moving_square
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.folder import FolderSpec, build_folder, folder_directory, split_of
+from seedance_jax.data.builders.captions import CaptionedFile, Captions
+from seedance_jax.data.builders.folder import (
+    FolderSpec,
+    build_folder,
+    folder_directory,
+    split_of,
+    transcode,
+)
 from seedance_jax.data.schema import Shot
 
 
@@ -68,6 +75,13 @@ def test_bad_files_are_named_and_too_many_are_an_error(folder, tmp_path):
     directory = build_folder(tmp_path / "out", spec_of(folder, max_lost=0.3))
     lost = {entry["file"]: entry["reason"] for entry in storage.read_report(directory)["lost"]}
     assert lost == reasons
+
+
+def test_a_film_without_a_tick_is_too_short(folder, monkeypatch):
+    """As broken times of its frames may make it."""
+    monkeypatch.setattr(video, "resample", lambda container, fps: iter(()))
+    done = transcode(CaptionedFile("1.mp4", Captions("square 1")), spec_of(folder))
+    assert done.lost == "too short: 0 frames at 12 frames per second, a clip has 17"
 
 
 def test_shots_of_a_file_become_shots_of_its_clips(folder, tmp_path):

@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# What differs between the generations of TPUs, in one place. Sourced by the launchers.
+# Nothing here has been measured on hardware by us: the flags are public recommendations, and what we
+# checked is that libtpu accepts them and, where said, what the compiled program looks like.
+
+GENERATIONS="v4 v5e v5p v6e tpu7x"
+
+check_generation() {
+  [[ " $GENERATIONS " == *" $1 "* ]] || fail "no TPU generation '$1'; legal: $GENERATIONS"
+}
+
+# Cloud TPU API: "generation runtime" of an accelerator type such as v5litepod-256. The number counts
+# chips for v5e and v6e, and TensorCores, two a chip, for the others.
+# Runtimes: https://cloud.google.com/tpu/docs/runtimes. That page sends users of tpu7x to GKE; the
+# runtime here is the one of https://github.com/AI-Hypercomputer/accelerator-microbenchmarks.
+of_accelerator_type() {
+  local kind=${1%-*} number=${1##*-}
+  local legal="v4-N v5litepod-N v5p-N v6e-N tpu7x-N"
+  [[ $number =~ ^[1-9][0-9]*$ && $1 == *-* ]] || fail "no accelerator type '$1'; legal: $legal"
+  case $kind in
+    v5litepod | v6e)
+      [[ " 1 4 8 16 32 64 128 256 " == *" $number "* ]] ||
+        fail "$1: $number chips; legal numbers: 1 4 8 16 32 64 128 256"
+      ;;
+    *) ((number % 8 == 0)) || fail "$1: $number cores; legal numbers: multiples of 8 (a host of four chips)" ;;
+  esac
+  case $kind in
+    v4) echo "v4 tpu-ubuntu2204-base" ;;
+    v5litepod) echo "v5e v2-alpha-tpuv5-lite" ;;
+    v5p) echo "v5p v2-alpha-tpuv5" ;;
+    v6e) echo "v6e v2-alpha-tpuv6e" ;;
+    tpu7x) echo "tpu7x v2-alpha-tpu7-ubuntu2404" ;;
+    *) fail "no accelerator type '$1'; legal: $legal" ;;
+  esac
+}
+
+# GKE: value of the node label cloud.google.com/gke-tpu-accelerator.
+# https://cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus
+gke_accelerator() {
+  case $1 in
+    v4) echo tpu-v4-podslice ;;
+    v5e) echo tpu-v5-lite-podslice ;;
+    v5p) echo tpu-v5p-slice ;;
+    v6e) echo tpu-v6e-slice ;;
+    tpu7x) echo tpu7x ;;
+  esac
+}
+
+# Flags of libtpu, the compiler and runtime, one a line.
+libtpu_flags() {
+  # all-to-all runs beside computation. It is what context parallelism moves activations with, and
+  # off by default: compiled for v5e, v5p and v6e, an all-to-all becomes a start and a done.
+  # https://github.com/openxla/xla/blob/main/docs/flags_guidance.md; JAX tests it from v5 on.
+  [ "$1" = v4 ] || echo --xla_tpu_enable_async_all_to_all=true
+
+  # Scratch memory (VMEM, on the chip) that one operation may use, 16 MiB by default: larger blocks
+  # in attention kernels and larger fusions. The rest holds prefetched operands.
+  case $1 in
+    v5p) echo --xla_tpu_scoped_vmem_limit_kib=65536 ;;   # MaxDiffusion, run_wan_on_vm.sh
+    v6e) echo --xla_tpu_scoped_vmem_limit_kib=98304 ;;   # MaxText, xla_flags_library.py, dense models
+    tpu7x) echo --xla_tpu_scoped_vmem_limit_kib=65472 ;; # tpu-recipes, training/ironwood/wan2.1-14b
+  esac
+
+  # all-reduce (of gradients over the data axis) fused with computation; OpenXLA's guide suggests it
+  # for v5e. The same for all-gather is on by default.
+  [ "$1" != v5e ] || echo --xla_tpu_enable_async_collective_fusion_fuse_all_reduce=true
+
+  # Collectives of sharded weights and gradients run on the SparseCores, which leaves the TensorCores
+  # to the matrix products. Fusing them with computation would keep them on the TensorCores.
+  # AI-Hypercomputer/tpu-recipes, training/ironwood/wan2.1-14b.
+  [ "$1" != tpu7x ] || printf '%s\n' \
+    --xla_tpu_enable_sparse_core_collective_offload_all_gather=true \
+    --xla_tpu_enable_sparse_core_collective_offload_2d_all_gather=true \
+    --xla_tpu_enable_sparse_core_collective_offload_reduce_scatter=true \
+    --xla_tpu_enable_sparse_core_reduce_scatter_v2=true \
+    --xla_tpu_enable_sparse_core_collective_offload_all_reduce=true \
+    --xla_tpu_enable_all_gather_offload_tracing=true \
+    --xla_tpu_use_tc_device_shape_on_sc=true \
+    --xla_tpu_enable_async_collective_fusion_fuse_all_gather=false
+}
+
+# Sets the environment of a process on a TPU host. Flags that are set already come last, and win.
+tpu_environment() {
+  check_generation "$1"
+  LIBTPU_INIT_ARGS="$(libtpu_flags "$1" | tr '\n' ' ')${LIBTPU_INIT_ARGS:-}"
+  export LIBTPU_INIT_ARGS
+  # A TPU that does not start is an error, and not a run on the host's CPU.
+  export JAX_PLATFORMS=${JAX_PLATFORMS:-tpu,cpu}
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# What a pod runs: entry.sh GENERATION ENTRY_POINT [--flag=value ...]. It becomes the entry point, so
+# that the SIGTERM of an eviction reaches it.
+set -euo pipefail
+# shellcheck source=launch/shell.sh
+. "$(dirname "$0")/../shell.sh"
+cd "$repository"
+. launch/environment.sh
+tpu_environment "$1"
+exec python -m "seedance_jax.$2" "${@:3}"

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs an entry point on all hosts of a Cloud TPU slice.
+#
+#   bash launch/tpu_vm.sh COMMAND --name=NAME --zone=ZONE [--project=PROJECT] [--dry-run] ...
+#
+#   create --accelerator=v5p-128 [--spot | --reserved] [--service-account=EMAIL] [--runtime=VERSION]
+#          [-- --network=...]              asks for the slice; after -- flags of gcloud
+#   install [--extras=tpu,world] [--url=URL [--revision=REVISION]]
+#                                          the last commit here, or a clone, on every host
+#   run --accelerator=v5p-128 -- train --config=configs/pretrain.py:base --workdir=...
+#                                          in the background; it outlives the connection
+#   logs | stop | status | delete          stop lets the run save; logs follows the first host
+#
+# The work directory and the data have to be where all hosts see them: a file system that they mount.
+# --dry-run prints the commands and runs none.
+set -euo pipefail
+# shellcheck source=launch/shell.sh
+. "$(dirname "$0")/shell.sh"
+. "$repository/launch/environment.sh"
+
+tpus() { # resource, verb, arguments
+  run gcloud compute tpus "${@:1:3}" --zone="${option[zone]}" \
+    ${option[project]:+--project="${option[project]}"} "${@:4}"
+}
+
+on_workers() { # workers, command line
+  tpus tpu-vm ssh "${option[name]}" --worker="$1" --command="$2" "${@:3}"
+}
+
+worker() { # a command line for launch/worker.sh
+  quoted bash seedance-jax/launch/worker.sh "$@"
+}
+
+create() {
+  need accelerator
+  local type=${option[accelerator]} of_type
+  [ ! "${option[spot]:-}" ] || [ ! "${option[reserved]:-}" ] || fail "--spot and --reserved exclude each other"
+  of_type=$(of_accelerator_type "$type")
+  [[ $type != tpu7x-* ]] || echo "note: Google's documentation offers tpu7x through GKE: launch/gke" >&2
+  tpus queued-resources create "${option[name]}" --node-id="${option[name]}" \
+    --accelerator-type="$type" --runtime-version="${option[runtime]:-${of_type#* }}" \
+    ${option[spot]:+--spot} ${option[reserved]:+--reserved} \
+    ${option[service-account]:+--service-account="${option[service-account]}"} "${rest[@]}"
+}
+
+install() {
+  if [ "${option[url]:-}" ]; then
+    clone
+  else
+    copy
+  fi
+  on_workers all "$(worker install "${option[extras]:-tpu}")"
+}
+
+copy() {
+  local archive=${TMPDIR:-/tmp}/seedance-jax.tar.gz
+  git -C "$repository" diff --quiet HEAD || echo "note: changes that are not committed stay here" >&2
+  run git -C "$repository" archive --prefix=seedance-jax/ --output="$archive" HEAD
+  tpus tpu-vm scp "$archive" "${option[name]}:seedance-jax.tar.gz" --worker=all
+  # Files that are no longer in the repository must not linger; data, runs and .venv stay.
+  on_workers all "cd && rm -rf seedance-jax/{seedance_jax,configs,launch} && tar -xzf seedance-jax.tar.gz"
+}
+
+clone() {
+  local url revision
+  url=$(quoted "${option[url]}") revision=$(quoted "${option[revision]:-HEAD}")
+  on_workers all "{ [ -d seedance-jax/.git ] || git clone --quiet $url seedance-jax; } && \
+cd seedance-jax && git fetch --quiet $url $revision && git checkout --quiet --detach FETCH_HEAD"
+}
+
+start() {
+  need accelerator
+  local of_type
+  check_entry_point
+  of_type=$(of_accelerator_type "${option[accelerator]}")
+  on_workers all "$(worker idle)" # no host may start if one of them cannot
+  on_workers all "$(worker start "${of_type% *}" "${rest[@]}")"
+}
+
+command=${1:-}
+case $command in
+  create) more="accelerator= spot reserved service-account= runtime=" ;;
+  install) more="extras= url= revision=" ;;
+  run) more="accelerator=" ;;
+  logs | stop | status | delete) more="" ;;
+  *) fail "no command '$command'; legal: create install run logs stop status delete" ;;
+esac
+read_options "name= zone= project= dry-run $more" "${@:2}"
+need name zone
+[[ $command == create || $command == run || ${#rest[@]} == 0 ]] || fail "$command takes nothing after --"
+
+case $command in
+  create | install) "$command" ;;
+  run) start ;;
+  logs) on_workers 0 "$(worker logs)" -- -t ;;
+  stop) on_workers all "$(worker stop)" ;;
+  status)
+    tpus queued-resources describe "${option[name]}" --format="value(state.state)"
+    on_workers all "$(worker status)"
+    ;;
+  delete) tpus queued-resources delete "${option[name]}" --force ;;
+esac
