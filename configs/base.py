@@ -127,6 +127,11 @@ def get_base(size):
             "log_every": choose(size, smoke=5, tiny=100),
             "checkpoint_every": choose(size, smoke=10, tiny=500, small=2000),
             "keep_checkpoints": 2,
+            "keep_every": choose(
+                size, smoke=0, small=50_000
+            ),  # steps whose checkpoint is kept; 0: none
+            # Parts that a batch is cut into, one after the other, to fit the memory.
+            "accumulate": choose(size, smoke=1, **{"7b": 2}),
             "max_skipped": 20,  # consecutive non-finite steps before training gives up
         }
     )

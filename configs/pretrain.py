@@ -75,8 +75,9 @@ def get_config(size="base"):
             # Samples in which every latent frame has its own time. Sampling as a rule has one for
             # all, so short trainings spend little on the others.
             "frame_times": choose(size, smoke=0.1, small=0.2),
+            # Others: "adafactor", whose second moment needs almost no memory.
             "optimizer": {
-                "name": "adamw",
+                "name": choose(size, smoke="adamw", **{"7b": "adamw_bf16"}),
                 "peak_lr": choose(size, smoke=2e-3, small=4e-4, base=1e-4),
                 "warmup_steps": choose(size, smoke=2, tiny=200, small=2000),
                 "weight_decay": 0.01,

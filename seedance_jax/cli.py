@@ -1,14 +1,17 @@
-"""What the entry points share: errors of one line, and the cache of compiled programs."""
+"""What entry points share: errors of one line, the cache of compiled programs, and processes."""
 
 import functools
 import itertools
+import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 import jax
 from absl import app, flags, logging
 
+from seedance_jax.training import cluster
 from seedance_jax.training.hooks import NonFiniteError
 
 flags.DEFINE_string(
@@ -18,14 +21,33 @@ flags.DEFINE_string(
     "~/.cache/seedance_jax.",
 )
 flags.DEFINE_bool("traceback", False, "Show the traceback of an error, not only its message.")
+flags.DEFINE_string(
+    "coordinator",
+    os.environ.get("JAX_COORDINATOR_ADDRESS"),
+    "host:port of process 0, if there are several; TPU pods, GKE and SLURM are found without.",
+)
+flags.DEFINE_integer(
+    "num_processes",
+    os.environ.get("JAX_NUM_PROCESSES"),
+    "How many there are; 1 never looks for others.",
+    1,
+)
+flags.DEFINE_integer(
+    "process_id", os.environ.get("JAX_PROCESS_ID"), "Which of them this is: 0, 1, ...", 0
+)
+flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for the other processes.", 1)
+flags.DEFINE_integer("heartbeat", 60, "Seconds without life after which a process is dead.", 5)
 
 # Mistakes of the user's, or of the machine: the message says all.
 EXPECTED = (ValueError, OSError, NonFiniteError)
 
 
-def run(main):
-    """Parses the flags and runs main(argv), the way every entry point ends."""
-    app.run(one_line_errors(main), flags_parser=parse_flags)
+def run(main, many=False):
+    """Parses the flags and runs main(argv), the way every entry point ends.
+
+    many: whether it makes sense as one of several processes.
+    """
+    app.run(one_line_errors(main, many), flags_parser=parse_flags)
 
 
 def parse_flags(argv):
@@ -58,8 +80,24 @@ def check_field(config, name):
         config = config[part]
 
 
-def one_line_errors(main):
-    """Wraps main: sets up the cache, and ends expected errors with their message."""
+def join_processes(many):
+    """Meets the other processes, all but the first of which print nothing from then on.
+
+    Raises:
+      ValueError: several, of an entry point that cannot be `many`.
+    """
+    given = [flags.FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")]
+    if many:
+        timeouts = {name: flags.FLAGS[name].value for name in ("connect_timeout", "heartbeat")}
+        cluster.join(*given, **timeouts)
+        if cluster.joined() and not cluster.is_main():
+            sys.stdout = open(os.devnull, "w")  # one process speaks
+    elif (given[1] or 1) > 1:
+        raise ValueError(f"this runs in one process, not in num_processes={given[1]}")
+
+
+def one_line_errors(main, many=False):
+    """Wraps main: sets up cache and processes, and ends expected errors with their message."""
 
     @functools.wraps(main)
     def wrapped(argv):
@@ -71,9 +109,15 @@ def one_line_errors(main):
         path = str(Path(path).expanduser()) if path else None
         jax.config.update("jax_compilation_cache_dir", path)
         try:
+            join_processes(many)
             main(argv)
-        except EXPECTED as error:
-            if flags.FLAGS.traceback:
+        except Exception as error:
+            expected = isinstance(error, EXPECTED) and not flags.FLAGS.traceback
+            if cluster.joined():  # an ordinary exit would wait for the others
+                if not expected:
+                    traceback.print_exc()
+                cluster.end(cluster.explain(error))
+            if not expected:
                 raise
             sys.exit(f"error: {error}")
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from absl import flags
 
-from seedance_jax import cli
+from seedance_jax import cli, sharding
 from seedance_jax.evaluation.generation import evaluate_generator
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, cluster
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.", required=True)
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
@@ -49,7 +49,8 @@ def evaluate_flow_matching(workdir):
     """Report and sheet of a generator."""
     if TILE.value:
         raise ValueError(f"--tile={TILE.value}: {workdir} is a generator")
-    pipeline = Pipeline.from_run(workdir, VAE_RUN.value)
+    mesh = sharding.make_mesh(sequence=-1) if cluster.joined() else None
+    pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
     count = NUM_PROMPTS.value or 48
@@ -69,10 +70,11 @@ def main(argv):
         raise ValueError(f"{workdir} is a run of stage {stage!r}, not --kind={KIND.value}")
     report, sheet = EVALUATIONS[stage](workdir)
     stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
-    checkpoint.write_json(workdir, f"{stem}.json", report)
-    sheet.save(Path(workdir) / f"{stem}.png")
+    if cluster.is_main():
+        checkpoint.write_json(workdir, f"{stem}.json", report)
+        sheet.save(Path(workdir) / f"{stem}.png")
     print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, many=True)

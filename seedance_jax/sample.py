@@ -30,7 +30,7 @@ from seedance_jax import cli, sharding
 from seedance_jax.sampling import media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, cluster
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
@@ -110,15 +110,16 @@ def write_clips(pipeline, prepared, output, origin):
     if LORA.value:
         origin |= {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
     rows, first = [], media.next_number(output)
-    movie = OUTPUT_TYPE.value == "mp4"
+    movie, main_process = OUTPUT_TYPE.value == "mp4", cluster.is_main()
     write = media.write_clip if movie else media.write_array
     for request, notes in prepared:
         result = pipeline(**request, output_type="np" if movie else OUTPUT_TYPE.value)
         for frames, settings in zip(result.frames, result.settings, strict=True):
             settings = {**settings, **notes, **origin}
-            print(write(output / f"{first + len(rows):04d}", frames, fps, settings))
+            if main_process:
+                print(write(output / f"{first + len(rows):04d}", frames, fps, settings))
             rows.append((settings["prompt"], frames))
-    if len(rows) > 1 and movie:
+    if len(rows) > 1 and movie and main_process:
         sheet = output / f"sheet_{first:04d}-{first + len(rows) - 1:04d}.png"
         media.contact_sheet(rows).save(sheet)
         print(sheet)
@@ -228,4 +229,4 @@ def describe_run(workdir):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, many=True)

@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
@@ -123,7 +124,8 @@ def platform():
 def layout(boxed, mesh):
     """Turns a tree of boxed parameters (or a whole train state) into NamedShardings.
 
-    A dimension that its mesh axis does not divide stays whole: small kernels are replicated.
+    A dimension that its mesh axis does not divide stays whole: small kernels are replicated. So are
+    an optimizer's sums over some of the dimensions of a parameter.
     """
     specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
     unboxed = nn.unbox(boxed)
@@ -131,6 +133,8 @@ def layout(boxed, mesh):
     def place(spec, leaf):
         if not jax.tree.leaves(leaf):  # an optimizer's sign for a parameter that is not its own
             return leaf
+        if len(spec or ()) > leaf.ndim:
+            return NamedSharding(mesh, PartitionSpec())
         axes = [
             axis if axis and leaf.shape[i] % mesh.shape[axis] == 0 else None
             for i, axis in enumerate(spec or ())
@@ -146,8 +150,38 @@ def batch_sharding(mesh):
     return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
 
 
-def put_batch(batch, mesh):
-    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh."""
+def batch_part(mesh):
+    """(index, count): the part of a batch, cut into `count` consecutive ones, of this process.
+
+    Processes whose devices differ along sequence or tensor alone need the same part.
+    """
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    held = {}
+    for device, (rows,) in batch_sharding(mesh).devices_indices_map((shards,)).items():
+        held.setdefault(device.process_index, set()).update(range(*rows.indices(shards)))
+    return part_of(held[jax.process_index()], shards)
+
+
+def part_of(held, shards):
+    """`batch_part` of a process whose devices hold the set of shards `held`; ValueError if none."""
+    first, size = min(held), len(held)
+    if max(held) - first + 1 != size or first % size or shards % size:
+        raise ValueError(
+            f"the devices of this process hold the shards {sorted(held)} of {shards} of a batch, "
+            "which is no even part of it; make sequence x tensor divide the devices of a process, "
+            "or a multiple of them"
+        )
+    return first // size, shards // size
+
+
+def put_batch(batch, mesh=None):
+    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh.
+
+    Without one it is the mesh of `jax.set_mesh`, and without that, the batch stays as it is.
+    """
+    mesh = mesh or jax.sharding.get_mesh()
+    if mesh.empty:
+        return batch
     sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, array)
@@ -158,6 +192,19 @@ def put_batch(batch, mesh):
 def replicated(mesh):
     """The layout of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def fetch(tree):
+    """Copies arrays to the host, whole, from whatever devices hold them.
+
+    All processes must call it, with arrays that lie on all of their devices.
+    """
+
+    def whole(leaf):
+        here = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+        return leaf if here else multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.device_get(jax.tree.map(whole, tree))
 
 
 def put_whole(tree, mesh):

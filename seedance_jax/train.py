@@ -5,20 +5,30 @@
 
 Started again, it goes on from the last checkpoint of the work directory; a finished run is left as
 it is. SIGTERM saves a checkpoint and exits 0.
+
+On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
+and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
+The work directory must be on storage that all of them share.
 """
 
 from pathlib import Path
 
+import jax
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
+from seedance_jax.evaluation import cost
 from seedance_jax.stages import STAGES
-from seedance_jax.training import checkpoint, hooks, loop, release
+from seedance_jax.training import checkpoint, cluster, hooks, loop, release
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
+PROFILE = flags.DEFINE_list(
+    "profile", None, "start,steps: writes a trace of so many steps from that one on."
+)
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -27,11 +37,22 @@ MAY_CHANGE = (
     "log_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_every",
+    "accumulate",  # the random draws become others, and nothing else
     "max_skipped",
     "data.data_dir",
     "data.num_processes",
     "data.num_threads",
     "data.num_workers",
+)
+
+PERIODS = (
+    "num_steps",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "max_skipped",
+    "accumulate",
 )
 
 
@@ -44,44 +65,88 @@ def main(argv):
         return
     mesh = sharding.make_mesh(**config.mesh)
     buckets = sources.make_buckets(config.data.buckets)
-    sharding.check_batches({bucket: bucket.batch_size for bucket in buckets}, mesh)
+    check_batches(buckets, config.accumulate, mesh)
     stage = STAGES[config.stage](config)
     state = run(stage, config, workdir, mesh)
     if int(state.step) < config.num_steps:
         print(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
         return
-    metadata = stage.finish(state.ema) | {"step": int(state.step)}
-    checkpoint.write_json(workdir, "metadata.json", metadata)
+    with jax.set_mesh(mesh):
+        metadata = stage.finish(state.ema) | {"step": int(state.step)}
+    if cluster.is_main():
+        checkpoint.write_json(workdir, "metadata.json", metadata)
     print(f"{workdir}: trained, {config.num_steps} steps")
+
+
+def check_batches(buckets, accumulate, mesh):
+    """Raises ValueError unless every batch can be cut into parts, and each part over the mesh."""
+    for bucket in buckets:
+        if bucket.batch_size % accumulate:
+            raise ValueError(f"accumulate={accumulate} does not divide the batch of {bucket}")
+    sharding.check_batches({bucket: bucket.batch_size // accumulate for bucket in buckets}, mesh)
 
 
 def run(stage, config, workdir, mesh):
     """Runs the loop with the hooks and the checkpoints of a training job."""
-    first = checkpoint.latest_step(workdir) or 0
     log = hooks.LogHook(
         workdir,
-        first_step=first,
         num_steps=config.num_steps,
         every=config.log_every,
         max_skipped=config.max_skipped,
         name=config.stage,
+        flops=step_flops(config),
     )
-    save = checkpoint.Saver(workdir, every=config.checkpoint_every, keep=config.keep_checkpoints)
+    called = [log, *([hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else [])]
+    save = checkpoint.Saver(
+        workdir,
+        every=config.checkpoint_every,
+        keep=config.keep_checkpoints,
+        keep_every=config.keep_every,
+    )
     try:
         return loop.train(
             stage,
             workdir,
-            hooks=[log],
+            hooks=called,
             num_steps=config.num_steps,
             seed=config.seed,
             mesh=mesh,
             ema_decay=config.ema_decay,
             init_from=config.init_from,
             save=save,
+            accumulate=config.accumulate,
         )
     finally:
-        save.close()
-        log.close()
+        for closed in (save, *called):
+            closed.close()
+
+
+def read_profile():
+    """(start, steps) of --profile."""
+    try:
+        start, steps = map(int, PROFILE.value)
+    except ValueError:
+        raise ValueError(f"profile={','.join(PROFILE.value)} must be start,steps") from None
+    return start, steps
+
+
+def step_flops(config):
+    """Operations of the mean step, forward and backward, or None for a stage that is not counted.
+
+    Counted is the generator alone: no frozen encoder, and nothing that `remat` does twice.
+    """
+    if config.stage != "flow_matching":
+        return None
+    settings, buckets = config.to_dict(), sources.make_buckets(config.data.buckets)
+    flops = [
+        bucket.batch_size
+        * cost.total(
+            cost.count(cost.make_program(settings, cost.latent_shape(*bucket.shape)))
+        ).flops
+        for bucket in buckets
+    ]
+    mean = np.average(flops, weights=[bucket.weight for bucket in buckets])
+    return (2 if "lora" in config else 3) * float(mean)  # frozen weights need no gradient
 
 
 def finished(workdir):
@@ -96,28 +161,38 @@ def prepare(config, workdir):
     """Makes the run directory and writes config.json.
 
     Raises:
-      ValueError: a value is illegal, or the directory holds checkpoints of another config (the
-        message names every field that differs), or of later steps than num_steps.
+      ValueError: a value is illegal, the processes were not started alike, or the directory holds
+        checkpoints of another config (the message names every field that differs), or of later
+        steps than num_steps.
     """
     check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
-    wanted = checkpoint.as_json(config.to_dict())
-    if checkpoint.latest_step(workdir) is not None:
+    wanted, found = checkpoint.as_json(config.to_dict()), checkpoint.latest_step(workdir)
+    alike = {"workdir": str(workdir.resolve()), "checkpoint": found, **cluster.code_version()}
+    cluster.check_same(checkpoint.flatten({"config": wanted}) | alike)
+    if found is not None:
         check_continues(checkpoint.read_json(workdir, "config.json"), wanted, workdir)
     elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(workdir, "config.json", wanted)
+    cluster.wait("the directory is checked")
+    if cluster.is_main():
+        workdir.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_json(workdir, "config.json", wanted)
+    cluster.wait("the directory is there")
+    if not (workdir / "config.json").exists():
+        raise ValueError(f"{workdir} is not on storage that all processes share")
 
 
 def check_values(config):
     """Raises ValueError unless the settings of the loop are legal."""
     if config.stage not in STAGES:
         raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
-    for name in ("num_steps", "log_every", "checkpoint_every", "keep_checkpoints", "max_skipped"):
+    for name in PERIODS:
         if config.get(name, 1) < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
+    if config.get("keep_every", 0) < 0:
+        raise ValueError(f"keep_every={config.keep_every}: must be 0 (off) or more")
     for name in ("ema_decay", "caption_dropout", "condition_dropout", "frame_times"):
         if not 0 <= config.get(name, 0) < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 0 and below 1")
@@ -152,4 +227,4 @@ def compare(found, wanted):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, many=True)

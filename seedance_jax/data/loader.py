@@ -194,7 +194,8 @@ def make_dataset(
         leaves text out.
       seed: of the order and of the augmentation.
       process_index, process_count: a batch is cut into process_count consecutive parts, so the
-        global batch does not depend on their number.
+        global batch does not depend on their number. See `sharding.batch_part`: processes that
+        share a part count as one.
       latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
         to the k-th row that can serve the bucket.
       texts: rows of text tokens to use in the place of ids, one for every row of `source`;

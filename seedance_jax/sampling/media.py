@@ -92,7 +92,7 @@ def check_writable(directory):
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".write_probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"cannot write to output directory {str(directory)!r}: {error}") from error
     return directory

@@ -51,7 +51,7 @@ class Pipeline:
             functools.partial(steps.step, generator),
             static_argnames=("solver", "rescale", "interval"),
         )
-        self._decode = jax.jit(functools.partial(codec.decode, autoencoder))
+        self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
         self._compiled = set()
 
     @classmethod
@@ -134,11 +134,11 @@ class Pipeline:
             if callback is not None:
                 changed = callback(self, i, float(grid[i]), {"latents": state[0]}) or {}
                 state = (changed.get("latents", state[0]), state[1])
-        return np.where(mask[:, :, None, None, None] > 0, latents, state[0])
+        return np.where(mask[:, :, None, None, None] > 0, latents, sharding.fetch(state[0]))
 
     def _frames(self, latents):
         if latents.shape[1] < STREAM_FRAMES:
-            return codec.to_bytes(self._decode(self._weights, latents))
+            return sharding.fetch(self._decode(self._weights, latents))
         parts = codec.decode_stream(self.autoencoder, self._weights, latents)
         return np.concatenate([codec.to_bytes(part) for part in parts], axis=1)
 

@@ -25,11 +25,12 @@ def make_stage(config):
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
     encoder, text_options, read_text = open_text(config)
+    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        process_index=part,
+        process_count=parts,
         latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
         **text_options,
     )

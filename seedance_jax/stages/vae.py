@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.models import perceptual, torch_file
 from seedance_jax.models.discriminator import Discriminator, hinge_critic, hinge_generator
@@ -45,12 +46,13 @@ def make_stage(config):
     if config.freeze_encoder:
         statistics = read_statistics(config.vae.to_dict(), config.init_from)
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
+    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         text_length=None,
         seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        process_index=part,
+        process_count=parts,
     )
 
     def init(key):
@@ -162,8 +164,9 @@ def latent_statistics(model, params, dataset, num_batches=64):
         latents, _ = model.apply({"params": params}, codec.from_bytes(video), method="encode")
         return latents.mean((0, 1, 2, 3)), latents.var((0, 1, 2, 3))
 
-    parts = [moments(params, dataset[step]["video"]) for step in range(num_batches)]
-    means, variances = np.asarray(jax.device_get(parts), np.float64).swapaxes(0, 1)
+    videos = ({"video": dataset[step]["video"]} for step in range(num_batches))
+    parts = [moments(params, sharding.put_batch(batch)["video"]) for batch in videos]
+    means, variances = np.asarray(sharding.fetch(parts), np.float64).swapaxes(0, 1)
     std = np.sqrt(variances.mean(0) + means.var(0))
     if (dead := np.flatnonzero(~(std > MIN_STD))).size:
         raise ValueError(f"latent channels {dead.tolist()} are constant (std {std[dead].tolist()})")

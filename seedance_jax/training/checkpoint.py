@@ -1,12 +1,17 @@
 """Saving, resuming and handing weights from one stage to the next.
 
 A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
-data}`: the TrainState and the input iterator. Or it is a release (`training/release.py`), which can
-be read all the same.
+data, checksums}`: the TrainState, the input iterator, and a sum over the bits of every array. Or it
+is a release (`training/release.py`), which can be read all the same.
+
+A checkpoint gets its name when it is complete, so a process may end at any moment. One that turns
+out to be damaged is moved to `damaged/<step>`.
 """
 
+import contextlib
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import grain
@@ -15,17 +20,23 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers as managers
 
-from seedance_jax.training import release
+from seedance_jax import sharding
+from seedance_jax.training import cluster, release
 
 
 class Saver:
-    """Saves every `every` steps and when forced, keeping the last `keep` checkpoints."""
+    """Saves every `every` steps and when forced.
 
-    def __init__(self, workdir, *, every, keep=2):
-        self._every = every
-        self._manager = _manager(workdir, keep=keep)
+    Kept are the last `keep` checkpoints and those of every `keep_every` steps (0: none of these).
+    Training goes on while a checkpoint is written. If that fails, the next call, or `close`, raises
+    an OSError that says what is safe.
+    """
+
+    def __init__(self, workdir, *, every, keep=2, keep_every=0):
+        self._every, self._workdir = every, workdir
+        self._manager = _manager(workdir, keep=keep, keep_every=keep_every)
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
@@ -34,8 +45,10 @@ class Saver:
         items = {
             "state": ocp.args.StandardSave(state),
             "data": grain.checkpoint.CheckpointSave(batches),
+            "checksums": ocp.args.JsonSave(checksums(state)),
         }
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        with self._failures():
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def resume(self, batches, step):
         """Restores the iterator saved at `step`, if it was saved by as many processes.
@@ -43,10 +56,16 @@ class Saver:
         Otherwise `batches` stays where it is: it already starts at `step`, which for a pipeline
         that is a pure function of the step is the same place.
         """
+        self._manager.reload()  # `restore` may have moved a checkpoint aside
         name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
-        if (Path(self._manager.directory) / str(step) / "data" / name).exists():
+        path = Path(self._manager.directory) / str(step) / "data" / name
+        if not path.exists():
+            return
+        try:
             data = grain.checkpoint.CheckpointRestore(batches)
             self._manager.restore(step, args=ocp.args.Composite(data=data))
+        except ValueError as error:
+            raise OSError(f"{path} is damaged; delete it to go on by the step: {error}") from error
 
     def preempted(self, step):
         """Whether the platform has announced, on any host, that the job will be stopped."""
@@ -54,20 +73,49 @@ class Saver:
 
     def close(self):
         """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._failures():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _failures(self):
+        try:
+            yield
+        except Exception as error:
+            step = latest_step(self._workdir)
+            safe = "none is there yet" if step is None else f"that of step {step} is safe"
+            raise OSError(
+                f"cannot write a checkpoint to {self._workdir} ({safe}); make room, or give back "
+                f"the permission, and start again: {error}"
+            ) from error
 
 
 def restore(state, workdir, init_from="", inherit=()):
     """Resumes `workdir`; failing that starts from another run's EMA; else returns `state`.
 
+    A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken.
     `inherit` names the top-level parts of the weights to take from the other run; () is all.
+
+    Raises:
+      OSError: there are checkpoints, and none can be read; they stay where they are.
     """
-    step = latest_step(workdir)
-    if step is not None:
-        with _manager(workdir) as manager:
-            args = ocp.args.StandardRestore(_abstract(state))
-            return manager.restore(step, args=ocp.args.Composite(state=args)).state
+    steps, errors = all_steps(workdir), {}
+    for step in reversed(steps):
+        try:
+            restored = _read_state(state, workdir, step)
+        except Exception as error:  # the reasons are many, and all of the storage's making
+            restored, errors[step] = None, f"{type(error).__name__}: {_line(error)}"
+        # If one process cannot read its part, none may go on with this step.
+        reasons = [reason for reason in cluster.gather(errors.get(step)) if reason]
+        if not reasons:
+            for bad, reason in errors.items():
+                _set_aside(workdir, bad, reason)
+            cluster.wait("damaged checkpoints are aside")
+            return restored
+        errors[step] = reasons[0]
+    if errors:
+        lines = "".join(f"\n  step {step}: {reason}" for step, reason in errors.items())
+        raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
         check_fits(lambda: read_json(workdir, "config.json"), init_from, parts)
@@ -75,6 +123,53 @@ def restore(state, workdir, init_from="", inherit=()):
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
     return state
+
+
+def _line(error):
+    return " ".join(str(error).split())[:300]
+
+
+def _read_state(state, workdir, step):
+    with _manager(workdir) as manager:
+        items = {"state": ocp.args.StandardRestore(_abstract(state))}
+        if (Path(manager.directory) / str(step) / "checksums").exists():
+            items["checksums"] = ocp.args.JsonRestore()
+        read = manager.restore(step, args=ocp.args.Composite(**items))
+    found, stored = checksums(read.state), read.get("checksums") or {}
+    wrong = [name for name in found if name in stored and found[name] != stored[name]]
+    if wrong:
+        raise ValueError(f"the values of {len(wrong)} arrays are not those that were saved")
+    return read.state
+
+
+@jax.jit
+def _sums(leaves):
+    """The sum modulo 2^32 of the bits of each array: the same on any mesh."""
+    return [
+        jax.lax.bitcast_convert_type(x, f"uint{8 * x.dtype.itemsize}").sum(dtype=jnp.uint32)
+        for x in leaves
+    ]
+
+
+def checksums(tree):
+    """{name and dtype: checksum} of arrays, which finds bits that changed in storage."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = [f"{jax.tree_util.keystr(path)} {leaf.dtype}" for path, leaf in leaves]
+    sums = sharding.fetch(_sums([leaf for _, leaf in leaves]))
+    return dict(zip(names, map(int, sums), strict=True))
+
+
+def _set_aside(workdir, step, reason):
+    """Moves the checkpoint of a step to damaged/<step>, or <step>.1, ... if there is one."""
+    if not cluster.is_main():
+        return
+    folder = Path(workdir) / "damaged"
+    folder.mkdir(exist_ok=True)
+    taken = sum(1 for path in folder.glob(f"{step}*") if path.name.split(".")[0] == str(step))
+    target = folder / (f"{step}.{taken}" if taken else str(step))
+    (Path(workdir) / "checkpoints" / str(step)).rename(target)
+    message = f"WARNING: the checkpoint of step {step} cannot be read and is now {target}; going "
+    print(message + f"back to an earlier one. {reason}", file=sys.stderr, flush=True)
 
 
 def check_fits(read_config, init_from, params):
@@ -124,8 +219,9 @@ def flatten(tree, prefix=""):
 def check_identity(workdir, identity):
     """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
     if latest_step(workdir) is None:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        write_json(workdir, "identity.json", identity)
+        if cluster.is_main():
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            write_json(workdir, "identity.json", identity)
     elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
@@ -134,9 +230,13 @@ def latest_step(workdir):
     """Step of the newest finished checkpoint of a run, or None."""
     if release.exists(workdir):
         return release.step(workdir)
+    return max(all_steps(workdir), default=None)
+
+
+def all_steps(workdir):
+    """Steps of the finished checkpoints of a run, rising."""
     path = Path(workdir) / "checkpoints"
-    steps = [int(p.name) for p in path.glob("*") if p.name.isdigit()] if path.is_dir() else []
-    return max(steps, default=None)
+    return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
 
 
 def load(workdir, like=None, parts=()):
@@ -193,17 +293,10 @@ def fingerprint(params):
     """
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        array = _whole(leaf)
+        array = np.asarray(sharding.fetch(leaf))
         digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _whole(leaf):
-    """An array on this host, gathered from the others if need be."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        leaf = multihost_utils.process_allgather(leaf, tiled=True)
-    return np.asarray(leaf)
 
 
 def read_json(workdir, name):
@@ -236,7 +329,13 @@ def _abstract(tree):
     return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
 
 
-def _manager(workdir, keep=None):
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+def _manager(workdir, keep=None, keep_every=0):
+    """Orbax's manager of the checkpoints of a run; those of the `Saver` alone are ever deleted."""
+    options = {"enable_async_checkpointing": True}
+    if keep is not None:
+        policies = [managers.LatestN(keep)]
+        policies += [managers.EveryNSteps(keep_every)] if keep_every else []
+        options["preservation_policy"] = managers.AnyPreservationPolicy(policies)
+        options["cleanup_tmp_directories"] = True  # of processes that were killed
     path = Path(workdir).resolve() / "checkpoints"
-    return ocp.CheckpointManager(path, options=options)
+    return ocp.CheckpointManager(path, options=ocp.CheckpointManagerOptions(**options))

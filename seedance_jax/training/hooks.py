@@ -1,4 +1,4 @@
-"""Hooks of the training loop: called as hook(step, state, metrics) after every step."""
+"""Hooks of the training loop: called as hook(step, state, metrics) when a step is dispatched."""
 
 import json
 import time
@@ -9,7 +9,24 @@ import numpy as np
 import tensorboardX
 import tqdm
 
+from seedance_jax.training import cluster
+
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
+
+# Peak of dense bfloat16 products in operations per second, by jax's name of the device, as its
+# maker publishes it. A TPU7x chip is two devices.
+PEAKS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v6 lite": 918e12,
+    "TPU7x": 1153.5e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H200": 989e12,
+}
 
 
 class NonFiniteError(RuntimeError):
@@ -19,22 +36,36 @@ class NonFiniteError(RuntimeError):
 class LogHook:
     """Progress bar, `metrics.jsonl` and TensorBoard: means since the last record, every `every`.
 
-    Values are fetched from the device only then, so that steps overlap. Raises NonFiniteError, then
-    too, when `max_skipped` updates in a row were skipped at any time since the last record.
+    A record is fetched from the devices at the next call, when the next step is under way already;
+    that of the last step at once. Raises NonFiniteError, then too, when `max_skipped` updates in a
+    row were skipped at any time since the last record. Besides what the step gives, it logs
+
+        steps_per_second
+        idle      share of the steps that the devices had to wait for their batch
+        goodput   share of the time since the last record (the first: since this object was made)
+                  that its steps would have taken at their median; the rest went into starting,
+                  compiling, saving, and waiting
+        mfu       counted operations per second over the devices' peak, if both are known
     """
 
-    def __init__(self, workdir, *, first_step, num_steps, every, max_skipped, name):
-        self._every, self._max_skipped, self._num_steps = every, max_skipped, num_steps
-        self._step, self._pending, self._since = first_step, [], time.monotonic()
-        self._main = jax.process_index() == 0
+    def __init__(self, workdir, *, num_steps, every, max_skipped, name, flops=None):
+        """flops: operations of the mean step, forward and backward, over all devices."""
+        self._workdir, self._every, self._num_steps = Path(workdir), every, num_steps
+        self._max_skipped, self._name = max_skipped, name
+        self._pending, self._since, self._called, self._times = [], time.monotonic(), None, []
+        self._bar, self._peak = None, peak_flops() if flops else None
+        self._flops = flops if self._peak else None
+
+    def _open(self, first_step):
+        self._main = cluster.is_main()
         if self._main:
-            drop_records_after(Path(workdir) / "metrics.jsonl", first_step)
-            self._file = open(Path(workdir) / "metrics.jsonl", "a", buffering=1)
-            self._board = tensorboardX.SummaryWriter(str(Path(workdir) / "tensorboard"))
+            drop_records_after(self._workdir / "metrics.jsonl", first_step)
+            self._file = open(self._workdir / "metrics.jsonl", "a", buffering=1)
+            self._board = tensorboardX.SummaryWriter(str(self._workdir / "tensorboard"))
         self._bar = tqdm.tqdm(
-            total=num_steps,
+            total=self._num_steps,
             initial=first_step,
-            desc=name,
+            desc=self._name,
             unit="step",
             dynamic_ncols=True,
             mininterval=1.0,
@@ -42,49 +73,108 @@ class LogHook:
         )
 
     def __call__(self, step, state, metrics):
-        self._step = step
-        self._pending.append(metrics)
+        if self._bar is None:
+            self._open(step - 1)
+        now = time.monotonic()
+        if self._pending and self._pending[-1][0] % self._every == 0:
+            self._check(self._write(now))
+        if self._called is not None:
+            self._times.append(now - self._called)
+        self._called = now
+        self._pending.append((step, metrics))
         self._bar.update()
-        if step % self._every and step != self._num_steps:
-            return
-        streak = self._write()["streak"]
-        if streak >= self._max_skipped:
+        if step == self._num_steps:
+            self._check(self._write())
+
+    def _check(self, record):
+        if record["streak"] >= self._max_skipped:
             raise NonFiniteError(
-                f"step {step}: {int(streak)} updates in a row were skipped because the loss or the "
-                f"gradient was not finite (limit max_skipped={self._max_skipped}); the last "
-                "checkpoint is intact, try a lower optimizer.peak_lr"
+                f"step {record['step']}: {int(record['streak'])} updates in a row were skipped "
+                "because the loss or the gradient was not finite (limit "
+                f"max_skipped={self._max_skipped}); the last checkpoint is intact, try a lower "
+                "optimizer.peak_lr"
             )
 
-    def _write(self):
-        record = self._reduce()
+    def _write(self, now=None):
+        step, metrics = self._pending[-1][0], jax.device_get([row for _, row in self._pending])
+        record = reduce(metrics) | self._speed(len(metrics), now or time.monotonic())
+        self._pending, self._times = [], []
         if self._main:
             line = {name: value if np.isfinite(value) else None for name, value in record.items()}
-            self._file.write(json.dumps({"step": self._step, **line}) + "\n")
+            self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
-                self._board.add_scalar(name, value, self._step)
+                self._board.add_scalar(name, value, step)
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")
-        return record
+        return {"step": step, **record}
 
-    def _reduce(self):
-        steps = jax.device_get(self._pending)
-        now = time.monotonic()
-        record = {}
-        for name in sorted(set().union(*steps)):
-            values = [float(metrics[name]) for metrics in steps if name in metrics]
-            finite = [value for value in values if np.isfinite(value)] or [float("nan")]
-            record[name] = max(values) if name in COUNTERS else float(np.mean(finite))
-        record["steps_per_second"] = len(steps) / max(now - self._since, 1e-9)
-        self._pending, self._since = [], now
+    def _speed(self, steps, now):
+        seconds = max(now - self._since, 1e-9)
+        self._since = now
+        record = {"steps_per_second": steps / seconds}
+        if self._times:
+            record["goodput"] = min(steps * float(np.median(self._times)) / seconds, 1.0)
+        if self._flops:
+            record["mfu"] = self._flops * steps / seconds / self._peak
         return record
 
     def close(self):
         """Writes what is pending, of a run that stopped between two records, and ends the bar."""
+        if self._bar is None:
+            return
         if self._pending:
             self._write()
         self._bar.close()
         if self._main:
             self._file.close()
             self._board.close()
+
+
+def reduce(metrics):
+    """The mean of the finite values of each metric over steps; the highest of COUNTERS."""
+    record = {}
+    for name in sorted(set().union(*metrics)):
+        values = [float(step[name]) for step in metrics if name in step]
+        finite = [value for value in values if np.isfinite(value)] or [float("nan")]
+        record[name] = max(values) if name in COUNTERS else float(np.mean(finite))
+    return record
+
+
+def peak_flops():
+    """Operations per second of all devices together, or None, said once, if it is not known."""
+    kinds = [device.device_kind for device in jax.devices()]
+    if unknown := set(kinds) - PEAKS.keys():
+        if jax.default_backend() != "cpu" and cluster.is_main():
+            print(f"no mfu: the peak of {sorted(unknown)} is not known")
+        return None
+    return sum(PEAKS[kind] for kind in kinds)
+
+
+class ProfileHook:
+    """Writes a trace (of xprof, Perfetto) of `steps` steps from step `start` on to profile/."""
+
+    def __init__(self, workdir, start, steps):
+        if start < 2 or steps < 1:
+            raise ValueError(
+                f"profile={start},{steps}: the first step compiles; start at 2 or later"
+            )
+        self._path, self._start, self._last = Path(workdir) / "profile", start, start + steps - 1
+        self._running = False
+
+    def __call__(self, step, state, metrics):
+        if step == self._start - 1:
+            jax.block_until_ready(metrics)
+            jax.profiler.start_trace(str(self._path))
+            self._running = True
+        if step == self._last and self._running:
+            jax.block_until_ready(metrics)
+            self.close()
+
+    def close(self):
+        """Ends the trace of a run that stops before it."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False
+            print(f"profile: {self._path}")
 
 
 def drop_records_after(path, step):

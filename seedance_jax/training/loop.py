@@ -1,7 +1,12 @@
-"""One training loop for every stage."""
+"""One training loop for every stage.
+
+The host never waits for the step that runs: it dispatches step n, puts the batch of step n+1 on the
+devices, and then waits for step n-1, so that there is always one step in the queue and never more.
+"""
 
 import dataclasses
 import functools
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training.accumulation import accumulated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +60,28 @@ class TrainState:
     streak: jax.Array
 
 
-def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, init_from=""):
+def train(
+    stage,
+    workdir,
+    hooks=(),
+    *,
+    num_steps,
+    seed,
+    mesh,
+    ema_decay,
+    save,
+    init_from="",
+    accumulate=1,
+):
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
 
     Args:
       stage: a Stage.
       workdir: run directory; its checkpoints decide where to start.
-      hooks: called as hook(step, state, metrics) after every step.
+      hooks: called as hook(step, state, metrics) when a step is dispatched. The metrics are still
+        being computed: a hook that fetches them waits, unless it does so at its next call.
       save: a `checkpoint.Saver`; saves when due, at the end and when the process is told to stop.
+      accumulate: see `make_step`.
 
     Returns:
       The last TrainState; its step is below num_steps if the process was told to stop.
@@ -75,43 +95,55 @@ def train(stage, workdir, hooks=(), *, num_steps, seed, mesh, ema_decay, save, i
             return state
         batches = stage.batches(start)
         save.resume(batches, start)
-        step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay)
+        step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay, accumulate=accumulate)
         frozen = sharding.put_whole(dict(stage.frozen), mesh)
+        batch, before, idle = sharding.put_batch(next(batches), mesh), None, False
         with StopSignal() as stopping:
             for step in range(start + 1, num_steps + 1):
-                batch = sharding.put_batch(next(batches), mesh)
-                state, metrics = step_fn(state, batch, frozen)
-                for hook in hooks:  # evaluate, log: each knows its own period
-                    hook(step, state, metrics)
+                with jax.transfer_guard("disallow"):
+                    state, metrics = step_fn(state, batch, frozen)
+                    for hook in hooks:  # evaluate, log: each knows its own period
+                        hook(step, state, {**metrics, "idle": float(idle)})
                 stop = stopping() or save.preempted(step)
                 save(step, state, batches, force=stop or step == num_steps)
-                if stop:
+                if stop or step == num_steps:
                     break
+                batch = sharding.put_batch(next(batches), mesh)
+                idle = metrics["loss"].is_ready()  # the devices had to wait for this batch
+                jax.block_until_ready(before)
+                before = metrics
         batches.close()
     return state
 
 
 class StopSignal:
-    """Context in which SIGTERM and the first Ctrl-C ask for a stop instead of killing."""
+    """Context in which SIGTERM and the first Ctrl-C ask for a stop instead of killing.
+
+    In one of several processes the runtime takes SIGTERM, tells the others, and lets them agree on
+    a step (`checkpoint.Saver.preempted`); Ctrl-C is passed on to it.
+    """
 
     def __init__(self):
         self.received = False
 
     def __enter__(self):
         def receive(number, frame):
-            self.received = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if cluster.joined():
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                self.received = True
 
+        numbers = (signal.SIGINT,) if cluster.joined() else (signal.SIGTERM, signal.SIGINT)
         try:
-            self.old = [signal.signal(s, receive) for s in (signal.SIGTERM, signal.SIGINT)]
+            self.old = {number: signal.signal(number, receive) for number in numbers}
         except ValueError:  # not the main thread, where no handler can be set
-            self.old = None
+            self.old = {}
         return lambda: self.received
 
     def __exit__(self, *unused):
-        if self.old:
-            for number, handler in zip((signal.SIGTERM, signal.SIGINT), self.old, strict=True):
-                signal.signal(number, handler)
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
 
 
 def init_state(stage, key, mesh):
@@ -131,13 +163,17 @@ def init_state(stage, key, mesh):
     return create(key), layout
 
 
-def make_step(stage, layout, *, seed, ema_decay):
-    """Builds the jitted (state, batch, frozen) -> (state, metrics)."""
+def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
+    """Builds the jitted (state, batch, frozen) -> (state, metrics).
+
+    accumulate: into how many parts a batch is cut, to fit the memory; see `accumulated`.
+    """
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=(layout, None))
     def step_fn(state, batch, frozen):
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         grad_fn = jax.value_and_grad(stage.loss_fn, has_aux=True)
+        grad_fn = accumulated(grad_fn, accumulate, layout.params)
         extras = {**frozen, "ema": state.ema, "step": state.step}
         (loss, metrics), grads = grad_fn(state.params, batch, key, extras)
         grad_norm = optax.tree.norm(grads)

@@ -1,8 +1,10 @@
 """Optimizers and learning-rate schedules, chosen by name."""
 
+import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 
@@ -13,9 +15,25 @@ def learning_rate(peak_lr, warmup_steps, num_steps):
     return optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, max(num_steps, 2))
 
 
-def adamw(schedule, weight_decay):
-    """AdamW; decays matrices only, not biases and scales."""
-    return optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=weight_decay, mask=matrices)
+def adamw(schedule, weight_decay, mu_dtype=jnp.float32):
+    """AdamW; decays matrices only, not biases and scales. mu_dtype: of the first moment."""
+    return optax.adamw(
+        schedule, b1=0.9, b2=0.98, weight_decay=weight_decay, mask=matrices, mu_dtype=mu_dtype
+    )
+
+
+def adafactor(schedule, weight_decay):
+    """Adafactor (arXiv:1804.04235) without momentum, at AdamW's learning rates.
+
+    Of the second moment of a matrix it keeps the sums over rows and columns alone. Sides shorter
+    than 128 are not factored.
+    """
+    return optax.chain(
+        optax.scale_by_factored_rms(),
+        optax.clip_by_block_rms(1.0),
+        optax.add_decayed_weights(weight_decay, mask=matrices),
+        optax.scale_by_learning_rate(schedule),
+    )
 
 
 def matrices(params):
@@ -56,7 +74,12 @@ def kernel_dimensions(params):
     return jax.tree.map(of, params)
 
 
-OPTIMIZERS = {"adamw": adamw, "muon": muon}
+OPTIMIZERS = {
+    "adamw": adamw,
+    "adamw_bf16": functools.partial(adamw, mu_dtype=jnp.bfloat16),
+    "adafactor": adafactor,
+    "muon": muon,
+}
 
 
 def make_optimizer(*, name, peak_lr, warmup_steps, num_steps, weight_decay, clip_norm):

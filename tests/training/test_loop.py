@@ -1,5 +1,6 @@
 import json
 import signal
+import types
 
 import grain
 import jax
@@ -9,7 +10,7 @@ import optax
 import pytest
 
 from seedance_jax.data import loader
-from seedance_jax.training import checkpoint, loop
+from seedance_jax.training import checkpoint, hooks, loop
 from seedance_jax.training.hooks import LogHook, NonFiniteError
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -174,10 +175,9 @@ def test_a_step_that_is_not_finite_changes_only_the_counters(one_device):
     assert np.abs(np.asarray(state.params["w"]) - before.params["w"]).max() > 0
 
 
-def log_hook(workdir, max_skipped=3, first_step=0):
+def log_hook(workdir, max_skipped=3):
     return LogHook(
         workdir,
-        first_step=first_step,
         num_steps=NUM_STEPS,
         every=1,
         max_skipped=max_skipped,
@@ -199,7 +199,7 @@ def test_the_log_has_every_step_once_even_after_a_kill(run, tmp_path):
     with pytest.raises(KilledError):
         run(tmp_path, hook, Recorder(5, kill))
     hook.close()
-    hook = log_hook(tmp_path, first_step=4)
+    hook = log_hook(tmp_path)
     recorder = Recorder()
     run(tmp_path, hook, recorder)
     hook.close()
@@ -210,9 +210,82 @@ def test_the_log_has_every_step_once_even_after_a_kill(run, tmp_path):
 
 
 def test_the_log_averages_between_records_and_counts_skips(tmp_path):
-    hook = LogHook(tmp_path, first_step=0, num_steps=4, every=4, max_skipped=9, name="test")
+    hook = LogHook(tmp_path, num_steps=4, every=4, max_skipped=9, name="test")
     for step, loss in enumerate([1.0, 2.0, float("nan"), 3.0], 1):
         hook(step, None, {"loss": loss, "skipped": int(step > 2), "streak": int(step == 3)})
     hook.close()
     (record,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert (record["loss"], record["skipped"], record["streak"]) == (2.0, 1, 1)
+
+
+class Watch:
+    """A metric that notes when it is fetched."""
+
+    def __init__(self, name, events):
+        self.name, self.events = name, events
+
+    def __array__(self, dtype=None, copy=None):
+        self.events.append(f"fetch {self.name}")
+        return np.zeros(())
+
+
+def test_records_are_fetched_when_the_next_step_is_under_way_and_none_is_lost(
+    tmp_path, monkeypatch
+):
+    events = []
+    fetch = lambda tree: jax.tree.map(lambda leaf: float(np.asarray(leaf)), tree)  # noqa: E731
+    monkeypatch.setattr(jax, "device_get", fetch)
+    hook = log_hook(tmp_path)
+    for step in range(1, NUM_STEPS + 1):
+        events.append(f"dispatch {step}")
+        hook(step, None, {"loss": Watch(step, events), "streak": 0})
+    hook.close()
+    for step in range(1, NUM_STEPS):
+        assert events.index(f"fetch {step}") > events.index(f"dispatch {step + 1}")
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [record["step"] for record in records] == list(range(1, NUM_STEPS + 1))
+
+
+def test_a_step_and_its_hooks_run_without_implicit_transfers(run, tmp_path):
+    def transfers(step, state, metrics):
+        jnp.ones(3) + np.ones(3)
+
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        run(tmp_path, transfers)
+
+
+def test_the_log_says_how_much_of_the_time_and_of_the_peak_was_used(tmp_path, monkeypatch):
+    now = iter(np.cumsum([0.0, 5.0, 1.0, 1.0, 1.0, 2.0]))
+    clock = types.SimpleNamespace(monotonic=lambda: float(next(now)))
+    monkeypatch.setattr(hooks, "time", clock)
+    monkeypatch.setattr(hooks, "peak_flops", lambda: 100.0)
+    hook = LogHook(tmp_path, num_steps=4, every=4, max_skipped=9, name="test", flops=50.0)
+    for step in range(1, 5):
+        hook(step, None, {"loss": 0.0, "streak": 0})
+    hook.close()
+    (record,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert record["steps_per_second"] == pytest.approx(4 / 10)
+    assert record["goodput"] == pytest.approx(4 * 1 / 10)
+    assert record["mfu"] == pytest.approx(50 * 4 / 10 / 100)
+
+
+def test_a_device_without_a_known_peak_has_no_mfu(monkeypatch, capsys):
+    assert hooks.peak_flops() is None  # these are CPUs
+    assert not capsys.readouterr().out
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert hooks.peak_flops() is None
+    assert "no mfu: the peak of ['cpu'] is not known" in capsys.readouterr().out
+
+
+def test_a_profile_is_written_of_the_steps_asked_for(run, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda path: calls.append(("start", path)))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append("stop"))
+    profile = hooks.ProfileHook(tmp_path, 3, 2)
+    for step in range(1, NUM_STEPS + 1):
+        profile(step, None, {})
+        calls.append(step)
+    profile.close()
+    assert calls == [1, ("start", str(tmp_path / "profile")), 2, 3, "stop", 4, 5, 6, 7]
+    with pytest.raises(ValueError, match="profile=1,2: the first step compiles"):
+        hooks.ProfileHook(tmp_path, 1, 2)

@@ -1,8 +1,11 @@
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from seedance_jax import sharding
 from seedance_jax.training import optimizer
 
 SETTINGS = {
@@ -78,3 +81,60 @@ def test_muon_gives_kernels_orthogonal_updates_and_is_for_kernels_only():
     assert np.linalg.cond(updates["encoder"]["kernel"].reshape(36, 6)) < 3
     with pytest.raises(ValueError, match="'muon' is for the autoencoder"):
         muon.init({"dit": {"kernel": kernel}})
+
+
+def steps(name, count=60):
+    """Weights [128, 256] after so many steps of least squares, and the optimizer's state."""
+    target = np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32)
+    transform = optimizer.make_optimizer(**SETTINGS | {"name": name, "clip_norm": 1e6})
+    params = {"kernel": jnp.zeros_like(target)}
+
+    @jax.jit
+    def update(params, state):
+        grads = {"kernel": params["kernel"] - target}
+        change, state = transform.update(grads, state, params)
+        return optax.apply_updates(params, change), state
+
+    state = transform.init(params)
+    for _ in range(count):
+        params, state = update(params, state)
+    return float(jnp.abs(params["kernel"] - target).mean()), state
+
+
+def size(state):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+
+
+def test_each_way_to_save_memory_saves_it_and_still_learns():
+    error, state = steps("adamw")
+    half_error, half = steps("adamw_bf16")
+    factored_error, factored = steps("adafactor")
+    assert {leaf.dtype for leaf in optax.tree.get_all_with_path(half, "mu")[0][1].values()} == {
+        jnp.dtype(jnp.bfloat16)
+    }
+    weights = 128 * 256 * 4
+    assert size(state) > 2 * weights
+    assert size(half) < 1.51 * weights
+    assert size(factored) < 0.1 * weights
+    for value in (error, half_error, factored_error):
+        assert value < 0.1
+    assert half_error == pytest.approx(error, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["adamw_bf16", "adafactor"])
+def test_its_state_is_laid_out_over_the_mesh(name):
+    mesh = sharding.make_mesh(fsdp=-1)
+    normal = sharding.param(jax.nn.initializers.normal(), "embed", "mlp")
+    transform = optimizer.make_optimizer(**SETTINGS | {"name": name})
+
+    def init(key):
+        params = {"kernel": normal(key, (128, 256)), "bias": jnp.zeros(3)}
+        return transform.init(params)
+
+    boxed = jax.eval_shape(init, jax.random.key(0))
+    layout = sharding.layout(boxed, mesh)
+    state = jax.jit(lambda key: nn.unbox(init(key)), out_shardings=layout)(jax.random.key(0))
+    largest = max(jax.tree.leaves(state), key=lambda leaf: leaf.size)
+    if name == "adamw_bf16":
+        assert largest.addressable_shards[0].data.size * mesh.shape["fsdp"] == largest.size
+    assert jax.tree.structure(state) == jax.tree.structure(nn.unbox(boxed))

@@ -106,7 +106,7 @@ def test_an_unknown_stage_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["num_steps", "log_every", "checkpoint_every"])
+@pytest.mark.parametrize("name", ["num_steps", "log_every", "checkpoint_every", "accumulate"])
 def test_periods_are_at_least_one(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name}=0: must be at least 1"):
         prepare(ConfigDict(CONFIG | {name: 0}), tmp_path / "run")

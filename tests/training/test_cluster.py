@@ -1,0 +1,203 @@
+"""Real processes on this machine, joined over loopback, train what one process trains."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from seedance_jax import cli, sharding
+from seedance_jax.training import checkpoint, cluster
+
+ROOT = Path(__file__).parents[2]
+CONFIG = "tests/training/process.py"
+NUM_STEPS, DEVICES, PATIENCE, HEARTBEAT = 40, 4, 600, 30
+LOST = "another process has stopped|another task died"
+
+
+def start(workdir, *flags, devices=DEVICES, pause=0.0):
+    """Starts one process of a run."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PAUSE": str(pause),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = (sys.executable, "-m", "tests.training.process", f"--config={CONFIG}")
+    command += (f"--workdir={workdir}", f"--heartbeat={HEARTBEAT}", *flags)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def start_all(workdir, count, *own, pause=0.0):
+    """Starts all processes of a run, which share DEVICES devices; own: one more flag for each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    place = (f"--coordinator={address}", f"--num_processes={count}")
+    processes = []
+    for i in range(count):
+        more = own[i : i + 1]
+        options = {"devices": DEVICES // count, "pause": pause}
+        processes.append(start(workdir, *place, f"--process_id={i}", *more, **options))
+    return processes
+
+
+def finish(processes):
+    """(exit status, standard output, standard error) of each; none is left behind."""
+    try:
+        texts = [process.communicate(timeout=PATIENCE) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+
+
+def losses(workdir):
+    """{step: loss} of the log."""
+    log = workdir / "metrics.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    assert len({record["step"] for record in records}) == len(records)
+    return {record["step"]: record["loss"] for record in records}
+
+
+def wait_for(workdir, step):
+    """Returns when the run has logged a step."""
+    deadline = time.monotonic() + PATIENCE
+    while max(losses(workdir), default=0) < step:
+        assert time.monotonic() < deadline, f"{workdir} never came to step {step}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The losses of one process on all devices."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    ((status, printed, errors),) = finish([start(workdir)])
+    assert status == 0, errors
+    assert "trained, 40 steps" in printed
+    return losses(workdir)
+
+
+def assert_trains_as(alone, workdir):
+    found = losses(workdir)
+    assert found.keys() == alone.keys()
+    assert found == pytest.approx(alone, rel=1e-5)
+
+
+def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, tmp_path):
+    workdir = tmp_path / "run"
+    processes = start_all(workdir, 2, pause=0.05)
+    wait_for(workdir, 5)
+    processes[1].kill()
+    killed = time.monotonic()
+    (status, _, errors), _ = finish(processes)
+    assert time.monotonic() - killed < 5 * HEARTBEAT
+    assert status != 0
+    assert any(text in errors for text in LOST.split("|")), errors
+    first = checkpoint.latest_step(workdir)
+    assert 3 <= first < NUM_STEPS
+
+    processes = start_all(workdir, 2, pause=0.05)
+    wait_for(workdir, first + 4)
+    processes[1].send_signal(signal.SIGTERM)
+    results = finish(processes)
+    assert [status for status, _, _ in results] == [0, 0], results
+    stopped = checkpoint.latest_step(workdir)
+    assert first < stopped < NUM_STEPS
+    assert f"stopped at step {stopped} of {NUM_STEPS}" in results[0][1]
+    assert "stopped" not in results[1][1]  # process 0 alone reports
+    saved = workdir / "checkpoints" / str(stopped) / "data"
+    assert len(list(saved.glob("process_*-of-2.json"))) == 2
+    assert max(losses(workdir)) == stopped
+
+    ((status, _, errors),) = finish([start(workdir)])  # in one process: another number of hosts
+    assert status == 0, errors
+    assert checkpoint.read_json(workdir, "metadata.json") == {"kind": "vectors", "step": NUM_STEPS}
+    assert_trains_as(alone, workdir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sequence", [1, 2])
+def test_four_processes_train_as_one(alone, tmp_path, sequence):
+    """With sequence=2 pairs of them need the same examples."""
+    own = [f"--config.mesh.sequence={sequence}"] * 4
+    results = finish(start_all(tmp_path / "run", 4, *own))
+    assert [status for status, _, _ in results] == [0] * 4, results
+    assert_trains_as(alone, tmp_path / "run")
+
+
+def test_processes_that_differ_are_named_with_what_differs(tmp_path):
+    results = finish(start_all(tmp_path / "run", 2, "--config.seed=1", "--config.seed=2"))
+    for status, _, errors in results:
+        assert status == 1
+        assert "process 1: config.seed: 1 -> 2" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_coordinator_that_is_not_there_is_waited_for_in_bounds(tmp_path):
+    where = ("--coordinator=127.0.0.1:9", "--num_processes=2", "--connect_timeout=3")
+    began = time.monotonic()
+    both = [start(tmp_path / "run", *where, "--process_id=1")]
+    ((status, _, errors),) = finish(both)
+    assert time.monotonic() - began < PATIENCE
+    assert status == 1
+    assert "error: not all processes met at 127.0.0.1:9 in 3 s" in errors
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("host:1", None, None), "--num_processes is missing|--process_id is missing"),
+        (("host", 2, 0), "coordinator='host' must be host:port"),
+        (("host:1", 2, 2), "process_id=2 must be 0 to 1"),
+    ],
+)
+def test_a_place_among_processes_that_cannot_be_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        cluster.join(*given, connect_timeout=1, heartbeat=10)
+
+
+def test_processes_that_share_shards_share_their_part_of_the_batch():
+    assert [sharding.part_of({i}, 4) for i in range(4)] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert [sharding.part_of(held, 4) for held in ({0, 1}, {2, 3})] == [(0, 2), (1, 2)]
+    assert sharding.part_of({1}, 2) == (1, 2)  # and so for all processes along sequence
+    assert sharding.batch_part(sharding.make_mesh(fsdp=-1)) == (0, 1)
+    for held in ({0, 2}, {1, 2}, {0, 1, 2}):
+        with pytest.raises(ValueError, match="no even part of it; make sequence x tensor"):
+            sharding.part_of(held, 4)
+
+
+def test_one_process_looks_for_no_others():
+    cluster.join(None, 1, connect_timeout=1, heartbeat=10)
+    assert not cluster.joined()
+    assert cluster.gather({"a": 1}) == [{"a": 1}]
+    cluster.check_same({"a": 1})
+
+
+def test_an_entry_point_for_one_process_refuses_several():
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    flags.FLAGS.num_processes = 2
+    try:
+        with pytest.raises(ValueError, match="runs in one process, not in num_processes=2"):
+            cli.join_processes(many=False)
+    finally:
+        flags.FLAGS["num_processes"].unparse()
+
+
+def test_every_difference_names_its_process_and_field(monkeypatch):
+    rows = [{"config.seed": 0, "code": "a"}, {"config.seed": 0, "code": "a"}, {"code": "b"}]
+    monkeypatch.setattr(cluster, "gather", lambda value: rows)
+    with pytest.raises(ValueError, match="started alike") as caught:
+        cluster.check_same(rows[0])
+    assert str(caught.value).splitlines()[1:] == [
+        "  process 2: code: 'a' -> 'b'",
+        "  process 2: config.seed: 0 -> None",
+    ]

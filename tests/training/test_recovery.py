@@ -1,0 +1,180 @@
+"""What a run survives: checkpoints that are damaged, kills at any moment, storage that refuses."""
+
+import random
+import shutil
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seedance_jax import sharding
+from seedance_jax.training import checkpoint, loop
+from tests.training.test_cluster import PATIENCE, start
+from tests.training.test_loop import Recorder, assert_same, quadratic, run  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def finished(one_device, tmp_path_factory):
+    """(directory, last state) of a run of 7 steps with the checkpoints of 6 and 7."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    save = checkpoint.Saver(workdir, every=2)
+    options = {"num_steps": 7, "seed": 0, "mesh": one_device, "ema_decay": 0.5}
+    state = loop.train(quadratic(), workdir, save=save, **options)
+    save.close()
+    return workdir, state
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def empty(path):
+    shutil.rmtree(path)
+    path.mkdir()
+
+
+DAMAGES = {
+    "a manifest that is cut off": ("state/manifest.ocdbt", truncate),
+    "arrays that are cut off": ("state/d/*", truncate),
+    "an empty directory": ("state", empty),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_put_aside_loudly_and_the_one_before_goes_on(
+    run,  # noqa: F811
+    finished,
+    tmp_path,
+    capfd,
+    name,
+):
+    pattern, damage = DAMAGES[name]
+    shutil.copytree(finished[0], tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints/7").glob(pattern):
+        damage(path)
+    recorder = Recorder()
+    assert_same(run(tmp_path / "run", recorder), finished[1])
+    assert list(recorder.losses) == [7]
+    assert (tmp_path / "run/damaged/7/state").is_dir()
+    assert checkpoint.all_steps(tmp_path / "run") == [6, 7]
+    errors = capfd.readouterr().err
+    assert "WARNING: the checkpoint of step 7 cannot be read" in errors
+
+
+def test_without_any_good_checkpoint_nothing_is_trained_over_the_bad_ones(
+    run,  # noqa: F811
+    finished,
+    tmp_path,
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints").glob("*/state/_METADATA"):
+        path.unlink()
+    with pytest.raises(OSError, match=r"no checkpoint of .* can be read:\n  step 7: .*\n  step 6:"):
+        run(tmp_path / "run")
+    assert checkpoint.all_steps(tmp_path / "run") == [6, 7]
+
+
+def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
+    state = {"w": jax.random.normal(jax.random.key(0), (512, 512)), "n": jnp.int32(3)}
+    state = jax.device_put(state, sharding.replicated(one_device))
+    batches = quadratic().batches(1)
+    save = checkpoint.Saver(tmp_path, every=1, keep=2)
+    for step in (1, 2):
+        save(step, state, batches)
+    save.close()
+    files = [path for path in (tmp_path / "checkpoints/2/state").rglob("*") if path.is_file()]
+    flip(max(files, key=lambda path: path.stat().st_size))
+    with pytest.raises(ValueError, match="1 arrays are not those that were saved"):
+        checkpoint._read_state(state, tmp_path, 2)
+    assert_same(checkpoint.restore(state, tmp_path), state)
+    assert checkpoint.all_steps(tmp_path) == [1]
+
+
+def test_a_checkpoint_is_read_onto_another_mesh_and_as_another_type(one_device, tmp_path):
+    state = {"w": jax.random.normal(jax.random.key(0), (8, 4)), "n": jnp.int32(3)}
+    state = jax.device_put(state, sharding.replicated(one_device))
+    save = checkpoint.Saver(tmp_path, every=1)
+    save(1, state, quadratic().batches(1))
+    save.close()
+    mesh = sharding.make_mesh(fsdp=-1)
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("fsdp"))
+    whole = sharding.replicated(mesh)
+    other = {"w": jax.device_put(jnp.zeros((8, 4), jnp.bfloat16), place)}
+    other["n"] = jax.device_put(jnp.int32(0), whole)
+    read = checkpoint.restore(other, tmp_path)
+    assert read["w"].sharding == place
+    assert read["w"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(read["w"], state["w"].astype(jnp.bfloat16))
+    assert int(read["n"]) == 3
+
+
+def test_the_last_and_every_so_many_steps_are_kept(one_device, tmp_path):
+    state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
+    save = checkpoint.Saver(tmp_path, every=1, keep=2, keep_every=4)
+    for step in range(1, 12):
+        save(step, state, quadratic().batches(step))
+    save.close()
+    assert checkpoint.all_steps(tmp_path) == [4, 8, 10, 11]
+
+
+def test_storage_that_refuses_leaves_the_last_checkpoint_and_says_which(
+    run,  # noqa: F811
+    finished,
+    tmp_path,
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    folder, away = tmp_path / "run/checkpoints", tmp_path / "away"
+
+    def refuse():
+        folder.rename(away)
+        folder.write_text("in the way")
+
+    with pytest.raises(OSError, match=r"cannot write a checkpoint to .*/run"):
+        run(tmp_path / "run", Recorder(9, refuse), num_steps=12)
+    folder.unlink()
+    away.rename(folder)
+    assert checkpoint.all_steps(tmp_path / "run")[-1] in (7, 8)
+    resumed = Recorder()
+    run(tmp_path / "run", resumed, num_steps=12)
+    assert max(resumed.losses) == 12
+
+
+def rehearse_kills(workdir, kills, rng):
+    """Kills a run that saves all the time, at random moments; the newest checkpoint loads."""
+    flags = ("--config.num_steps=100000", "--config.checkpoint_every=1", "--config.width=256")
+    seen = 0
+    for _ in range(kills):
+        process = start(workdir, *flags, devices=2)
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while (checkpoint.latest_step(workdir) or 0) <= seen:
+                assert time.monotonic() < deadline
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 1.0))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        newest = checkpoint.latest_step(workdir)
+        assert newest > seen
+        assert np.isfinite(checkpoint.load(workdir)["w"]).all()
+        seen = newest
+    assert not (workdir / "damaged").exists()
+
+
+def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
+    rehearse_kills(tmp_path / "run", 3, random.Random(0))
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_a_checkpoint_that_loads(tmp_path):
+    rehearse_kills(tmp_path / "run", 20, random.Random(1))
