@@ -5,8 +5,9 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
@@ -47,6 +48,13 @@ def make_mesh(**sizes):
     """The mesh of all four axes over the devices at hand; see `mesh_shape`."""
     shape = mesh_shape(jax.device_count(), **sizes)
     return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+
+
+def mesh_over(devices, **sizes):
+    """`make_mesh` over given devices, in their order; they need not be there."""
+    shape = mesh_shape(len(devices), **sizes)
+    grid = np.array(devices).reshape(shape)
+    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
 def plan_mesh(devices, **sizes):
@@ -118,7 +126,8 @@ def _pad_to(array, spec, mesh):
 def platform():
     """What the program is compiled for: "cpu", "gpu" or "tpu", of the mesh if there is one."""
     device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
-    return device.platform if device else jax.default_backend()
+    name = device.platform if device else jax.default_backend()
+    return {"cuda": "gpu", "rocm": "gpu"}.get(name, name)
 
 
 def layout(boxed, mesh):
@@ -205,6 +214,16 @@ def fetch(tree):
         return leaf if here else multihost_utils.process_allgather(leaf, tiled=True)
 
     return jax.device_get(jax.tree.map(whole, tree))
+
+
+def place_shapes(tree, layout):
+    """Shapes (`jax.ShapeDtypeStruct`) of arrays in a layout: a tree of shardings, or one for all."""
+    shape = lambda leaf, where: jax.ShapeDtypeStruct(  # noqa: E731
+        leaf.shape, leaf.dtype, sharding=where
+    )
+    if isinstance(layout, NamedSharding):
+        return jax.tree.map(lambda leaf: shape(leaf, layout), tree)
+    return jax.tree.map(shape, tree, layout)
 
 
 def put_whole(tree, mesh):

@@ -71,7 +71,7 @@ def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "he
     Args:
       query: [B, G, Lq, N, K]; key, value: [B, G, Lk, N, K], or [B, 1, Lk, N, K] for all groups.
       seen: bool [B, G, Lk], False hides a key from its group.
-      kernel: one of `KERNELS`, or "auto": the one of the platform that is compiled for.
+      kernel: one of `KERNELS`, or "auto": see `choose_kernel`.
       axes: logical names of the dimensions G and N, for the mesh.
 
     Returns:
@@ -81,7 +81,7 @@ def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "he
     tokens = ("batch", group, None, heads, None)
     keys = tokens if key.shape[1] == query.shape[1] else ("batch", None, None, heads, None)
     names = (tokens, keys, keys, ("batch", group, None))
-    run = sharding.on_shards(KERNELS[choose_kernel(kernel)], names, tokens)
+    run = sharding.on_shards(KERNELS[choose_kernel(kernel, query.dtype)], names, tokens)
     return run(query, key, value, seen)
 
 
@@ -93,19 +93,30 @@ def _each_group(attend_one, axis, query, key, value, seen):
     return jax.vmap(attend_one, (axis, None, None, axis), axis)(query, key, value, seen)
 
 
-def choose_kernel(kernel):
-    """The kernel that runs, which is logged once. Raises ValueError for an unknown name."""
+def choose_kernel(kernel, dtype):
+    """The kernel that runs, which is logged once.
+
+    "auto" is the fastest that the platform compiled for has for the type: on a TPU splash, on a GPU
+    cuDNN's for 16 bits (it has no other), else plain operations.
+
+    Raises:
+      ValueError: an unknown name, or cuDNN's for another type.
+    """
     if kernel not in KERNELS and kernel != "auto":
         raise ValueError(f"kernel={kernel!r}; legal values: {['auto', *KERNELS]}")
-    platform = sharding.platform()
-    name = PLATFORM_KERNELS[platform] if kernel == "auto" else kernel
-    _announce(name, platform)
+    platform, short = sharding.platform(), jnp.dtype(dtype).itemsize == 2
+    name = kernel
+    if kernel == "auto":
+        name = {"tpu": "splash", "gpu": "cudnn" if short else "xla"}.get(platform, "xla")
+    if name == "cudnn" and not short:
+        raise ValueError(f"kernel='cudnn' has no {jnp.dtype(dtype)}; use bfloat16, or kernel='xla'")
+    _announce(name, platform, str(jnp.dtype(dtype)))
     return name
 
 
 @functools.cache
-def _announce(kernel, platform):
-    logging.info("attention kernel on %s: %s", platform, kernel)
+def _announce(kernel, platform, dtype):
+    logging.info("attention kernel on %s for %s: %s", platform, dtype, kernel)
 
 
 def _plain(query, key, value, seen):
@@ -175,7 +186,6 @@ def _pad(x, block):
 
 
 KERNELS = {"xla": _plain, "splash": splash, "cudnn": _cudnn}
-PLATFORM_KERNELS = {"cpu": "xla", "tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
 
 
 class QKV(nn.Module):

@@ -123,6 +123,7 @@ class SpatialBlock(nn.Module):
         y = modulate(layer_norm(tokens), *parts["text"][:2])
         text_query, *words = QKV(self.heads, self.dtype, name="text_qkv")(y, text_rope)
         video_out = self._frames_attend(query, frames, words, text.visible)
+        frames = [constrain(x, "batch", "frames", None, "heads", None) for x in frames]
         text_out = attend_frames(text_query, frames, words, text.visible, text.mask)
         video_out = output_projection(width, self.dtype, "video_out")(video_out)
         text_out = output_projection(width, self.dtype, "text_out")(text_out)
@@ -203,6 +204,8 @@ class TemporalBlock(nn.Module):
         query, key, value = QKV(self.heads, self.dtype, name="qkv")(y, rope)
         y = self._windows_attend(query, key, value, inside)
         y = output_projection(width, self.dtype, "out")(y)
+        # Said twice, or the projection changes sides too, and its backward pass pays another one.
+        y = y if self.full else constrain(y, "batch", None, "windows", None, None)
         y = constrain(y, "batch", "frames", None, None, None)
         y = from_windows(y, self.window, self.shift, (h, w))
         video = constrain(video + gated(y, parts[2]), "batch", "frames", None, None, None)

@@ -146,11 +146,8 @@ class StopSignal:
             signal.signal(number, handler)
 
 
-def init_state(stage, key, mesh):
-    """Creates the state already sharded, so no device ever holds all of it.
-
-    Returns the state and its layout (a tree of shardings).
-    """
+def make_init(stage):
+    """key -> the first TrainState, boxed with logical axis names."""
 
     def init(key):
         params = stage.init(key)
@@ -158,9 +155,25 @@ def init_state(stage, key, mesh):
         zero = jnp.int32(0)
         return TrainState(zero, params, ema, stage.optimizer.init(params), zero, zero)
 
+    return init
+
+
+def init_state(stage, key, mesh):
+    """Creates the state already sharded, so no device ever holds all of it.
+
+    Returns the state and its layout (a tree of shardings).
+    """
+    init = make_init(stage)
     layout = sharding.layout(jax.eval_shape(init, key), mesh)
     create = jax.jit(lambda key: nn.unbox(init(key)), out_shardings=layout)
     return create(key), layout
+
+
+def abstract_state(stage, mesh):
+    """The state and its layout as of `init_state`, in shapes: nothing is allocated."""
+    boxed = jax.eval_shape(make_init(stage), jax.random.key(0))
+    layout = sharding.layout(boxed, mesh)
+    return sharding.place_shapes(nn.unbox(boxed), layout), layout
 
 
 def make_step(stage, layout, *, seed, ema_decay, accumulate=1):

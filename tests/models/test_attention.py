@@ -147,5 +147,7 @@ def test_an_unknown_kernel_is_refused():
     with pytest.raises(
         ValueError, match=r"kernel='flash'; legal values: \['auto', 'xla', 'splash'"
     ):
-        attention.choose_kernel("flash")
-    assert attention.choose_kernel("auto") == "xla"
+        attention.choose_kernel("flash", jnp.float32)
+    assert attention.choose_kernel("auto", jnp.bfloat16) == "xla"
+    with pytest.raises(ValueError, match="kernel=.cudnn. has no float32"):
+        attention.choose_kernel("cudnn", jnp.float32)
