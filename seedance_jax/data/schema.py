@@ -77,6 +77,8 @@ WORLD_DENSE = {
 LATENTS = {
     "id": Field((), str),
     "latents": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
+    # Every latent frame as it is where its first pixel frame is given as an image: standing still.
+    "stills": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
 }
 
 # The captions of a row as a language model reads them, one after the other.
@@ -93,6 +95,7 @@ EXAMPLE = {
     "index": Field((), np.int64),  # the row
     "video": Field((None, None, None, 3), np.uint8),
     "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
+    "stills": Field((None, None, None, LATENT_CHANNELS), np.float32),  # with latents
     "text": Field((None,), np.int32),  # or, precomputed, text_tokens in its place
     "text_tokens": Field((None, None), np.float32),
     "text_mask": Field((None,), np.bool_),  # False on padding

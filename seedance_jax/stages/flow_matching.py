@@ -50,7 +50,9 @@ def make_stage(config):
         sizes = batch["frame_shot"].shape
         given, images = tasks.sample_conditions(mask_key, *sizes, task_weights, condition_dropout)
         if "latents" in batch:
-            x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
+            held = images[:, :, None, None, None] > 0
+            x0 = jnp.where(held, batch["stills"], batch["latents"])
+            x0 = (x0 - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
             video = tasks.hold_images(batch["video"], images)
             x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(video))
