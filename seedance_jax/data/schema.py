@@ -13,12 +13,20 @@ import numpy as np
 
 OBJECT_SLOTS = 3
 LATENT_CHANNELS = 48
+GLOBAL = -1  # the shot number of what tells of all shots
 
 # Strides of the autoencoder: 4n+1 frames become n+1 latent frames of 1/16 of the size.
 FRAME_STRIDE = 4
 PIXEL_STRIDE = 16
 
-GLOBAL = -1  # the shot number of what tells of all shots
+
+def check_compression(time: int, space: int) -> None:
+    """Raises ValueError unless an autoencoder has the strides that everything here counts with."""
+    if (time, space) != (FRAME_STRIDE, PIXEL_STRIDE):
+        raise ValueError(
+            f"an autoencoder that compresses {time} times in time and {space} in space; generators "
+            f"need ({FRAME_STRIDE}, {PIXEL_STRIDE})"
+        )
 
 
 class Field(NamedTuple):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from seedance_jax import sharding
-from seedance_jax.data import sources
+from seedance_jax.data import schema, sources
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.text import caption_starts
@@ -20,6 +20,7 @@ from seedance_jax.training.optimizer import make_optimizer
 def make_stage(config):
     """Builds the stage of `configs/pretrain.py`."""
     vae, autoencoder = runs.load_autoencoder(config.vae_run)
+    schema.check_compression(*vae.compression)
     fingerprint = runs.latent_fingerprint(autoencoder)
     data = config.data.to_dict()
     buckets = sources.make_buckets(data["buckets"])
