@@ -25,7 +25,7 @@ def get_config(size="base"):
         {
             "stage": "flow_matching",
             "num_steps": choose(
-                size, smoke=12, tiny=2200, released=10_000, small=100_000, base=400_000
+                size, smoke=12, tiny=2200, released=11_500, small=100_000, base=400_000
             ),
             "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
             "vae_run": "",

@@ -10,7 +10,7 @@ import jax
 from ml_collections import config_flags
 
 from seedance_jax import cli, sharding
-from seedance_jax.data import sources
+from seedance_jax.data import schema, sources
 from seedance_jax.sampling import encoders, latents, runs
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
@@ -37,6 +37,8 @@ def main(argv):
 def encode_clips(config, data):
     """Writes the latents of every bucket; returns their directories."""
     model, weights = runs.load_autoencoder(config.vae_run)
+    schema.check_compression(*model.compression)
+    params = jax.device_put(weights["params"])  # once, not with every batch
 
     @jax.jit
     def encode(params, video):
@@ -46,7 +48,7 @@ def encode_clips(config, data):
         data,
         sources.make_buckets(data["buckets"]),
         runs.latent_fingerprint(weights),
-        lambda video: encode(weights["params"], video),
+        lambda video: encode(params, video),
     )
 
 

@@ -20,7 +20,7 @@ def test_a_generator_is_described():
         "attention='full'",
         "counted / XLA = 0.9",
         "4 device(s): data=1, fsdp=4",
-        "remat='dots'",
+        "remat='save_attention'",
         "attention logits, float32",
         "is trained with the generator",
     ):

@@ -159,10 +159,8 @@ def load_example(
     example = {"index": np.int64(element["index"]), **text}
     if "latents" not in element:
         return example | {"video": transforms.load_video(row, numbers, bucket.shape[1:], rng)}
-    latents = transforms.load_latents(row, element["latents"])
-    if latents.shape != (shape := transforms.latent_shape(*bucket.shape)):
-        raise ValueError(f"latents of {row['id']!r} are {latents.shape}, {bucket} needs {shape}")
-    return example | {"latents": latents}
+    shape = transforms.latent_shape(*bucket.shape)
+    return example | transforms.load_latents(row, element["latents"], shape)
 
 
 class _Load(grain.transforms.RandomMap):
@@ -202,9 +200,10 @@ def make_dataset(
         text_length then counts these.
       tokenizer: of the captions.
 
-    An element holds video uint8 [B,T,H,W,3] or latents float32 [B,n+1,h,w,C], text and text_shot
-    int32 [B,S], text_mask bool [B,S], frame_shot int32 [B,n+1] and index int64 [B], the row
-    numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see `schema.EXAMPLE`.
+    An element holds video uint8 [B,T,H,W,3], or latents and stills float32 [B,n+1,h,w,C], text and
+    text_shot int32 [B,S], text_mask bool [B,S], frame_shot int32 [B,n+1] and index int64 [B], the
+    row numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see
+    `schema.EXAMPLE`.
     """
     _check(buckets, process_index, process_count, latents)
     if texts is None and text_length is not None:

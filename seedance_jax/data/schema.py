@@ -13,12 +13,20 @@ import numpy as np
 
 OBJECT_SLOTS = 3
 LATENT_CHANNELS = 48
+GLOBAL = -1  # the shot number of what tells of all shots
 
 # Strides of the autoencoder: 4n+1 frames become n+1 latent frames of 1/16 of the size.
 FRAME_STRIDE = 4
 PIXEL_STRIDE = 16
 
-GLOBAL = -1  # the shot number of what tells of all shots
+
+def check_compression(time: int, space: int) -> None:
+    """Raises ValueError unless an autoencoder has the strides that everything here counts with."""
+    if (time, space) != (FRAME_STRIDE, PIXEL_STRIDE):
+        raise ValueError(
+            f"an autoencoder that compresses {time} times in time and {space} in space; generators "
+            f"need ({FRAME_STRIDE}, {PIXEL_STRIDE})"
+        )
 
 
 class Field(NamedTuple):
@@ -77,6 +85,8 @@ WORLD_DENSE = {
 LATENTS = {
     "id": Field((), str),
     "latents": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
+    # Every latent frame as it is where its first pixel frame is given as an image: standing still.
+    "stills": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),
 }
 
 # The captions of a row as a language model reads them, one after the other.
@@ -93,6 +103,7 @@ EXAMPLE = {
     "index": Field((), np.int64),  # the row
     "video": Field((None, None, None, 3), np.uint8),
     "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
+    "stills": Field((None, None, None, LATENT_CHANNELS), np.float32),  # with latents
     "text": Field((None,), np.int32),  # or, precomputed, text_tokens in its place
     "text_tokens": Field((None, None), np.float32),
     "text_mask": Field((None,), np.bool_),  # False on padding

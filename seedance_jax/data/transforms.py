@@ -89,11 +89,17 @@ def middle_clip(row: Mapping[str, Any], shape: tuple[int, int, int], stride: int
     return load_video(row, numbers, shape[1:])
 
 
-def load_latents(row: Mapping[str, Any], latents_row: Mapping[str, Any]) -> np.ndarray:
-    """The latents float32 [n+1,h,w,C] of a row; raises ValueError if they are another row's."""
+def load_latents(
+    row: Mapping[str, Any], latents_row: Mapping[str, Any], shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """{"latents", "stills"} float32 of a row; ValueError if of another row, or another shape."""
     if row["id"] != latents_row["id"]:
         raise ValueError(f"latents of {latents_row['id']!r} in the place of those of {row['id']!r}")
-    return latents_row["latents"].astype(np.float32)
+    loaded = {name: latents_row[name].astype(np.float32) for name in ("latents", "stills")}
+    for name, array in loaded.items():
+        if array.shape != shape:
+            raise ValueError(f"{name} of {row['id']!r} are {array.shape}, the bucket needs {shape}")
+    return loaded
 
 
 def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int, int]:

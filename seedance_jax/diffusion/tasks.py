@@ -9,9 +9,10 @@ Latent frame 0 holds pixel frame 0 alone, latent frame i >= 1 the pixel frames 4
 
 - an image given first is latent frame 0: exactly that image;
 - an image given later is a latent frame that stands still: the image four times, encoded as the
-  continuation of itself. `hold_images` shows the same in training: the four frames of such a latent
-  frame become the first of them, so that motion before it goes on undisturbed. (Latents that were
-  precomputed cannot be held; there the moving frames are given.)
+  continuation of itself. Training shows the first of its four frames so, that motion before it may
+  go on undisturbed: precomputed latents come with such stills. Where pixels are encoded in the
+  step, `hold_images` makes the four frames that image, and they are encoded after their real past:
+  near the same, at no cost.
 - a clip to be extended is given as it is, encoded causally from its first frame.
 
 A loop is first_and_last with one image at both ends. Played again and again, its last frame is the

@@ -98,7 +98,8 @@ def batch_shapes(bucket, text, with_videos):
     if with_videos:
         fields["video"] = ((*bucket.shape, 3), jnp.uint8)
     else:
-        fields["latents"] = ((t, h, w, schema.LATENT_CHANNELS), jnp.float32)
+        both = ((t, h, w, schema.LATENT_CHANNELS), jnp.float32)
+        fields |= {"latents": both, "stills": both}
     return {
         name: jax.ShapeDtypeStruct((bucket.batch_size, *shape), dtype)
         for name, (shape, dtype) in fields.items()
@@ -112,7 +113,9 @@ def vae_shapes(vae):
     if vae is None:
         return weights
     video = jnp.zeros((1, 1, 16, 16, 3))
-    return weights | {"params": nn.unbox(jax.eval_shape(vae.init, jax.random.key(0), video))["params"]}
+    return weights | {
+        "params": nn.unbox(jax.eval_shape(vae.init, jax.random.key(0), video))["params"]
+    }
 
 
 def sampling(config, mesh, clip, batch=1, names=GUIDED):

@@ -38,6 +38,7 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
     batches = loader.eval_batches(source, bucket, limit=limit)
     model, weights = runs.load_autoencoder(workdir)
+    weights = jax.device_put(weights)  # once, not with every batch
     whole = {"whole": autoencoder_method(model, weights)} if tile else {}
     methods = {
         "autoencoder": autoencoder_method(model, weights, tile),

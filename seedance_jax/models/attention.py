@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from absl import logging
+from jax.ad_checkpoint import checkpoint_name
 
 from seedance_jax import sharding
 from seedance_jax.models.layers import FAN_IN, RMSNorm, linear
@@ -82,7 +83,7 @@ def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "he
     keys = tokens if key.shape[1] == query.shape[1] else ("batch", None, None, heads, None)
     names = (tokens, keys, keys, ("batch", group, None))
     run = sharding.on_shards(KERNELS[choose_kernel(kernel, query.dtype)], names, tokens)
-    return run(query, key, value, seen)
+    return checkpoint_name(run(query, key, value, seen), "attention")
 
 
 def _each_group(attend_one, axis, query, key, value, seen):
@@ -160,6 +161,7 @@ def splash(query, key, value, seen, interpret=False):
         ),
         head_shards=1,
         q_seq_shards=1,
+        residual_checkpoint_name="attention",
         interpret=interpret,
     )
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from seedance_jax.models.attention import (
     KERNELS,
@@ -40,10 +41,19 @@ from seedance_jax.sharding import constrain
 
 MODULATION_PARTS = 6  # shift, scale, gate of attention; shift, scale, gate of the MLP
 
+# What the backward pass finds, of every pair of blocks; the rest it makes again. Its first stays,
+# without words, in all of them.
 REMAT_POLICIES = {
     "none": None,
+    "save_attention": jax.checkpoint_policies.save_only_these_names("attention"),
     "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    # Both wait in the memory of the host.
+    "offload": jax.checkpoint_policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=["hidden", "attention"],
+        offload_src="device",
+        offload_dst="pinned_host",
+    ),
 }
 
 
@@ -112,7 +122,8 @@ class SpatialBlock(nn.Module):
     @nn.compact
     def __call__(self, video, text, shared, ropes):
         """video [B, T, L, D], text: Text, shared ([B, T or 1, 6, D], [B, 6, D]) -> video, text."""
-        video, tokens = constrain(video, "batch", "frames", None, None), text.tokens
+        video = constrain(video, "batch", "frames", None, None)
+        tokens = constrain(text.tokens, "batch", None, None)
         width, (video_rope, text_rope) = video.shape[-1], ropes
         parts = {
             name: Modulation(MODULATION_PARTS, name=f"{name}_modulation")(vectors)
@@ -267,7 +278,7 @@ class BlockPair(nn.Module):
     @nn.compact
     def __call__(self, video, text, shared, ropes):
         b, t, h, w, d = video.shape
-        video_rope, text_rope = ropes
+        video, (video_rope, text_rope) = checkpoint_name(video, "hidden"), ropes
         frame_rope = tuple(table.reshape(b, t, h * w, -1) for table in video_rope)
         spatial = SpatialBlock(self.heads, self.full, self.kernel, self.dtype, name="spatial")
         video, text = spatial(video.reshape(b, t, h * w, d), text, shared, (frame_rope, text_rope))
@@ -308,7 +319,7 @@ class DiT(nn.Module):
       shift: of the windows of every second pair; (0, 0) for none.
       kernel: of the attention of video, see `attention.attend_groups`.
       attention: "decoupled", or "full": every block attends to all frames whole (for comparison).
-      remat: "none", "full" or "dots": what the backward pass recomputes.
+      remat: what the backward pass makes again, see `REMAT_POLICIES`.
       dtype: of matrix products; norms, modulation and the output stay float32.
     """
 

@@ -85,7 +85,7 @@ class TextBlock(nn.Module):
           visible: bool [B, 1, L, keys], what each token sees.
           slot: None, or where in a cache of as many slots as `visible` has keys `x` belongs.
         """
-        layout = self.layout
+        layout, x = self.layout, constrain(x, "batch", None, None)
         y = RMSNorm(layout.epsilon, name="attention_norm")(x)
         x = x + GroupedAttention(layout, name="attention")(y, rope, visible, slot)
         y = RMSNorm(layout.epsilon, name="mlp_norm")(x)

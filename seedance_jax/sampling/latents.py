@@ -3,10 +3,10 @@
 import hashlib
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 import tqdm
 
-from seedance_jax.data import loader, sources
+from seedance_jax.data import loader, schema, sources
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.latents import build_latents, open_latents
 from seedance_jax.sampling import codec
@@ -18,6 +18,7 @@ def describe(data, bucket, fingerprint):
         **describe_clips(data),
         "bucket": [*bucket.shape, bucket.stride],
         "autoencoder": fingerprint,
+        "fields": [*schema.LATENTS],
     }
 
 
@@ -60,13 +61,27 @@ def encode_all(data, buckets, fingerprint, encode_fn):
 
 
 def encode_rows(source, bucket, encode_fn):
-    """Yields (id, latents float32 [t, h, w, C]) of every row that can serve the bucket."""
+    """Yields (id, latents, stills), float32 [t, h, w, C], of rows that can serve the bucket."""
     batches = loader.eval_batches(source, bucket)
     name = "encode {}x{}x{}".format(*bucket.shape)
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
         for batch in batches:
             video = codec.from_bytes(batch["video"])
-            encoded = np.asarray(jax.device_get(encode_fn(video)))
-            for row, values in zip(batch["index"][batch["valid"]], encoded, strict=False):
-                yield source[int(row)]["id"], values
+            latents = encode_fn(video)
+            both = jax.device_get((latents, encode_stills(encode_fn, video, latents)))
+            for row, *values in zip(batch["index"][batch["valid"]], *both, strict=False):
+                yield source[int(row)]["id"], *values
                 bar.update()
+
+
+def encode_stills(encode_fn, video, latents):
+    """The latent frames [B, t, h, w, C] of images given in the place of the frames of `video`.
+
+    As when sampling (`given.encode_given`): a later one is the first of its pixel frames, encoded
+    as the continuation of itself. The first is what it is.
+    """
+    stills = [latents[:, 0]]
+    for start in range(1, video.shape[1], schema.FRAME_STRIDE):
+        clip = video[:, start : start + 1].repeat(1 + schema.FRAME_STRIDE, axis=1)
+        stills.append(encode_fn(clip)[:, 1])
+    return jnp.stack(stills, axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 
 from seedance_jax import sharding
+from seedance_jax.data import schema
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.sampling import codec, runs, steps
@@ -39,13 +40,16 @@ class Pipeline:
     def __init__(self, generator, params, autoencoder, weights, config, metadata, mesh=None):
         """See `from_run`; weights are those of `runs.load_autoencoder`."""
         self.config, self.metadata, self.mesh = config, metadata, mesh
-        self.autoencoder, self._weights, self._params = autoencoder, weights, params
+        schema.check_compression(*autoencoder.compression)
+        self.autoencoder = autoencoder
         self.tokenizer, self.max_words = runs.open_tokenizer(config["text"]), generator.max_words
-        if mesh is not None:
+        if mesh is None:
+            self._params, self.weights = jax.device_put((params, weights))
+        else:
             example = example_inputs(autoencoder.latent_channels, metadata["text_length"])
             boxed = jax.eval_shape(generator.init, jax.random.key(0), *example)["params"]
             self._params = jax.device_put(params, sharding.layout(boxed, mesh))
-            self._weights = jax.device_put(weights, sharding.replicated(mesh))
+            self.weights = jax.device_put(weights, sharding.replicated(mesh))
         self._begin = jax.jit(functools.partial(steps.begin, generator), static_argnames="names")
         self._step = jax.jit(
             functools.partial(steps.step, generator),
@@ -117,7 +121,7 @@ class Pipeline:
         A scan over the steps would be a program for each number of steps, and save 1 to 3 ms a
         step.
         """
-        encode = functools.partial(encode_given, self.autoencoder, self._weights)
+        encode = functools.partial(encode_given, self.autoencoder, self.weights)
         given = [encode(frames, plan.shape) for frames in plan.given]
         latents, mask = (np.stack(parts) for parts in zip(*given, strict=True))
         inputs = (*plan.text, plan.frame_shot, latents, mask, plan.seeds)
@@ -138,8 +142,8 @@ class Pipeline:
 
     def _frames(self, latents):
         if latents.shape[1] < STREAM_FRAMES:
-            return sharding.fetch(self._decode(self._weights, latents))
-        parts = codec.decode_stream(self.autoencoder, self._weights, latents)
+            return sharding.fetch(self._decode(self.weights, latents))
+        parts = codec.decode_stream(self.autoencoder, self.weights, latents)
         return np.concatenate([codec.to_bytes(part) for part in parts], axis=1)
 
     def _announce(self, plan):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from seedance_jax import sharding
-from seedance_jax.data import sources
+from seedance_jax.data import schema, sources
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.text import caption_starts
@@ -20,6 +20,7 @@ from seedance_jax.training.optimizer import make_optimizer
 def make_stage(config):
     """Builds the stage of `configs/pretrain.py`."""
     vae, autoencoder = runs.load_autoencoder(config.vae_run)
+    schema.check_compression(*vae.compression)
     fingerprint = runs.latent_fingerprint(autoencoder)
     data = config.data.to_dict()
     buckets = sources.make_buckets(data["buckets"])
@@ -86,7 +87,9 @@ def objective(config, vae, text_width, read_text):
         sizes = batch["frame_shot"].shape
         given, images = tasks.sample_conditions(mask_key, *sizes, task_weights, condition_dropout)
         if "latents" in batch:
-            x0 = (batch["latents"] - frozen["vae"]["mean"]) / frozen["vae"]["std"]
+            held = images[:, :, None, None, None] > 0
+            x0 = jnp.where(held, batch["stills"], batch["latents"])
+            x0 = (x0 - frozen["vae"]["mean"]) / frozen["vae"]["std"]
         else:
             video = tasks.hold_images(batch["video"], images)
             x0 = codec.encode(vae, frozen["vae"], codec.from_bytes(video))

@@ -31,7 +31,7 @@ def test_a_batch_has_the_promised_form(expected, source):
         size = len(batch["index"])
         assert batch["video"].dtype == np.uint8
         assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
-        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "text_tokens"}
+        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "stills", "text_tokens"}
         for name, array in batch.items():
             assert array.dtype == schema.EXAMPLE[name].dtype
             assert array.ndim == 1 + len(schema.EXAMPLE[name].shape)
@@ -171,7 +171,7 @@ def test_latents_come_with_the_captions_of_the_frames_that_they_were_made_of(cut
     bucket = Bucket(5, 32, 32, 4)
     [encoded] = loader.eval_batches(cut_source, bucket, text_length=24)
     shape = (*transforms.latent_shape(*bucket.shape),)
-    rows = [(cut_source[row]["id"], np.zeros(shape)) for row in range(4)]
+    rows = [(cut_source[row]["id"], np.zeros(shape), np.zeros(shape)) for row in range(4)]
     latents = open_latents(build_latents(tmp_path / "latents", rows, {}), {})
     dataset = make(cut_source, buckets=[bucket], latents={bucket: latents})
     for step in range(3):
@@ -254,7 +254,8 @@ def test_latents_take_the_place_of_the_pixels(source, tmp_path):
     bucket = Bucket(9, 32, 48, 4)
     eligible, _ = loader.eligible_rows(source.table, bucket)
     shape = transforms.latent_shape(*bucket.shape)
-    rows = [(source[int(row)]["id"], np.full(shape, row, np.float32)) for row in eligible]
+    values = [np.full(shape, row, np.float32) for row in eligible]
+    rows = [(source[int(row)]["id"], x, -x) for row, x in zip(eligible, values, strict=True)]
     latents = open_latents(build_latents(tmp_path / "latents", rows, {"vae": "a"}), {"vae": "a"})
     with_pixels = make(source, buckets=[bucket])
     with_latents = make(source, buckets=[bucket], latents={bucket: latents})
@@ -264,6 +265,7 @@ def test_latents_take_the_place_of_the_pixels(source, tmp_path):
         assert batch["latents"].dtype == np.float32
         assert batch["latents"].shape == (4, 3, 2, 3, 48)
         assert np.array_equal(batch["latents"][:, 0, 0, 0, 0], batch["index"])
+        assert np.array_equal(batch["stills"], -batch["latents"])
         assert np.array_equal(batch["index"], with_pixels[step]["index"])
     [*_, last] = loader.eval_batches(source, bucket, text_length=24, latents=latents)
     assert np.array_equal(last["latents"][:, 0, 0, 0, 0], last["index"])

@@ -41,11 +41,18 @@ def test_an_untouched_clip_is_the_decoded_clip():
     assert np.array_equal(transforms.middle_clip(record, (9, 32, 48), 1), whole)
 
 
-def test_latents_of_another_row_are_an_error():
-    latents = {"id": "b", "latents": np.zeros((1, 2, 2, 48), np.float16)}
-    assert transforms.load_latents({"id": "b"}, latents).dtype == np.float32
+def test_latents_of_another_row_or_shape_are_an_error():
+    shape = (1, 2, 2, 48)
+    latents = {"id": "b", "latents": np.zeros(shape, np.float16), "stills": np.ones(shape)}
+    loaded = transforms.load_latents({"id": "b"}, latents, shape)
+    assert {name: (x.dtype, x[0, 0, 0, 0]) for name, x in loaded.items()} == {
+        "latents": (np.float32, 0),
+        "stills": (np.float32, 1),
+    }
     with pytest.raises(ValueError, match="latents of 'b' in the place of those of 'a'"):
-        transforms.load_latents({"id": "a"}, latents)
+        transforms.load_latents({"id": "a"}, latents, shape)
+    with pytest.raises(ValueError, match="stills of 'b' are"):
+        transforms.load_latents({"id": "b"}, latents | {"stills": np.ones((2, 2, 2, 48))}, shape)
 
 
 @pytest.mark.parametrize("lengths", [(9, 8), (9, 8, 4), (5, 3, 8, 9), (1, 16), (20,)])

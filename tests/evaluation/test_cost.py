@@ -175,7 +175,7 @@ def test_the_logits_are_those_of_the_largest_block_and_divided_like_it():
 
 def test_recomputing_keeps_less():
     kept = memory.activation_bytes(smoke(depth=8), LATENTS)
-    assert kept["full"] < kept["dots"] < kept["none"]
+    assert kept["full"] < kept["save_attention"] < kept["none"]
 
 
 def test_twice_the_depth_keeps_twice_as_much():

@@ -2,13 +2,14 @@ import dataclasses
 import json
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from seedance_jax.data import sources
 from seedance_jax.data.builders.folder import FolderSpec
 from seedance_jax.data.video import encode_mp4
-from seedance_jax.sampling import latents
+from seedance_jax.sampling import codec, given, latents
 
 
 def film(path, frames):
@@ -18,7 +19,7 @@ def film(path, frames):
 
 
 def encode(video):
-    return np.repeat(video.mean((2, 3))[:, ::4, None, None, :1], 48, -1).repeat(2, 2).repeat(2, 3)
+    return jnp.repeat(video.mean((2, 3))[:, ::4, None, None, :1], 48, -1).repeat(2, 2).repeat(2, 3)
 
 
 def test_latents_of_footage_that_was_cut_again_are_made_again(tmp_path):
@@ -49,3 +50,19 @@ def test_latents_of_footage_that_was_cut_again_are_made_again(tmp_path):
     [new] = latents.encode_all(data, buckets, "vae", encode)
     assert new != old
     assert json.loads((new / "report.json").read_text())["rows"] == {"latents": 2}
+
+
+def test_stills_are_what_images_become_when_sampling(parts):
+    _, _, model, weights, *_ = parts
+    video = np.random.default_rng(0).integers(0, 256, (2, 9, 32, 32, 3), np.uint8)
+    encode_fn = lambda video: codec.encode(model, weights, video)  # noqa: E731
+    encoded = encode_fn(codec.from_bytes(video))
+    stills = latents.encode_stills(encode_fn, codec.from_bytes(video), encoded)
+    assert np.array_equal(stills[:, 0], encoded[:, 0])
+    for first in (1, 5):  # of the pixel frames of a latent frame
+        frame = 1 + first // 4
+        sampled, _ = given.encode_given(model, weights, {first: video[0, first]}, encoded.shape[1:])
+        np.testing.assert_allclose(stills[0, frame], sampled[frame], atol=1e-5)
+        assert np.abs(stills[0, frame] - encoded[0, frame]).max() > 1e-2
+    images = codec.from_bytes(video[:, :1])
+    assert np.array_equal(latents.encode_stills(encode_fn, images, encoded[:, :1]), encoded[:, :1])

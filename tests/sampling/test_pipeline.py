@@ -86,6 +86,19 @@ def test_the_same_clips_come_from_eight_devices(parts, pipeline, sizes):
     np.testing.assert_allclose(latents, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_weights_are_put_on_the_device_once(parts):
+    host = jax.device_get((parts[1], parts[3]))
+    own = Pipeline(*parts[:1], host[0], parts[2], host[1], *parts[4:])
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves((own._params, own.weights)))
+
+
+def test_an_autoencoder_of_other_strides_is_refused(parts):
+    generator, params, vae, *rest = parts
+    other = vae.clone(strides=((2, 1), (1, 1)))
+    with pytest.raises(ValueError, match=r"compresses 2 times in time .* need \(4, 16\)"):
+        Pipeline(generator, params, other, *rest)
+
+
 def through_autoencoder(parts, clip):
     _, _, vae, weights, _, _ = parts
     latents = codec.encode(vae, weights, codec.from_bytes(clip[None]))

@@ -125,6 +125,10 @@ def test_the_released_weights_are_small_and_have_a_card():
     assert sum(path.stat().st_size for path in files) < 20e6
     assert {"README.md", "evaluation.json", "weights.safetensors"} <= {path.name for path in files}
     assert release.exists(runs.RELEASED / "autoencoder")
+    judged = checkpoint.read_json(runs.RELEASED, "evaluation.json")
+    for task, frames in (("image_to_video", ["first"]), ("first_and_last", ["first", "last"])):
+        for frame in frames:  # images that were given come back
+            assert judged[task][f"autoencoder_psnr_{frame}_frame"] >= 30
 
 
 def test_the_released_weights_draw_what_the_prompt_says():

@@ -105,7 +105,7 @@ def test_only_as_many_predictions_as_needed_are_made(pipeline):
 
 def test_preparing_computes_nothing(pipeline, monkeypatch):
     monkeypatch.setattr(pipeline, "_params", None)
-    monkeypatch.setattr(pipeline, "_weights", None)
+    monkeypatch.setattr(pipeline, "weights", None)
     pipeline.prepare(PROMPT, image=IMAGE)
 
 

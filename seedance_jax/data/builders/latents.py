@@ -14,19 +14,19 @@ from seedance_jax.data.builders import storage
 
 def build_latents(
     directory: str | Path,
-    rows: Iterable[tuple[str, np.ndarray]],
+    rows: Iterable[tuple[str, np.ndarray, np.ndarray]],
     metadata: Mapping[str, Any],
 ) -> Path:
-    """Writes (id, latents [n+1,h,w,C]) as bfloat16, in the order given, and returns the directory.
+    """Writes (id, latents, stills), both [n+1,h,w,C], as bfloat16, and returns the directory.
 
-    The order must be that of the rows that can serve the bucket (`loader.eval_batches`). metadata
-    says what they are latents of: clips, split, bucket, weights of the autoencoder. Latents that
-    are there already are kept if they were made of the same (`rows` is not touched), or else are an
-    error.
+    The order is kept, and must be that of the rows that can serve the bucket
+    (`loader.eval_batches`). metadata says what they are latents of: clips, split, bucket, weights
+    of the autoencoder. Latents that are there already are kept if they were made of the same
+    (`rows` is not touched), or else are an error.
     """
     records = (
-        {"id": name, "latents": np.asarray(latents).astype(ml_dtypes.bfloat16)}
-        for name, latents in rows
+        {"id": name, "latents": _short(latents), "stills": _short(stills)}
+        for name, latents, stills in rows
     )
     return _build(directory, "latents", schema.LATENTS, records, metadata)
 
@@ -49,7 +49,7 @@ def build_texts(
             longest = max(longest, len(tokens))
             yield {
                 "id": name,
-                "tokens": np.asarray(tokens).astype(ml_dtypes.bfloat16),
+                "tokens": _short(tokens),
                 "shot": shot,
             }
 
@@ -65,6 +65,10 @@ def open_latents(directory: str | Path, expected: Mapping[str, Any]) -> storage.
 def open_texts(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
     """Opens text tokens; raises ValueError naming every key in which they are not as expected."""
     return _open(directory, "texts", expected)
+
+
+def _short(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array).astype(ml_dtypes.bfloat16)
 
 
 def _build(

@@ -52,8 +52,9 @@ def test_a_record_that_breaks_the_schema_is_named():
     schema.check_record(record, schema.CLIP)
     with pytest.raises(ValueError, match=r"missing fields \['fps'\]"):
         schema.check_record({k: v for k, v in record.items() if k != "fps"}, schema.CLIP)
+    arrays = {name: np.zeros((1, 2, 2, 16)) for name in ("latents", "stills")}
     with pytest.raises(ValueError, match="latents is ndarray of shape"):
-        schema.check_record({"id": "a", "latents": np.zeros((1, 2, 2, 16))}, schema.LATENTS)
+        schema.check_record({"id": "a", **arrays}, schema.LATENTS)
 
 
 def test_an_empty_split_is_an_error(tmp_path):
@@ -63,10 +64,12 @@ def test_an_empty_split_is_an_error(tmp_path):
 
 def test_latents_of_something_else_name_what_differs(tmp_path):
     made_of = {"vae": "abc", "bucket": (9, 32, 48), "split": "train"}
-    rows = [(f"clip/{i}", np.full((3, 2, 3, 48), i + 0.5, np.float32)) for i in range(3)]
+    values = [np.full((3, 2, 3, 48), i + 0.5, np.float32) for i in range(3)]
+    rows = [(f"clip/{i}", array, -array) for i, array in enumerate(values)]
     directory = build_latents(tmp_path / "latents", iter(rows), made_of)
     source = open_latents(directory, made_of)
     assert [float(source[i]["latents"][0, 0, 0, 0]) for i in range(3)] == [0.5, 1.5, 2.5]
+    assert [float(source[i]["stills"][0, 0, 0, 0]) for i in range(3)] == [-0.5, -1.5, -2.5]
     assert source[1]["id"] == "clip/1"
     assert build_latents(directory, iter(()), made_of) == directory  # kept
     with pytest.raises(ValueError, match="something else") as error:
