@@ -29,7 +29,9 @@ def get_config(size="base"):
             ),
             "ema_decay": choose(size, smoke=0.99, tiny=0.998, small=0.9999),
             "vae_run": "",
-            "data": base.data(size, clips, latents=choose(size, smoke=True, small=False)),
+            "data": base.data(
+                size, clips, latents=choose(size, smoke=True, small=False, **{"7b": True})
+            ),
             # "joint" trains a language model of bytes with the generator; "frozen" and
             # "precomputed" take a finished one from `path`: a Hugging Face directory (Qwen2.5 or
             # Qwen3) or a run.

@@ -44,6 +44,17 @@ def mesh_shape(devices, **sizes):
     return tuple(shape)
 
 
+def read_mesh(words):
+    """{axis: size} of ["fsdp=8", "sequence=4"]; ValueError for anything else."""
+    sizes = {}
+    for word in words:
+        name, _, size = word.partition("=")
+        if name not in MESH_AXES or not size.removeprefix("-").isdigit():
+            raise ValueError(f"mesh: {word!r} is not axis=size; legal axes: {MESH_AXES}")
+        sizes[name] = int(size)
+    return sizes
+
+
 def make_mesh(**sizes):
     """The mesh of all four axes over the devices at hand; see `mesh_shape`."""
     shape = mesh_shape(jax.device_count(), **sizes)
@@ -217,7 +228,7 @@ def fetch(tree):
 
 
 def place_shapes(tree, layout):
-    """Shapes (`jax.ShapeDtypeStruct`) of arrays in a layout: a tree of shardings, or one for all."""
+    """`jax.ShapeDtypeStruct`s of arrays in a layout: a tree of shardings, or one for all."""
     shape = lambda leaf, where: jax.ShapeDtypeStruct(  # noqa: E731
         leaf.shape, leaf.dtype, sharding=where
     )

@@ -1,8 +1,22 @@
 """Published figures of accelerators, to tell what a program could reach at best."""
 
+import importlib.util
 import math
+import os
 import re
 from typing import NamedTuple
+
+import jax
+from jax.experimental import topologies
+
+# Or else libtpu asks around for the TPU VM that it takes this machine for.
+SILENCE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5p-8",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
 
 
 class Chip(NamedTuple):
@@ -52,3 +66,27 @@ def count_devices(text):
     """JAX devices of a topology."""
     name, shape = parse_topology(text)
     return math.prod(shape) * CHIPS[name].devices
+
+
+def device_memory(text):
+    """Bytes of HBM of one JAX device of a topology."""
+    chip = CHIPS[parse_topology(text)[0]]
+    return int(chip.memory / chip.devices)
+
+
+def open_topology(text):
+    """The devices of a topology, for the compiler alone: none of them need be there.
+
+    Raises ValueError without libtpu, or for a shape that the chip does not come in.
+    """
+    name, _ = parse_topology(text)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ValueError("no TPU compiler: pip install 'seedance-jax[tpu]'")
+    for key, value in SILENCE.items():
+        os.environ.setdefault(key, value)
+    jax.config.update("jax_platforms", "cpu")  # a TPU that is there is left alone
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=text).devices
+    except Exception as error:  # whatever libtpu says
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"libtpu has no topology {text!r} of {name}: {reason}") from error

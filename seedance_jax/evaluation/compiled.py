@@ -1,12 +1,44 @@
 """What a compiled program would need and reach on real chips: memory, collectives, roofline."""
 
 import math
+import re
+import time
+
+import jax
 
 from seedance_jax.evaluation import hlo
 from seedance_jax.evaluation.chips import CHIPS, parse_topology
+from seedance_jax.evaluation.operations import traced_operations
 
 GIB = 2**30
-ADVICE = "more of sequence (activations) or fsdp (weights), remat, or accumulate make it smaller"
+ADVICE = "more sequence or remat='full' for temporaries, more fsdp for arguments, or accumulate"
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+TOO_MUCH = re.compile(
+    r"HLO temporaries \(([\d.]+)([KMG])\) exceeds available HBM \(([\d.]+)([KMG])\)"
+)
+
+
+def compile_for(topology, program, counted=None):
+    """The report of a `programs.Program` compiled for a topology.
+
+    Args:
+      counted: the same in operations that can be counted; None leaves them out.
+    """
+    operations = None
+    if counted is not None:
+        operations = traced_operations(counted.function, *counted.arguments, **counted.named)
+    start, lowered = time.time(), program.lower()
+    try:
+        done = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        found = TOO_MUCH.search(str(error))
+        if not found:
+            raise
+        used, limit = (float(n) * UNITS[unit] for n, unit in (found.group(1, 2), found.group(3, 4)))
+        used = {"peak": int(used), "limit": int(limit), "fits": False}
+        return {"topology": topology, "memory": used, "seconds": time.time() - start}
+    report = make_report(done, topology, program.useful, operations)
+    return report | {"seconds": time.time() - start}
 
 
 def make_report(compiled, topology, useful=None, operations=None):
@@ -65,6 +97,11 @@ def memory(stats, limit):
 def lines(report):
     """The report as text."""
     used = report["memory"]
+    if "bounds" not in report:  # the compiler gave up
+        above = _gib(used["peak"] - used["limit"])
+        yield f"does not fit: {_gib(used['peak'])} of {_gib(used['limit'])}, {above} too much"
+        yield ADVICE
+        return
     names = ("arguments", "results", "temporaries", "code")
     parts = ", ".join(f"{name} {_gib(used[name])}" for name in names)
     yield f"memory of a device: {parts}: {_gib(used['peak'])} of {_gib(used['limit'])}"

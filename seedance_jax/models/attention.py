@@ -15,6 +15,7 @@ from seedance_jax.models.rope import rotate
 
 HIDDEN = -1e30  # logit of a hidden key; finite, so that a query without keys has no NaN
 LANES = 128  # of a TPU's vector unit: splash attention works on multiples of it
+SAVED = "attention"  # the name that remat policies know the outputs by
 MAX_BLOCK = 1024  # queries, and keys, that splash attention holds at once
 
 
@@ -83,7 +84,7 @@ def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "he
     keys = tokens if key.shape[1] == query.shape[1] else ("batch", None, None, heads, None)
     names = (tokens, keys, keys, ("batch", group, None))
     run = sharding.on_shards(KERNELS[choose_kernel(kernel, query.dtype)], names, tokens)
-    return checkpoint_name(run(query, key, value, seen), "attention")
+    return run(query, key, value, seen)
 
 
 def _each_group(attend_one, axis, query, key, value, seen):
@@ -122,7 +123,7 @@ def _announce(kernel, platform, dtype):
 
 def _plain(query, key, value, seen):
     one = lambda query, key, value, seen: attend(query, key, value, seen[:, None, None])  # noqa: E731
-    return _each_group(one, 1, query, key, value, seen)
+    return checkpoint_name(_each_group(one, 1, query, key, value, seen), SAVED)
 
 
 def _cudnn(query, key, value, seen):
@@ -133,7 +134,7 @@ def _cudnn(query, key, value, seen):
         mask = jnp.broadcast_to(seen[:, None, None], shape)
         return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation="cudnn")
 
-    return _each_group(one, 1, query, key, value, seen)
+    return checkpoint_name(_each_group(one, 1, query, key, value, seen), SAVED)
 
 
 def splash(query, key, value, seen, interpret=False):
@@ -161,7 +162,7 @@ def splash(query, key, value, seen, interpret=False):
         ),
         head_shards=1,
         q_seq_shards=1,
-        residual_checkpoint_name="attention",
+        residual_checkpoint_name=SAVED,
         interpret=interpret,
     )
 

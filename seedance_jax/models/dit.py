@@ -20,6 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 from seedance_jax.models.attention import (
     KERNELS,
     QKV,
+    SAVED,
     attend_frames,
     attend_groups,
     output_projection,
@@ -45,12 +46,12 @@ MODULATION_PARTS = 6  # shift, scale, gate of attention; shift, scale, gate of t
 # without words, in all of them.
 REMAT_POLICIES = {
     "none": None,
-    "save_attention": jax.checkpoint_policies.save_only_these_names("attention"),
+    "save_attention": jax.checkpoint_policies.save_only_these_names(SAVED),
     "full": jax.checkpoint_policies.nothing_saveable,
     # Both wait in the memory of the host.
     "offload": jax.checkpoint_policies.save_and_offload_only_these_names(
         names_which_can_be_saved=[],
-        names_which_can_be_offloaded=["hidden", "attention"],
+        names_which_can_be_offloaded=["hidden", SAVED],
         offload_src="device",
         offload_dst="pinned_host",
     ),

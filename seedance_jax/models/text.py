@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from seedance_jax.models.attention import attend, output_projection
 from seedance_jax.models.layers import RMSNorm, SwiGLU, linear, swiglu_hidden
 from seedance_jax.models.rope import rotate
-from seedance_jax.sharding import param
+from seedance_jax.sharding import constrain, param
 
 
 class Layout(NamedTuple):
