@@ -2,6 +2,7 @@
 
 import functools
 import os
+import runpy
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
@@ -20,6 +21,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 assert len(jax.devices()) == FLAGS["xla_force_host_platform_device_count"]
 # The flags are read; programs that a test starts shall run as users run them.
@@ -55,3 +58,17 @@ def one_device():
 
     types = (jax.sharding.AxisType.Auto,) * len(MESH_AXES)
     return jax.make_mesh((1,) * len(MESH_AXES), MESH_AXES, types, devices=jax.devices()[:1])
+
+
+@pytest.fixture
+def entry_point():
+    """Function (name, *flags) that runs the main of an entry point in this process."""
+    from seedance_jax import cli  # noqa: F401 - defines flags that are to stay
+
+    def run(name, *arguments):
+        with flagsaver.flagsaver():  # entry points define flags of the same names
+            main = runpy.run_module(f"seedance_jax.{name}")["main"]
+            flags.FLAGS([name, *arguments])
+            main([])
+
+    return run
