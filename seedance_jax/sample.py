@@ -30,6 +30,7 @@ from seedance_jax import cli, sharding
 from seedance_jax.sampling import media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
+from seedance_jax.sampling.requests import SIZE, size_note
 from seedance_jax.training import checkpoint
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
@@ -87,12 +88,14 @@ def main(argv):
         print(f"no --workdir: sampling with the released tiny weights, {workdir}")
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh, **lora)
     rewriter, prepared = functools.cache(functools.partial(open_rewriter, pipeline)), []
+    tell_size = functools.cache(functools.partial(print_size_note, pipeline.metadata))
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
             name = REWRITER.value or rewriting.choose(pipeline.config, request["prompt"])
             request, said = rewrite_prompt(request, name, rewriter(name))
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
+        tell_size(*(plan.settings[0][name] for name in SIZE))
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
             print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
         prepared.append((request, said | notes))
@@ -162,6 +165,12 @@ def rewrite_prompt(request, name, rewrite):
         print(f"prompt: {answer.prompt}")
     notes = rewriting.notes(name, request["prompt"], answer)
     return request | {"prompt": answer.prompt}, notes
+
+
+def print_size_note(metadata, *clip):
+    """Prints what is to be said of the size of a clip, if anything."""
+    if note := size_note(clip, metadata):
+        print(note)
 
 
 @contextlib.contextmanager

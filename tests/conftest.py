@@ -1,8 +1,8 @@
 """Tests run on eight virtual CPU devices; compiled programs are kept between runs."""
 
 import functools
+import importlib.util
 import os
-import runpy
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
@@ -67,8 +67,10 @@ def entry_point():
 
     def run(name, *arguments):
         with flagsaver.flagsaver():  # entry points define flags of the same names
-            main = runpy.run_module(f"seedance_jax.{name}")["main"]
+            spec = importlib.util.find_spec(f"seedance_jax.{name}")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
             flags.FLAGS([name, *arguments])
-            main([])
+            module.main([])
 
     return run
