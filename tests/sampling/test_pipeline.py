@@ -71,7 +71,7 @@ def test_a_prompt_may_be_sampled_several_times(pipeline, batch):
 
 @pytest.mark.parametrize("sizes", [{"sequence": -1}, {"data": 2, "tensor": 2, "sequence": 2}])
 def test_the_same_clips_come_from_eight_devices(parts, pipeline, sizes):
-    # Not of 32 pixels: XLA's convolution of two rows on two devices is wrong.
+    # Two windows, for devices to share.
     tall = np.concatenate([IMAGE, OTHER])
     request = {
         "prompt": [PROMPT, SHOTS],
