@@ -99,6 +99,12 @@ def test_an_autoencoder_of_other_strides_is_refused(parts):
         Pipeline(generator, params, other, *rest)
 
 
+def test_clips_come_back_from_the_autoencoder(parts, pipeline):
+    clips = np.stack([CLIP, CLIP[::-1]])
+    expected = np.stack([through_autoencoder(parts, clip) for clip in clips])
+    np.testing.assert_allclose(pipeline.reconstruct(clips, 1), expected, atol=1)
+
+
 def through_autoencoder(parts, clip):
     _, _, vae, weights, _, _ = parts
     latents = codec.encode(vae, weights, codec.from_bytes(clip[None]))
