@@ -100,7 +100,7 @@ def test_an_autoencoder_of_other_strides_is_refused(parts):
 
 
 def test_clips_come_back_from_the_autoencoder(parts, pipeline):
-    clips = np.stack([CLIP, CLIP[::-1]])
+    clips = np.stack([CLIP[:9], CLIP[8::-1]])
     expected = np.stack([through_autoencoder(parts, clip) for clip in clips])
     np.testing.assert_allclose(pipeline.reconstruct(clips, 1), expected, atol=1)
 
