@@ -52,11 +52,13 @@ def get_config(size="base"):
                 "heads": choose(size, smoke=4, small=9, base=15, **{"7b": 28}),
                 # A frame of 480p is 18 windows of 10x10 in either orientation, 16 if square.
                 "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
-                # All sizes ship these two values; they are here so that the command line reaches
-                # them: windows of every second pair that start outside of the frame, and "full",
-                # the ablation: the same weights, every block attends to all frames.
+                # All sizes ship these values; they are here so that the command line reaches them:
+                # windows of every second pair that start outside of the frame; "full", the
+                # ablation: the same weights, every block attends to all frames; the kernel of
+                # attention (xla, splash, cudnn), "auto" being that of the platform.
                 "shift": (0, 0),
                 "attention": "decoupled",
+                "kernel": "auto",
                 "remat": choose(size, smoke="none", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
             },

@@ -12,6 +12,7 @@ Report and sheet go to evaluation_<split>.json and .png in the run's directory.
 import json
 from pathlib import Path
 
+import jax
 from absl import flags
 
 from seedance_jax import cli, sharding
@@ -40,16 +41,12 @@ SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 def evaluate_vae(workdir):
     """Report and sheet of an autoencoder."""
-    if NUM_PROMPTS.value:
-        raise ValueError(f"--num_prompts={NUM_PROMPTS.value}: {workdir} is an autoencoder")
     return evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value, tile=TILE.value)
 
 
 def evaluate_flow_matching(workdir):
     """Report and sheet of a generator."""
-    if TILE.value:
-        raise ValueError(f"--tile={TILE.value}: {workdir} is a generator")
-    mesh = sharding.make_mesh(sequence=-1) if cluster.joined() else None
+    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
@@ -58,6 +55,17 @@ def evaluate_flow_matching(workdir):
 
 
 EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}
+# The flags that only one stage has a use for.
+OWN = {"vae": ("tile",), "flow_matching": ("vae_run", "num_prompts", *SETTINGS)}
+
+
+def check_flags(workdir, stage):
+    """Raises ValueError if a flag of another stage than the run's is given."""
+    for other, names in OWN.items():
+        for name in names if other != stage else ():
+            if flags.FLAGS[name].present:
+                given = f"--{name}={flags.FLAGS[name].value}"
+                raise ValueError(f"{given} is for runs of {other}; {workdir} is one of {stage}")
 
 
 def main(argv):
@@ -68,6 +76,7 @@ def main(argv):
         raise ValueError(f"{workdir}: stage {stage!r} is not one of {sorted(EVALUATIONS)}")
     if KIND.value and KIND.value != stage:
         raise ValueError(f"{workdir} is a run of stage {stage!r}, not --kind={KIND.value}")
+    check_flags(workdir, stage)
     report, sheet = EVALUATIONS[stage](workdir)
     stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
     if cluster.is_main():

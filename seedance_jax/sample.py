@@ -30,9 +30,14 @@ from seedance_jax import cli, sharding
 from seedance_jax.sampling import media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
+from seedance_jax.sampling.requests import SIZE, size_note
 from seedance_jax.training import checkpoint, cluster
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
+MESH = flags.DEFINE_list(
+    "mesh", None, "axis=size,...: how several devices share the work; sequence=-1 by default, and "
+    "fsdp=-1 spreads the weights, too."
+)  # fmt: skip
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
 LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py).")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
@@ -80,19 +85,22 @@ def main(argv):
         raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
     requests = read_requests()
     output = media.check_writable(OUTPUT.value)
-    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
+    sizes = sharding.read_mesh(MESH.value) if MESH.value else {"sequence": -1}
+    mesh = sharding.make_mesh(**sizes) if MESH.value or jax.device_count() > 1 else None
     lora = {"lora": LORA.value, "lora_scale": LORA_SCALE.value}
     workdir = WORKDIR.value or str(runs.RELEASED)
     if not WORKDIR.value:
         print(f"no --workdir: sampling with the released tiny weights, {workdir}")
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh, **lora)
     rewriter, prepared = functools.cache(functools.partial(open_rewriter, pipeline)), []
+    tell_size = functools.cache(functools.partial(print_size_note, pipeline.metadata))
     for where, request in requests:  # a mistake in the last must not cost the others
         with named(where):
             name = REWRITER.value or rewriting.choose(pipeline.config, request["prompt"])
             request, said = rewrite_prompt(request, name, rewriter(name))
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
+        tell_size(*(plan.settings[0][name] for name in SIZE))
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
             print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
         prepared.append((request, said | notes))
@@ -163,6 +171,12 @@ def rewrite_prompt(request, name, rewrite):
         print(f"prompt: {answer.prompt}")
     notes = rewriting.notes(name, request["prompt"], answer)
     return request | {"prompt": answer.prompt}, notes
+
+
+def print_size_note(metadata, *clip):
+    """Prints what is to be said of the size of a clip, if anything."""
+    if note := size_note(clip, metadata):
+        print(note)
 
 
 @contextlib.contextmanager

@@ -40,6 +40,8 @@ MAY_CHANGE = (
     "keep_every",
     "accumulate",  # the random draws become others, and nothing else
     "max_skipped",
+    "model.kernel",
+    "model.remat",
     "data.data_dir",
     "data.num_processes",
     "data.num_threads",

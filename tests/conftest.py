@@ -1,6 +1,7 @@
 """Tests run on eight virtual CPU devices; compiled programs are kept between runs."""
 
 import functools
+import importlib.util
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 assert len(jax.devices()) == FLAGS["xla_force_host_platform_device_count"]
 # The flags are read; programs that a test starts shall run as users run them.
@@ -55,3 +58,19 @@ def one_device():
 
     types = (jax.sharding.AxisType.Auto,) * len(MESH_AXES)
     return jax.make_mesh((1,) * len(MESH_AXES), MESH_AXES, types, devices=jax.devices()[:1])
+
+
+@pytest.fixture
+def entry_point():
+    """Function (name, *flags) that runs the main of an entry point in this process."""
+    from seedance_jax import cli  # noqa: F401 - defines flags that are to stay
+
+    def run(name, *arguments):
+        with flagsaver.flagsaver():  # entry points define flags of the same names
+            spec = importlib.util.find_spec(f"seedance_jax.{name}")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            flags.FLAGS([name, *arguments])
+            module.main([])
+
+    return run

@@ -36,6 +36,11 @@ def flops(number):
     return f"{number / size:,.4g} {name}"
 
 
+def mebibytes(size):
+    """Bytes in MiB: 1,234, and of small sizes a decimal."""
+    return f"{size / MIB:,.0f}" if size >= 10 * MIB else f"{size / MIB:.1f}"
+
+
 def describe_generator(config, clip, devices, check):
     """Lines about the generator of a config (a dict) for one clip (frames, height, width).
 
@@ -117,7 +122,11 @@ def _check_lines(program, whole):
     yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
 
 
-STATE = {"language": "text model, frozen"}  # other names are their own
+STATE = {  # other names are their own
+    "language": "text model, frozen",
+    "base": "base of the adapters, frozen",
+    "merged": "base with adapters, where there are some",
+}
 
 
 def _memory_lines(config, clip, program, devices):
@@ -125,7 +134,8 @@ def _memory_lines(config, clip, program, devices):
     axes = ", ".join(f"{name}={size}" for name, size in mesh.shape.items())
     clips = _clips(config, clip, mesh)
     yield f"training, per device; {devices} device(s): {axes}; clips on each: {clips}"
-    state = memory.state_bytes(program, mesh, config["optimizer"])._asdict()
+    sections = config["optimizer"], config.get("lora")
+    state = memory.state_bytes(program, mesh, *sections)._asdict()
     own, kept = config["model"]["remat"], memory.activation_bytes(config, program.latents)
     kept = {name: clips * size / mesh.shape["sequence"] for name, size in kept.items()}
     logits = clips * memory.logit_bytes(program, mesh)
@@ -137,7 +147,7 @@ def _memory_lines(config, clip, program, devices):
         (f"in all, with remat={own!r}", whole + logits),
         ("in all, if a flash kernel spares the logits", whole),
     ]
-    yield from table(("what", "MiB"), [(name, f"{size / MIB:,.0f}") for name, size in rows])
+    yield from table(("what", "MiB"), [(name, mebibytes(size)) for name, size in rows])
 
 
 def _clips(config, clip, mesh):

@@ -8,7 +8,7 @@ import numpy as np
 from seedance_jax.data import loader, schema, sources, transforms
 from seedance_jax.evaluation import judges, verdicts
 from seedance_jax.evaluation.reconstruction import video_bucket
-from seedance_jax.sampling import codec, media
+from seedance_jax.sampling import media
 
 # A given frame only passes through the autoencoder, and a few clips show how.
 FIRST_AND_LAST_CLIPS = 16
@@ -91,21 +91,10 @@ def image_to_video(pipeline, clips, batch_size, settings):
     made = generate(pipeline, clips.prompts, {"image": first}, batch_size, settings)
     results, rows = judged(clips, made)
     results["first_jump"] = first_change(made) / first_change(clips.frames)
-    coded = reconstruct(pipeline, clips.frames, batch_size)
+    coded = pipeline.reconstruct(clips.frames, batch_size)
     results["autoencoder_first_jump"] = first_change(coded) / first_change(clips.frames)
     results["autoencoder_psnr_first_frame"] = judges.psnr(made[:, 0], first)
     return results, rows
-
-
-def reconstruct(pipeline, frames, batch_size):
-    """Clips uint8 [N,T,H,W,3] as they come back from the autoencoder."""
-    parts = []
-    for start in range(0, len(frames), batch_size):
-        own = pipeline.autoencoder, pipeline.weights
-        encoded = codec.encode_stream(*own, frames[start : start + batch_size])
-        latents = np.concatenate(list(encoded), axis=1)
-        parts.append(np.concatenate(list(codec.decode_stream(*own, latents)), axis=1))
-    return codec.to_bytes(np.concatenate(parts))
 
 
 def first_and_last(pipeline, clips, batch_size, settings):

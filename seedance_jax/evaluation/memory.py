@@ -5,6 +5,7 @@ very program keeps between its two passes; a compiler may do better (fuse) or wo
 logits of the attention that it is at come on top.
 """
 
+import functools
 import math
 from collections import Counter
 from typing import NamedTuple
@@ -12,9 +13,11 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from seedance_jax import sharding
 from seedance_jax.evaluation import cost
+from seedance_jax.models import lora as adapters
 from seedance_jax.models.dit import REMAT_POLICIES
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -27,16 +30,36 @@ class State(NamedTuple):
     average: int
     optimizer: int
     language: int  # a finished model: parameters alone
+    base: int = 0  # what adapters are trained on: parameters alone
+    merged: int = 0  # those of them that adapters are added to, with these
 
 
-def state_bytes(program, mesh, optimizer):
-    """State of a Generation on a device of a mesh; `optimizer` is the config's section (a dict)."""
-    params, parameters = nn.unbox(program.trained.params), _share(program.trained.params, mesh)
+def state_bytes(program, mesh, optimizer, lora=None):
+    """State of a Generation on a device of a mesh.
+
+    `optimizer` and `lora`, if adapters are trained, are sections of the config (dicts).
+    """
+    base = program.trained.params
+    boxed = _adapters(base, lora) if lora else base
+    params, parameters = nn.unbox(boxed), _share(boxed, mesh)
     moments = tree_bytes(jax.eval_shape(make_optimizer(num_steps=1, **optimizer).init, params))
     share = moments * parameters // tree_bytes(params)  # laid out as what they belong to
     frozen = program.frozen
     read = _share(frozen.params, mesh, jnp.dtype(frozen.model.dtype)) if frozen else 0
-    return State(parameters, parameters, parameters, share, read)
+    held = (_share(base, mesh), _share(_adapted(base, params), mesh)) if lora else (0, 0)
+    return State(parameters, parameters, parameters, share, read, *held)
+
+
+def _adapters(base, lora):
+    """Shapes of the adapters of the section `lora` for boxed parameters."""
+    init = functools.partial(adapters.init_adapters, boxed=base, rank=lora["rank"])
+    return jax.eval_shape(lambda key: init(key, targets=lora["targets"]), jax.random.key(0))
+
+
+def _adapted(base, trained):
+    """The boxed parameters that trained adapters belong to."""
+    flat, pairs = (traverse_util.flatten_dict(tree) for tree in (base, trained))
+    return {path: flat[path] for path in {path[:-1] for path in pairs}}
 
 
 def _share(boxed, mesh, dtype=None):

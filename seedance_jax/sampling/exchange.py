@@ -72,8 +72,8 @@ def export_run(path, workdir):
     return f"{path}: {len(tensors)} tensors"
 
 
-def release_run(workdir, output):
-    """Makes the release `output` of the generator `workdir`, with its autoencoder in a directory.
+def check_release(workdir, output):
+    """(config of the generator `workdir`, run of its autoencoder) if `output` can be made of it.
 
     Raises:
       ValueError: `output` is in use, or the run is not whole by itself: it holds adapters, or it
@@ -85,7 +85,17 @@ def release_run(workdir, output):
     if "lora" in config or config["text"]["mode"] != "joint":
         raise ValueError(f"{workdir}: only a generator with a text model of its own is released")
     vae_run, _, _ = runs.autoencoder_of(workdir, metadata)
-    autoencoder = output / "autoencoder"
+    return config, vae_run
+
+
+def release_run(workdir, output):
+    """Makes the release `output` of the generator `workdir`, with its autoencoder in a directory.
+
+    Raises:
+      ValueError: see `check_release`.
+    """
+    config, vae_run = check_release(workdir, output)
+    autoencoder, metadata = output / "autoencoder", runs.read_metadata(workdir)
     parts = runs.read_stage(vae_run, "vae"), runs.read_metadata(vae_run)
     _write_release(autoencoder, vae_run, *parts, ("encoder", "decoder"))
     # Rounded, it is another autoencoder than the one of the training.

@@ -146,6 +146,15 @@ class Pipeline:
         parts = codec.decode_stream(self.autoencoder, self.weights, latents)
         return np.concatenate([codec.to_bytes(part) for part in parts], axis=1)
 
+    def reconstruct(self, frames, batch_size=16):
+        """Clips uint8 [N, F, H, W, 3] as they come back from the autoencoder."""
+        parts = []
+        for start in range(0, len(frames), batch_size):
+            clips = frames[start : start + batch_size]
+            encoded = codec.encode_stream(self.autoencoder, self.weights, clips)
+            parts.append(self._frames(np.concatenate(list(encoded), axis=1)))
+        return np.concatenate(parts)
+
     def _announce(self, plan):
         """Prints, once for each, what will be compiled (or fetched from the cache of programs)."""
         size = "x".join(str(plan.settings[0][name]) for name in ("num_frames", "height", "width"))

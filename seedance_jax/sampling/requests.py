@@ -200,6 +200,15 @@ def clip_size(request, scripts, metadata):
     return tuple(int(usual if value is None else value) for value, usual in wanted)
 
 
+def size_note(clip, metadata):
+    """What to say of a (num_frames, height, width) that was not trained on; "" of others."""
+    trained = [tuple(bucket) for bucket in metadata["buckets"]]
+    if tuple(clip) in trained:
+        return ""
+    asked, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
+    return f"{asked} (frames x height x width) is no size that the weights were trained on: {legal}"
+
+
 def encode_texts(request, scripts, order, pipeline):
     """The captions of the clips, and the negative ones in their places, see Plan."""
 
@@ -271,5 +280,5 @@ def shared_settings(request, clip, metadata):
         "guidance_interval": list(request.guidance_interval),
         **({"extend": request.extend} if request.video is not None else {}),
         **{name: metadata.get(name) for name in ("vae_run", "decoder")},
-        "trained_size": list(clip) in [list(bucket) for bucket in metadata["buckets"]],
+        "trained_size": not size_note(clip, metadata),
     }

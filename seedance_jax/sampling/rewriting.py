@@ -1,7 +1,7 @@
 """Prompt rewriting: from what a user types to the kind of caption a model was trained on.
 
 `make_rewriter(name, ...)` gives a function from a prompt to `Rewriting`. A prompt of several shots
-("Shot 1: ... Shot 2: ...") keeps its marks and whatever stands before the first of them.
+("Shot 1: ... Shot 2: ...") keeps its marks.
 """
 
 import functools
@@ -12,9 +12,16 @@ import jax
 import numpy as np
 
 from seedance_jax import sharding
+from seedance_jax.data.schema import GLOBAL
 from seedance_jax.data.world import prompts as world_prompts
+from seedance_jax.data.world.story import Story, rewrite_shots
 from seedance_jax.sampling import language, requests
-from seedance_jax.sampling.shots import cut_at_marks, looks_like_json, parse_prompt
+from seedance_jax.sampling.shots import (
+    cut_at_marks,
+    looks_like_json,
+    parse_prompt,
+    with_captions,
+)
 
 INSTRUCTION = """
 You rewrite requests for a short video into captions for a video generator. Write one paragraph of
@@ -70,10 +77,10 @@ def make_rewriter(
 def choose(config, prompt):
     """The rewriter of a prompt that nobody named one for: "world" for models of the world.
 
-    Prompts in JSON and empty ones stay as they are, and so do those for a finished language model.
+    Empty prompts stay as they are, and so do those for a finished language model.
     """
     of_world = config["data"]["source"] == "world" and config["text"]["mode"] == "joint"
-    return "world" if of_world and prompt.strip() and not looks_like_json(prompt) else "none"
+    return "world" if of_world and prompt.strip() else "none"
 
 
 def keep(prompt):
@@ -81,31 +88,32 @@ def keep(prompt):
     return Rewriting(prompt)
 
 
+def rewrite_for_world(prompt, *, slice_name):
+    """The captions of the synthetic world that are nearest to the prompt, text or JSON.
+
+    The hint names the words that they do not say, and what later shots take over from the first.
+    """
+    script = parse_prompt(prompt)
+    common = script.captions.get(GLOBAL, "")
+    texts = [script.captions[number] for number in range(script.num_shots)]
+    if len(texts) > 1:
+        story = rewrite_shots(common, texts, slice_name)
+    else:
+        caption, left_out = world_prompts.rewrite(*texts, slice_name)
+        story = Story("", [caption], left_out, ())
+    hints = [world_prompts.hint(story.left_out, slice_name)]
+    hints += [f"assumed: {'; '.join(story.assumed)}"] if story.assumed else []
+    kept = (common, texts) == (story.common, story.captions)
+    rewritten = prompt if kept else with_captions(prompt, story.common, story.captions)
+    return Rewriting(rewritten, "\n".join(hint for hint in hints if hint))
+
+
 def check_text(prompt):
-    """Raises ValueError for a prompt in JSON, which only its author can rewrite."""
+    """Raises ValueError for a prompt in JSON, which a language model is not asked to rewrite."""
     if looks_like_json(prompt):
         raise ValueError(
-            f'a rewriter reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
+            f'rewriter "lm" reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
         )
-
-
-def rewrite_for_world(prompt, *, slice_name):
-    """The caption of the synthetic world that is nearest to the prompt, shot by shot.
-
-    The hint names the words that it does not say.
-    """
-    check_text(prompt)
-    before, shots = cut_at_marks(prompt)
-    if not shots:
-        prompt, left_out = world_prompts.rewrite(prompt, slice_name)
-        return Rewriting(prompt, world_prompts.hint(left_out, slice_name))
-    parts, left_out = [before.strip()], ()
-    for mark, text in shots:
-        caption, words = world_prompts.rewrite(text.strip(), slice_name)
-        parts.append(f"{mark[0]} {caption}")
-        left_out += words
-    hint = world_prompts.hint(tuple(dict.fromkeys(left_out)), slice_name)
-    return Rewriting(" ".join(part for part in parts if part), hint)
 
 
 def rewrite_with_language(prompt, *, model, pipeline, **draws):

@@ -96,6 +96,18 @@ def cut_at_marks(text):
     return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]
 
 
+def with_captions(prompt, common, captions):
+    """A legal prompt with other captions: of all shots ("" for none), and of each."""
+    if looks_like_json(prompt):
+        data = json.loads(prompt)
+        shots = data if isinstance(data, list) else data["shots"]
+        told = [shot | {"prompt": text} for shot, text in zip(shots, captions, strict=True)]
+        return json.dumps(({"global": common} if common else {}) | {"shots": told})
+    marks = [f"{mark[0]} " for mark, _ in cut_at_marks(prompt)[1]] or [""]
+    told = [mark + text for mark, text in zip(marks, captions, strict=True)]
+    return " ".join(([common] if common else []) + told)
+
+
 def make_script(common, shots):
     """The Script of a global caption ("" for none) and (caption, seconds or None) of every shot."""
     if not shots:

@@ -7,7 +7,11 @@ import jax
 
 from seedance_jax import sharding
 from seedance_jax.models import lora
+from seedance_jax.sampling import encoders
 from seedance_jax.training import checkpoint
+
+# How a model is run, and where a part of it lies.
+MAY_DIFFER = ("remat", "dtype", "kernel", "path")
 
 
 def adapt(stage, config):
@@ -44,6 +48,16 @@ def adapt(stage, config):
     )
 
 
+def model_of(config):
+    """The fields of a config (as JSON) that decide what its weights compute."""
+    text = checkpoint.as_json(encoders.DEFAULTS) | config.get("text", {})
+    sections = {"text": text, "model": config.get("model", {})}
+    return {
+        name: {field: value for field, value in section.items() if field not in MAY_DIFFER}
+        for name, section in sections.items()
+    }
+
+
 def load_base(workdir, boxed, config, identity):
     """The weights of a finished run of the same identity, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
@@ -51,7 +65,12 @@ def load_base(workdir, boxed, config, identity):
     for name, value in checkpoint.as_json(dict(identity)).items():
         if metadata.get(name) != value:
             raise ValueError(f"{workdir} was trained with {name} {metadata.get(name)}, not {value}")
-    checkpoint.check_fits(lambda: checkpoint.as_json(config.to_dict()), workdir, shapes)
+    wanted = checkpoint.as_json(config.to_dict())
+    if lines := checkpoint.differences(
+        model_of(checkpoint.read_json(workdir, "config.json")), model_of(wanted)
+    ):
+        raise ValueError(f"{workdir} is another model than the config's:{lines}")
+    checkpoint.check_fits(lambda: wanted, workdir, shapes)
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),

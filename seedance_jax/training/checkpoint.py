@@ -175,6 +175,7 @@ def _set_aside(workdir, step, reason):
 def check_fits(read_config, init_from, params):
     """Raises ValueError naming the config fields that differ unless `params` can start from a run.
 
+    If none of the fields of models does, it names the first weights.
     Only names and shapes of weights count; a config may well differ in fields that change neither.
     `read_config()` is the config that asks for `params`, as JSON.
     """
@@ -188,10 +189,11 @@ def check_fits(read_config, init_from, params):
         sections = ("stage", "vae", "text", "model")
         configs = read_json(init_from, "config.json"), read_config()
         old, new = ({name: c[name] for name in sections if name in c} for c in configs)
-        count = sum(found.get(name) != shape for name, shape in wanted.items())
+        names = [name for name in wanted | found if found.get(name) != wanted.get(name)]
+        first = ({name: tree.get(name) for name in names[:3]} for tree in (found, wanted))
         raise ValueError(
-            f"{count} of {len(wanted)} weights are not as in the run {init_from}; fields that "
-            f"differ:{differences(old, new) or ' none'}"
+            f"{len(names)} of {len(wanted | found)} weights are not as in the run {init_from}; "
+            f"what differs:{differences(old, new) or differences(*first)}"
         )
 
 

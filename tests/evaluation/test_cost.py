@@ -6,11 +6,12 @@ import jax
 import language_models
 import pytest
 
-from configs import pretrain
+from configs import lora, pretrain
 from seedance_jax import sharding
 from seedance_jax.evaluation import cost, memory
 from seedance_jax.evaluation.description import describe
 from seedance_jax.models import qwen
+from seedance_jax.models.lora import init_adapters
 
 LATENTS = (3, 5, 6)  # the windows of 4x4 do not divide it
 
@@ -120,6 +121,26 @@ def test_state_is_split_over_fsdp():
     assert one.parameters == sizes
     assert one.optimizer == pytest.approx(2 * sizes, rel=1e-3)  # two moments
     assert sizes / 8 < eight.parameters < sizes / 4  # some of it divides by nothing
+
+
+def test_adapters_alone_are_trained():
+    config = lora.get_config("smoke").to_dict()
+    program, mesh = cost.make_program(config, LATENTS), sharding.plan_mesh(1)
+    whole = memory.state_bytes(program, mesh, config["optimizer"])
+    own = memory.state_bytes(program, mesh, config["optimizer"], config["lora"])
+    init = functools.partial(init_adapters, boxed=program.trained.params, targets=["query"])
+    adapters = jax.eval_shape(lambda key: init(key, rank=4), jax.random.key(0))
+    only = memory.state_bytes(
+        program, mesh, config["optimizer"], config["lora"] | {"targets": ["query"]}
+    )
+    assert only.parameters == only.gradients == only.average == memory.tree_bytes(adapters)
+    assert own.optimizer == pytest.approx(2 * own.parameters, rel=1e-2)
+    assert own.base == whole.parameters > 10 * own.parameters
+    assert 0 < only.merged < own.merged < own.base
+    assert whole[-2:] == (0, 0)
+    text = [" ".join(line.split()) for line in describe(config, clip=(5, 64, 64))]
+    assert f"base of the adapters, frozen {own.base / 2**20:.1f}" in text
+    assert f"gradients {own.gradients / 2**20:.1f}" in text
 
 
 @pytest.fixture(scope="module")

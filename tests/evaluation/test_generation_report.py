@@ -41,6 +41,9 @@ class FakePipeline:
         texts = [next(iter(parse_prompt(text).captions.values())) for text in prompt]
         return types.SimpleNamespace(frames=np.stack([self._clips[text] for text in texts]))
 
+    def reconstruct(self, frames, batch_size):
+        return frames
+
 
 def evaluate(data, change, **settings):
     pipeline = FakePipeline(data, change)
@@ -58,6 +61,7 @@ def test_true_clips_pass(data):
     for name in ("color", "shape", "direction", "camera"):
         assert report["true"][f"{name}_accuracy"] >= 0.8
     assert report["first_and_last"]["autoencoder_psnr_last_frame"] == float("inf")
+    assert report["image_to_video"]["autoencoder_first_jump"] == 1
     assert report["two_shots"]["text_to_video"] == report["two_shots"]["true"]
     assert set(report["two_shots"]["true"].values()) == {1.0}
     assert report["image_to_video"]["first_jump"] == pytest.approx(1.0, abs=0.01)

@@ -257,12 +257,33 @@ def test_the_time_of_a_frame_modulates_that_frame(params, inputs):
     np.testing.assert_array_equal(change[:, [0, 2]], 0.0)
 
 
-def test_full_attention_is_one_window_and_all_frames(params, inputs):
-    """Same weights; every frame then depends on every other through a single spatial block."""
-    full = jax.jit(model(attention="full").apply)(params, *inputs)
-    assert np.abs(full - model().apply(params, *inputs)).max() > 1e-3
-    whole = model(attention="full").clone(window=(HEIGHT, WIDTH))
-    np.testing.assert_array_equal(full, jax.jit(whole.apply)(params, *inputs))
+def without_spatial(params):
+    """The weights with which temporal blocks alone mix the tokens of frames."""
+
+    def close(path, leaf):
+        return leaf * 0 if "['spatial']['video_out']" in jax.tree_util.keystr(path) else leaf
+
+    return jax.tree_util.tree_map_with_path(close, params)
+
+
+@pytest.mark.parametrize(("full", "changed"), [(False, [1]), (True, [0, 1, 2])])
+def test_a_frame_attends_to_itself_or_with_full_attention_to_all(spatial, full, changed):
+    params, _, (video, *others) = spatial
+    run = jax.jit(SpatialBlock(HEADS, full=full).apply)
+    before, after = (run(params, x, *others)[0] for x in (video, video.at[:, 1].add(1.0)))
+    change = np.abs(before - after).max((2, 3)) > 1e-6
+    np.testing.assert_array_equal(change, [[i in changed for i in range(FRAMES)]] * BATCH)
+
+
+def test_full_attention_has_one_window_and_frames_of_all_frames(params, inputs):
+    """So without spatial blocks it is a model of one window, and with them another one."""
+    full, one = (
+        jax.jit(net.apply)
+        for net in (model(attention="full"), model().clone(window=(HEIGHT, WIDTH)))
+    )
+    closed = without_spatial(params)
+    np.testing.assert_allclose(full(closed, *inputs), one(closed, *inputs), atol=1e-6)
+    assert np.abs(full(params, *inputs) - one(params, *inputs)).max() > 1e-3
 
 
 def test_shifted_windows_tie_what_the_others_keep_apart(inputs, random_params):
@@ -270,12 +291,7 @@ def test_shifted_windows_tie_what_the_others_keep_apart(inputs, random_params):
 
     def spread(shift):
         net = model(shift=shift)
-        params = random_params(net.init, *inputs)
-
-        def close(path, leaf):
-            return leaf * 0 if "['spatial']['video_out']" in jax.tree_util.keystr(path) else leaf
-
-        params = jax.tree_util.tree_map_with_path(close, params)
+        params = without_spatial(random_params(net.init, *inputs))
         moved = inputs[0].at[:, 0, 0, 0].add(1.0)
         apply = jax.jit(net.apply)
         change = apply(params, *inputs) - apply(params, moved, *inputs[1:])

@@ -9,14 +9,8 @@ from seedance_jax import sharding
 from seedance_jax.evaluation import hlo
 from seedance_jax.models.dit import Condition, DiT
 
-BATCH, FRAMES, SIDE, TEXT, CHANNELS, WIDTH = (
-    8,
-    6,
-    8,
-    16,
-    4,
-    32,
-)  # frames that four devices do not divide
+BATCH, FRAMES, SIDE = 8, 6, 8  # four devices do not divide the frames
+TEXT, CHANNELS, WIDTH = 16, 4, 32
 
 
 def compile_step(attention, **mesh):
@@ -60,6 +54,6 @@ def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exch
 def test_fsdp_gathers_the_weights_of_one_layer_at_a_time():
     found, params = compile_step("decoupled", fsdp=8)
     one_layer = max(leaf.size // 2 * 4 for leaf in jax.tree.leaves(params["pairs"]))
-    gathers = [one for one in found if one.kind == "all-gather"]
-    assert [one for one in gathers if one.loop]
+    gathers = [one for one in found if one.kind == "all-gather" and one.loop]
+    assert gathers
     assert all(one.size <= one_layer for one in gathers)

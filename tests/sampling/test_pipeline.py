@@ -71,7 +71,7 @@ def test_a_prompt_may_be_sampled_several_times(pipeline, batch):
 
 @pytest.mark.parametrize("sizes", [{"sequence": -1}, {"data": 2, "tensor": 2, "sequence": 2}])
 def test_the_same_clips_come_from_eight_devices(parts, pipeline, sizes):
-    # Not of 32 pixels: XLA's convolution of two rows on two devices is wrong.
+    # Two windows, for devices to share.
     tall = np.concatenate([IMAGE, OTHER])
     request = {
         "prompt": [PROMPT, SHOTS],
@@ -97,6 +97,12 @@ def test_an_autoencoder_of_other_strides_is_refused(parts):
     other = vae.clone(strides=((2, 1), (1, 1)))
     with pytest.raises(ValueError, match=r"compresses 2 times in time .* need \(4, 16\)"):
         Pipeline(generator, params, other, *rest)
+
+
+def test_clips_come_back_from_the_autoencoder(parts, pipeline):
+    clips = np.stack([CLIP[:9], CLIP[8::-1]])
+    expected = np.stack([through_autoencoder(parts, clip) for clip in clips])
+    np.testing.assert_allclose(pipeline.reconstruct(clips, 1), expected, atol=1)
 
 
 def through_autoencoder(parts, clip):

@@ -1,6 +1,8 @@
 """Releases: made out of runs, read as runs, and the one that comes with the package."""
 
 import json
+import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.evaluation import judges
+from seedance_jax.data import sources
+from seedance_jax.evaluation import card, judges
 from seedance_jax.sampling import exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import checkpoint, release
@@ -27,7 +30,7 @@ def run(parts, tmp_path_factory):
     own = [name for name in vae.__dataclass_fields__ if name not in ("parent", "name", "dtype")]
     statistics = {name: weights[name].tolist() for name in ("mean", "std")}
     for workdir, tree, written in (
-        (root / "vae", weights["params"], {"stage": "vae", "vae": fields(vae, own)}),
+        (root / "vae", weights["params"], {"stage": "vae", "vae": fields(vae, own), "data": {}}),
         (root / "flow", params, {"stage": "flow_matching"}),
     ):
         workdir.mkdir()
@@ -36,7 +39,9 @@ def run(parts, tmp_path_factory):
         checkpoint.write_json(workdir, "metadata.json", statistics | {"step": 0})
     text = {"mode": "joint", "tokenizer": "bytes", **config["text"]}
     model = {name: generator.dit[name] for name in ("width", "depth", "heads", "window")}
-    written = {"stage": "flow_matching", "text": text, "model": model}
+    folder = {"source": "folder", "folder": {"path": "/somewhere/films"}}
+    written = {"stage": "flow_matching", "size": "smoke", "text": text, "model": model}
+    written |= {"data": folder}
     checkpoint.write_json(root / "flow", "config.json", checkpoint.as_json(written))
     _, weights = runs.load_autoencoder(root / "vae")
     metadata |= {"latent_channels": 4, "autoencoder": runs.latent_fingerprint(weights)}
@@ -118,6 +123,90 @@ def test_what_cannot_be_released_is_refused(run, released, tmp_path):
             exchange.release_run(run, tmp_path / "new")
     checkpoint.write_json(run, "config.json", config)
     assert not (tmp_path / "new").exists()
+
+
+def test_what_was_trained_on_a_folder_is_released_without_judges(entry_point, run, tmp_path):
+    arguments = (f"--workdir={run}", f"--output={tmp_path}/new")
+    with pytest.raises(ValueError, match="--num_prompts is for the judges"):
+        entry_point("release", *arguments, "--num_prompts=2")
+    entry_point("release", *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    told = (tmp_path / "new" / "README.md").read_text()
+    assert "the judges know the clips of the synthetic world only" in told
+    assert "the clips of a folder, films" in told
+    assert ".sh" not in told
+    assert not (tmp_path / "new" / "evaluation.json").exists()
+    assert release.exists(tmp_path / "new")
+
+
+@pytest.fixture(scope="module")
+def world_run(run, tmp_path_factory):
+    """The same run, trained on a world of few and small clips that is not built yet."""
+    root = tmp_path_factory.mktemp("world")
+    size = {"slice": "tiny", "num_frames": 9, "height": 32, "width": 32, "fps": 8}
+    splits = {"train": 5, "validation": 1, "held_out_combinations": 3, "out_of_range": 1}
+    data = {"source": "world", "data_dir": str(root / "data"), "world": size | splits}
+    data |= {"buckets": [[9, 32, 32, 2, 1.0]], "num_processes": 1, "text_length": 64}
+    shutil.copytree(run.parent, root / "runs")
+    perceptual = {"name": "gradients"}
+    for name in ("vae", "flow"):
+        config = checkpoint.read_json(root / "runs" / name, "config.json")
+        config |= {"data": data, "perceptual": perceptual}
+        config["text"] = config.get("text", {}) | {"max_words": 40}
+        checkpoint.write_json(root / "runs" / name, "config.json", config)
+    metadata = checkpoint.read_json(root / "runs/flow", "metadata.json")
+    metadata |= {"vae_run": "../vae", "text_length": 200}
+    checkpoint.write_json(root / "runs/flow", "metadata.json", metadata)
+    return root / "runs/flow"
+
+
+def test_what_was_trained_on_the_world_is_judged(entry_point, world_run, tmp_path):
+    arguments = (f"--workdir={world_run}", f"--output={tmp_path}/new", "--num_prompts=2")
+    with pytest.raises(ValueError, match="build_data"):
+        entry_point("release", *arguments)
+    assert not list(tmp_path.iterdir())
+    sources.build(checkpoint.read_json(world_run, "config.json")["data"])
+    entry_point("release", *arguments)
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "new_sheet.png"}
+    report = checkpoint.read_json(tmp_path / "new", "evaluation.json")
+    assert report["clips"] == 2
+    told = (tmp_path / "new" / "README.md").read_text()
+    assert card.write_table(report) in told
+    assert "| trained by | `bash launch/chain.sh smoke` |" in told
+    with pytest.raises(ValueError, match="is not empty"):
+        entry_point("release", *arguments)
+
+
+def test_the_table_of_a_card_has_all_measures():
+    report = {
+        "split": "a",
+        "clips": 48,
+        "settings": {"height": 64},
+        "true": {"color": 1.0},
+        "some": {"clips": 16, "color": 0.25},
+        "two_shots": {"clips": 10, "true": {"cut": 1.0}, "text": {"cut": 0.5}},
+        "autoencoder": {"psnr": 30.0},
+    }
+    assert card.write_table(report) == (
+        "|  | true | some | two_shots, true | two_shots, text |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| clips | 48 | 16 | 10 | 10 |\n"
+        "| color | 1 | 0.25 |  |  |\n"
+        "| cut |  |  | 1 | 0.5 |"
+    )
+
+
+def test_a_card_names_the_command_that_makes_the_release():
+    world = {"data": {"source": "world"}}
+    assert "launch/release.sh" in card.describe_training(world | {"size": "released"})
+    assert card.describe_training(world | {"size": "tiny"}) == "`bash launch/chain.sh tiny`"
+
+
+def test_the_card_of_the_released_weights_is_that_of_its_report():
+    told = (runs.RELEASED / "README.md").read_text()
+    commit = re.search(r"`, at commit (\w+) \|", told)[1]
+    report = checkpoint.read_json(runs.RELEASED, "evaluation.json")
+    assert told == card.write_card(runs.RELEASED, report, commit)
 
 
 def test_the_released_weights_are_small_and_have_a_card():

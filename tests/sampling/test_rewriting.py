@@ -1,13 +1,18 @@
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import language_models
 import pytest
 
 from seedance_jax.data import tokenizer
+from seedance_jax.data.schema import GLOBAL
 from seedance_jax.sampling import language, rewriting
+from seedance_jax.sampling.shots import parse_prompt
 
-SHOTS = "In a studio. Shot 1: red ball rolling left Shot 2 (1 s): a dragon on a blue cube, zoom in"
+SHOTS = (
+    "In a studio. Shot 1 (1s): red ball rolling left Shot 2 (1 s): a dragon on a blue cube, zoom in"
+)
 
 
 def test_nothing_is_rewritten_unless_asked_for():
@@ -16,15 +21,46 @@ def test_nothing_is_rewritten_unless_asked_for():
         rewriting.make_rewriter("big")
 
 
-def test_shots_are_rewritten_one_by_one_and_keep_their_marks():
+TOLD = {
+    0: "A red ball rolls to the left on a grey floor. The camera is static.",
+    1: "A blue cube slides to the left on a grey floor. The camera zooms in.",
+}
+
+
+def test_shots_are_rewritten_and_keep_their_marks():
     rewritten = rewriting.make_rewriter("world", slice_name="tiny")(SHOTS)
-    assert rewritten.prompt == (
-        "In a studio. "
-        "Shot 1: A red ball rolls to the left on a grey floor. The camera is static. "
-        "Shot 2 (1 s): A blue cube slides to the left on a grey floor. The camera zooms in."
-    )
-    assert "dragon" in rewritten.hint
+    assert rewritten.prompt == f"Shot 1 (1s): {TOLD[0]} Shot 2 (1 s): {TOLD[1]}"
+    assert "studio, dragon" in rewritten.hint
+    assert "assumed: shot 2: another object" in rewritten.hint
     assert rewriting.marks(rewritten.prompt) == [1, 2]
+
+
+@pytest.mark.parametrize("seconds", [{}, {"duration": 1}])
+def test_shots_in_json_are_rewritten_in_the_same_way(seconds):
+    rewrite = rewriting.make_rewriter("world", slice_name="tiny")
+    texts = ("red ball rolling left", "it stops on a dragon")
+    shots = [{"prompt": text, **seconds} for text in texts]
+    story = rewrite(f"In a studio. Shot 1: {texts[0]} Shot 2: {texts[1]}")
+    expected = parse_prompt(story.prompt).captions
+    assert expected[GLOBAL] == "Two shots of a red ball rolling on a grey floor."
+    for form in ({"global": "In a studio.", "shots": shots}, shots):
+        rewritten = rewrite(json.dumps(form))
+        script = parse_prompt(rewritten.prompt)
+        assert script.captions == expected
+        assert script.durations == ((1, 1) if seconds else None)
+        assert "dragon" in rewritten.hint
+        assert "assumed: shot 2: the red ball" in rewritten.hint
+        assert rewrite(rewritten.prompt) == (rewritten.prompt, "")
+    assert rewrite(story.prompt) == (story.prompt, "")
+    with pytest.raises(ValueError, match="shot 1: caption ' ' must be text"):
+        rewrite("Shot 1: Shot 2: it stops")
+
+
+def test_a_single_shot_is_told_of_by_one_caption():
+    rewrite = rewriting.make_rewriter("world", slice_name="tiny")
+    assert rewrite("In a studio. Shot 1 (1s): red ball").prompt == f"Shot 1 (1s): {TOLD[0]}"
+    told = rewrite('{"global": "on sand", "shots": [{"prompt": "red ball"}]}').prompt
+    assert parse_prompt(told).captions == {0: TOLD[0].replace("grey", "sandy")}
 
 
 def test_the_sidecar_has_both_prompts():
@@ -94,6 +130,8 @@ def test_an_answer_that_is_of_no_use_leaves_the_prompt_and_says_so(answering):
     assert lost.prompt == SHOTS
     assert "shots [1, 2] into [1]" in lost.hint
     assert "are written" in answering("a ball", "Shot 1 - a ball. Shot 2 - a cube.").hint
+    with pytest.raises(ValueError, match="not JSON"):
+        answering('[{"prompt": "a ball"}]', "A ball.")
     with pytest.raises(ValueError, match="are written"):
         rewriting.make_rewriter("world")("[Shot 1] a ball [Shot 2] a cube")
     kept = "Shot 1: A ball rolls.\nShot 2: A cube stands."
@@ -142,7 +180,8 @@ def test_settings_and_directories_that_cannot_be(tmp_path):
 def test_prompts_for_models_of_the_world_are_rewritten_unless_told_otherwise():
     config = {"data": {"source": "world"}, "text": {"mode": "joint"}}
     assert rewriting.choose(config, "red dragon rolling left") == "world"
-    for kept in ("", " ", '[{"prompt": "a"}]'):
+    assert rewriting.choose(config, '[{"prompt": "a"}]') == "world"
+    for kept in ("", " "):
         assert rewriting.choose(config, kept) == "none"
     assert rewriting.choose(config | {"data": {"source": "folder"}}, "a") == "none"
     assert rewriting.choose(config | {"text": {"mode": "frozen"}}, "a") == "none"

@@ -74,3 +74,16 @@ def test_errors_say_in_which_row_they_are():
         sample.named("a.csv line 3: "),
     ):
         raise ValueError("num_frames=6")
+
+
+def test_sizes_that_were_not_trained_on_are_named_once(entry_point, tmp_path, capsys):
+    rows = [{"prompt": "a red ball", "num_frames": n} for n in (17, 33, 33, 1, 6)]
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(ValueError, match="line 5"):  # so nothing is generated
+        entry_point("sample", f"--prompts_file={prompts}", f"--output={tmp_path}")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "trained on" in line]
+    assert lines == [
+        "33x64x64 (frames x height x width) is no size that the weights were trained on: "
+        "17x64x64, 1x64x64"
+    ]

@@ -136,3 +136,25 @@ def test_settings_are_checked_before_training(base_run, tmp_path, params):
     other = save_run(tmp_path / "deep", deeper, model={**DIT, "depth": 4})
     with pytest.raises(ValueError, match="model.depth: 4 -> 2"):
         adapt(STAGE, config(other))
+
+
+@pytest.mark.parametrize(
+    ("sections", "line"),
+    [
+        ({"model": {**DIT, "window": (1, 1)}}, r"model.window: \[1, 1\] -> \[2, 2\]"),
+        ({"model": {**DIT, "attention": "full"}}, "model.attention: 'full' -> None"),
+        ({"text": {**TEXT, "max_words": 5}}, "text.max_words: 5 -> 4"),
+        ({"text": {**TEXT, "layers": (0,)}}, r"text.layers: \[0\] -> \[-1\]"),
+    ],
+)
+def test_a_base_of_the_same_shapes_that_computes_otherwise_is_refused(
+    params, tmp_path, sections, line
+):
+    other = save_run(tmp_path / "other", params, **sections)
+    with pytest.raises(ValueError, match=f"is another model than the config's:\n  {line}$"):
+        adapt(STAGE, config(other))
+
+
+def test_a_base_that_is_run_in_another_way_is_the_same_model(params, tmp_path):
+    ways = {"model": {**DIT, "remat": "full", "dtype": "bfloat16"}, "text": {**TEXT, "path": "a"}}
+    adapt(STAGE, config(save_run(tmp_path / "other", params, **ways)))

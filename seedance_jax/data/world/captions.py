@@ -42,7 +42,7 @@ def _caption_single(shot: Shot, allowed: words.Slice) -> tuple:
 def _caption_cut(shots: list, allowed: words.Slice) -> tuple:
     scene = shots[0].scene
     looks, place, time = _looks(scene.bodies[0], allowed), _place(scene), _time(scene, allowed)
-    going, where = GOING[scene.event]
+    going, where = words.TWO_SHOT_EVENTS[scene.event]
     sentence = OPENINGS.get(scene.event, SENTENCES[scene.event])
     first = sentence(shots[0], [_article(looks)], place) + time + "."
     second = CONTINUATIONS[scene.event](shots, f"the {looks}") + "."
@@ -201,14 +201,7 @@ def _verb(shot):
     return "tumbles" if turned(shot) > 30 else "slides"
 
 
-# Clips of two shots: what goes on in both, and how the sentences of each differ.
-GOING = {
-    "drop": ("falling", "onto"),
-    "roll": ("rolling", "on"),
-    "slide": ("sliding", "on"),
-    "throw": ("thrown", "onto"),
-    "spin": ("spinning", "on"),
-}
+# How the sentences of clips of two shots differ.
 OPENINGS = {"throw": _thrown_up}
 CONTINUATIONS = {
     "drop": _settles,

@@ -60,13 +60,29 @@ CAMERA_VERBS = {
     "orbit": "orbit orbits orbiting",
 }
 SIDES = ("left", "right", "up", "down", "in", "out")
+OPPOSITE = {"left": "right", "right": "left"}
 GROUND = ("floor", "ground")
 FILLERS = frozenset(
-    "a an the and on onto in into at to of from with over it its is are then while by there "
-    "camera goes re-appears reappears stands background twice three four five times".split()
+    "a an one the and on onto in into at to of from with over it its is are then while by there "
+    "camera goes re-appears reappears stands background".split()
 )
 # Of the captions of second shots, which tell how a motion ends.
-CAPTION_WORDS = frozenset("comes rest lies lands tumbles stop another third".split())
+CAPTION_WORDS = frozenset(
+    ("comes to rest", "lies still", "stands still", "lands", "tumbles", "stop", "another", "third")
+)
+# What means something as a whole: a way by its end, how often, how a motion ends. Then, a word.
+PHRASES = re.compile(
+    r"""
+    \b(?:from\ )?(?:the\ )?(?:left|right|up|down)(?:\ side)?\ to\ (?:the\ )?
+        (?P<to>left|right|up|down)\b
+    | \bfrom\ (?:the\ )?(?P<origin>left|right)\b
+    | \b(?P<verb>bounc\w+)\ (?:once|twice|(?:three|four|five)\ times)\b
+    | \b(?<!camera\ )(?:stands?|lies?|stays?)\ still\b
+    | \bcomes?\ to\ (?:an?\ )?(?:rest|stop|halt)\b
+    | [^\W_]+(?:[-'][^\W_]+)*
+    """,
+    re.VERBOSE,
+)
 # Rolling is the first half of these.
 SECOND_HALF = ("collide", "topple", "occlude")
 MAIN_SHAPE = {"slide": "cube"}  # of the other events, ball
@@ -84,14 +100,24 @@ class Rewritten(NamedTuple):
 def rewrite(prompt: str, slice_name: str) -> Rewritten:
     """The caption of a prompt, in the words of a slice of the world; captions stay as they are."""
     allowed = words.SLICES[slice_name]
-    reading, unread = read(prompt, allowed)
-    sentences = [words.CAMERA_MOVES[move].sentence for move in allowed.moves]
-    is_caption = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(tuple(sentences))
-    if is_caption and CAPTION_WORDS.issuperset(unread):
+    if is_caption(prompt, allowed):
         return Rewritten(prompt)
+    reading, unread = read(prompt, allowed)
     caption, unsaid = compose(reading, allowed)
-    said = [*unread, *unsaid]
-    return Rewritten(caption, tuple(sorted(set(said), key=prompt.lower().find)))
+    return Rewritten(caption, in_order([*unread, *unsaid], prompt))
+
+
+def is_caption(prompt: str, allowed: words.Slice) -> bool:
+    """Whether a prompt has the form of the captions of a slice, and none but their words."""
+    sentences = tuple(words.CAMERA_MOVES[move].sentence for move in allowed.moves)
+    formed = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(sentences)
+    return formed and CAPTION_WORDS.issuperset(read(prompt, allowed)[1])
+
+
+def in_order(said: list, prompt: str) -> tuple[str, ...]:
+    """Words of a prompt in the order in which they stand there, each once."""
+    text = " ".join(prompt.lower().split())
+    return tuple(sorted(set(said), key=text.find))
 
 
 def hint(left_out: tuple[str, ...], slice_name: str) -> str:
@@ -134,40 +160,58 @@ def meanings(allowed: words.Slice) -> dict[str, tuple[str, str]]:
         table |= {word: ("event", event) for word in VERBS[event].split()}
     for verb, spellings in CAMERA_VERBS.items():
         table |= {word: ("move", verb) for word in spellings.split()}
-    plural = {f"{shape}s": ("shape", shape) for shape in allowed.shapes}
-    return plural | table
+    return table
 
 
-def read(prompt: str, allowed: words.Slice) -> tuple[dict, list]:
+def plurals(table: dict) -> dict[str, str]:
+    """{plural: singular} of the shapes in a table of meanings."""
+    shapes = [word for word, (kind, _) in table.items() if kind == "shape"]
+    return {f"{word}{'es' if word.endswith('x') else 's'}": word for word in shapes}
+
+
+def phrases(prompt: str) -> list[tuple[str, str]]:
+    """(text, word that it means) of every phrase and word of a prompt: see PHRASES."""
+    matches = PHRASES.finditer(" ".join(prompt.lower().split()))
+    means = lambda m: m["to"] or OPPOSITE.get(m["origin"]) or m["verb"] or m[0]  # noqa: E731
+    return [(match[0], means(match)) for match in matches]
+
+
+def read(prompt: str, allowed: words.Slice, more: dict | None = None) -> tuple[dict, list]:
     """What a prompt asks for, and its words that ask for nothing the slice has.
+
+    `more` are `meanings` besides those of the slice.
 
     Returns {"nouns": [{kind: (word, value)}], kind: [(word, value)]}.
     """
-    table, found, unread = meanings(allowed), {"nouns": []}, []
-    tokens = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", prompt.lower())
+    table, found, unread = meanings(allowed) | (more or {}), {"nouns": []}, []
+    several, tokens = plurals(table), phrases(prompt)
     adjectives, verb = {}, None
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=False):
-        kind, value = table.get(token, (None, None))
+    for (text, token), (_, following) in zip(tokens, [*tokens[1:], ("", "")], strict=False):
+        kind, value = table.get(several.get(token, token), (None, None))
         if token in allowed.floors and following in GROUND:
             kind, value = "floor", token
+        if verb and kind in ("shape", "event", "move"):  # "pans as the ball rolls left"
+            unread.append(verb[0])
+            verb = None
         if verb and token in SIDES:
-            move = (f"{verb[0]} {token}", f"{verb[1]} {token}")
+            move = (f"{verb[0]} {text}", f"{verb[1]} {token}")
             if move[1] in allowed.moves:
                 found.setdefault("camera", []).append(move)
             else:
                 unread.append(move[0])
             verb = None
         elif kind == "move":
-            verb = (token, value)
+            verb = (text, value)
         elif kind == "shape":
-            found["nouns"].append(adjectives | {"shape": (token, value)})
+            found["nouns"].append(adjectives | {"shape": (text, value)})
             adjectives = {}
+            unread += [text] * (token in several)  # captions tell of one
         elif kind in ("color", "size", "texture") and kind not in adjectives:
-            adjectives[kind] = (token, value)
+            adjectives[kind] = (text, value)
         elif kind:
-            found.setdefault(kind, []).append((token, value))
+            found.setdefault(kind, []).append((text, value))
         elif token not in FILLERS and token not in GROUND:
-            unread.append(token)
+            unread.append(text)
     if adjectives:  # "the ball is red", "something red"
         if found["nouns"] and not adjectives.keys() & found["nouns"][-1].keys():
             found["nouns"][-1] |= adjectives
@@ -233,10 +277,10 @@ def say(event: str, names: list, said: dict, reading: dict, allowed: words.Slice
     where = said.get("direction", "to the left")
     turning = said.get("turning", "clockwise")
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    bounces = any(word.startswith("bounc") for word, _ in reading.get("event", []))
     first, last = names[0], names[-1]
     sentence = {
-        "drop": f"{listed} fall{'s' * (len(names) == 1)} onto {place}" + " and bounces" * bounces,
+        "drop": f"{listed} fall{'s' * (len(names) == 1)} onto {place}"
+        + f" and {bounces(reading)}" * bool(bounces(reading)),
         "roll": f"{first} rolls {where} on {place}",
         "slide": f"{first} slides {where} on {place}",
         "throw": f"{first} is thrown {where} onto {place}",
@@ -245,9 +289,19 @@ def say(event: str, names: list, said: dict, reading: dict, allowed: words.Slice
         "topple": f"{first} rolls {where} and knocks over {last} on {place}",
         "occlude": f"{first} rolls {where} on {place}, goes behind {last} and re-appears",
     }[event]
-    if len(allowed.times_of_day) > 1:
-        sentence += ", " + words.TIMES_OF_DAY[said.get("time", "day")].phrase
-    return sentence
+    return sentence + time_phrase(said.get("time", "day"), allowed)
+
+
+def bounces(reading: dict) -> str:
+    """How captions say that something bounces: "bounces twice"; "" if it was not asked for."""
+    asked = [text for text, _ in reading.get("event", []) if text.startswith("bounc")]
+    often = asked[0].partition(" ")[2].replace("once", "") if asked else ""
+    return f"bounces {often}".rstrip() if asked else ""
+
+
+def time_phrase(time: str, allowed: words.Slice) -> str:
+    """How captions say the time of day, where it varies."""
+    return f", {words.TIMES_OF_DAY[time].phrase}" if len(allowed.times_of_day) > 1 else ""
 
 
 def article(noun: str) -> str:

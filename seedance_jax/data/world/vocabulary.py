@@ -92,7 +92,14 @@ CAMERA_MOVES = {
 EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
 
 # Events that go on for long enough to be cut; of a single object.
-TWO_SHOT_EVENTS = ("drop", "roll", "slide", "throw", "spin")
+# {event: (what captions of the whole clip call it, word before the floor)}
+TWO_SHOT_EVENTS = {
+    "drop": ("falling", "onto"),
+    "roll": ("rolling", "on"),
+    "slide": ("sliding", "on"),
+    "throw": ("thrown", "onto"),
+    "spin": ("spinning", "on"),
+}
 
 # Shapes that training and validation never show in a colour, on any object.
 HELD_OUT = {

@@ -71,6 +71,34 @@ def test_captions_of_second_shots_stay_too(caption):
     assert prompts.rewrite(caption, "tiny") == (caption, ())
 
 
+@pytest.mark.parametrize(
+    ("prompt", "caption"),
+    [
+        (
+            "a green ball with the camera panning from left to right",
+            "A green ball rolls to the left on a grey floor. The camera pans right.",
+        ),
+        (
+            "a red ball rolls from the left side to the right, the camera pans from right to left",
+            "A red ball rolls to the right on a grey floor. The camera pans left.",
+        ),
+        (
+            "a red ball rolls in from the right",
+            "A red ball rolls to the left on a grey floor. The camera is static.",
+        ),
+    ],
+)
+def test_a_way_is_named_by_its_end(prompt, caption):
+    assert prompts.rewrite(prompt, "tiny") == (caption, ())
+
+
+@pytest.mark.parametrize("often", ["", " twice", " three times"])
+def test_captions_count_bounces(often):
+    caption = f"A red ball falls onto a grey floor and bounces{often}. The camera is static."
+    assert prompts.rewrite(f"a red ball bounces{often}", "tiny") == (caption, ())
+    assert prompts.rewrite(caption, "tiny") == (caption, ())
+
+
 def test_every_word_of_a_prompt_is_said_or_named():
     caption, left_out = prompts.rewrite("a purple dragon slowly flies over a castle left", "tiny")
     assert caption == "A purple ball is thrown to the left onto a grey floor. The camera is static."
@@ -90,6 +118,11 @@ def test_every_word_of_a_prompt_is_said_or_named():
         ("red ball rolls left and right", ("right",)),
         ("red ball rolls and slides", ("slides",)),
         ("a ball falls left", ("left",)),
+        ("three red balls roll left", ("three", "balls")),
+        ("two boxes slide", ("two", "boxes")),
+        ("a ball rolls five times", ("five", "times")),
+        ("a ball stands still", ("stands still",)),
+        ("the camera pans as a ball rolls right", ("pans", "as")),
         ("Roter Ball \u732b", ("roter", "\u732b")),
     ],
 )
