@@ -54,7 +54,7 @@ def parse_topology(text):
 
     Raises ValueError for an unknown chip, or a shape that is none.
     """
-    match = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
+    match = re.fullmatch(r"(\w+):([1-9]\d*(?:x[1-9]\d*)*)", text)
     if not match or match[1] not in CHIPS:
         raise ValueError(
             f"topology={text!r}; write CHIP:AxB[xC], such as v5p:4x4x8, CHIP one of {list(CHIPS)}"
