@@ -2,8 +2,8 @@
 # The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
 # that starts from the run of the line above. Started again, it goes on where it was.
 #
-#   bash launch/chain.sh tiny            20 minutes on two CPU cores; released: hours
-#   bash launch/chain.sh smoke           the same plumbing in under 3 minutes; the clips are noise
+#   bash launch/chain.sh tiny            half an hour on two CPU cores; released: hours
+#   bash launch/chain.sh smoke           the same plumbing in a few minutes; the clips are noise
 # shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}

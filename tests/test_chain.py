@@ -101,7 +101,7 @@ def test_clip_is_made_again_from_its_sidecar(chain):
         assert done.returncode == 0, done.stderr
         clips.append(decode_mp4(root / f"again/{number:04d}.mp4")[0].astype(int))
     first, again, other = clips
-    # Not to the last bit: sums on busy cores round differently, and the mp4 spreads it.
+    # Not to the last bit: a batch of another size rounds differently, and the mp4 spreads it.
     assert np.abs(again - first).mean() < 1 < 10 < np.abs(other - first).mean()
 
 

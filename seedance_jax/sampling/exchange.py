@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import safetensors
 from flax import linen as nn
-from safetensors.numpy import save_file
 
 from seedance_jax.models import torch_file, wan
 from seedance_jax.models.vae import VAE
@@ -68,7 +67,7 @@ def export_run(path, workdir):
         raise ValueError(f"{workdir} has vae.linear_ends=True, which the public layout has not")
     metadata = {name: str(weights[name].tolist()) for name in ("mean", "std")}
     tensors = wan.export_params(weights["params"])
-    save_file(tensors, path, metadata={"format": "pt", **metadata})
+    release.save_tensors(tensors, path, {"format": "pt", **metadata})
     return f"{path}: {len(tensors)} tensors"
 
 

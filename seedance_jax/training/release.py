@@ -26,7 +26,15 @@ def write(workdir, params, step):
     """Writes the weights (nested dict of float arrays), rounded to bfloat16."""
     flat = traverse_util.flatten_dict(jax.device_get(params), sep=".")
     tensors = {name: np.asarray(leaf).astype(ml_dtypes.bfloat16) for name, leaf in flat.items()}
-    save_file(tensors, Path(workdir) / FILE, metadata={"step": str(step)})
+    save_tensors(tensors, Path(workdir) / FILE, {"step": str(step)})
+
+
+def save_tensors(tensors, path, metadata):
+    """Writes a safetensors file that others may read as they may any new file."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata=metadata)  # is for the owner alone
+    path.chmod(mode)
 
 
 def step(workdir):

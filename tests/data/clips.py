@@ -27,7 +27,7 @@ def clip_record(index, num_frames=9, height=32, width=48, caption=""):
     caption = caption or f"square {index}"
     return {
         "id": f"clip/{index}",
-        "video": encode_mp4(frames, 12, reproducible=True),
+        "video": encode_mp4(frames, 12),
         "caption": caption,
         "caption_motion": "",
         "shots": schema.write_shots([schema.Shot(num_frames, caption)]),
@@ -47,7 +47,7 @@ def cut_record(index, lengths):
     frames = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 48, 3))
     shots = [schema.Shot(length, f"shot {k}") for k, length in enumerate(lengths)]
     return clip_record(index, len(levels), caption="all shots") | {
-        "video": encode_mp4(frames, 12, reproducible=True),
+        "video": encode_mp4(frames, 12),
         "shots": schema.write_shots(shots),
     }
 

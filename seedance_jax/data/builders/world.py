@@ -15,7 +15,7 @@ from seedance_jax.data.video import encode_mp4
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
 
 # The edges of small coloured objects are the content of these videos: keep the colour sharp.
-CODEC = {"crf": 12, "pixel_format": "yuv444p", "reproducible": True}
+CODEC = {"crf": 12, "pixel_format": "yuv444p"}
 
 
 def world_directory(
