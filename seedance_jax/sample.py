@@ -21,6 +21,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -83,6 +84,7 @@ def main(argv):
     del argv
     if FPS.value is not None and not 0 < FPS.value <= 240:
         raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
+    check_flags()
     requests = read_requests()
     output = media.check_writable(OUTPUT.value)
     sizes = sharding.read_mesh(MESH.value) if MESH.value else {"sequence": -1}
@@ -100,6 +102,7 @@ def main(argv):
             request, said = rewrite_prompt(request, name, rewriter(name))
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
+            check_used(request, plan)
         tell_size(*(plan.settings[0][name] for name in SIZE))
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
             print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
@@ -131,6 +134,34 @@ def write_clips(pipeline, prepared, output, origin):
         sheet = output / f"sheet_{first:04d}-{first + len(rows) - 1:04d}.png"
         media.contact_sheet(rows).save(sheet)
         print(sheet)
+
+
+def check_flags():
+    """Raises ValueError for a flag that would do nothing without another one."""
+    if not math.isfinite(LORA_SCALE.value):
+        raise ValueError(f"lora_scale={LORA_SCALE.value}: must be a finite number")
+    by_language = REWRITER.value == "lm"
+    for flag, there, other in (
+        (LORA_SCALE, LORA.value, "--lora"),
+        (REWRITER_MODEL, by_language, "--rewriter=lm"),
+        (REWRITER_TOP_P, by_language, "--rewriter=lm"),
+    ):
+        if flag.present and not there:
+            raise ValueError(f"{flag.name}={flag.value} does nothing without {other}")
+
+
+def check_used(request, plan):
+    """Raises ValueError for settings of guidance where nothing guides; defaults are no matter."""
+    if plan.weights != {"positive": 1.0}:
+        return
+    usual = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}
+    for name, value in usual.items():
+        if request.get(name, value) != value:
+            scale = plan.settings[0]["guidance_scale"]
+            raise ValueError(
+                f"{name}={request[name]!r} does nothing at guidance_scale={scale:g}, which is no "
+                "guidance"
+            )
 
 
 def read_requests():

@@ -165,8 +165,10 @@ def check_sampler(request):
             raise ValueError(f"{name}={value!r}: must be a number >= 0{above}")
     interval = request.guidance_interval
     pair = isinstance(interval, tuple | list) and len(interval) == 2
-    if not (pair and all(map(is_number, interval)) and 0 <= interval[0] <= interval[1] <= 1):
-        raise ValueError(f"guidance_interval={interval!r}: must be (low, high), from 0 to 1")
+    if not (pair and all(map(is_number, interval)) and 0 <= interval[0] < interval[1] <= 1):
+        raise ValueError(
+            f"guidance_interval={interval!r}: must be (low, high), from 0 to 1 and low below high"
+        )
     if request.solver not in solvers.SOLVERS:
         raise ValueError(f"solver={request.solver!r}; legal solvers: {sorted(solvers.SOLVERS)}")
     if not isinstance(request.negative_prompt, str):

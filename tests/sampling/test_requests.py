@@ -37,6 +37,7 @@ def clip(length):
         ({"image_guidance_scale": 2.0}, "image_guidance_scale=2.0 without a given frame"),
         ({"guidance_rescale": 1.5}, "guidance_rescale=1.5.*at most 1"),
         ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval=\(0.8, 0.2\)"),
+        ({"guidance_interval": (0.5, 0.5)}, r"guidance_interval=\(0.5, 0.5\).*low below high"),
         ({"guidance_interval": 0.5}, "guidance_interval=0.5"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 2**31 - 2, "num_videos_per_prompt": 3}, "last clip, 2147483648, is above"),

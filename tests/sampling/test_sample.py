@@ -76,6 +76,39 @@ def test_errors_say_in_which_row_they_are():
         raise ValueError("num_frames=6")
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--lora_scale=2"], "lora_scale=2.0 does nothing without --lora"),
+        (["--lora_scale=nan", "--lora=runs/a"], "lora_scale=nan: must be a finite number"),
+        (["--rewriter_top_p=0.5"], "rewriter_top_p=0.5 does nothing without --rewriter=lm"),
+        (["--rewriter_model=a", "--rewriter=world"], "rewriter_model=a does nothing without"),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(entry_point, flags, said):
+    with pytest.raises(ValueError, match=said):
+        entry_point("sample", "--prompt=a ball", *flags)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"negative_prompt": "a"}, {"guidance_rescale": 0.5}, {"guidance_interval": (0.2, 0.9)}],
+)
+def test_settings_of_guidance_need_guidance(pipeline, setting):
+    def check(**scales):
+        request = {"prompt": "a ball", **setting, **scales}
+        sample.check_used(request, pipeline.prepare(**request))
+
+    check(guidance_scale=2.0)
+    check(guidance_scale=1.0, image=np.zeros((32, 32, 3), np.uint8), image_guidance_scale=2.0)
+    (name,) = setting
+    with pytest.raises(ValueError, match=f"{name}=.* does nothing at guidance_scale=1"):
+        check(guidance_scale=1.0)
+    usual = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}
+    setting = {name: usual[name]}
+    check(guidance_scale=1.0)  # as sidecars have it
+
+
 def test_sizes_that_were_not_trained_on_are_named_once(entry_point, tmp_path, capsys):
     rows = [{"prompt": "a red ball", "num_frames": n} for n in (17, 33, 33, 1, 6)]
     prompts = tmp_path / "prompts.jsonl"
