@@ -28,7 +28,7 @@ import jax
 from absl import flags
 
 from seedance_jax import cli, sharding
-from seedance_jax.sampling import media, rewriting, runs
+from seedance_jax.sampling import given, media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.sampling.requests import SIZE, size_note
@@ -166,8 +166,8 @@ def check_used(request, plan):
 
 def read_requests():
     """(where it stands, pipeline arguments) of every request of the flags or the prompts file."""
-    given = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
-    shared = {name: value for name, value in given.items() if value is not None}
+    values = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
+    shared = {name: value for name, value in values.items() if value is not None}
     prompt, path = flags.FLAGS.prompt, PROMPTS_FILE.value
     if (prompt is None) == (path is None):
         raise ValueError("give either --prompt or --prompts_file")
@@ -231,7 +231,14 @@ def load_given(request, pipeline):
     clip = clip.settings[0]
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
-        arrays[name], notes[name] = load_file(path, clip, pipeline.metadata["fps"])
+        check_kind(name, path)
+        pixels, changes = load_file(path, clip, pipeline.metadata["fps"])
+        if name == "video":
+            pixels, cuts = given.cut_to_extend(pixels, request.get("extend", "forward"))
+            changes = changes + cuts
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+        arrays[name] = pixels
+        notes[name] = {"path": path, "sha256": digest, "changes": changes}
         for change in notes[name]["changes"]:
             print(f"{path}: {change}")
     request |= {name: arrays[name] for name in paths}
@@ -243,14 +250,30 @@ def load_given(request, pipeline):
 
 
 def load_file(path, clip, fps):
-    """(pixels, what they are) of an image or a video file, at the size of the clip."""
+    """(pixels, what was changed) of an image or a video file, at the size of the clip."""
     size = (clip["height"], clip["width"])
-    if Path(path).suffix.lower() in VIDEOS:
-        pixels, changes = media.read_video(path, *size, fps)
-    else:
-        pixels, changes = media.read_image(path, *size)
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-    return pixels, {"path": path, "sha256": digest, "changes": changes}
+    if is_clip(path):
+        return media.read_video(path, *size, fps)
+    return media.read_image(path, *size)
+
+
+def is_clip(path):
+    """Whether a file is a clip, by its name."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def check_kind(name, path):
+    """Raises an error unless there is a file, an image or a clip as the argument `name` wants."""
+    media.check_file(name, path)
+    if name in given.IMAGES and is_clip(path):
+        raise ValueError(
+            f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
+        )
+    if name == "video" and not is_clip(path):
+        raise ValueError(
+            f"video {path!r} is not a clip, by its name: {', '.join(VIDEOS)}; images are given as "
+            "--image"
+        )
 
 
 def parse_interval(text):
