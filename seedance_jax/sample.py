@@ -220,7 +220,10 @@ def named(where):
 
 
 def load_given(request, pipeline):
-    """Reads the files that a request names: (pipeline arguments, notes for the sidecar)."""
+    """Reads the files that a request names: (pipeline arguments, notes for the sidecar).
+
+    Clips are cut to a length that they may have there.
+    """
     request = dict(request)
     if "guidance_interval" in request:
         request["guidance_interval"] = parse_interval(request["guidance_interval"])
@@ -233,13 +236,13 @@ def load_given(request, pipeline):
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
         check_kind(name, path)
         pixels, changes = load_file(path, clip, pipeline.metadata["fps"])
-        if name == "video":
-            pixels, cuts = given.cut_to_extend(pixels, request.get("extend", "forward"))
+        if is_clip(path):
+            pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
             changes = changes + cuts
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
         arrays[name] = pixels
         notes[name] = {"path": path, "sha256": digest, "changes": changes}
-        for change in notes[name]["changes"]:
+        for change in changes:
             print(f"{path}: {change}")
     request |= {name: arrays[name] for name in paths}
     if frames:
@@ -255,6 +258,13 @@ def load_file(path, clip, fps):
     if is_clip(path):
         return media.read_video(path, *size, fps)
     return media.read_image(path, *size)
+
+
+def cut_clip(name, pixels, extend):
+    """(clip of a length that it may have as the argument `name`, notes)."""
+    if name == "video":
+        return given.cut_to_extend(pixels, extend)
+    return given.cut_to_place(pixels, int(name.removeprefix("frames ")))
 
 
 def is_clip(path):

@@ -106,7 +106,7 @@ def check_length(length, extend, num_frames):
     """ValueError unless a clip of that length can be extended to num_frames."""
     rest = EXTENSIONS[extend]
     if length % FRAME_STRIDE != rest or not length:
-        below = max(legal_length(length, extend), FRAME_STRIDE * (1 - rest) + rest)
+        below = max(legal_length(length, rest), FRAME_STRIDE * (1 - rest) + rest)
         raise ValueError(
             f"video has {length} frames; to be extended {extend} it must have a multiple of "
             f"{FRAME_STRIDE}{' and 1' if rest else ''}: cut it to {below}"
@@ -118,28 +118,35 @@ def check_length(length, extend, num_frames):
         )
 
 
-def legal_length(length, extend):
-    """The largest number of frames, at most `length`, of a clip to be extended."""
-    return length - (length - EXTENSIONS[extend]) % FRAME_STRIDE
+def legal_length(length, rest):
+    """The largest multiple of FRAME_STRIDE, and `rest`, that is at most `length`."""
+    return length - (length - rest) % FRAME_STRIDE
 
 
 def cut_to_extend(video, extend):
-    """(clip of a legal length, notes): the frames next to the new ones stay; too short ones do.
+    """(clip of a length that can be extended, notes): the frames next to the new ones stay.
 
     Raises ValueError for another way to extend.
     """
     check_extend(extend)
-    length = legal_length(len(video), extend)
+    end = {"forward": "last", "backward": "first"}[extend]
+    return cut(video, EXTENSIONS[extend], end, f"to be extended {extend}")
+
+
+def cut_to_place(video, start):
+    """(clip that ends where a latent frame does if it begins at pixel frame `start`, notes)."""
+    return cut(video, int(start == 0), "last", f"from frame {start}")
+
+
+def cut(video, rest, end, why):
+    """(clip of legal length without its "first" or "last" frames, notes); too short ones stay."""
+    length = legal_length(len(video), rest)
     extra = len(video) - length
     if not extra or length < 1:
         return video, []
-    end, kept = {
-        "forward": ("last", video[:length]),
-        "backward": ("first", video[extra:]),
-    }[extend]
+    kept = {"first": video[extra:], "last": video[:length]}[end]
     dropped = f"the {end} {extra}" if extra > 1 else f"the {end}"
-    note = f"cut from {len(video)} to {length} frames to be extended {extend}: not {dropped}"
-    return kept, [note]
+    return kept, [f"cut from {len(video)} to {length} frames {why}: not {dropped}"]
 
 
 def groups_of(given):

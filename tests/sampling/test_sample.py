@@ -84,6 +84,16 @@ def test_a_clip_from_a_file_is_cut_to_be_extended(
     assert pipeline.prepare(**arguments).settings[0]["given_frames"] == indices
 
 
+@pytest.mark.parametrize(("start", "length"), [(0, 5), (5, 4), (1, 4)])
+def test_a_clip_from_a_file_is_cut_to_the_end_of_a_latent_frame(pipeline, files, start, length):
+    request = {"prompt": "a", "frames": json.dumps({start: f"{files}/a.mp4"})}
+    arguments, notes = sample.load_given(request, pipeline)
+    cuts = [f"cut from 5 to 4 frames from frame {start}: not the last"] if length < 5 else []
+    assert notes["files"][f"frames {start}"]["changes"] == cuts
+    given = pipeline.prepare(**arguments).settings[0]["given_frames"]
+    assert given == list(range(start, start + length))
+
+
 def test_clips_too_short_to_be_cut_and_unknown_ways_are_refused(pipeline, files):
     (files / "b.mp4").write_bytes(encode_mp4(decode_mp4(files / "a.mp4")[0][:3], 12))
     request = {"prompt": "a", "video": f"{files}/b.mp4"}
