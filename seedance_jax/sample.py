@@ -21,13 +21,14 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import jax
 from absl import flags
 
 from seedance_jax import cli, sharding
-from seedance_jax.sampling import media, rewriting, runs
+from seedance_jax.sampling import given, media, rewriting, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompts import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.sampling.requests import SIZE, size_note
@@ -83,6 +84,7 @@ def main(argv):
     del argv
     if FPS.value is not None and not 0 < FPS.value <= 240:
         raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
+    check_flags()
     requests = read_requests()
     output = media.check_writable(OUTPUT.value)
     sizes = sharding.read_mesh(MESH.value) if MESH.value else {"sequence": -1}
@@ -100,6 +102,7 @@ def main(argv):
             request, said = rewrite_prompt(request, name, rewriter(name))
             request, notes = load_given(request, pipeline)
             plan = pipeline.prepare(**request)
+            check_used(request, plan)
         tell_size(*(plan.settings[0][name] for name in SIZE))
         for number, shot in enumerate(plan.settings[0].get("shots", ()), 1):
             print(f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}")
@@ -133,10 +136,38 @@ def write_clips(pipeline, prepared, output, origin):
         print(sheet)
 
 
+def check_flags():
+    """Raises ValueError for a flag that would do nothing without another one."""
+    if not math.isfinite(LORA_SCALE.value):
+        raise ValueError(f"lora_scale={LORA_SCALE.value}: must be a finite number")
+    by_language = REWRITER.value == "lm"
+    for flag, there, other in (
+        (LORA_SCALE, LORA.value, "--lora"),
+        (REWRITER_MODEL, by_language, "--rewriter=lm"),
+        (REWRITER_TOP_P, by_language, "--rewriter=lm"),
+    ):
+        if flag.present and not there:
+            raise ValueError(f"{flag.name}={flag.value} does nothing without {other}")
+
+
+def check_used(request, plan):
+    """Raises ValueError for settings of guidance where nothing guides; defaults are no matter."""
+    if plan.weights != {"positive": 1.0}:
+        return
+    usual = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}
+    for name, value in usual.items():
+        if request.get(name, value) != value:
+            scale = plan.settings[0]["guidance_scale"]
+            raise ValueError(
+                f"{name}={request[name]!r} does nothing at guidance_scale={scale:g}, which is no "
+                "guidance"
+            )
+
+
 def read_requests():
     """(where it stands, pipeline arguments) of every request of the flags or the prompts file."""
-    given = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
-    shared = {name: value for name, value in given.items() if value is not None}
+    values = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
+    shared = {name: value for name, value in values.items() if value is not None}
     prompt, path = flags.FLAGS.prompt, PROMPTS_FILE.value
     if (prompt is None) == (path is None):
         raise ValueError("give either --prompt or --prompts_file")
@@ -189,7 +220,10 @@ def named(where):
 
 
 def load_given(request, pipeline):
-    """Reads the files that a request names: (pipeline arguments, notes for the sidecar)."""
+    """Reads the files that a request names: (pipeline arguments, notes for the sidecar).
+
+    Clips are cut to a length that they may have there.
+    """
     request = dict(request)
     if "guidance_interval" in request:
         request["guidance_interval"] = parse_interval(request["guidance_interval"])
@@ -200,8 +234,15 @@ def load_given(request, pipeline):
     clip = clip.settings[0]
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
-        arrays[name], notes[name] = load_file(path, clip, pipeline.metadata["fps"])
-        for change in notes[name]["changes"]:
+        check_kind(name, path)
+        pixels, changes = load_file(path, clip, pipeline.metadata["fps"])
+        if is_clip(path):
+            pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
+            changes = changes + cuts
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+        arrays[name] = pixels
+        notes[name] = {"path": path, "sha256": digest, "changes": changes}
+        for change in changes:
             print(f"{path}: {change}")
     request |= {name: arrays[name] for name in paths}
     if frames:
@@ -212,14 +253,37 @@ def load_given(request, pipeline):
 
 
 def load_file(path, clip, fps):
-    """(pixels, what they are) of an image or a video file, at the size of the clip."""
+    """(pixels, what was changed) of an image or a video file, at the size of the clip."""
     size = (clip["height"], clip["width"])
-    if Path(path).suffix.lower() in VIDEOS:
-        pixels, changes = media.read_video(path, *size, fps)
-    else:
-        pixels, changes = media.read_image(path, *size)
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-    return pixels, {"path": path, "sha256": digest, "changes": changes}
+    if is_clip(path):
+        return media.read_video(path, *size, fps)
+    return media.read_image(path, *size)
+
+
+def cut_clip(name, pixels, extend):
+    """(clip of a length that it may have as the argument `name`, notes)."""
+    if name == "video":
+        return given.cut_to_extend(pixels, extend)
+    return given.cut_to_place(pixels, int(name.removeprefix("frames ")))
+
+
+def is_clip(path):
+    """Whether a file is a clip, by its name."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def check_kind(name, path):
+    """Raises an error unless there is a file, an image or a clip as the argument `name` wants."""
+    media.check_file(name, path)
+    if name in given.IMAGES and is_clip(path):
+        raise ValueError(
+            f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
+        )
+    if name == "video" and not is_clip(path):
+        raise ValueError(
+            f"video {path!r} is not a clip, by its name: {', '.join(VIDEOS)}; images are given as "
+            "--image"
+        )
 
 
 def parse_interval(text):

@@ -15,7 +15,8 @@ import numpy as np
 from seedance_jax.data.schema import FRAME_STRIDE
 from seedance_jax.sampling import codec
 
-EXTENSIONS = ("forward", "backward")
+# Frames besides a multiple of FRAME_STRIDE of a clip that is extended so.
+EXTENSIONS = {"forward": 1, "backward": 0}
 IMAGES = {"image": 3, "last_image": 3}  # dimensions; the other arguments may be clips, too
 
 
@@ -33,8 +34,7 @@ def collect(size, image=None, last_image=None, video=None, extend="forward", fra
     given twice, or if nothing is left to generate.
     """
     num_frames = size[0]
-    if extend not in EXTENSIONS:
-        raise ValueError(f"extend={extend!r}; legal: {list(EXTENSIONS)}")
+    check_extend(extend)
     if frames is not None and not isinstance(frames, dict):
         raise ValueError(f"frames must be {{pixel frame: image}}, got {type(frames).__name__}")
     parts = [("image", 0, image), ("last_image", num_frames - 1, last_image)]
@@ -96,11 +96,17 @@ def check_pixels(name, array, size, ndim=None):
     return array[None] if array.ndim == 3 else array
 
 
+def check_extend(extend):
+    """ValueError unless clips can be extended that way."""
+    if extend not in EXTENSIONS:
+        raise ValueError(f"extend={extend!r}; legal: {list(EXTENSIONS)}")
+
+
 def check_length(length, extend, num_frames):
     """ValueError unless a clip of that length can be extended to num_frames."""
-    rest = 1 if extend == "forward" else 0
+    rest = EXTENSIONS[extend]
     if length % FRAME_STRIDE != rest or not length:
-        below = max(length - (length - rest) % FRAME_STRIDE, FRAME_STRIDE * (1 - rest) + rest)
+        below = max(legal_length(length, rest), FRAME_STRIDE * (1 - rest) + rest)
         raise ValueError(
             f"video has {length} frames; to be extended {extend} it must have a multiple of "
             f"{FRAME_STRIDE}{' and 1' if rest else ''}: cut it to {below}"
@@ -110,6 +116,37 @@ def check_length(length, extend, num_frames):
             f"video has {length} frames, num_frames={num_frames} counts them and the new ones: "
             f"give {length + (FRAME_STRIDE if rest else 1)} or more"
         )
+
+
+def legal_length(length, rest):
+    """The largest multiple of FRAME_STRIDE, and `rest`, that is at most `length`."""
+    return length - (length - rest) % FRAME_STRIDE
+
+
+def cut_to_extend(video, extend):
+    """(clip of a length that can be extended, notes): the frames next to the new ones stay.
+
+    Raises ValueError for another way to extend.
+    """
+    check_extend(extend)
+    end = {"forward": "last", "backward": "first"}[extend]
+    return cut(video, EXTENSIONS[extend], end, f"to be extended {extend}")
+
+
+def cut_to_place(video, start):
+    """(clip that ends where a latent frame does if it begins at pixel frame `start`, notes)."""
+    return cut(video, int(start == 0), "last", f"from frame {start}")
+
+
+def cut(video, rest, end, why):
+    """(clip of legal length without its "first" or "last" frames, notes); too short ones stay."""
+    length = legal_length(len(video), rest)
+    extra = len(video) - length
+    if not extra or length < 1:
+        return video, []
+    kept = {"first": video[extra:], "last": video[:length]}[end]
+    dropped = f"the {end} {extra}" if extra > 1 else f"the {end}"
+    return kept, [f"cut from {len(video)} to {length} frames {why}: not {dropped}"]
 
 
 def groups_of(given):

@@ -20,11 +20,10 @@ def read_image(path, height, width):
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is not an image that can be read, or not of 8 or 16 bits.
+      ValueError: it is a directory, not an image that can be read, or not of 8 or 16 bits.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"image {str(path)!r} does not exist")
+    check_file("image", path)
     try:
         with Image.open(path) as opened:
             deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
@@ -72,8 +71,7 @@ def read_video(path, height, width, fps):
 
     Raises FileNotFoundError, or ValueError for a file that cannot be decoded.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"video {str(path)!r} does not exist")
+    check_file("video", path)
     try:
         frames, found = decode_mp4(path)
     except ValueError as error:
@@ -83,6 +81,14 @@ def read_video(path, height, width, fps):
     if abs(found - fps) > 0.01:
         notes.append(f"its {found:g} frames a second are taken as {fps:g}: speed changes")
     return np.stack([np.asarray(image) for image, _ in fitted]), notes
+
+
+def check_file(name, path):
+    """Raises FileNotFoundError if there is nothing at a path, ValueError if that is no file."""
+    if Path(path).is_dir():
+        raise ValueError(f"{name} {str(path)!r} is a directory; give a file")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{name} {str(path)!r} does not exist")
 
 
 def check_writable(directory):

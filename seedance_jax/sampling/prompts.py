@@ -1,12 +1,15 @@
 """Prompt files: one prompt a line (.txt), or a row of settings each (.csv, .jsonl).
 
-Paths in a file are relative to its folder.
+Paths in a file are relative to its folder. Rows of .jsonl may have a prompt of shots,
+frames and an interval as JSON itself, in the place of text.
 """
 
 import csv
 import io
 import json
 from pathlib import Path
+
+from seedance_jax.sampling.media import check_file
 
 # What a row may set, and of which type. Names are those of the command line.
 COLUMNS = {
@@ -39,16 +42,19 @@ def read_prompts(path):
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: another suffix, no rows, or broken rows; the message names all of them.
+      ValueError: another suffix, not UTF-8, no rows, or broken rows; the message names all of them.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"prompts file {str(path)!r} does not exist")
+    check_file("prompts file", path)
     if path.suffix not in FORMATS:
         raise ValueError(f"prompts file {path.name!r}: the suffix must be one of {list(FORMATS)}")
     read, convert = FORMATS[path.suffix]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"prompts file {str(path)!r} is not UTF-8 text: {error}") from error
     rows, broken = [], []
-    for line, row in read(path.read_text(encoding="utf-8-sig")):
+    for line, row in read(text):
         try:
             rows.append((line, anchor(parse_row(row, convert), path.parent)))
         except ValueError as error:
@@ -142,9 +148,38 @@ def _jsonl(text):
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
+                yield number, as_text(json.loads(line, object_pairs_hook=once))
+            except ValueError as error:
                 yield number, ValueError(f"not JSON: {error}")
 
 
+def once(pairs):
+    """The dict of a JSON object; ValueError if a name stands in it twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a name stands twice among {[name for name, _ in pairs]}")
+    return dict(pairs)
+
+
+def as_text(row):
+    """A row of JSON, with the shots, frames and interval in it as the text that flags have."""
+    if not isinstance(row, dict):
+        return row
+    return {name: TEXTS.get((name, type(value)), _keep)(value) for name, value in row.items()}
+
+
+def _keep(value):
+    return value
+
+
+def _shots(value):
+    return json.dumps(value) if all(isinstance(shot, dict) for shot in value) else value
+
+
+# By the name of a column and the type of what a row of JSON has there.
+TEXTS = {
+    ("prompt", dict): json.dumps,
+    ("prompt", list): _shots,
+    ("frames", dict): json.dumps,
+    ("guidance_interval", list): lambda pair: json.dumps(pair)[1:-1],
+}
 FORMATS = {".txt": (_lines, exact), ".csv": (_csv, from_cell), ".jsonl": (_jsonl, exact)}

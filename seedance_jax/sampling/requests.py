@@ -11,11 +11,12 @@ from seedance_jax.data.transforms import encode_captions
 from seedance_jax.diffusion import guidance, solvers
 from seedance_jax.sampling.encoders import word_count
 from seedance_jax.sampling.given import collect
-from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
+from seedance_jax.sampling.shots import latent_shots, parse_prompt, quote, shot_lengths
 from seedance_jax.sampling.sizes import resolve_size
 
 SIZE = ("num_frames", "height", "width")
 MAX_SEED = 2**31 - 1
+MAX_PIXELS = 2**31  # of all frames of a clip; no device holds more
 GIVEN = ("image", "last_image", "video", "frames")
 
 
@@ -165,8 +166,10 @@ def check_sampler(request):
             raise ValueError(f"{name}={value!r}: must be a number >= 0{above}")
     interval = request.guidance_interval
     pair = isinstance(interval, tuple | list) and len(interval) == 2
-    if not (pair and all(map(is_number, interval)) and 0 <= interval[0] <= interval[1] <= 1):
-        raise ValueError(f"guidance_interval={interval!r}: must be (low, high), from 0 to 1")
+    if not (pair and all(map(is_number, interval)) and 0 <= interval[0] < interval[1] <= 1):
+        raise ValueError(
+            f"guidance_interval={interval!r}: must be (low, high), from 0 to 1 and low below high"
+        )
     if request.solver not in solvers.SOLVERS:
         raise ValueError(f"solver={request.solver!r}; legal solvers: {sorted(solvers.SOLVERS)}")
     if not isinstance(request.negative_prompt, str):
@@ -187,7 +190,10 @@ def is_number(value):
 
 
 def clip_size(request, scripts, metadata):
-    """(num_frames, height, width) of all clips; what the request leaves out is as in training."""
+    """(num_frames, height, width) of all clips; what the request leaves out is as in training.
+
+    Raises ValueError for prompts of several lengths, or a clip that is too large for any device.
+    """
     height, width = resolve_size(request.size, request.ratio, request.height, request.width)
     num_frames = request.num_frames
     if num_frames is None:
@@ -197,7 +203,13 @@ def clip_size(request, scripts, metadata):
             raise ValueError(f"the prompts' shots last {totals} frames; clips of a batch are equal")
         num_frames = totals[0] if totals else None
     wanted = zip((num_frames, height, width), metadata["buckets"][0], strict=True)
-    return tuple(int(usual if value is None else value) for value, usual in wanted)
+    clip = tuple(int(usual if value is None else value) for value, usual in wanted)
+    if math.prod(clip) > MAX_PIXELS:
+        named = ", ".join(f"{name}={value}" for name, value in zip(SIZE, clip, strict=True))
+        raise ValueError(
+            f"{named} are {math.prod(clip)} pixels; a clip has at most {MAX_PIXELS} in all frames"
+        )
+    return clip
 
 
 def size_note(clip, metadata):
@@ -228,18 +240,23 @@ def encode_texts(request, scripts, order, pipeline):
 
 def check_context(name, captions, pipeline):
     """Raises ValueError unless the model can read the captions ({shot: text}) whole."""
+    if too_many := excess(captions, pipeline):
+        texts = list(captions.values())
+        where = quote(texts[0]) if len(texts) == 1 else f"in {len(texts)} captions: {quote(texts)}"
+        raise ValueError(f"{name} has {too_many}: {where}")
+
+
+def excess(captions, pipeline):
+    """By what captions ({shot: text}) are too long for the model, in words; "" if they are not."""
     texts, starts = list(captions.values()), len(captions)
     tokens = sum(map(pipeline.tokenizer.count, texts))
-    where = f"{texts[0]!r}" if starts == 1 else f"in {starts} captions: {texts}"
     limits = {"tokens": (tokens, pipeline.metadata["text_length"])}
     if pipeline.max_words:
         limits["words"] = (sum(map(word_count, texts)), pipeline.max_words)
     for unit, (count, limit) in limits.items():
         if count > limit:
-            raise ValueError(
-                f"{name} has {count - starts} {unit}, the model reads at most {limit - starts}: "
-                f"{where}"
-            )
+            return f"{count - starts} {unit}, the model reads at most {limit - starts}"
+    return ""
 
 
 def given_rows(request, count):

@@ -14,12 +14,14 @@ import numpy as np
 from seedance_jax import sharding
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.data.world import prompts as world_prompts
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.story import Story, rewrite_shots
 from seedance_jax.sampling import language, requests
 from seedance_jax.sampling.shots import (
     cut_at_marks,
     looks_like_json,
     parse_prompt,
+    quote,
     with_captions,
 )
 
@@ -36,6 +38,7 @@ English whatever the language of the request, and write the caption only: no tit
 WORDS = (40, 90)  # of a paragraph, where the model reads as many
 SHORTEST = 64  # tokens of the smallest shape that a prompt is padded to
 ANSWER = 512  # tokens at most
+STATIC = vocabulary.CAMERA_MOVES["static"].sentence
 
 
 class Rewriting(NamedTuple):
@@ -55,7 +58,7 @@ def make_rewriter(
       slice_name: of the world, for "world".
       directory: Hugging Face directory, for "lm"; a chat model such as Qwen2.5-0.5B-Instruct.
       top_p, temperature, seed: of the draws of "lm"; top_p=0 is greedy.
-      pipeline: for "lm", that reads the captions: they become no longer than it can take.
+      pipeline: that reads the captions: they become no longer than it can take, if they can.
 
     Raises:
       ValueError: an unknown name or an illegal setting.
@@ -64,7 +67,7 @@ def make_rewriter(
     if name not in REWRITERS:
         raise ValueError(f"rewriter {name!r} is not one of {sorted(REWRITERS)}")
     if name == "world":
-        return functools.partial(REWRITERS[name], slice_name=slice_name)
+        return functools.partial(REWRITERS[name], slice_name=slice_name, pipeline=pipeline)
     if name == "lm":
         if not (0 <= top_p <= 1 and temperature > 0):
             raise ValueError(f"{top_p=}, {temperature=}: must be in [0, 1] and above 0")
@@ -88,10 +91,11 @@ def keep(prompt):
     return Rewriting(prompt)
 
 
-def rewrite_for_world(prompt, *, slice_name):
+def rewrite_for_world(prompt, *, slice_name, pipeline=None):
     """The captions of the synthetic world that are nearest to the prompt, text or JSON.
 
-    The hint names the words that they do not say, and what later shots take over from the first.
+    The hint names the words that they do not say, what later shots take over from the first, and
+    what a Pipeline had no room for.
     """
     script = parse_prompt(prompt)
     common = script.captions.get(GLOBAL, "")
@@ -101,18 +105,40 @@ def rewrite_for_world(prompt, *, slice_name):
     else:
         caption, left_out = world_prompts.rewrite(*texts, slice_name)
         story = Story("", [caption], left_out, ())
+    story, shortened = shorten(story, pipeline)
     hints = [world_prompts.hint(story.left_out, slice_name)]
     hints += [f"assumed: {'; '.join(story.assumed)}"] if story.assumed else []
+    hints += [shortened]
     kept = (common, texts) == (story.common, story.captions)
     rewritten = prompt if kept else with_captions(prompt, story.common, story.captions)
     return Rewriting(rewritten, "\n".join(hint for hint in hints if hint))
+
+
+def shorten(story, pipeline):
+    """A Story of several shots that a Pipeline (or None) can read, and a note on what it lost.
+
+    The last shots are the first to lose their "The camera is static.", which goes without saying.
+    """
+    captions, shortened = list(story.captions), []
+    common = {GLOBAL: story.common} if story.common else {}
+    can = pipeline is not None and len(captions) > 1
+    static = [i for i, caption in enumerate(captions) if can and caption.endswith(f" {STATIC}")]
+    while static and requests.excess(common | dict(enumerate(captions)), pipeline):
+        last = static.pop()
+        captions[last] = captions[last].removesuffix(f" {STATIC}")
+        shortened = [str(last + 1), *shortened]
+    if not shortened:
+        return story, ""
+    note = f'left out for the model\'s length: "{STATIC}" of shot {", ".join(shortened)}'
+    return story._replace(captions=captions), note
 
 
 def check_text(prompt):
     """Raises ValueError for a prompt in JSON, which a language model is not asked to rewrite."""
     if looks_like_json(prompt):
         raise ValueError(
-            f'rewriter "lm" reads text, such as "Shot 1: ... Shot 2: ...", not JSON: {prompt!r}'
+            f'rewriter "lm" reads text, such as "Shot 1: ... Shot 2: ...", not JSON: '
+            f"{quote(prompt)}"
         )
 
 

@@ -1,5 +1,6 @@
 """Finished runs as models: the module its config describes and the weights of its checkpoint."""
 
+import math
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -120,8 +121,11 @@ def add_lora(params, metadata, workdir, scale=1.0):
       params, metadata: of the generator.
 
     Raises:
-      ValueError: the run has no adapters, or they were trained on another generator.
+      ValueError: the run has no adapters, they were trained on another generator, or the scale is
+        not finite.
     """
+    if not math.isfinite(scale):
+        raise ValueError(f"lora_scale={scale}: must be a finite number")
     config = read_stage(workdir, "flow_matching")
     if "lora" not in config:
         raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")

@@ -22,6 +22,12 @@ UNMARKED = re.compile(r"\bshot\s+(\d+)\b", re.I)
 SECONDS = re.compile(r"\s*([\d.]+)\s*(?:s|secs?\.?|seconds?)?\s*", re.I)
 
 
+def quote(value, most=80):
+    """The repr of a value for a message, cut to `most` characters."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 class Script(NamedTuple):
     """A prompt taken apart: {shot: caption}, GLOBAL among them, and seconds per shot or None."""
 
@@ -45,13 +51,15 @@ def parse_prompt(prompt):
         try:
             prompt = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"prompt looks like JSON, but is not: {error}: {text!r}") from error
+            raise ValueError(
+                f"prompt looks like JSON, but is not: {error}: {quote(text)}"
+            ) from error
     if isinstance(prompt, list):
         prompt = {"shots": prompt}
     if not isinstance(prompt, dict) or not {"shots"} <= prompt.keys() <= {"global", "shots"}:
         raise ValueError(
-            f'prompt={prompt!r} must be text, or {{"global": text, "shots": [{{"prompt": text, '
-            '"duration": seconds}, ...]} with or without global and duration'
+            f'prompt={quote(prompt)} must be text, or {{"global": text, "shots": '
+            '[{"prompt": text, "duration": seconds}, ...]} with or without global and duration'
         )
     return make_script(prompt.get("global", ""), [read_shot(shot) for shot in prompt["shots"]])
 
@@ -64,7 +72,7 @@ def looks_like_json(text):
 def read_shot(shot):
     """(caption, seconds or None) of a shot of the JSON form."""
     if not isinstance(shot, dict) or not {"prompt"} <= shot.keys() <= {"prompt", "duration"}:
-        raise ValueError(f'shot {shot!r} must be {{"prompt": text, "duration": seconds}}')
+        raise ValueError(f'shot {quote(shot)} must be {{"prompt": text, "duration": seconds}}')
     return shot["prompt"], shot.get("duration")
 
 
@@ -89,7 +97,7 @@ def cut_at_marks(text):
     if len(marks) < 2 and mentioned[:2] == [1, 2]:
         raise ValueError(
             f'shots are written "Shot 1: ... Shot 2: ...", with or without seconds, as in '
-            f'"Shot 1 (2s): ..."; got {text!r}'
+            f'"Shot 1 (2s): ..."; got {quote(text)}'
         )
     starts = [*(mark.start() for mark in marks), len(text)]
     ends = zip(marks, starts[1:], strict=True)

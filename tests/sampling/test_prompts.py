@@ -3,6 +3,7 @@ import json
 import pytest
 
 from seedance_jax.sampling import prompts
+from seedance_jax.sampling.shots import parse_prompt
 
 
 def read(path):
@@ -39,6 +40,9 @@ def test_three_formats_agree(tmp_path):
         ("a.jsonl", '{"prompt": "a", "seed": null}\n', "line 1: seed=None.*type int"),
         ("a.jsonl", '{"prompt": ["a", "b"]}\n', r"prompt=\['a', 'b'\].*type str"),
         ("a.jsonl", '{"prompt": "a"}\n{"prompt": \n', "line 2.*not JSON"),
+        ("a.jsonl", '{"prompt": "a", "frames": ["a.png"]}\n', r"frames=\['a.png'\].*type str"),
+        ("a.jsonl", '{"prompt": "a", "frames": {"0": 1}}\n', "frames=.*must be JSON"),
+        ("a.jsonl", '{"prompt": "a", "frames": {"0": "a", "0": "b"}}\n', "stands twice"),
         ("a.jsonl", '{"seed": 1}\n', "line 1.*no prompt"),
         ("a.jsonl", "[1]\n", "line 1.*object"),
         ("a.txt", "\n", "no prompts"),
@@ -74,6 +78,25 @@ def test_only_line_feeds_end_a_row(tmp_path):
     assert read(tmp_path / "a.txt") == [{"prompt": text}, {"prompt": "a cone"}]
     assert read(tmp_path / "a.jsonl") == [{"prompt": text}]
     assert read(tmp_path / "a.csv") == [{"prompt": f"{text}\nfar", "seed": 1}]
+
+
+def test_rows_of_json_may_have_json_in_the_place_of_text(tmp_path):
+    shots = [{"prompt": "a", "duration": 1}, {"prompt": "b", "duration": 1}]
+    for prompt in (shots, {"global": "c", "shots": shots}):
+        row = {"prompt": prompt, "frames": {"8": "b.png"}, "guidance_interval": [0.2, 0.9]}
+        (tmp_path / "a.jsonl").write_text(json.dumps(row))
+        (read_row,) = read(tmp_path / "a.jsonl")
+        assert parse_prompt(read_row["prompt"]) == parse_prompt(prompt)
+        assert prompts.parse_frames(read_row["frames"]) == {8: str(tmp_path / "b.png")}
+        assert [float(part) for part in read_row["guidance_interval"].split(",")] == [0.2, 0.9]
+
+
+def test_files_that_are_no_text_are_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes("ein K\u00f6rper".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.txt' is not UTF-8"):
+        prompts.read_prompts(tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="is a directory"):
+        prompts.read_prompts(tmp_path)
 
 
 def test_missing_file(tmp_path):

@@ -56,6 +56,33 @@ def test_shots_in_json_are_rewritten_in_the_same_way(seconds):
         rewrite("Shot 1: Shot 2: it stops")
 
 
+def test_several_shots_fit_the_model_without_saying_that_the_camera_is_static():
+    texts = ("red ball rolling left", "it stops, zoom in", "it stops")
+    prompt = " ".join(f"Shot {number}: {text}" for number, text in enumerate(texts, 1))
+    whole = rewriting.make_rewriter("world", slice_name="tiny")(prompt)
+    captions = parse_prompt(whole.prompt).captions
+    longest = len(captions) + sum(len(text.split()) for text in captions.values())
+
+    def rewrite(max_words, prompt=prompt):
+        reader = SimpleNamespace(
+            tokenizer=tokenizer.open_tokenizer("bytes"),
+            metadata={"text_length": 999},
+            max_words=max_words,
+        )
+        return rewriting.make_rewriter("world", slice_name="tiny", pipeline=reader)(prompt)
+
+    static = " The camera is static."
+    assert rewrite(longest) == whole
+    for room, left_out in ((1, "3"), (4, "3"), (5, "1, 3"), (99, "1, 3")):
+        short = rewrite(longest - room)
+        assert short.hint.endswith(f'"{static.strip()}" of shot {left_out}')
+        numbers = map(int, left_out.split(", "))
+        told = dict(captions) | {n - 1: captions[n - 1].removesuffix(static) for n in numbers}
+        assert parse_prompt(short.prompt).captions == told
+        assert rewrite(longest - room, short.prompt).prompt == short.prompt
+    assert rewrite(3, "red ball").prompt.endswith(static)
+
+
 def test_a_single_shot_is_told_of_by_one_caption():
     rewrite = rewriting.make_rewriter("world", slice_name="tiny")
     assert rewrite("In a studio. Shot 1 (1s): red ball").prompt == f"Shot 1 (1s): {TOLD[0]}"

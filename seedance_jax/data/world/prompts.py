@@ -206,8 +206,9 @@ def read(prompt: str, allowed: words.Slice, more: dict | None = None) -> tuple[d
             found["nouns"].append(adjectives | {"shape": (text, value)})
             adjectives = {}
             unread += [text] * (token in several)  # captions tell of one
-        elif kind in ("color", "size", "texture") and kind not in adjectives:
-            adjectives[kind] = (text, value)
+        elif kind in ("color", "size", "texture"):
+            if adjectives.setdefault(kind, (text, value))[1] != value:
+                unread.append(text)  # "a red and blue ball": captions tell of one
         elif kind:
             found.setdefault(kind, []).append((text, value))
         elif token not in FILLERS and token not in GROUND:

@@ -98,7 +98,7 @@ def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
     everything = " ".join([told, *captions, *implied(full)])
     left_out = []
     for reading, rest, caption in zip(readings, unread, [everything, *captions], strict=True):
-        left_out += [word for word in rest if word not in caption.lower()]
+        left_out += [word for word in rest if not re.search(rf"\b{word}", caption.lower())]
         left_out += unsaid(reading, caption, everything)
     assumed = [
         f"shot {number}: {taken}"

@@ -128,3 +128,18 @@ def test_every_word_of_a_prompt_is_said_or_named():
 )
 def test_what_a_small_world_has_no_room_for_is_named(prompt, left_out):
     assert prompts.rewrite(prompt, "tiny").left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("prompt", "left_out"),
+    [
+        ("red and blue cubes", ("blue", "cubes")),
+        ("red, blue ball", ("blue",)),
+        ("red blue red ball and a green cube", ("blue",)),
+        ("big striped and checkered little ball", ("checkered", "little")),
+    ],
+)
+def test_of_two_adjectives_of_a_kind_the_second_is_named(prompt, left_out):
+    caption, named = prompts.rewrite(prompt, "full")
+    assert named == left_out
+    assert not any(word in caption for word in left_out)

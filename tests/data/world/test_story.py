@@ -67,6 +67,14 @@ def test_what_no_caption_says_is_named():
     assert told.left_out == ("grey", "right")
 
 
+def test_a_second_colour_is_named():
+    texts = ("blue and red cube slides", "it stops")
+    assert tell("", *texts).left_out == ("red",)
+    assert tell("", "blue and red checkered cube", "it stops", slice_name="full").left_out == (
+        "red",
+    )
+
+
 def test_another_object_is_told_of_like_the_first():
     told = tell("", "a red ball on sand", "a blue cube", "it stops")
     assert told.common == ""
