@@ -67,7 +67,7 @@ def check_source(config):
     try:
         found = runs.read_stage(config.init_from, config.stage)
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"init_from={config.init_from}: {error}") from None
+        raise type(error)(f"init_from: {error}") from None
     kinds = ["of adapters" if "lora" in each else "of a whole model" for each in (found, config)]
     if kinds[0] != kinds[1]:
         raise ValueError(

@@ -64,14 +64,14 @@ def test_a_run_starts_from_its_own_kind_and_autoencoder_alone(tmp_path, monkeypa
     monkeypatch.setattr(runs, "load_autoencoder", lambda workdir: (None, workdir))
     monkeypatch.setattr(runs, "latent_fingerprint", lambda weights: "a1")
     config = generator(init_from=str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="init_from=.*nothere' does not exist"):
+    with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):
         settings.check_source(generator(init_from=str(tmp_path / "nothere")))
     for found, message in (
         ({"stage": "vae"}, "is a run of stage 'vae', not of 'flow_matching'"),
         ({"stage": "flow_matching", "lora": {}}, "is a run of adapters of stage 'flow_matching'"),
     ):
         checkpoint.write_json(tmp_path, "config.json", found)
-        with pytest.raises(ValueError, match=f"init_from=.* {message}"):
+        with pytest.raises(ValueError, match=f"init_from.* {message}"):
             settings.check_source(config)
     checkpoint.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
     checkpoint.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
