@@ -39,7 +39,9 @@ flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for the other proc
 flags.DEFINE_integer("heartbeat", 60, "Seconds without life after which a process is dead.", 5)
 
 # Mistakes of the user's, or of the machine: the message says all.
-EXPECTED = (ValueError, OSError, NonFiniteError)
+EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
+PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")  # the extra of that name
+WORDS = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
 
 
 def run(main, many=False):
@@ -51,12 +53,19 @@ def run(main, many=False):
 
 
 def parse_flags(argv):
-    """Parses the command line: a --config is required where there is one, and a --config.field that
-    does not exist ends with the legal ones."""
+    """Parses the command line, whose errors end in one line.
+
+    A --config is required where there is one, a --config.field that does not exist ends with the
+    legal ones, and words that belong to no flag are refused.
+    """
     if "config" in flags.FLAGS and flags.FLAGS["config"].default is None:
         flags.mark_flag_as_required("config")
     try:
-        return app.parse_flags_with_usage(argv)
+        words = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+        if "--traceback" in argv:
+            raise
+        sys.exit(f"error: {explain_flag(error)}")
     except (AttributeError, KeyError):
         # Both "--config=file" and "--config file" are legal.
         words = [word for argument in argv[1:] for word in argument.split("=", 1)]
@@ -67,6 +76,17 @@ def parse_flags(argv):
             if name.startswith("--config."):
                 check_field(config, name[len("--config.") :])
         raise
+    if words:
+        sys.exit(f"error: {' '.join(words)!r} belongs to no flag; {WORDS}")
+    return argv[:1]
+
+
+def explain_flag(error):
+    """The message of an illegal flag in one line; of a config that cannot be made, the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) == 1:
+        return f"{lines[0]} (--helpshort shows the flags)"
+    return f"{lines[0].partition(': Error')[0]}: {lines[-1].removeprefix('ValueError: ')}"
 
 
 def check_field(config, name):
@@ -112,13 +132,33 @@ def one_line_errors(main, many=False):
             join_processes(many)
             main(argv)
         except Exception as error:
-            expected = isinstance(error, EXPECTED) and not flags.FLAGS.traceback
+            expected = is_expected(error) and not flags.FLAGS.traceback
             if cluster.joined():  # an ordinary exit would wait for the others
                 if not expected:
                     traceback.print_exc()
-                cluster.end(cluster.explain(error))
+                cluster.end(cluster.explain(explain(error)))
             if not expected:
                 raise
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {explain(error)}")
 
     return wrapped
+
+
+def is_expected(error):
+    """Whether the message of an error says all, so that nobody needs its traceback."""
+    return isinstance(error, EXPECTED) or out_of_memory(error)
+
+
+def out_of_memory(error):
+    """Whether the host, or a device, has no memory left."""
+    full = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return full or isinstance(error, MemoryError)
+
+
+def explain(error):
+    """The message of an expected error, and what helps."""
+    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in PARITY:
+        return f'{error.name} is not installed; it comes with pip install -e ".[parity]"'
+    if out_of_memory(error):
+        return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
+    return str(error)

@@ -18,6 +18,7 @@ from absl import flags
 from seedance_jax import cli, sharding
 from seedance_jax.evaluation.generation import evaluate_generator
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
+from seedance_jax.sampling import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import checkpoint, cluster
 
@@ -28,9 +29,13 @@ KIND = flags.DEFINE_string("kind", "", "Stage that the run must be of; any by de
 TILE = flags.DEFINE_integer(
     "tile", 0, "Autoencoders: decode in tiles of so many latent positions; 0 is whole.", 0
 )
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the run's data set is, if it has moved.")
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of a generator's autoencoder, if it has moved.")
 NUM_PROMPTS = flags.DEFINE_integer(
-    "num_prompts", None, "Generators: clips to generate, the first of split; 48 by default.", 1
+    "num_prompts",
+    None,
+    "Generators: clips to generate, the first of split; by default 48, if there are.",
+    1,
 )
 
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
@@ -41,17 +46,25 @@ SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 def evaluate_vae(workdir):
     """Report and sheet of an autoencoder."""
-    return evaluate_autoencoder(workdir, SPLIT.value, batch_size=BATCH_SIZE.value, tile=TILE.value)
+    return evaluate_autoencoder(
+        workdir,
+        SPLIT.value,
+        batch_size=BATCH_SIZE.value,
+        tile=TILE.value,
+        data_dir=DATA_DIR.value,
+    )
 
 
 def evaluate_flow_matching(workdir):
     """Report and sheet of a generator."""
+    data = runs.read_data(workdir, "flow_matching", DATA_DIR.value)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    count = NUM_PROMPTS.value or 48
-    return evaluate_generator(pipeline, SPLIT.value, count, BATCH_SIZE.value, **given)
+    return evaluate_generator(
+        pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, data, **given
+    )
 
 
 EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}

@@ -26,7 +26,10 @@ from seedance_jax.training import checkpoint
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "New directory.", required=True)
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split for the judges.")
-NUM_PROMPTS = flags.DEFINE_integer("num_prompts", 48, "Clips for the judges to generate.", 1)
+NUM_PROMPTS = flags.DEFINE_integer(
+    "num_prompts", None, "Clips for the judges to generate; by default 48, if there are.", 1
+)
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the runs' data set is, if it has moved.")
 
 
 def main(argv):
@@ -34,7 +37,7 @@ def main(argv):
     output = Path(OUTPUT.value).resolve()
     config, vae_run = exchange.check_release(WORKDIR.value, output)
     judged = card.of_world(config)
-    check_judges(config["data"], runs.read_stage(vae_run, "vae")["data"], judged)
+    check_judges(WORKDIR.value, vae_run, judged)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
         draft = Path(directory) / output.name
@@ -46,19 +49,26 @@ def main(argv):
     print(f"{output}: {megabytes:.1f} MB")
 
 
-def check_judges(data, vae_data, judged):
+def check_judges(workdir, vae_run, judged):
     """Raises ValueError if judging misses data, or, where there is none, is asked for."""
     if judged:
+        data = runs.read_data(workdir, "flow_matching", DATA_DIR.value)
+        vae_data = runs.read_data(vae_run, "vae", DATA_DIR.value)
         for part, split in ((data, SPLIT.value), (vae_data, SPLIT.value), (vae_data, "train")):
             sources.open_split(part, split)
-    elif given := [flag.name for flag in (SPLIT, NUM_PROMPTS) if flag.present]:
+    elif given := [flag.name for flag in (SPLIT, NUM_PROMPTS, DATA_DIR) if flag.present]:
         raise ValueError(f"--{given[0]} is for the judges, who know the synthetic world only")
 
 
 def judge(release, sheet_path):
     """The judges' report of a release, which gets it as evaluation.json; saves their sheet."""
-    report, sheet = evaluate_generator(Pipeline.from_run(release), SPLIT.value, NUM_PROMPTS.value)
-    report["autoencoder"], _ = evaluate_autoencoder(release / "autoencoder", SPLIT.value)
+    data = runs.read_data(release, "flow_matching", DATA_DIR.value)
+    report, sheet = evaluate_generator(
+        Pipeline.from_run(release), SPLIT.value, NUM_PROMPTS.value, data=data
+    )
+    report["autoencoder"], _ = evaluate_autoencoder(
+        release / "autoencoder", SPLIT.value, data_dir=DATA_DIR.value
+    )
     checkpoint.write_json(release, "evaluation.json", report)
     sheet.save(sheet_path)
     return report

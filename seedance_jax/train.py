@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
 from seedance_jax.evaluation import cost
-from seedance_jax.stages import STAGES
+from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
@@ -46,15 +46,6 @@ MAY_CHANGE = (
     "data.num_processes",
     "data.num_threads",
     "data.num_workers",
-)
-
-PERIODS = (
-    "num_steps",
-    "log_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "max_skipped",
-    "accumulate",
 )
 
 
@@ -165,9 +156,11 @@ def prepare(config, workdir):
     Raises:
       ValueError: a value is illegal, the processes were not started alike, or the directory holds
         checkpoints of another config (the message names every field that differs), or of later
-        steps than num_steps.
+        steps than num_steps, or the run cannot start from `init_from`.
     """
-    check_values(config)
+    if config.stage not in STAGES:
+        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
+    settings.check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
     wanted, found = checkpoint.as_json(config.to_dict()), checkpoint.latest_step(workdir)
@@ -177,6 +170,8 @@ def prepare(config, workdir):
         check_continues(checkpoint.read_json(workdir, "config.json"), wanted, workdir)
     elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
+    if found is None and config.get("init_from"):
+        settings.check_source(config)
     cluster.wait("the directory is checked")
     if cluster.is_main():
         workdir.mkdir(parents=True, exist_ok=True)
@@ -184,20 +179,6 @@ def prepare(config, workdir):
     cluster.wait("the directory is there")
     if not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not on storage that all processes share")
-
-
-def check_values(config):
-    """Raises ValueError unless the settings of the loop are legal."""
-    if config.stage not in STAGES:
-        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
-    for name in PERIODS:
-        if config.get(name, 1) < 1:
-            raise ValueError(f"{name}={config[name]}: must be at least 1")
-    if config.get("keep_every", 0) < 0:
-        raise ValueError(f"keep_every={config.keep_every}: must be 0 (off) or more")
-    for name in ("ema_decay", "caption_dropout", "condition_dropout", "frame_times"):
-        if not 0 <= config.get(name, 0) < 1:
-            raise ValueError(f"{name}={config[name]}: must be at least 0 and below 1")
 
 
 def check_continues(found, wanted, workdir):

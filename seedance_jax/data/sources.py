@@ -95,6 +95,27 @@ def locate(data: Mapping[str, Any]) -> Path:
     return directory
 
 
+CONFIGS = {"vae": "vae", "flow_matching": "pretrain"}  # files that build the data, by stage
+
+
+def check_built(config: Mapping[str, Any]) -> None:
+    """Raises ValueError with the command that builds the data set of a run unless it is there.
+
+    config: of the run, as JSON; the command has the fields that say where films and data lie.
+    """
+    data = config["data"]
+    if storage.is_complete(directory := _choose(DIRECTORIES, data)(data)):
+        return
+    told = f"--config=configs/{CONFIGS[config['stage']]}.py:{config.get('size', 'SIZE')}"
+    told += f" --config.data.data_dir={data['data_dir']}"
+    if data["source"] == "folder":
+        told += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"
+    raise ValueError(
+        f"no complete data set in {directory}; where it is, say by --data_dir, or build it:\n"
+        f"  python -m seedance_jax.build_data {told}"
+    )
+
+
 def open_split(data: Mapping[str, Any], split: str) -> storage.Source:
     """Opens one split of the data set that a config asks for."""
     return storage.open_split(locate(data), split)

@@ -12,6 +12,7 @@ from seedance_jax.sampling import media
 
 # A given frame only passes through the autoencoder, and a few clips show how.
 FIRST_AND_LAST_CLIPS = 16
+NUM_PROMPTS = 48
 
 
 class Clips(NamedTuple):
@@ -30,12 +31,14 @@ class Clips(NamedTuple):
     frames: Any
 
 
-def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **settings):
+def evaluate_generator(pipeline, split, num_prompts=None, batch_size=16, data=None, **settings):
     """Generates the first clips of a split again, from their captions, and judges the results.
 
     Args:
       pipeline: a `sampling.pipeline.Pipeline`; its config says where the split is.
       num_prompts: clips of a single shot, and of several shots, at most; the latter are rare.
+        None is NUM_PROMPTS, or all that there are.
+      data: the section of a config that says where the split is; None is the pipeline's own.
       settings: for the pipeline, such as num_inference_steps, guidance_scale and seed.
 
     Returns:
@@ -52,11 +55,14 @@ def evaluate_generator(pipeline, split, num_prompts=48, batch_size=16, **setting
       picture of the clips made from text, then of several shots, then between two frames.
 
     Raises:
-      ValueError: the split is missing or not of the synthetic world, or a setting is illegal.
+      ValueError: the split is missing, not of the synthetic world or has fewer clips than asked
+        for, or a setting is illegal.
     """
-    data = pipeline.config["data"]
+    data = data or pipeline.config["data"]
     bucket = video_bucket(data["buckets"])
     source, fps = sources.open_split(data, split), pipeline.metadata["fps"]
+    check_count(source, bucket, split, num_prompts)
+    num_prompts = NUM_PROMPTS if num_prompts is None else num_prompts
     clips = read_clips(source, bucket, num_prompts, fps, several=False)
     if clips is None:
         raise ValueError("the split has no clips of a single shot to judge")
@@ -131,13 +137,22 @@ def judged(clips, made):
     return verdicts.summarize(clips.asked, seen), list(zip(labels, made, strict=True))
 
 
+def check_count(source, bucket, split, num_prompts):
+    """Raises ValueError if more clips are asked for than a split has; None asks for none."""
+    numbers, _ = loader.eligible_rows(source.table, bucket)
+    count = int((loader.num_shots(source.table)[numbers] == 1).sum())
+    if num_prompts is not None and not 1 <= num_prompts <= count:
+        raise ValueError(
+            f"num_prompts={num_prompts} must be from 1 to {count}: so many clips of a single shot "
+            f"has the split {split!r}"
+        )
+
+
 def read_clips(source, bucket, count, fps, several):
     """The first clips of a single shot, or of several, that can serve a bucket; None without any.
 
     Raises ValueError unless the rows describe their scene.
     """
-    if count < 1:
-        raise ValueError(f"num_prompts={count} must be 1 or more")
     numbers, _ = loader.eligible_rows(source.table, bucket)
     numbers = numbers[(loader.num_shots(source.table)[numbers] > 1) == several]
     rows = [source[int(number)] for number in numbers[:count]]

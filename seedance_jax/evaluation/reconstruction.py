@@ -15,12 +15,13 @@ PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for second
 SHEET_CLIPS = 4
 
 
-def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
+def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0, data_dir=""):
     """Measures a finished run on the first `limit` clips of a split (all by default).
 
     Args:
       tile: decode in tiles of so many latent positions; 0 is whole. The report then has "whole"
         too, to see what tiling costs.
+      data_dir: where the run's data set is, if not where the config says.
 
     Returns:
       (report, sheet): split, clips, tile, and `fidelity.summarize` of autoencoder, pca and
@@ -32,7 +33,7 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0):
       ValueError: no such split or not a run of the autoencoder.
     """
     config = runs.read_stage(workdir, "vae")
-    data = config["data"]
+    data = runs.read_data(workdir, "vae", data_dir)
     bucket = video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)

@@ -340,8 +340,14 @@ class DiT(nn.Module):
         check_choice("attention", self.attention, ATTENTION)
         check_choice("kernel", self.kernel, ("auto", *KERNELS))
         check_choice("remat", self.remat, REMAT_POLICIES)
+        for name in ("width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.width % self.heads:
             raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}")
+        for name in ("window", "shift"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"{name}={getattr(self, name)} must be (rows, columns)")
         if min(self.window) < 1:
             raise ValueError(f"window={self.window}: rows and columns must be at least 1")
         if not all(0 <= s < w for s, w in zip(self.shift, self.window, strict=True)):

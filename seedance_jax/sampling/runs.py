@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from seedance_jax import sharding
-from seedance_jax.data import tokenizer
+from seedance_jax.data import sources, tokenizer
 from seedance_jax.models import lora
 from seedance_jax.models.generator import Generator
 from seedance_jax.models.vae import VAE
@@ -175,6 +175,18 @@ def open_tokenizer(text):
         if "stage" in config
         else tokenizer.open_tokenizer(text["path"])
     )
+
+
+def read_data(workdir, stage, data_dir=""):
+    """The section `data` of a run's config; its data set is there, in `data_dir` if it has moved.
+
+    Raises:
+      ValueError: it is not; the message has the command that builds it.
+    """
+    config = read_stage(workdir, stage)
+    config["data"] |= {"data_dir": data_dir} if data_dir else {}
+    sources.check_built(config)
+    return config["data"]
 
 
 def read_metadata(workdir):

@@ -228,6 +228,27 @@ def check_identity(workdir, identity):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
 
+# The finished models that a generator reads and writes the language of.
+SHARED = ("autoencoder", "text")
+
+
+def check_parts(init_from, identity):
+    """Raises ValueError if a run was trained with another autoencoder or text model.
+
+    Of parts that the run does not tell, or that `identity` has not, nothing is asked.
+    """
+    files = [
+        name for name in ("metadata.json", "identity.json") if (Path(init_from) / name).exists()
+    ]
+    found, wanted = read_json(init_from, files[0]) if files else {}, as_json(dict(identity))
+    for part in SHARED:
+        if part in found and part in wanted and found[part] != wanted[part]:
+            raise ValueError(
+                f"init_from={init_from} was trained with {part} {found[part]}, this run has "
+                f"{wanted[part]}"
+            )
+
+
 def latest_step(workdir):
     """Step of the newest finished checkpoint of a run, or None."""
     if release.exists(workdir):

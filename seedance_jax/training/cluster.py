@@ -107,7 +107,7 @@ def is_main():
 
 
 def explain(error):
-    """The message of an error in one of several processes."""
+    """The message of an error (or the error) in one of several processes."""
     own = f"process {jax.process_index()} of {jax.process_count()}: {error}"
     if any(word in str(error).lower() for word in LOST):
         own += (

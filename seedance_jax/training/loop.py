@@ -87,6 +87,8 @@ def train(
       The last TrainState; its step is below num_steps if the process was told to stop.
     """
     checkpoint.check_identity(workdir, dict(stage.identity))
+    if init_from and checkpoint.latest_step(workdir) is None:
+        checkpoint.check_parts(init_from, stage.identity)
     with jax.set_mesh(mesh):
         state, layout = init_state(stage, jax.random.key(seed), mesh)
         state = checkpoint.restore(state, workdir, init_from=init_from, inherit=stage.inherit)

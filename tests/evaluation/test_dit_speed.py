@@ -32,3 +32,12 @@ def test_tokens_are_whole_frames():
 def test_a_pass_runs(attention):
     model = dit_speed.make_dit(64, 2, attention, window=(2, 2))
     dit_speed.our_runners(model, (2, 4, 4), words=4)["forward"]()
+
+
+def test_ratios_are_of_what_was_counted_and_small_numbers_are_not_rounded_away():
+    config = pretrain.get_config("tiny").to_dict()
+    report = dit_speed.compare_flops(config, (13, 30, 54))
+    ours, full = (report[f"{kind} GFLOP"] for kind in ("decoupled", "full"))
+    assert report["FLOP ratio"] == pytest.approx(full / ours, abs=0.006)
+    large = dit_speed.compare_flops(pretrain.get_config("7b").to_dict(), (31, 30, 54))
+    assert large["full TFLOP"] > large["decoupled TFLOP"] >= 10

@@ -2,6 +2,7 @@
 
 import pytest
 
+from configs import pretrain, vae
 from seedance_jax.training import checkpoint
 
 
@@ -29,3 +30,17 @@ def test_other_kinds_of_runs_are_refused(entry_point, tmp_path):
     checkpoint.write_json(tmp_path, "config.json", {"stage": "reward"})
     with pytest.raises(ValueError, match="stage 'reward' is not one of"):
         entry_point("evaluate", f"--workdir={tmp_path}")
+
+
+@pytest.mark.parametrize("module", [pretrain, vae])
+def test_data_that_are_not_there_are_asked_for_by_their_config(entry_point, tmp_path, module):
+    config = module.get_config("tiny")
+    config.data.data_dir = f"{tmp_path}/data"
+    checkpoint.write_json(tmp_path, "config.json", config.to_dict())
+    name = {pretrain: "pretrain", vae: "vae"}[module]
+    told = f"say by --data_dir, or build it:\n.*build_data --config=configs/{name}.py:tiny "
+    with pytest.raises(ValueError, match=f"{told}--config.data.data_dir={tmp_path}/data$"):
+        entry_point("evaluate", f"--workdir={tmp_path}")
+    moved = f"{tmp_path}/moved"
+    with pytest.raises(ValueError, match=f"in {moved}/.*{told}--config.data.data_dir={moved}$"):
+        entry_point("evaluate", f"--workdir={tmp_path}", f"--data_dir={moved}")

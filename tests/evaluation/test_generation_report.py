@@ -137,3 +137,5 @@ def test_refuses_what_it_cannot_judge(data):
         generation.evaluate_generator(FakePipeline(data, lambda clip: clip), "validation")
     with pytest.raises(ValueError, match="num_prompts=0"):
         generation.evaluate_generator(FakePipeline(data, lambda clip: clip), SPLIT, 0)
+    with pytest.raises(ValueError, match=rf"num_prompts=9999 must be from 1 to \d+: .*{SPLIT}"):
+        generation.evaluate_generator(FakePipeline(data, lambda clip: clip), SPLIT, 9999)

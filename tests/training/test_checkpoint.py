@@ -114,3 +114,15 @@ def test_a_run_that_finds_other_parts_names_them(tmp_path):
     checkpoint.check_identity(tmp_path, {"autoencoder": "a", "text": "b"})
     with pytest.raises(ValueError, match=r"other parts than those found now:\n  text: 'b' -> 'c'$"):
         checkpoint.check_identity(tmp_path, {"autoencoder": "a", "text": "c"})
+
+
+def test_a_run_of_another_autoencoder_is_no_start(tmp_path):
+    checkpoint.check_parts(tmp_path, {"autoencoder": "a"})
+    for name in ("identity.json", "metadata.json"):
+        checkpoint.write_json(tmp_path, name, {"autoencoder": "a", "text": {"layers": [1]}})
+        checkpoint.check_parts(tmp_path, {"autoencoder": "a", "text": {"layers": (1,)}})
+        checkpoint.check_parts(tmp_path, {"base": "b"})
+        with pytest.raises(ValueError, match=r"was trained with autoencoder a, this run has b$"):
+            checkpoint.check_parts(tmp_path, {"autoencoder": "b"})
+        with pytest.raises(ValueError, match="was trained with text .*1.*, this run has .*2"):
+            checkpoint.check_parts(tmp_path, {"text": {"layers": (2,)}})

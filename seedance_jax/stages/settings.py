@@ -1,0 +1,80 @@
+"""What the values of a config may be, as far as that is known before data or devices are seen."""
+
+from seedance_jax.models.dit import DiT
+from seedance_jax.sampling import runs
+from seedance_jax.training import checkpoint
+
+# The least value of a setting, wherever a config has it.
+LEAST = {
+    "seed": 0,
+    "num_steps": 1,
+    "log_every": 1,
+    "checkpoint_every": 1,
+    "keep_checkpoints": 1,
+    "keep_every": 0,  # off
+    "max_skipped": 1,
+    "accumulate": 1,
+    "data.num_threads": 0,
+    "data.num_workers": 0,
+    "vae.latent_channels": 1,
+    "text.width": 1,
+    "text.depth": 1,
+    "text.heads": 1,
+    "optimizer.warmup_steps": 0,
+    "discriminator_optimizer.warmup_steps": 0,
+    "loss.frames": 1,
+    "lora.rank": 1,
+}
+SHARES = ("ema_decay", "caption_dropout", "condition_dropout", "frame_times")
+TYPES = ("float32", "bfloat16", "float16")
+
+
+def check_values(config):
+    """Raises ValueError, naming field and value, unless the settings of a stage are legal."""
+    flat = checkpoint.flatten(config.to_dict())
+    weights = {name: 0 for name in flat if name.startswith("loss.")}
+    for name, least in (weights | LEAST).items():
+        if not flat.get(name, least) >= least:
+            raise ValueError(f"{name}={flat[name]}: must be at least {least}")
+    for name in SHARES:
+        if not 0 <= flat.get(name, 0) < 1:
+            raise ValueError(f"{name}={flat[name]}: must be at least 0 and below 1")
+    for name, value in flat.items():
+        if name.endswith(".dtype") and value not in TYPES:
+            raise ValueError(f"{name}={value!r}; legal types: {list(TYPES)}")
+    if "model" in config:
+        check_model(config.model.to_dict())
+    if flat.get("vae_run") == "":
+        raise ValueError("vae_run is not set: --config.vae_run=RUN")
+
+
+def check_model(fields):
+    """Raises ValueError unless there is a DiT of these fields."""
+    try:
+        DiT(**{"latent_channels": 1, **fields})
+    except ValueError as error:  # which begins with the name of the field
+        raise ValueError(f"model.{error}") from None
+
+
+def check_source(config):
+    """Raises an error unless the config may start from the run `init_from`.
+
+    Raises:
+      FileNotFoundError: there is no such run.
+      ValueError: it is of another stage, or of adapters while the config is not (or the other way
+        round), or it was trained on the latents of another autoencoder.
+    """
+    try:
+        found = runs.read_stage(config.init_from, config.stage)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"init_from: {error}") from None
+    kinds = ["of adapters" if "lora" in each else "of a whole model" for each in (found, config)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"init_from={config.init_from} is a run {kinds[0]} of stage {config.stage!r}, this one "
+            f"is {kinds[1]}"
+        )
+    if "vae_run" in config:
+        _, autoencoder = runs.load_autoencoder(config.vae_run)
+        parts = {"autoencoder": runs.latent_fingerprint(autoencoder)}
+        checkpoint.check_parts(config.init_from, parts)

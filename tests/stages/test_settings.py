@@ -1,0 +1,81 @@
+"""What a config may say is checked before there are data or devices."""
+
+import pytest
+
+from configs import lora, pretrain, vae
+from seedance_jax.sampling import runs
+from seedance_jax.stages import settings
+from seedance_jax.training import checkpoint
+
+
+def generator(**changes):
+    """A config of a generator; double underscores descend into sections."""
+    config = pretrain.get_config("smoke").unlock()
+    config.vae_run = "runs/vae"
+    flat = {name.replace("__", "."): value for name, value in changes.items()}
+    config.update_from_flattened_dict(flat)
+    return config
+
+
+@pytest.mark.parametrize("size", ["smoke", "7b"])
+def test_shipped_configs_are_legal(size):
+    for module in (pretrain, lora):
+        config = module.get_config(size)
+        config.vae_run = "runs/vae"
+        settings.check_values(config)
+    settings.check_values(vae.get_config("base"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__depth": 0}, "model.depth=0: must be at least 1"),
+        ({"model__window": (3,)}, r"model.window=\(3,\) must be \(rows, columns\)"),
+        ({"model__heads": 5}, "model.width=128 is not a multiple of heads=5"),
+        ({"model__remat": "all"}, "model.remat='all'; legal values: .*none"),
+        ({"model__kernel": "flash"}, "model.kernel='flash'; legal values: .*auto"),
+        ({"model__dtype": "float23"}, "model.dtype='float23'; legal types: .*bfloat16"),
+        ({"text__heads": 0}, "text.heads=0: must be at least 1"),
+        ({"optimizer__warmup_steps": -1}, "optimizer.warmup_steps=-1: must be at least 0"),
+        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"data__num_workers": -2}, "data.num_workers=-2: must be at least 0"),
+        ({"vae_run": ""}, "^vae_run is not set: --config.vae_run=RUN$"),
+    ],
+)
+def test_illegal_values_of_a_generator_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings.check_values(generator(**changes))
+
+
+def test_illegal_values_of_other_stages_are_named():
+    config = vae.get_config("smoke")
+    for name, value in (("loss.kl", -1e-6), ("loss.frames", 0), ("vae.latent_channels", 0)):
+        changed = config.copy_and_resolve_references()
+        changed.update_from_flattened_dict({name: value})
+        with pytest.raises(ValueError, match=f"{name}={value}: must be at least"):
+            settings.check_values(changed)
+    config = lora.get_config("smoke")
+    config.lora.rank = 0
+    with pytest.raises(ValueError, match="lora.rank=0: must be at least 1"):
+        settings.check_values(config)
+
+
+def test_a_run_starts_from_its_own_kind_and_autoencoder_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "load_autoencoder", lambda workdir: (None, workdir))
+    monkeypatch.setattr(runs, "latent_fingerprint", lambda weights: "a1")
+    config = generator(init_from=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):
+        settings.check_source(generator(init_from=str(tmp_path / "nothere")))
+    for found, message in (
+        ({"stage": "vae"}, "is a run of stage 'vae', not of 'flow_matching'"),
+        ({"stage": "flow_matching", "lora": {}}, "is a run of adapters of stage 'flow_matching'"),
+    ):
+        checkpoint.write_json(tmp_path, "config.json", found)
+        with pytest.raises(ValueError, match=f"init_from.* {message}"):
+            settings.check_source(config)
+    checkpoint.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
+    checkpoint.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
+    with pytest.raises(ValueError, match="was trained with autoencoder a0, this run has a1"):
+        settings.check_source(config)
+    checkpoint.write_json(tmp_path, "metadata.json", {"autoencoder": "a1"})
+    settings.check_source(config)
