@@ -44,13 +44,14 @@ stop_all() {
   wait 2> /dev/null # bash would report every kill
 }
 
+trap 'echo "stopping all" >&2; stop_all; exit 130' INT
+trap 'echo "stopping all" >&2; stop_all; exit 143' TERM
+
 for ((i = 0; i < number; i++)); do
   cluster=(--coordinator="127.0.0.1:$port" --num_processes="$number" --process_id="$i")
   setsid "${command[@]}" "${cluster[@]}" > >(tee "$logs/$i.log" | sed -u "s/^/[$i] /") 2>&1 < /dev/null &
   alive[$!]=$i
 done
-trap 'echo "stopping all" >&2; stop_all; exit 130' INT
-trap 'echo "stopping all" >&2; stop_all; exit 143' TERM
 
 while ((${#alive[@]})); do
   status=0

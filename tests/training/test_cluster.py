@@ -68,9 +68,9 @@ def losses(workdir):
 
 
 def wait_for(workdir, step):
-    """Returns when the run has logged a step."""
+    """Returns when the run has logged a step, and has a checkpoint."""
     deadline = time.monotonic() + PATIENCE
-    while max(losses(workdir), default=0) < step:
+    while max(losses(workdir), default=0) < step or not checkpoint.latest_step(workdir):
         assert time.monotonic() < deadline, f"{workdir} never came to step {step}"
         time.sleep(0.05)
 
