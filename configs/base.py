@@ -127,9 +127,8 @@ def get_base(size):
             "log_every": choose(size, smoke=5, tiny=100),
             "checkpoint_every": choose(size, smoke=10, tiny=500, small=2000),
             "keep_checkpoints": 2,
-            "keep_every": choose(
-                size, smoke=0, small=50_000
-            ),  # steps whose checkpoint is kept; 0: none
+            # Besides the last ones, the checkpoint of every so many steps stays; 0: of none.
+            "keep_every": choose(size, smoke=0, small=50_000),
             # Parts that a batch is cut into, one after the other, to fit the memory.
             "accumulate": choose(size, smoke=1, **{"7b": 2}),
             "max_skipped": 20,  # consecutive non-finite steps before training gives up

@@ -46,7 +46,7 @@ def main(argv):
     reports = []
     for setting in settings:
         print(f"{topology}, {PROGRAM.value} {describe(bucket)}, {setting}", flush=True)
-        mesh = sharding.mesh_over(devices, **setting.mesh)
+        mesh = sharding.make_mesh(devices, **setting.mesh)
         report = compiled.compile_for(topology, *make_programs(config, setting, mesh, bucket, vae))
         report |= {"program": PROGRAM.value, "mesh": setting.mesh, "remat": setting.remat}
         reports.append(report | {"clip": bucket.shape, "batch": bucket.batch_size})
@@ -63,8 +63,9 @@ def main(argv):
 
 def choose_bucket(config):
     """The shape and number of the clips that the flags ask for, or else the config's first."""
-    if config.stage != "flow_matching":
-        raise ValueError(f"stage={config.stage!r}: only generators (configs/pretrain.py) compile")
+    if config.stage != "flow_matching" or "lora" in config:
+        what = "adapters" if "lora" in config else f"stage={config.stage!r}"
+        raise ValueError(f"{what}: only whole generators (configs/pretrain.py) can be compiled")
     bucket = sources.make_buckets(config.data.buckets)[0]
     if SECONDS.present and not SIZE.value:
         raise ValueError("--seconds needs --size")
@@ -125,7 +126,7 @@ def make_programs(config, setting, mesh, bucket, vae):
         return programs.encoding(vae, mesh, clip, batch), None
     if PROGRAM.value == "decode":
         return programs.decoding(vae, mesh, clip, batch), None
-    return make(config.model.get("kernel", "auto")), make("xla")
+    return make(config.model.kernel), make("xla")
 
 
 def describe(bucket):

@@ -5,9 +5,8 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
@@ -55,17 +54,14 @@ def read_mesh(words):
     return sizes
 
 
-def make_mesh(**sizes):
-    """The mesh of all four axes over the devices at hand; see `mesh_shape`."""
-    shape = mesh_shape(jax.device_count(), **sizes)
-    return jax.make_mesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+def make_mesh(devices=None, **sizes):
+    """The mesh of all four axes over the devices at hand; see `mesh_shape`.
 
-
-def mesh_over(devices, **sizes):
-    """`make_mesh` over given devices, in their order; they need not be there."""
-    shape = mesh_shape(len(devices), **sizes)
-    grid = np.array(devices).reshape(shape)
-    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+    devices: others, which need not be there (`evaluation.chips.open_topology`).
+    """
+    shape = mesh_shape(jax.device_count() if devices is None else len(devices), **sizes)
+    kinds = (AxisType.Auto,) * len(shape)
+    return jax.make_mesh(shape, MESH_AXES, axis_types=kinds, devices=devices)
 
 
 def plan_mesh(devices, **sizes):

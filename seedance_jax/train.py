@@ -20,7 +20,7 @@ from ml_collections import config_flags
 
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
-from seedance_jax.evaluation import cost
+from seedance_jax.evaluation import chips, cost
 from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release
 
@@ -81,13 +81,15 @@ def check_batches(buckets, accumulate, mesh):
 
 def run(stage, config, workdir, mesh):
     """Runs the loop with the hooks and the checkpoints of a training job."""
+    flops = step_flops(config)
     log = hooks.LogHook(
         workdir,
         num_steps=config.num_steps,
         every=config.log_every,
         max_skipped=config.max_skipped,
         name=config.stage,
-        flops=step_flops(config),
+        flops=flops,
+        peak=chips.peak_flops() if flops else None,
     )
     called = [log, *([hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else [])]
     save = checkpoint.Saver(

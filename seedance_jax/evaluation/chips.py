@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 from jax.experimental import topologies
 
+from seedance_jax.training import cluster
+
 # Or else libtpu asks around for the TPU VM that it takes this machine for.
 SILENCE = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -28,7 +30,6 @@ class Chip(NamedTuple):
       bandwidth: of HBM, bytes per second.
       links: bytes per second to other chips, both directions together.
       devices: how many JAX devices a chip is.
-      host: chips of one host, of the full-host shapes.
     """
 
     flops: float
@@ -36,7 +37,6 @@ class Chip(NamedTuple):
     bandwidth: float
     links: float
     devices: int = 1
-    host: int = 4
 
 
 # docs.cloud.google.com/tpu/docs/{v4,v5e,v5p,v6e,tpu7x}
@@ -47,6 +47,33 @@ CHIPS = {
     "v6e": Chip(918e12, 32 * 2**30, 1638e9, 800e9),
     "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 1200e9, devices=2),
 }
+
+
+KINDS = {  # jax's name of the device
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "TPU7x": "tpu7x",
+}
+GPUS = {  # dense bfloat16 operations per second
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H200": 989e12,
+}
+PEAKS = GPUS | {kind: CHIPS[name].flops / CHIPS[name].devices for kind, name in KINDS.items()}
+
+
+def peak_flops():
+    """Operations per second of all devices together, or None, said once, if it is not known."""
+    kinds = [device.device_kind for device in jax.devices()]
+    if unknown := set(kinds) - PEAKS.keys():
+        if jax.default_backend() != "cpu" and cluster.is_main():
+            print(f"no mfu: the peak of {sorted(unknown)} is not known")
+        return None
+    return sum(PEAKS[kind] for kind in kinds)
 
 
 def parse_topology(text):

@@ -1,7 +1,7 @@
 """The programs that run on a pod, lowered for a mesh from shapes alone: nothing is allocated.
 
 They are the very functions that training and sampling jit. The mesh may be of devices that are not
-there (`sharding.mesh_over`, `jax.experimental.topologies`).
+there (`evaluation.chips.open_topology`).
 """
 
 import functools
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 
 from seedance_jax import sharding
@@ -87,22 +86,15 @@ class _Channels:
 def batch_shapes(bucket, text, with_videos):
     """A batch of a bucket as the loader makes it, as shapes; `text` is that of one clip."""
     t, h, w = cost.latent_shape(*bucket.shape)
-    words = text.shape[1]
-    name, dtype = ("text", jnp.int32) if text.ndim == 2 else ("text_tokens", ml_dtypes.bfloat16)
-    fields = {
-        name: (text.shape[1:], dtype),
-        "text_mask": ((words,), bool),
-        "text_shot": ((words,), jnp.int32),
-        "frame_shot": ((t,), jnp.int32),
-    }
-    if with_videos:
-        fields["video"] = ((*bucket.shape, 3), jnp.uint8)
-    else:
-        both = ((t, h, w, schema.LATENT_CHANNELS), jnp.float32)
-        fields |= {"latents": both, "stills": both}
+    words, latents = text.shape[1:2], (t, h, w, schema.LATENT_CHANNELS)
+    shapes = {"text_mask": words, "text_shot": words, "frame_shot": (t,)}
+    shapes["text" if text.ndim == 2 else "text_tokens"] = text.shape[1:]
+    shapes |= (
+        {"video": (*bucket.shape, 3)} if with_videos else {"latents": latents, "stills": latents}
+    )
     return {
-        name: jax.ShapeDtypeStruct((bucket.batch_size, *shape), dtype)
-        for name, (shape, dtype) in fields.items()
+        name: jax.ShapeDtypeStruct((bucket.batch_size, *shape), schema.EXAMPLE[name].dtype)
+        for name, shape in shapes.items()
     }
 
 

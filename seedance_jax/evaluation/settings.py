@@ -28,9 +28,10 @@ class Setting:
 
 
 def candidates(config, bucket, devices, limit):
-    """Settings that divide batch, heads and windows, within `limit` bytes of a device.
+    """Settings that divide batch and heads, within SLACK * `limit` bytes of a device.
 
-    In order: the least to make again, the fewest devices to a clip (`sequence`, then `tensor`).
+    In order: those within `limit`, the least `tensor`, the least to make again, the least
+    `sequence`.
 
     Raises:
       ValueError: none does.
@@ -57,10 +58,8 @@ def candidates(config, bucket, devices, limit):
             f"in {limit / 2**30:.0f} GiB each; raise accumulate={config.accumulate}, or take more "
             "devices"
         )
-    # A pair of axes with less than one frame or window for a device computes on padding.
-    fits = lambda s: s.estimate > limit  # noqa: E731
     work = lambda s: (s.mesh["tensor"], RECOMPUTED.index(s.remat), s.mesh["sequence"])  # noqa: E731
-    return sorted(found, key=lambda s: (fits(s), *work(s)))
+    return sorted(found, key=lambda s: (s.estimate > limit, *work(s)))
 
 
 def _powers(most):

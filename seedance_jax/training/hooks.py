@@ -13,21 +13,6 @@ from seedance_jax.training import cluster
 
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
 
-# Peak of dense bfloat16 products in operations per second, by jax's name of the device, as its
-# maker publishes it. A TPU7x chip is two devices.
-PEAKS = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
-    "TPU7x": 1153.5e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA H100 80GB HBM3": 989e12,
-    "NVIDIA H200": 989e12,
-}
-
 
 class NonFiniteError(RuntimeError):
     """Training met a run of steps with a non-finite loss or gradient."""
@@ -48,13 +33,15 @@ class LogHook:
         mfu       counted operations per second over the devices' peak, if both are known
     """
 
-    def __init__(self, workdir, *, num_steps, every, max_skipped, name, flops=None):
-        """flops: operations of the mean step, forward and backward, over all devices."""
+    def __init__(self, workdir, *, num_steps, every, max_skipped, name, flops=None, peak=None):
+        """flops: operations of the mean step, forward and backward, over all devices.
+
+        peak: operations per second that all devices together could do.
+        """
         self._workdir, self._every, self._num_steps = Path(workdir), every, num_steps
         self._max_skipped, self._name = max_skipped, name
         self._pending, self._since, self._called, self._times = [], time.monotonic(), None, []
-        self._bar, self._peak = None, peak_flops() if flops else None
-        self._flops = flops if self._peak else None
+        self._bar, self._flops, self._peak = None, flops, peak
 
     def _open(self, first_step):
         self._main = cluster.is_main()
@@ -113,7 +100,7 @@ class LogHook:
         record = {"steps_per_second": steps / seconds}
         if self._times:
             record["goodput"] = min(steps * float(np.median(self._times)) / seconds, 1.0)
-        if self._flops:
+        if self._flops and self._peak:
             record["mfu"] = self._flops * steps / seconds / self._peak
         return record
 
@@ -137,16 +124,6 @@ def reduce(metrics):
         finite = [value for value in values if np.isfinite(value)] or [float("nan")]
         record[name] = max(values) if name in COUNTERS else float(np.mean(finite))
     return record
-
-
-def peak_flops():
-    """Operations per second of all devices together, or None, said once, if it is not known."""
-    kinds = [device.device_kind for device in jax.devices()]
-    if unknown := set(kinds) - PEAKS.keys():
-        if jax.default_backend() != "cpu" and cluster.is_main():
-            print(f"no mfu: the peak of {sorted(unknown)} is not known")
-        return None
-    return sum(PEAKS[kind] for kind in kinds)
 
 
 class ProfileHook:

@@ -36,6 +36,14 @@ def test_a_topology_is_a_chip_and_a_shape(text):
     assert chips.device_memory("v5e:16x16") == 16 * 2**30
 
 
+def test_a_device_without_a_known_peak_has_no_mfu(monkeypatch, capsys):
+    assert chips.peak_flops() is None  # these are CPUs
+    assert not capsys.readouterr().out
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert chips.peak_flops() is None
+    assert "no mfu: the peak of ['cpu'] is not known" in capsys.readouterr().out
+
+
 def test_a_mesh_is_written_as_axes_and_sizes():
     assert sharding.read_mesh(["fsdp=-1", "sequence=8"]) == {"fsdp": -1, "sequence": 8}
     for word in ("fsdp", "fsdp=", "rows=2", "fsdp=x"):
@@ -116,7 +124,7 @@ def test_what_the_compiler_refuses_is_a_report_too():
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu")
 def test_a_product_compiles_for_a_tpu_that_is_not_there():
     devices = chips.open_topology("v5e:2x2")
-    mesh = sharding.mesh_over(devices, fsdp=-1)
+    mesh = sharding.make_mesh(devices, fsdp=-1)
     x = sharding.place_shapes(
         jax.ShapeDtypeStruct((512, 512), jnp.bfloat16), sharding.batch_sharding(mesh)
     )
