@@ -76,17 +76,15 @@ def choose_bucket(config):
 
 
 def open_vae(config):
-    """The autoencoder of --vae; ValueError where one is needed and not given."""
-    if VAE_CONFIG.value is not None:
-        return VAE(**as_tuples(VAE_CONFIG.value.vae.to_dict()))
+    """The autoencoder of --vae; ValueError where it is missing, or would not be used."""
     encodes = PROGRAM.value == "train" and not config.data.latents
-    if encodes or PROGRAM.value in ("encode", "decode"):
-        raise ValueError(
-            f"--program={PROGRAM.value} with data.latents={config.data.latents} needs an "
-            "autoencoder: --vae=configs/vae.py:base (or --config.data.latents=true, to train on "
-            "precomputed ones)"
-        )
-    return None
+    needed = encodes or PROGRAM.value in ("encode", "decode")
+    if needed and VAE_CONFIG.value is None:
+        other = ", or --config.data.latents=true: train on precomputed latents" * encodes
+        raise ValueError(f"--program={PROGRAM.value} needs --vae=configs/vae.py:base{other}")
+    if VAE_CONFIG.value is not None and not needed:
+        raise ValueError(f"--vae: --program={PROGRAM.value} of this config runs no autoencoder")
+    return VAE(**as_tuples(VAE_CONFIG.value.vae.to_dict())) if needed else None
 
 
 def choose_settings(config, bucket):
@@ -119,7 +117,7 @@ def make_programs(config, setting, mesh, bucket, vae):
         with changed.unlocked():
             changed.model.remat, changed.model.kernel = setting.remat, kernel
         if PROGRAM.value == "train":
-            return programs.training(changed, mesh, bucket, None if config.data.latents else vae)
+            return programs.training(changed, mesh, bucket, vae)
         return programs.sampling(changed, mesh, clip, batch)
 
     if PROGRAM.value == "encode":

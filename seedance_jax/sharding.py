@@ -5,8 +5,8 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.experimental import multihost_utils
-from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
+from jax.experimental import mesh_utils, multihost_utils
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
@@ -57,11 +57,14 @@ def read_mesh(words):
 def make_mesh(devices=None, **sizes):
     """The mesh of all four axes over the devices at hand; see `mesh_shape`.
 
+    Axes follow the links between the devices; where sizes ask for it, as 8x8 on 4x4x4 chips, two
+    axes share one of them, which `jax.make_mesh` would refuse.
+
     devices: others, which need not be there (`evaluation.chips.open_topology`).
     """
     shape = mesh_shape(jax.device_count() if devices is None else len(devices), **sizes)
-    kinds = (AxisType.Auto,) * len(shape)
-    return jax.make_mesh(shape, MESH_AXES, axis_types=kinds, devices=devices)
+    grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
 def plan_mesh(devices, **sizes):

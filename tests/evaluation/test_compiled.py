@@ -51,6 +51,26 @@ def test_a_mesh_is_written_as_axes_and_sizes():
             sharding.read_mesh([word])
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config=configs/lora.py:smoke"], "adapters: only whole generators"),
+        (["--config=configs/vae.py:smoke"], "stage='vae': only whole generators"),
+        (["--vae=configs/vae.py:smoke"], "--program=train of this config runs no autoencoder"),
+        (["--program=decode"], "--program=decode needs --vae"),
+        (["--config=configs/pretrain.py:small"], "or --config.data.latents=true"),
+        (["--mesh=fsdp=3"], "need 3 devices, but there are 4"),
+        (["--mesh=fsdp=4", "--batch=6"], "a batch of 6 does not divide"),
+        (["--search=2", "--mesh=fsdp=4"], "leave out --mesh"),
+        (["--seconds=5"], "--seconds needs --size"),
+    ],
+)
+def test_what_cannot_be_compiled_is_said_before_the_compiler_is_opened(entry_point, flags, message):
+    config = ["--config=configs/pretrain.py:smoke"] if "--config=" not in flags[0] else []
+    with pytest.raises(ValueError, match=message):
+        entry_point("compile", *config, "--topology=v5e:2x2", *flags)
+
+
 def test_counted_are_the_operations_of_the_model_and_what_is_made_again():
     mesh = sharding.make_mesh(fsdp=4, sequence=2)
 
@@ -132,5 +152,7 @@ def test_a_product_compiles_for_a_tpu_that_is_not_there():
     report = compiled.compile_for("v5e:2x2", program, program)
     assert report["operations"] == report["useful_operations"]
     assert report["memory"]["fits"]
+    cube = chips.open_topology("v5p:4x4x4")  # no axis of which is 8 long
+    assert sharding.make_mesh(cube, fsdp=8, sequence=8).shape["sequence"] == 8
     with pytest.raises(ValueError, match="libtpu has no topology 'v5e:3x5x7'"):
         chips.open_topology("v5e:3x5x7")
