@@ -10,7 +10,8 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
-PARAM_RULES = {"embed": "fsdp", "heads": "tensor", "mlp": "tensor", "conv_out": "fsdp"}
+SHARDED = ("fsdp", "sequence")  # devices that work on one batch together share its parameters, too
+PARAM_RULES = {"embed": SHARDED, "heads": "tensor", "mlp": "tensor", "conv_out": SHARDED}
 ACTIVATION_RULES = {
     "batch": ("data", "fsdp"),
     "frames": "sequence",
@@ -143,8 +144,9 @@ def platform():
 def layout(boxed, mesh):
     """Turns a tree of boxed parameters (or a whole train state) into NamedShardings.
 
-    A dimension that its mesh axis does not divide stays whole: small kernels are replicated. So are
-    an optimizer's sums over some of the dimensions of a parameter.
+    A dimension of a parameter is divided over as many of its mesh axes, from the first, as divide
+    it; small kernels are replicated. So are an optimizer's sums over some of the dimensions of a
+    parameter.
     """
     specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
     unboxed = nn.unbox(boxed)
@@ -154,14 +156,20 @@ def layout(boxed, mesh):
             return leaf
         if len(spec or ()) > leaf.ndim:
             return NamedSharding(mesh, PartitionSpec())
-        axes = [
-            axis if axis and leaf.shape[i] % mesh.shape[axis] == 0 else None
-            for i, axis in enumerate(spec or ())
-        ]
+        axes = (_dividing(axes, leaf.shape[i], mesh) for i, axes in enumerate(spec or ()))
         return NamedSharding(mesh, PartitionSpec(*axes))
 
     is_spec = lambda leaf: leaf is None or isinstance(leaf, PartitionSpec)  # noqa: E731
     return jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
+
+
+def _dividing(axes, size, mesh):
+    """The most of mesh axes (a name, several or None), from the first, that divide a dimension."""
+    axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
+    axes = tuple(axis for axis in axes if mesh.shape[axis] > 1)
+    while size % math.prod(mesh.shape[axis] for axis in axes):
+        axes = axes[:-1]
+    return axes[0] if len(axes) == 1 else axes or None
 
 
 def batch_sharding(mesh):

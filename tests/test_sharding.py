@@ -62,6 +62,15 @@ def test_dimensions_that_do_not_divide_stay_whole():
     assert specs["plain"] == P()
 
 
+def test_parameters_are_shared_by_all_devices_that_work_on_one_batch():
+    mesh = sharding.make_mesh(fsdp=2, sequence=4)
+    init = sharding.param(lambda key, shape: jnp.zeros(shape), "embed", "heads")
+    boxed = {width: init(None, (width, 6)) for width in (16, 12, 6, 3)}
+    specs = {name: place.spec[0] for name, place in sharding.layout(boxed, mesh).items()}
+    # As many of the axes as divide the dimension: 8, 2, 2 and none of the devices.
+    assert specs == {16: ("fsdp", "sequence"), 12: "fsdp", 6: "fsdp", 3: None}
+
+
 def test_what_lies_on_the_mesh_stays_where_it_is():
     mesh = sharding.make_mesh(**SIZES)
     spread = jax.device_put(np.ones((4, 4)), NamedSharding(mesh, P("fsdp")))

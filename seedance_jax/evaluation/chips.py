@@ -4,6 +4,8 @@ import importlib.util
 import math
 import os
 import re
+import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -101,8 +103,22 @@ def device_memory(text):
     return int(chip.memory / chip.devices)
 
 
+def pod_flags(name):
+    """The compiler's flags for a chip, as the launchers set them: `launch/environment.sh`."""
+    clone = Path(__file__).parents[2]
+    script = '. launch/shell.sh && . launch/environment.sh && libtpu_flags "$1"'
+    command = ["bash", "-c", script, "bash", name]
+    try:
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(f"the flags in {clone}/launch/environment.sh: {error.stderr}") from error
+    return done.stdout.split()
+
+
 def open_topology(text):
     """The devices of a topology, for the compiler alone: none of them need be there.
+
+    It compiles with `pod_flags`, and then with what LIBTPU_INIT_ARGS has.
 
     Raises ValueError without libtpu, or for a shape that the chip does not come in.
     """
@@ -111,6 +127,8 @@ def open_topology(text):
         raise ValueError("no TPU compiler: pip install 'seedance-jax[tpu]'")
     for key, value in SILENCE.items():
         os.environ.setdefault(key, value)
+    own = os.environ.get("LIBTPU_INIT_ARGS", "").split()
+    os.environ["LIBTPU_INIT_ARGS"] = " ".join(pod_flags(name) + own)
     jax.config.update("jax_platforms", "cpu")  # a TPU that is there is left alone
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=text).devices

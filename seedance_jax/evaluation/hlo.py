@@ -1,8 +1,9 @@
 """Reads compiled programs (XLA's optimized HLO text): collectives, and traffic to the main memory.
 
-A loop's body counts as often as the loop runs. Bytes are what one device sends in the usual ring or
-exchange algorithms: (n - 1) / n of what a group of n gathers, scatters or exchanges, twice that of
-what it reduces, all of what is permuted.
+A loop's body counts as often as the loop runs: XLA notes it for CPUs and GPUs; for TPUs it follows
+from the loop's condition. A loop that tells in neither way is a ValueError. Bytes are what one
+device sends in the usual ring or exchange algorithms: (n - 1) / n of what a group of n gathers,
+scatters or exchanges, twice that of what it reduces, all of what is permuted.
 """
 
 import math
@@ -21,7 +22,15 @@ CALLED = re.compile(
 FLOW = ("while", "conditional", "call", "async-start")  # what they call runs as written
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota", "partition-id")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+LOOP = re.compile(r"while\(%?([\w.\-]+)\), condition=%?([\w.\-]+), body=%?([\w.\-]+)")
+COMPARED = re.compile(r"compare\(%([\w.\-]+), %([\w.\-]+)\), direction=LT")
+ADDED = re.compile(r"add\(%([\w.\-]+), %([\w.\-]+)\)")
+PLACE = re.compile(r"get-tuple-element\(.*\), index=(\d+)")
+STAGED, CHANNEL = "async_collective_fusion_config", re.compile(r"channel_id=(\d+)")
+CONSTANT = re.compile(r" constant\((-?\d+)\)")
+COPIED = re.compile(r" copy\(%([\w.\-]+)\)")
 SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+CONTEXT = ("u32", "")  # what an asynchronous operation carries of its own
 OPERAND = re.compile(r"%([\w.\-]+)")
 FAST = re.compile(r"\w+\[[\d,]*\]\{[^}]*S\(\d\)[^}]*\}")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
@@ -60,7 +69,7 @@ class Collective(NamedTuple):
 
 def collectives(text, devices):
     """The collectives of a program in the order of its text, for so many devices."""
-    found = []
+    found, seen = [], set()
     computations = _computations(text)
     times = _times(computations)
     for name, lines in computations.items():
@@ -69,8 +78,15 @@ def collectives(text, devices):
             kind = match and match[3].removesuffix("-start")
             if kind not in KINDS or not times[name]:
                 continue
+            if STAGED in line:  # written down once for every computation that it runs beside
+                channel = CHANNEL.search(line)[1]
+                if channel in seen:
+                    continue
+                seen.add(channel)
             size = _result_bytes(match[2], match[3])
             group = devices if kind == "collective-permute" else _group(match[4], devices)
+            if name.startswith("all-reduce-scatter"):  # of which every device takes its part
+                kind, size = "reduce-scatter", size // group
             found.append(Collective(kind, size, group, times[name], times[name] > 1))
     return found
 
@@ -126,20 +142,55 @@ def _times(computations, callers=None):
             match = INSTRUCTION.match(line)
             if callers and not (match and match[3] in callers):
                 continue
-            trips = int(match[1]) if (match := TRIPS.search(line)) else 1
+            trips = _trips(line, computations[name], computations) if " while(" in line else 1
             for several, one in CALLED.findall(line):
                 for called in re.split(r",\s*", several or one):
                     times[called.removeprefix("%")] += times[name] * trips
     return times
 
 
+def _trips(line, caller, computations):
+    """How often a loop runs, that the instruction `line` of the computation `caller` is.
+
+    Without XLA's note: a counter, part of what the loop carries, goes up to a constant.
+    """
+    if match := TRIPS.search(line):
+        return int(match[1])
+    carried, condition, body = LOOP.search(line).groups()
+    try:
+        before, inside = _defined(caller), _defined(computations[body])
+        test = _defined(computations[condition])
+        counter, limit = COMPARED.search(test["ROOT"]).groups()
+        place = int(PLACE.search(test[counter])[1])
+        start = OPERAND.findall(before[carried].split(" tuple(")[1])[place]
+        after = OPERAND.findall(inside["ROOT"].split(" tuple(")[1])[place]
+        step = ADDED.search(_source(after, inside))[2]
+        pairs = ((limit, test), (start, before), (step, inside))
+        limit, start, step = (int(CONSTANT.search(_source(*pair))[1]) for pair in pairs)
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(f"a loop of unknown length: {line.strip()[:200]}") from None
+    return -(-(limit - start) // step)
+
+
+def _defined(lines):
+    """{name: its line} of a computation; the result is ROOT, too."""
+    named = {match[1]: line for line in lines if (match := INSTRUCTION.match(line))}
+    roots = [line for line in lines if line.lstrip().startswith("ROOT ")]
+    return named | {"ROOT": "".join(roots)}
+
+
+def _source(name, lines):
+    """The line of what an instruction is a copy of, however often it was copied."""
+    while match := COPIED.search(lines[name]):
+        name = match[1]
+    return lines[name]
+
+
 def _result_bytes(types, opcode):
     """Bytes of the result; a start of an asynchronous operation names its operands, too."""
-    sizes = [_bytes(*shape) for shape in SHAPE.findall(types)]
-    if opcode == "all-gather-start":
-        return sum(sizes[len(sizes) // 2 :])
-    if opcode == "collective-permute-start":
-        return sizes[1]
+    sizes = [_bytes(*shape) for shape in SHAPE.findall(types) if shape != CONTEXT]
+    if opcode in ("all-gather-start", "all-to-all-start", "collective-permute-start"):
+        sizes = sizes[len(sizes) // 2 :]
     return sum(sizes)
 
 

@@ -1,4 +1,9 @@
-"""What a mesh costs the transformer: read from compiled programs of eight devices."""
+"""What a mesh costs the transformer: read from compiled programs of eight devices.
+
+Of virtual ones, and of a TPU's where its compiler is at hand.
+"""
+
+import importlib.util
 
 import flax.linen as nn
 import jax
@@ -6,16 +11,22 @@ import jax.numpy as jnp
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.evaluation import hlo
+from seedance_jax.evaluation import chips, hlo
 from seedance_jax.models.dit import Condition, DiT
 
 BATCH, FRAMES, SIDE = 8, 6, 8  # four devices do not divide the frames
-TEXT, CHANNELS, WIDTH = 16, 4, 32
+TEXT, CHANNELS, WIDTH = 4, 4, 64
 
 
-def compile_step(attention, **mesh):
+TPU = pytest.param(
+    "v5e:2x4",
+    marks=pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu"),
+)
+
+
+def compile_step(attention, topology=None, **mesh):
     """Collectives of the gradients, and the parameters (as shapes)."""
-    model = DiT(CHANNELS, WIDTH, 2, 4, window=(4, 4), attention=attention, remat="full")
+    model = DiT(CHANNELS, WIDTH, 2, 8, window=(4, 4), attention=attention, remat="full")
     shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
     xt, clip, words = shape(BATCH, FRAMES, SIDE, SIDE, CHANNELS), (BATCH, FRAMES), (BATCH, TEXT)
     condition = Condition(
@@ -27,7 +38,7 @@ def compile_step(attention, **mesh):
         shape(*clip),
     )
     inputs = xt, shape(BATCH), condition
-    mesh = sharding.make_mesh(**mesh)
+    mesh = sharding.make_mesh(topology and chips.open_topology(topology), **mesh)
     boxed = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
     place = lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout)  # noqa: E731
     params = jax.tree.map(place, nn.unbox(boxed), sharding.layout(boxed, mesh))
@@ -38,21 +49,25 @@ def compile_step(attention, **mesh):
 
     with jax.set_mesh(mesh):
         text = jax.jit(jax.grad(loss)).lower(params, *inputs).compile().as_text()
-    return hlo.collectives(text, jax.device_count()), params
+    return hlo.collectives(text, 8), params
 
 
+@pytest.mark.parametrize("topology", [None, TPU])
 @pytest.mark.parametrize(("attention", "exchanges"), [("decoupled", 2), ("full", 8)])
-def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges):
-    found, _ = compile_step(attention, sequence=4, data=2)
-    hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * 4 // 8  # bytes on a device; text has fewer
+def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges, topology):
+    found, _ = compile_step(attention, topology, sequence=4, data=2)
+    number = 2 if topology else 4  # bytes: TPUs multiply bfloat16
+    hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * number // 8  # on a device; text has fewer
     large = [one for one in found if one.loop and one.size >= hidden and one.kind != "all-reduce"]
     assert {one.kind for one in large} == {"all-to-all"}  # what is reduced is gradients of weights
     # Forward, forward again before the backward pass, and backward, of two pairs.
     assert sum(one.times for one in large) == 2 * 3 * exchanges
 
 
-def test_fsdp_gathers_the_weights_of_one_layer_at_a_time():
-    found, params = compile_step("decoupled", fsdp=8)
+@pytest.mark.parametrize("topology", [None, TPU])
+@pytest.mark.parametrize("mesh", [{"fsdp": 8}, {"fsdp": 2, "sequence": 4}], ids=str)
+def test_weights_are_gathered_one_layer_at_a_time(mesh, topology):
+    found, params = compile_step("decoupled", topology, **mesh)
     one_layer = max(leaf.size // 2 * 4 for leaf in jax.tree.leaves(params["pairs"]))
     gathers = [one for one in found if one.kind == "all-gather" and one.loop]
     assert gathers
