@@ -137,7 +137,7 @@ def next_ballot(poll, voter) -> dict[str, Any]:
 
 def find(poll, ticket):
     """The Ballot of a ticket."""
-    if ticket not in poll.tickets:
+    if str(ticket) not in poll.tickets:
         raise ConflictError("this page is older than the server; it is loaded again")
     return poll.tickets[ticket]
 

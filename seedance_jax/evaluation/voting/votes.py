@@ -21,7 +21,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from seedance_jax.evaluation.voting.ballot import FIRST, SECOND, TIE, check_answers
+from seedance_jax.evaluation.voting.ballot import DIMENSIONS, FIRST, SECOND, TIE, check_answers
 
 SCHEMA = "seedance_jax.votes/1"
 FIELDS = {
@@ -121,8 +121,10 @@ def parse_row(line, where):
     if missing := [name for name in FIELDS[kind] if name not in row]:
         raise ValueError(f"{where} has no {', '.join(missing)}")
     if kind == "vote":
+        answers = row["answers"]
+        asked = [name for name in DIMENSIONS if isinstance(answers, dict) and name in answers]
         try:
-            check_answers(row["answers"], row["answers"])
+            check_answers(answers, asked)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         files = row["files"]

@@ -80,8 +80,6 @@ function undo() {
   attempt(async () => {
     const before = await (await call("undo", { voter: ballot.voter })).json();
     await show(before);
-    Object.entries(before.answers).forEach(([dimension, answer]) => choose(dimension, answer));
-    markCurrent();
     find("status").textContent = "Your last vote is taken back.";
   });
 }
@@ -103,6 +101,7 @@ async function show(next) {
   find("count").textContent = `${next.done + 1} of ${next.total}`;
   find("prompt").textContent = next.prompt;
   find("questions").replaceChildren(...Object.entries(next.questions).map(makeQuestion));
+  Object.entries(next.answers ?? {}).forEach(([dimension, answer]) => choose(dimension, answer));
   markCurrent();
   window.scrollTo(0, 0);
   find("prompt").focus({ preventScroll: true });
