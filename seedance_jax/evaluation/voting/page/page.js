@@ -187,10 +187,12 @@ async function showClips({ ticket, width, height, num_frames, fps }) {
 
 function ready(element, moving) {
   return new Promise((resolve, reject) => {
-    element.addEventListener(moving ? "canplaythrough" : "load", resolve, { once: true });
-    element.addEventListener("error", () =>
-      reject(new Error("This browser cannot show the clip (H.264 in mp4); try another one.")),
-    );
+    element.addEventListener(moving ? "loadedmetadata" : "load", resolve, { once: true });
+    element.addEventListener("error", () => {
+      const error = new Error("This browser cannot show the clip (H.264 in mp4); try another one.");
+      tell(error.message); // also when it comes late
+      reject(error);
+    });
   });
 }
 
@@ -226,14 +228,15 @@ async function loop() {
   await play(true);
 }
 
-// Called before every repaint: the second clip follows the first one, the slider both.
+// Called before every repaint: the second clip catches up with the first one, or waits for it, by
+// its speed: seeking takes longer than a frame. The slider shows where they are.
 function follow() {
   if (videos.length === 2) {
     const [first, second] = videos;
-    const apart = Math.abs(first.currentTime - second.currentTime) * ballot.fps;
-    if (apart > 1 && !first.ended && !second.ended && !first.seeking && !second.seeking) {
-      second.currentTime = first.currentTime;
-    }
+    const lead = (first.currentTime - second.currentTime) * ballot.fps;
+    const apart = Math.abs(lead) > 0.5 && !first.ended && !second.ended;
+    const rate = first.playbackRate * (apart ? (lead > 0 ? 1.25 : 0.8) : 1);
+    if (second.playbackRate !== rate) second.playbackRate = rate;
     if (playing()) find("frame").value = frameOf(first);
     find("number").textContent = `${Number(find("frame").value) + 1} / ${ballot.num_frames}`;
   }
