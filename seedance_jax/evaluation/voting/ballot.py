@@ -3,10 +3,10 @@
 import hashlib
 
 DIMENSIONS = {
-    "prompt_following": "Which clip shows better what the prompt says?",
-    "motion_quality": "Which clip moves better: natural, smooth, lively?",
-    "aesthetic_quality": "Which clip looks better: sharp, steady, pleasing?",
-    "preservation": "Which clip keeps the given image better?",
+    "prompt_following": "Which shows better what the prompt says?",
+    "motion_quality": "Which moves better: natural, smooth, lively?",
+    "aesthetic_quality": "Which looks better: sharp, steady, pleasing?",
+    "preservation": "Which keeps the given image better?",
 }
 FIRST, SECOND, TIE, CANNOT_TELL = ANSWERS = ("first", "second", "tie", "cannot_tell")
 NAME_LENGTH = 40

@@ -78,8 +78,7 @@ function send() {
 function undo() {
   if (!ballot) return;
   attempt(async () => {
-    const before = await (await call("undo", { voter: ballot.voter })).json();
-    await show(before);
+    await show(await (await call("undo", { voter: ballot.voter })).json());
     find("status").textContent = "Your last vote is taken back.";
   });
 }
@@ -101,10 +100,12 @@ async function show(next) {
   find("count").textContent = `${next.done + 1} of ${next.total}`;
   find("prompt").textContent = next.prompt;
   find("questions").replaceChildren(...Object.entries(next.questions).map(makeQuestion));
-  Object.entries(next.answers ?? {}).forEach(([dimension, answer]) => choose(dimension, answer));
-  markCurrent();
   window.scrollTo(0, 0);
   find("prompt").focus({ preventScroll: true });
+  const before = Object.entries(next.answers ?? {}); // of a vote that was taken back
+  before.forEach(([dimension, answer]) => choose(dimension, answer));
+  if (before.length) enter(groups()[0]);
+  markCurrent();
   find("status").textContent = `Pair ${next.done + 1} of ${next.total}: ${next.prompt}`;
   await Promise.all([showClips(next), showGiven(next)]);
   shownAt = performance.now();
@@ -171,7 +172,7 @@ async function showClips({ ticket, width, height, num_frames, fps }) {
     const element = document.createElement(moving ? "video" : "img");
     element.setAttribute("aria-label", `Clip ${place + 1}`);
     element.classList.toggle("coarse", Math.max(width, height) < COARSE);
-    element.style.aspectRatio = `${width} / ${height}`;
+    element.style.setProperty("--aspect", width / height);
     if (moving) Object.assign(element, { muted: true, playsInline: true, preload: "auto" });
     element.src = src;
     return element;
@@ -269,7 +270,7 @@ function choose(dimension, answer) {
 
 function enter(group) {
   const target = group?.querySelector("input:checked") ?? group?.querySelector("input");
-  (target ?? find("send").firstElementChild).focus({ preventScroll: !group });
+  (target ?? find("send")).focus();
   markCurrent();
 }
 
@@ -281,7 +282,7 @@ function answerByKey(answer) {
   const group = current();
   if (!group) return;
   choose(group.dataset.dimension, answer);
-  enter(unanswered());
+  enter(group.nextElementSibling ?? unanswered());
 }
 
 const KEYS = {
