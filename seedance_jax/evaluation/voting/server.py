@@ -26,6 +26,7 @@ FILES = {
     "page.html": "text/html",
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "player.js": "text/javascript",
 }
 CLIPS = {".mp4": "video/mp4", ".png": "image/png"}
 HEADERS = {

@@ -1,4 +1,6 @@
-// The voting page: shows a ballot, plays its clips in step, sends the answers.
+// The voting page: shows a ballot, sends the answers.
+
+import { nudge, start, stop, toggle } from "./player.js";
 
 const ANSWERS = [
   ["first", "Clip 1", "1"],
@@ -12,8 +14,6 @@ const find = (id) => document.getElementById(id);
 
 let ballot = null;
 let shownAt = 0;
-let videos = [];
-let looping = false;
 let busy = false; // one thing at a time
 let addresses = []; // of the blobs on the page
 
@@ -112,8 +112,7 @@ async function show(next) {
 }
 
 function clear() {
-  videos.forEach((video) => video.pause());
-  videos = [];
+  stop();
   addresses.forEach((address) => URL.revokeObjectURL(address));
   addresses = [];
   find("given").replaceChildren();
@@ -166,7 +165,6 @@ async function showClips({ ticket, width, height, num_frames, fps }) {
   const moving = num_frames > 1;
   find("clips").classList.toggle("wide", width > 1.2 * height);
   find("controls").hidden = !moving;
-  find("frame").max = num_frames - 1;
   const sources = await Promise.all([0, 1].map((place) => load(`clip/${ticket}/${place}`)));
   const shown = sources.map((src, place) => {
     const element = document.createElement(moving ? "video" : "img");
@@ -179,11 +177,7 @@ async function showClips({ ticket, width, height, num_frames, fps }) {
   });
   document.querySelectorAll(".frame").forEach((frame, place) => frame.replaceChildren(shown[place]));
   await Promise.all(shown.map((element) => ready(element, moving)));
-  if (!moving) return;
-  videos = shown;
-  videos.forEach((video) => video.addEventListener("ended", loop));
-  setSpeed();
-  await play(true);
+  if (moving) await start(shown, fps, num_frames);
 }
 
 function ready(element, moving) {
@@ -195,64 +189,6 @@ function ready(element, moving) {
       reject(error);
     });
   });
-}
-
-// --- playing in step
-
-const playing = () => videos.some((video) => !video.paused && !video.ended);
-const frameTime = (number) => (number + 0.5) / ballot.fps;
-const frameOf = (video) =>
-  Math.min(Math.floor(video.currentTime * ballot.fps), ballot.num_frames - 1);
-
-async function play(on) {
-  find("play").firstElementChild.textContent = on ? "Pause" : "Play";
-  if (!on) return videos.forEach((video) => video.pause());
-  if (videos.every((video) => video.ended)) await seek(0);
-  await Promise.all(videos.map((video) => video.play().catch(() => {}))); // a clip that is gone
-}
-
-function seek(time) {
-  const arrivals = videos.map(
-    (video) => new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true })),
-  );
-  videos.forEach((video) => (video.currentTime = time));
-  return Promise.all(arrivals);
-}
-
-// Both begin again when both are at the end.
-async function loop() {
-  if (looping || !videos.every((video) => video.ended)) return;
-  looping = true;
-  await seek(0);
-  find("clips").dataset.loops = Number(find("clips").dataset.loops ?? 0) + 1;
-  looping = false;
-  await play(true);
-}
-
-// Called before every repaint: the second clip catches up with the first one, or waits for it, by
-// its speed: seeking takes longer than a frame. The slider shows where they are.
-function follow() {
-  if (videos.length === 2) {
-    const [first, second] = videos;
-    const lead = (first.currentTime - second.currentTime) * ballot.fps;
-    const apart = Math.abs(lead) > 0.5 && !first.ended && !second.ended;
-    const rate = first.playbackRate * (apart ? (lead > 0 ? 1.25 : 0.8) : 1);
-    if (second.playbackRate !== rate) second.playbackRate = rate;
-    if (playing()) find("frame").value = frameOf(first);
-    find("number").textContent = `${Number(find("frame").value) + 1} / ${ballot.num_frames}`;
-  }
-  requestAnimationFrame(follow);
-}
-
-function step(frames) {
-  play(false);
-  const number = Number(find("frame").value) + frames;
-  find("frame").value = number; // the slider keeps it in range
-  seek(frameTime(Number(find("frame").value)));
-}
-
-function setSpeed() {
-  videos.forEach((video) => (video.playbackRate = Number(find("speed").value)));
 }
 
 // --- answers
@@ -286,9 +222,9 @@ function answerByKey(answer) {
 }
 
 const KEYS = {
-  p: () => play(!playing()),
-  ",": () => step(-1),
-  ".": () => step(1),
+  p: toggle,
+  ",": () => nudge(-1),
+  ".": () => nudge(1),
   enter: send,
   ...Object.fromEntries(ANSWERS.map(([answer, , key]) => [key, () => answerByKey(answer)])),
 };
@@ -326,13 +262,9 @@ find("answers").addEventListener("submit", (event) => {
 });
 find("answers").addEventListener("change", markCurrent);
 find("answers").addEventListener("focusin", markCurrent);
-find("play").addEventListener("click", () => play(!playing()));
-find("frame").addEventListener("input", () => step(0));
-find("speed").addEventListener("change", setSpeed);
 document.querySelectorAll(".undo").forEach((button) => button.addEventListener("click", undo));
 document.querySelectorAll(".leave").forEach((button) => button.addEventListener("click", greet));
 document.addEventListener("keydown", onKey);
-requestAnimationFrame(follow);
 const voter = sessionStorage.getItem("voter");
 if (voter) attempt(() => open(voter)).then(() => ballot ?? greet());
 else greet();
