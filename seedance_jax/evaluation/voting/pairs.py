@@ -155,7 +155,7 @@ def make_pair(first, second, notes):
         if one[name] != other[name]:
             raise ValueError(
                 f"{first.path} has {name}={one[name]}, {second.path} has {name}={other[name]}: "
-                "only clips that differ in nothing but the model can be compared"
+                "only clips that were asked to be alike can be compared"
             )
     files = [settings.get("files", {}) for settings in (one, other)]
     digests = [{name: file["sha256"] for name, file in given.items()} for given in files]
