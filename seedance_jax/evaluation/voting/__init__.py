@@ -1,0 +1,1 @@
+"""Comparison of clips by people: pairs, blind ballots, a file of votes, and what they say."""

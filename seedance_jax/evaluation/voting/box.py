@@ -1,0 +1,124 @@
+"""The file of votes while it is voted on: opened and locked once, rows appended and synced."""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from seedance_jax.evaluation.voting.votes import SCHEMA, read_rows, standing
+
+CLIP_FIELDS = ("height", "width", "num_frames", "fps")
+
+
+class Box(NamedTuple):
+    """An open file of votes: its path, its descriptor, and its rows so far."""
+
+    path: Path
+    descriptor: int
+    rows: list
+
+
+@contextlib.contextmanager
+def open_box(path, pairs):
+    """Opens, or begins, the file of votes on these pairs, and keeps others from writing to it.
+
+    Raises:
+      ValueError: a row of another schema, or a vote on clips that are not among the pairs.
+      OSError: another process has it open, or it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        lock(path, descriptor)
+        box = Box(path, descriptor, read_rows(path))
+        check_pairs(box, pairs)
+        yield box
+    finally:
+        os.close(descriptor)
+
+
+def lock(path, descriptor):
+    """Raises OSError if another process has the lock of the file."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise OSError(f"{path} is in use by another voting page; give another --votes") from error
+
+
+def check_pairs(box, pairs):
+    """Raises ValueError if a vote is on other clips than those of the pairs."""
+    known = {identify(describe_files(box, pair.clips)) for pair in pairs}
+    for row in standing(box.rows):
+        if identify(row["files"]) not in known:
+            names = " and ".join(file["path"] for file in row["files"])
+            raise ValueError(
+                f"{box.path} has votes on {names}, which are not clips of these folders, or have "
+                "changed since; give another --votes"
+            )
+
+
+def identify(files):
+    """What two files are, in whatever order."""
+    return frozenset((file["path"], file["sha256"]) for file in files)
+
+
+def describe_files(box, clips):
+    """Clips as a row tells of them; paths are relative to the box."""
+    return [{"path": relative(box, clip.path), "sha256": clip.sha256} for clip in clips]
+
+
+def relative(box, path):
+    """A path as seen from the file of votes."""
+    return os.path.relpath(Path(path).resolve(), box.path.resolve().parent)
+
+
+def cast(box, voter, pair, clips, answers, seconds):
+    """Appends a vote on a pair; see `votes` for the row, which it returns.
+
+    Args:
+      clips: the two of the pair in the order in which they were shown.
+      answers: {dimension: answer}, legal ones.
+      seconds: how long the voter took.
+    """
+    given = [image._asdict() | {"path": relative(box, image.path)} for image in pair.given]
+    settings = {name: clips[0].settings[name] for name in CLIP_FIELDS}
+    about = {"pair": pair.id, "prompt": pair.prompt, "seed": pair.seed, **settings, "given": given}
+    files = {"files": describe_files(box, clips), "answers": dict(answers)}
+    return append(box, "vote", voter, {"seconds": seconds} | about | files)
+
+
+def take_back(box, voter, vote):
+    """Appends that the vote of this id does not count."""
+    return append(box, "undo", voter, {"vote": vote})
+
+
+def append(box, kind, voter, fields):
+    """Appends a row and waits until it is on disk; raises OSError, and leaves no part of it."""
+    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    row = {"schema": SCHEMA, "kind": kind, "id": secrets.token_hex(8), "voter": voter, "time": time}
+    row |= fields
+    line = json.dumps(row).encode() + b"\n"
+    end = cut_torn_row(box)
+    try:
+        if os.write(box.descriptor, line) != len(line):
+            raise OSError(f"{box.path}: no room for a vote")
+        os.fsync(box.descriptor)
+    except OSError:
+        os.ftruncate(box.descriptor, end)
+        raise
+    box.rows.append(row)
+    return row
+
+
+def cut_torn_row(box):
+    """Cuts off what has no newline, of a writer that was killed; returns the length in bytes."""
+    text = box.path.read_bytes()
+    end = text.rfind(b"\n") + 1
+    if end < len(text):
+        os.ftruncate(box.descriptor, end)
+    return end

@@ -1,0 +1,215 @@
+"""The voting page as a web application (Starlette): ballots, clips, votes.
+
+Nothing that reaches a browser tells which folder a clip is of: a ballot has a random ticket, and
+clips are asked for by ticket and place, without names and dates of files.
+"""
+
+import io
+import json
+import secrets
+import sys
+from importlib import resources
+from typing import Any, NamedTuple
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from seedance_jax.evaluation.voting import ballot, box, votes
+from seedance_jax.evaluation.voting.pairs import Clip, Pair
+from seedance_jax.sampling import media
+
+FILES = {
+    "page.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "player.js": "text/javascript",
+}
+CLIPS = {".mp4": "video/mp4", ".png": "image/png"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+FAILED = "this did not work; whoever started this page sees why"
+MAX_BODY = 10_000  # bytes of a vote
+LONGEST = 86_400.0  # seconds that a vote may have taken
+
+
+class ConflictError(Exception):
+    """What a page knows is out of date; it should ask for a ballot again."""
+
+
+class Ballot(NamedTuple):
+    """A pair as it is shown to a voter."""
+
+    voter: str
+    pair: Pair
+    clips: tuple[Clip, Clip]
+
+
+class Poll(NamedTuple):
+    """All that the application knows: tickets are {ticket: Ballot} of pages that are open."""
+
+    pairs: list
+    box: box.Box
+    seed: int
+    tickets: dict
+
+
+def make_app(pairs, votes_box, seed=0, hosts=("localhost", "127.0.0.1", "[::1]")):
+    """The application for the votes on pairs that go to an open box.
+
+    hosts: names by which it may be called, "*" for any; others may be pages of strangers.
+    """
+    poll = Poll(pairs, votes_box, seed, {})
+    routes = [
+        Route("/", make_page("page.html")),
+        *(Route(f"/{name}", make_page(name)) for name in FILES),
+        Route("/ballot", answering(poll, get_ballot)),
+        Route("/clip/{ticket}/{place:int}", answering(poll, get_clip)),
+        Route("/given/{ticket}/{place:int}", answering(poll, get_given)),
+        Route("/vote", answering(poll, post_vote), methods=["POST"]),
+        Route("/undo", answering(poll, post_undo), methods=["POST"]),
+    ]
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+    return Starlette(routes=routes, middleware=middleware)
+
+
+def make_page(name):
+    """An endpoint with a file of the page."""
+    text = (resources.files(__package__) / "page" / name).read_text()
+
+    async def endpoint(request):
+        del request
+        return Response(text, media_type=FILES[name], headers=HEADERS)
+
+    return endpoint
+
+
+def answering(poll, handle):
+    """An endpoint of handle(poll, request) -> JSON-able or Response; errors become answers."""
+
+    async def endpoint(request):
+        try:
+            answer = await handle(poll, request)
+        except ConflictError as error:
+            return JSONResponse({"error": str(error)}, 409, HEADERS)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400, HEADERS)
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)  # has names that a voter must not see
+            return JSONResponse({"error": FAILED}, 500, HEADERS)
+        return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
+
+    return endpoint
+
+
+async def get_ballot(poll, request):
+    """The next ballot of ?voter=NAME."""
+    return next_ballot(poll, ballot.voter_name(request.query_params.get("voter", "")))
+
+
+def next_ballot(poll, voter) -> dict[str, Any]:
+    """What a page shows to a voter; its "ticket" is None when nothing is left."""
+    done = {row["pair"] for row in votes.votes_of(poll.box.rows, voter)}
+    left = [pair for pair in ballot.order(poll.pairs, voter, poll.seed) if pair.id not in done]
+    progress = {"voter": voter, "done": len(poll.pairs) - len(left), "total": len(poll.pairs)}
+    if not left:
+        return progress | {"ticket": None}
+    pair = left[0]
+    ticket = secrets.token_urlsafe(12)
+    poll.tickets[ticket] = Ballot(voter, pair, ballot.arrange(pair, voter, poll.seed))
+    settings = pair.clips[0].settings
+    return progress | {
+        "ticket": ticket,
+        "prompt": pair.prompt,
+        "given": [image.name for image in pair.given],
+        "questions": {name: ballot.DIMENSIONS[name] for name in ballot.dimensions_of(pair)},
+        **{name: settings[name] for name in box.CLIP_FIELDS},
+    }
+
+
+def find(poll, ticket):
+    """The Ballot of a ticket."""
+    if str(ticket) not in poll.tickets:
+        raise ConflictError("this page is older than the server; it is loaded again")
+    return poll.tickets[ticket]
+
+
+def check_unchanged(clip):
+    """Raises OSError if a clip is not there as it was when the pairs were made."""
+    try:
+        votes.check_clip(clip.path, clip.sha256)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+
+
+async def get_clip(poll, request):
+    """The file of the clip at place 0 or 1."""
+    clips, place = find(poll, request.path_params["ticket"]).clips, request.path_params["place"]
+    if place >= len(clips):
+        raise ValueError(f"place {place} must be 0 or 1")
+    check_unchanged(clips[place])
+    content = clips[place].path.read_bytes()
+    return Response(content, media_type=CLIPS[clips[place].path.suffix], headers=HEADERS)
+
+
+async def get_given(poll, request):
+    """A given image as the models saw it."""
+    pair, place = find(poll, request.path_params["ticket"]).pair, request.path_params["place"]
+    if place >= len(pair.given):
+        raise ValueError(f"place {place} must be below {len(pair.given)}")
+    settings, buffer = pair.clips[0].settings, io.BytesIO()
+    pixels, _ = media.read_image(pair.given[place].path, settings["height"], settings["width"])
+    Image.fromarray(pixels).save(buffer, "png")
+    return Response(buffer.getvalue(), media_type="image/png", headers=HEADERS)
+
+
+async def read_json(request):
+    """The object that a page sent. Pages of strangers cannot send this type without asking."""
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise ValueError("the content must be application/json")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise ValueError(f"more than {MAX_BODY} bytes")
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise ValueError("the content must be an object")
+    return value
+
+
+async def post_vote(poll, request):
+    """Takes {ticket, answers: {dimension: answer}, seconds}; returns the next ballot."""
+    sent = await read_json(request)
+    voter, pair, clips = find(poll, sent.get("ticket"))
+    ballot.check_answers(sent.get("answers"), ballot.dimensions_of(pair))
+    seconds = sent.get("seconds")
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST:
+        raise ValueError(f"seconds={seconds!r} must be from 0 to {LONGEST:g}")
+    if any(row["pair"] == pair.id for row in votes.votes_of(poll.box.rows, voter)):
+        raise ConflictError("this pair has your vote already")
+    for clip in clips:
+        check_unchanged(clip)
+    box.cast(poll.box, voter, pair, clips, sent["answers"], round(seconds, 1))
+    return next_ballot(poll, voter)
+
+
+async def post_undo(poll, request):
+    """Takes back the last vote of {voter}; returns the next ballot, and the old answers."""
+    voter = ballot.voter_name((await read_json(request)).get("voter", ""))
+    cast = votes.votes_of(poll.box.rows, voter)
+    if not cast:
+        raise ConflictError("you have no vote to take back")
+    box.take_back(poll.box, voter, cast[-1]["id"])
+    answer = next_ballot(poll, voter)
+    shown = box.describe_files(poll.box, poll.tickets[answer["ticket"]].clips)
+    return answer | {"answers": cast[-1]["answers"] if shown == cast[-1]["files"] else {}}

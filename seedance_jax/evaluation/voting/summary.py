@@ -1,0 +1,150 @@
+"""What a file of votes says: wins, ties and losses of one folder over another, with intervals."""
+
+import collections
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from seedance_jax.evaluation.voting.ballot import CANNOT_TELL, DIMENSIONS, FIRST, SECOND, TIE
+from seedance_jax.evaluation.voting.votes import standing
+
+NORMAL_95 = 1.959964
+DRAWS = 4000
+VALUES = {FIRST: 1, TIE: 0, SECOND: -1}
+
+
+def summarise(rows, seed=0):
+    """{"A over B": {"voters", "pairs", "votes", "dimensions": {name: counts and intervals}}}.
+
+    Folders are told apart by the paths of their files, and compared in the order of the alphabet.
+    """
+    votes = collections.defaultdict(list)
+    for row in standing(rows):
+        folders = [str(Path(file["path"]).parent) for file in row["files"]]
+        votes[tuple(sorted(folders))].append((row, folders[0] > folders[1]))
+    report = {}
+    for (one, other), both in sorted(votes.items()):
+        dimensions = {}
+        for name in DIMENSIONS:
+            answers = [
+                (row["pair"], row["voter"], row["answers"][name], swapped)
+                for row, swapped in both
+                if name in row["answers"]
+            ]
+            if answers:
+                dimensions[name] = summarise_dimension(answers, seed)
+        report[f"{one} over {other}"] = {
+            "voters": len({row["voter"] for row, _ in both}),
+            "pairs": len({row["pair"] for row, _ in both}),
+            "votes": len(both),
+            "dimensions": dimensions,
+        }
+    return report
+
+
+def summarise_dimension(answers, seed):
+    """Counts of (pair, voter, answer, whether the other folder was shown first), and what follows.
+
+    All None where nothing was decided:
+      wins, ties, losses, cannot_tell: counts.
+      win_rate: wins of wins and losses; Wilson's interval, which takes votes as independent.
+      gsb: (G - B) / (G + S + B); a bootstrap interval over pairs, so that many voters on few pairs
+        do not narrow it.
+      agreement: of voters, see `agreement`.
+      first_rate: how often the clip shown first won, with Wilson's interval; far from 0.5, voters
+        do not look.
+    """
+    by_pair = collections.defaultdict(list)
+    for pair, _, answer, swapped in answers:
+        if answer != CANNOT_TELL:
+            by_pair[pair].append(-VALUES[answer] if swapped else VALUES[answer])
+    values = list(itertools.chain.from_iterable(by_pair.values()))
+    wins, losses = values.count(1), values.count(-1)
+    first = sum(answer == FIRST for _, _, answer, _ in answers)
+    return {
+        "wins": wins,
+        "ties": values.count(0),
+        "losses": losses,
+        "cannot_tell": len(answers) - len(values),
+        "win_rate": wilson(wins, wins + losses),
+        "gsb": bootstrap_mean(list(by_pair.values()), seed),
+        "agreement": agreement(list(by_pair.values())),
+        "first_rate": wilson(first, wins + losses),
+    }
+
+
+def wilson(successes, trials):
+    """(share, low, high) by Wilson's score interval of 95 %; None without trials."""
+    if not trials:
+        return None
+    share, squared = successes / trials, NORMAL_95**2
+    middle = (share + squared / (2 * trials)) / (1 + squared / trials)
+    spread = (share * (1 - share) / trials + squared / (4 * trials**2)) ** 0.5
+    spread *= NORMAL_95 / (1 + squared / trials)
+    return share, max(middle - spread, 0.0), min(middle + spread, 1.0)
+
+
+def bootstrap_mean(groups, seed):
+    """(mean, low, high) of all values in groups; 95 % by redrawing whole groups.
+
+    Of fewer than two groups, low and high are None: there is nothing to draw from.
+    """
+    if not groups:
+        return None
+    sums, sizes = (np.array([kind(group) for group in groups]) for kind in (sum, len))
+    mean = float(sums.sum() / sizes.sum())
+    if len(groups) < 2:
+        return mean, None, None
+    even = np.full(len(groups), 1 / len(groups))
+    times = np.random.default_rng(seed).multinomial(len(groups), even, DRAWS)  # [DRAWS, groups]
+    low, high = np.quantile(times @ sums / (times @ sizes), (0.025, 0.975))
+    return mean, float(low), float(high)
+
+
+def agreement(units):
+    """Krippendorff's alpha for values at equal distances: 1 is perfect, 0 is chance.
+
+    units: lists of the values that voters gave to one thing; those of a single value say nothing.
+    1 - (observed / expected mean squared difference) of two voters' values. None if no two voters
+    meet, or if all values are the same.
+    """
+    units = [np.array(unit, float) for unit in units if len(unit) > 1]
+    if not units:
+        return None
+    values = np.concatenate(units)
+    observed = sum(squared_differences(unit) / (len(unit) - 1) for unit in units) / len(values)
+    expected = squared_differences(values) / (len(values) * (len(values) - 1))
+    return float(1 - observed / expected) if expected else None
+
+
+def squared_differences(values):
+    """Sum of (a - b)^2 over all ordered pairs of values."""
+    return 2 * (len(values) * (values**2).sum() - values.sum() ** 2)
+
+
+def format_summary(report):
+    """The report of `summarise` as a table for people."""
+    if not report:
+        return "no votes"
+    head = f"{'':18} {'win':>4} {'tie':>4} {'loss':>4} {'?':>4}  {'win rate':20} {'GSB':22}"
+    lines = []
+    for name, part in report.items():
+        told = ", ".join(f"{part[unit]} {unit}" for unit in ("voters", "pairs", "votes"))
+        lines += [f"{name}: {told}", f"{head} {'agree':>6}  shown first won"]
+        for dimension, found in part["dimensions"].items():
+            counts = [found[key] for key in ("wins", "ties", "losses", "cannot_tell")]
+            numbers = " ".join(f"{count:4d}" for count in counts)
+            rate, first = (interval(found[key], ".2f") for key in ("win_rate", "first_rate"))
+            alpha = "-" if found["agreement"] is None else f"{found['agreement']:+.2f}"
+            gsb = interval(found["gsb"], "+.2f")
+            lines.append(f"{dimension:18} {numbers}  {rate:20} {gsb:22} {alpha:>6}  {first}")
+    return "\n".join(lines)
+
+
+def interval(found, style):
+    """A value and its 95 % interval in words."""
+    if found is None:
+        return "-"
+    value, low, high = found
+    return f"{value:{style}}" + ("" if low is None else f" [{low:{style}}, {high:{style}}]")

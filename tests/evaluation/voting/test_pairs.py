@@ -1,0 +1,131 @@
+"""Clips make a pair if they were made alike, by prompt and seed."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from seedance_jax.evaluation.voting import ballot, pairs
+
+
+def edit(sidecar, **changes):
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | changes))
+
+
+def test_clips_are_paired_by_prompt_and_seed(found, folders):
+    assert [pair.seed for pair in found] == [0, 1, 2]
+    for pair in found:
+        assert [clip.path.parent for clip in pair.clips] == folders
+        assert {clip.settings["prompt"] for clip in pair.clips} == {pair.prompt}
+    assert [[image.name for image in pair.given] for pair in found] == [["image"], [], []]
+    swapped, _ = pairs.pair_folders(folders[::-1])
+    assert [pair.id for pair in swapped] == [pair.id for pair in found]
+
+
+def test_of_three_folders_each_is_paired_with_each(write, tmp_path):
+    folders = [
+        write(tmp_path / name, speed, 2) for name, speed in zip("abc", (1, 2, 3), strict=True)
+    ]
+    made, _ = pairs.pair_folders(folders)
+    names = ["".join(clip.path.parent.name for clip in pair.clips) for pair in made]
+    assert sorted(names) == ["ab", "ab", "ac", "ac", "bc", "bc"]
+    assert len({pair.id for pair in made}) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 24}, "0000.mp4 has fps=12, .*0000.mp4 has fps=24"),
+        ({"num_frames": 17}, "num_frames=9, .*num_frames=17"),
+        ({"given_frames": [0]}, r"given_frames=\[\], .*given_frames=\[0\]"),
+        (
+            {"files": {"image": {"path": "x", "sha256": "12", "changes": []}}},
+            "'12'.*: other images",
+        ),
+        ({"width": 64}, "0000.mp4 is 48x32; 0000.json says 64x32"),
+        ({"file": "0000.npy"}, "0000.npy cannot be shown; sample with --output_type=mp4"),
+        ({"file": "0009.mp4"}, "0009.mp4, of 0000.json, does not exist"),
+        ({"prompt": "another"}, "have no clips of the same prompt and seed"),
+    ],
+)
+def test_what_differs_is_refused_with_both_values(write, tmp_path, changes, message):
+    one, other = (write(tmp_path / name, speed, 1) for name, speed in (("a", 1), ("b", 2)))
+    edit(other / "0000.json", **changes)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        pairs.pair_folders([one, other])
+
+
+def test_steps_and_guidance_may_differ(write, tmp_path):
+    one = write(tmp_path / "a", 1, 1, num_inference_steps=30)
+    other = write(tmp_path / "b", 2, 1, num_inference_steps=4)
+    assert len(pairs.pair_folders([one, other])[0]) == 1
+
+
+def test_folders_that_cannot_be_compared_are_refused(write, tmp_path):
+    one = write(tmp_path / "a", 1, 2)
+    for given in ([], [one], [one, one], [one, tmp_path / "x" / ".." / "a"]):
+        with pytest.raises(ValueError, match="two or more folders of samples, each once"):
+            pairs.pair_folders(given)
+    with pytest.raises(FileNotFoundError, match="'nowhere' is not a folder"):
+        pairs.pair_folders([one, "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty' has no clips"):
+        pairs.pair_folders([one, tmp_path / "empty"])
+    same = write(tmp_path / "same", 1, 2)
+    with pytest.raises(ValueError, match="all pairs are of equal files"):
+        pairs.pair_folders([one, same])
+    twice = write(tmp_path / "twice", 2, 2)
+    edit(twice / "0001.json", prompt="A red ball rolls to the left.", seed=0)
+    with pytest.raises(ValueError, match="0000.mp4 and .*0001.mp4 have the same prompt and seed=0"):
+        pairs.pair_folders([one, twice])
+
+
+def test_files_that_cannot_be_read_are_named(write, tmp_path):
+    one, other = write(tmp_path / "a", 1, 1), write(tmp_path / "b", 2, 1)
+    (other / "0000.mp4").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="b/0000.mp4 cannot be read: "):
+        pairs.pair_folders([one, other])
+    (other / "0000.json").write_text("{")
+    with pytest.raises(ValueError, match="b/0000.json is not JSON"):
+        pairs.pair_folders([one, other])
+
+
+def test_what_is_left_out_is_told(write, tmp_path):
+    image = tmp_path / "first.png"
+    Image.new("RGB", (48, 32)).save(image)
+    one, other = (write(tmp_path / name, i, 2 + i, image=image) for i, name in enumerate("ab"))
+    (one / "report.json").write_text("[1]")
+    image.unlink()
+    made, notes = pairs.pair_folders([one, other])
+    assert len(made) == 2
+    assert any("b: 1 of its clips have no partner" in note and "seed 2" in note for note in notes)
+    assert any("first.png is not the image that was given" in note for note in notes)
+    assert "preservation" not in ballot.dimensions_of(made[0])
+
+
+def test_dimensions_are_those_that_can_be_judged(found, write, tmp_path):
+    assert ballot.dimensions_of(found[0]) == tuple(ballot.DIMENSIONS)
+    assert ballot.dimensions_of(found[1]) == tuple(ballot.DIMENSIONS)[:3]
+    images = [write(tmp_path / str(i), 0, 1 + i, num_frames=1) for i in range(2)]
+    (images[1] / "0000.png").write_bytes((images[1] / "0001.png").read_bytes())
+    made, _ = pairs.pair_folders(images)
+    assert ballot.dimensions_of(made[0]) == ("prompt_following", "aesthetic_quality")
+
+
+def test_the_order_is_of_the_voter_and_the_seed(found):
+    def seen(voter, seed):
+        shown = ballot.order(found, voter, seed)
+        return [(pair.id, ballot.arrange(pair, voter, seed)[0].sha256) for pair in shown]
+
+    assert seen("ann", 0) == seen("ann", 0)
+    assert len({str(seen(f"voter {i}", 0)) for i in range(20)}) > 10
+    assert len({str(seen("ann", seed)) for seed in range(20)}) > 10
+    first = [ballot.arrange(found[0], f"voter {i}", 0) == found[0].clips for i in range(400)]
+    assert 150 < sum(first) < 250
+
+
+def test_names_of_voters_are_cleaned():
+    assert ballot.voter_name("  Ann  Lee ") == ballot.voter_name("ann lee")
+    for name in ("", "  ", "x" * 41, "a\x00b"):
+        with pytest.raises(ValueError, match="give a name of 1 to 40"):
+            ballot.voter_name(name)

@@ -1,0 +1,77 @@
+"""Counts, intervals and agreement, against numbers known by hand or from the literature."""
+
+import numpy as np
+import pytest
+
+from seedance_jax.evaluation.voting import summary
+
+
+def row(pair, voter, answer, swapped=False, dimension="motion_quality"):
+    folders = ("b", "a") if swapped else ("a", "b")
+    files = [{"path": f"{folder}/{pair}.mp4", "sha256": folder} for folder in folders]
+    told = {"pair": pair, "voter": voter, "files": files, "answers": {dimension: answer}}
+    return {"kind": "vote", "id": f"{pair} {voter}", **told}
+
+
+def test_wins_are_of_the_folder_wherever_it_was_shown():
+    rows = [
+        row("0", "ann", "first"),
+        row("1", "ann", "second", swapped=True),
+        row("2", "ann", "second"),
+        row("3", "ann", "tie", swapped=True),
+        row("4", "ann", "cannot_tell"),
+    ]
+    report = summary.summarise(rows)
+    assert list(report) == ["a over b"]
+    found = report["a over b"]["dimensions"]["motion_quality"]
+    assert [found[name] for name in ("wins", "ties", "losses", "cannot_tell")] == [2, 1, 1, 1]
+    assert found["gsb"][0] == (2 - 1) / 4
+    assert found["win_rate"][0] == pytest.approx(2 / 3)
+    assert found["first_rate"][0] == pytest.approx(1 / 3)
+    assert found["agreement"] is None
+    assert summary.summarise(rows[::-1]) == report
+    rows.append({"kind": "undo", "vote": "0 ann"})
+    assert summary.summarise(rows)["a over b"]["dimensions"]["motion_quality"]["wins"] == 1
+
+
+def test_intervals_of_wilson():
+    """Against the values of Newcombe, Statistics in Medicine 17 (1998), table I."""
+    for successes, trials, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605)):
+        share, *found = summary.wilson(successes, trials)
+        assert share == successes / trials
+        np.testing.assert_allclose(found, (low, high), atol=5e-5)
+    assert summary.wilson(0, 20)[1:] == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert summary.wilson(0, 0) is None
+
+
+def test_more_voters_on_the_same_pairs_do_not_narrow_the_interval():
+    groups = [[1], [1], [-1], [0], [1], [-1]]
+    alone = summary.bootstrap_mean(groups, seed=0)
+    many = summary.bootstrap_mean([group * 10 for group in groups], seed=0)
+    assert many == pytest.approx(alone)
+    assert alone[1] < alone[0] < alone[2]
+    assert summary.bootstrap_mean(groups * 10, seed=0)[2] < alone[2]
+    assert summary.bootstrap_mean([[1, 0]], seed=0) == (0.5, None, None)
+
+
+def test_agreement_is_krippendorffs_alpha():
+    """The example of Krippendorff, Computing Krippendorff's alpha-reliability (2011), part C."""
+    voters = ("123321412...", "1233224125.3", ".33323422 51.".replace(" ", ""), "12332441251.")
+    units = [[int(value) for value in unit if value != "."] for unit in zip(*voters, strict=True)]
+    assert summary.agreement(units) == pytest.approx(0.849, abs=5e-4)
+    assert summary.agreement([[1, 1], [0, 0], [-1, -1, -1]]) == 1
+    assert summary.agreement([[1, -1], [-1, 1]]) < 0
+    random = np.random.default_rng(0).integers(-1, 2, (3000, 2))
+    assert abs(summary.agreement(list(random))) < 0.05
+    assert summary.agreement([[1], [0]]) is None
+    assert summary.agreement([[1, 1], [1, 1]]) is None
+
+
+def test_the_table_has_a_line_for_each_dimension():
+    rows = [row(str(i), voter, "first") for i in range(3) for voter in ("ann", "bob")]
+    rows += [row("9", "ann", "cannot_tell", dimension="preservation")]
+    text = summary.format_summary(summary.summarise(rows))
+    assert "a over b: 2 voters, 4 pairs, 7 votes" in text
+    assert "1.00 [0.61, 1.00]" in text
+    assert text.splitlines()[-1].split() == ["preservation", "0", "0", "0", "1", "-", "-", "-", "-"]
+    assert summary.format_summary({}) == "no votes"
