@@ -58,30 +58,18 @@ libtpu_flags() {
   # einsum"); of those, compiled for 16 chips, the base model had 28 a layer, 120 columns wide each.
   echo --xla_jf_spmd_threshold_for_windowed_einsum_mib=1000000
 
-  # Scratch memory (VMEM, on the chip) that one operation may use, 16 MiB by default: larger blocks
-  # in attention kernels and larger fusions. The rest holds prefetched operands.
-  case $1 in
-    v5p) echo --xla_tpu_scoped_vmem_limit_kib=65536 ;;   # MaxDiffusion, run_wan_on_vm.sh
-    v6e) echo --xla_tpu_scoped_vmem_limit_kib=98304 ;;   # MaxText, xla_flags_library.py, dense models
-    tpu7x) echo --xla_tpu_scoped_vmem_limit_kib=65472 ;; # tpu-recipes, training/ironwood/wan2.1-14b
-  esac
+  # Not set, for want of a chip to measure on: --xla_tpu_scoped_vmem_limit_kib, the scratch memory of
+  # one operation (16 MiB by default). MaxDiffusion (run_wan_on_vm.sh) has 65536 on v5p, MaxText
+  # (xla_flags_library.py) 98304 on v6e. Compiling the 7b model took over four times as long with it.
 
   # all-reduce (of gradients over the data axis) fused with computation; OpenXLA's guide suggests it
   # for v5e. The same for all-gather is on by default.
   [ "$1" != v5e ] || echo --xla_tpu_enable_async_collective_fusion_fuse_all_reduce=true
 
-  # Collectives of sharded weights and gradients run on the SparseCores, which leaves the TensorCores
-  # to the matrix products. Fusing them with computation would keep them on the TensorCores.
-  # AI-Hypercomputer/tpu-recipes, training/ironwood/wan2.1-14b.
-  [ "$1" != tpu7x ] || printf '%s\n' \
-    --xla_tpu_enable_sparse_core_collective_offload_all_gather=true \
-    --xla_tpu_enable_sparse_core_collective_offload_2d_all_gather=true \
-    --xla_tpu_enable_sparse_core_collective_offload_reduce_scatter=true \
-    --xla_tpu_enable_sparse_core_reduce_scatter_v2=true \
-    --xla_tpu_enable_sparse_core_collective_offload_all_reduce=true \
-    --xla_tpu_enable_all_gather_offload_tracing=true \
-    --xla_tpu_use_tc_device_shape_on_sc=true \
-    --xla_tpu_enable_async_collective_fusion_fuse_all_gather=false
+  # Not set either: on tpu7x, collectives of weights and gradients on the SparseCores
+  # (--xla_tpu_enable_sparse_core_collective_offload_all_gather=true and its kin;
+  # AI-Hypercomputer/tpu-recipes, training/ironwood/wan2.1-14b). jaxlib 0.10 cannot read programs
+  # compiled so ("async-update instruction should have 1 operands").
 }
 
 # Sets the environment of a process on a TPU host. Flags that are set already come last, and win.
