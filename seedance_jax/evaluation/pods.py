@@ -76,7 +76,7 @@ REMAT = tuple(CELLS[13]._replace(remat=remat) for remat in ("none", "save_attent
 
 
 def choose(words):
-    """The cells whose name has one of the words; all without any. ValueError if a word fits none."""
+    """The cells whose name has one of the words, all without any; ValueError if one fits none."""
     cells = CELLS + REMAT
     for word in words:
         if not any(word in cell.name for cell in cells):

@@ -8,7 +8,6 @@ make that file; `pytest -m slow tests/evaluation/test_pods.py` compiles all agai
 
 import importlib.util
 import json
-import re
 from pathlib import Path
 
 import pytest
