@@ -40,6 +40,8 @@ class Saver:
     def __init__(self, workdir, *, every, keep=2, keep_every=0):
         self._every, self._workdir = every, workdir
         self._manager = _manager(workdir, keep=keep, keep_every=keep_every)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(_patient_loops())
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
@@ -76,7 +78,7 @@ class Saver:
 
     def close(self):
         """Waits until everything is on disk."""
-        with self._failures():
+        with self._open, self._failures():
             self._manager.wait_until_finished()
             self._manager.close()
 
@@ -158,8 +160,8 @@ def _check_sums(found, directory):
 def _patient_loops():
     """Event loops that finish what they began, if it does not take long, before they close.
 
-    If an array cannot be read, Orbax closes its loop while it still waits for others, each of which
-    then prints a traceback.
+    If an array cannot be read or written, Orbax closes its loop while it still waits for others,
+    each of which then prints a traceback.
     """
     new_event_loop = asyncio.new_event_loop
 
