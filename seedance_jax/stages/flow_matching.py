@@ -26,12 +26,10 @@ def make_stage(config):
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
     encoder, text_options, read_text = open_text(config)
-    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         seed=config.seed,
-        process_index=part,
-        process_count=parts,
+        part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
         latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
         **text_options,
     )
