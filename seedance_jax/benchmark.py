@@ -6,18 +6,23 @@ python -m seedance_jax.benchmark --what=thin        the thin decoder against the
 python -m seedance_jax.benchmark --what=dit         the DiT against diffusers' (extra: parity)
 python -m seedance_jax.benchmark --what=dit_cost --generator=configs/pretrain.py:7b
                                                     decoupled against full attention, 2 s to 12 s
+python -m seedance_jax.benchmark --what=input --generator=configs/pretrain.py:7b
+                                                    the input pipeline, from mp4 and from latents
 """
 
 import functools
 import json
+import tempfile
 
 from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli
-from seedance_jax.evaluation import dit_speed, throughput
+from seedance_jax.data import sources
+from seedance_jax.data.loader import Bucket
+from seedance_jax.evaluation import dit_speed, input_speed, throughput
 
-NAMES = ("diffusers", "length", "thin", "dit", "dit_cost")
+NAMES = ("diffusers", "length", "thin", "dit", "dit_cost", "input")
 WHAT = flags.DEFINE_enum("what", None, NAMES, "Which one.", required=True)
 SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clips.")
 FRAMES = flags.DEFINE_list("frames", ["17"], "Frames of the clips: 4n+1.")
@@ -31,8 +36,17 @@ DIT_WIDTH = flags.DEFINE_integer("dit_width", 512, "Of the DiT.", 1)
 LAYERS = flags.DEFINE_integer("layers", 8, "Of the DiT, spatial and temporal ones.", 2)
 WORDS = flags.DEFINE_integer("words", 64, "Text tokens of the DiT.", 1)
 COMPILED = flags.DEFINE_bool("torch_compile", True, "Compile diffusers' DiT; takes minutes.")
-GENERATOR = config_flags.DEFINE_config_file("generator", help_string="Config, for dit_cost.")
+GENERATOR = config_flags.DEFINE_config_file("generator", help_string="Config, for dit_cost, input.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
+DATA = flags.DEFINE_string("data", None, "Data set for input; default: one that is thrown away.")
+LATENTS = flags.DEFINE_string("latents", None, "The latents of --data.")
+WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Processes that read, for input.")
+WINDOW = flags.DEFINE_float("window", 5, "Seconds of every run of input.", 0)
+STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "Of a training step, for input.", 0)
+BATCH = flags.DEFINE_integer("batch", None, "Clips of that step, over all hosts.", 1)
+COMPILED_STEPS = flags.DEFINE_string("steps", None, "Or else: the file of `compile --json`.")
+HOSTS = flags.DEFINE_integer("hosts", 1, "That read such a batch together.", 1)
+CORES = flags.DEFINE_integer("cores", None, "Of one of these hosts.", 1)
 
 
 def sizes():
@@ -103,7 +117,51 @@ def dit_cost():
         yield dit_speed.growth(config, seconds, width=128, repeats=REPEATS.value)
 
 
-BENCHMARKS = dict(zip(NAMES, (diffusers, length, thin, dit, dit_cost), strict=True))
+def input_pipeline():
+    """Clips per second of the loader alone, and what part of training steps that would be."""
+    if GENERATOR.value is None:
+        raise ValueError("--what=input needs --generator=configs/pretrain.py:7b")
+    if LATENTS.value and not DATA.value:
+        raise ValueError("--latents needs the --data that they are of")
+    data, workers = GENERATOR.value.data.to_dict(), list(map(int, WORKERS.value))
+    shape = sources.make_buckets(data["buckets"])[0].shape
+    bucket, steps = Bucket(*shape, batch_size=1), read_steps(shape)
+    with tempfile.TemporaryDirectory() as folder:
+        clips, latents = DATA.value, LATENTS.value
+        if not clips:
+            clips, latents = f"{folder}/clips/set", f"{folder}/latents/set"
+            input_speed.write_throw_away(clips, latents, bucket)
+        inputs = input_speed.make_inputs(bucket, data["text_length"], clips, latents)
+        settings = data["num_threads"], workers, WINDOW.value, REPEATS.value
+        for name, count, report in input_speed.in_turns(inputs, *settings):
+            yield {"input": name, "clip": shape, "workers": count, **report}
+            for step in steps:
+                rate = report["clips/s per core"]
+                yield {
+                    "input": name,
+                    "workers": count,
+                    **input_speed.share(rate, step, CORES.value),
+                }
+
+
+def read_steps(shape):
+    """[input_speed.Step] of the flags."""
+    told = [STEP_SECONDS.value, BATCH.value]
+    if COMPILED_STEPS.value is None and told == [None, None]:
+        return []
+    if CORES.value is None or (COMPILED_STEPS.value is None) == (None in told):
+        raise ValueError(
+            "a step is --step_seconds and --batch, or --steps=FILE, with --hosts and --cores"
+        )
+    if COMPILED_STEPS.value is None:
+        if BATCH.value % HOSTS.value:
+            raise ValueError(f"hosts={HOSTS.value} does not divide batch={BATCH.value}")
+        return [input_speed.Step(*told, HOSTS.value)]
+    return input_speed.read_steps(COMPILED_STEPS.value, shape, HOSTS.value)
+
+
+RUNS = (diffusers, length, thin, dit, dit_cost, input_pipeline)
+BENCHMARKS = dict(zip(NAMES, RUNS, strict=True))
 
 
 def main(argv):

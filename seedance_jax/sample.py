@@ -21,7 +21,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import math
 from pathlib import Path
 
 import jax
@@ -138,8 +137,7 @@ def write_clips(pipeline, prepared, output, origin):
 
 def check_flags():
     """Raises ValueError for a flag that would do nothing without another one."""
-    if not math.isfinite(LORA_SCALE.value):
-        raise ValueError(f"lora_scale={LORA_SCALE.value}: must be a finite number")
+    runs.check_scale(LORA_SCALE.value)
     by_language = REWRITER.value == "lm"
     for flag, there, other in (
         (LORA_SCALE, LORA.value, "--lora"),

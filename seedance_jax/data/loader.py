@@ -177,8 +177,7 @@ def make_dataset(
     *,
     text_length: int | None,
     seed: int,
-    process_index: int = 0,
-    process_count: int = 1,
+    part: tuple[int, int] = (0, 1),
     latents: Mapping[Bucket, Any] | None = None,
     texts: Any | None = None,
     tokenizer: Tokenizer = BYTES,
@@ -191,9 +190,8 @@ def make_dataset(
       text_length: tokens for all captions of a clip; if they do not fit, it is an error. None
         leaves text out.
       seed: of the order and of the augmentation.
-      process_index, process_count: a batch is cut into process_count consecutive parts, so the
-        global batch does not depend on their number. See `sharding.batch_part`: processes that
-        share a part count as one.
+      part: (index, count) of this process, as of `sharding.batch_part`: a batch is cut into count
+        consecutive parts, so the global batch does not depend on their number.
       latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
         to the k-th row that can serve the bucket.
       texts: rows of text tokens to use in the place of ids, one for every row of `source`;
@@ -205,7 +203,8 @@ def make_dataset(
     row numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see
     `schema.EXAMPLE`.
     """
-    _check(buckets, process_index, process_count, latents)
+    _check(buckets, part, latents)
+    index, count = part
     if texts is None and text_length is not None:
         check_captions(source, text_length, tokenizer)
     parts = []
@@ -219,23 +218,20 @@ def make_dataset(
             .shuffle()
             .repeat(ENDLESS // len(rows))
             .random_map(_Load(bucket, text_length, tokenizer))
-            .batch(bucket.batch_size // process_count, drop_remainder=True)[
-                process_index::process_count
-            ]
+            .batch(bucket.batch_size // count, drop_remainder=True)[index::count]
         )
     return grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
 
 
-def _check(
-    buckets: Sequence[Bucket], process_index: int, process_count: int, latents: Mapping | None
-) -> None:
+def _check(buckets: Sequence[Bucket], part: tuple[int, int], latents: Mapping | None) -> None:
+    index, count = part
     if not buckets or len(set(buckets)) < len(buckets):
         raise ValueError(f"buckets must be one or more, all different, got {list(buckets)}")
-    if not 0 <= process_index < process_count:
-        raise ValueError(f"{process_index=} must be in [0, {process_count=})")
+    if not 0 <= index < count:
+        raise ValueError(f"part {index} of {count} parts of a batch: must be 0 to {count - 1}")
     for bucket in buckets:
-        if bucket.batch_size % process_count:
-            raise ValueError(f"{process_count} processes must divide the batch size of {bucket}")
+        if bucket.batch_size % count:
+            raise ValueError(f"{count} parts must divide the batch size of {bucket}")
         if latents is not None and bucket not in latents:
             raise ValueError(f"no latents for {bucket}, only for {list(latents)}")
 

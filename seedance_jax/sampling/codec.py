@@ -33,7 +33,7 @@ def decode(model, weights, latents):
 
 def decode_bytes(model, weights, latents):
     """`decode` and `to_bytes`, for use under jit: a quarter of the bytes to fetch."""
-    return jnp.round((decode(model, weights, latents) + 1.0) * 127.5).astype(jnp.uint8)
+    return to_bytes(decode(model, weights, latents))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -113,8 +113,8 @@ def from_bytes(video):
 
 
 def to_bytes(video):
-    """float [-1, 1] -> uint8 [0, 255], to the nearest; numpy."""
-    return np.round((np.asarray(video) + 1.0) * 127.5).astype(np.uint8)
+    """float [-1, 1] -> uint8 [0, 255], to the nearest; of numpy or under jit."""
+    return ((video + 1.0) * 127.5).round().astype(np.uint8)
 
 
 def to_pixels(video):

@@ -114,6 +114,12 @@ def load_generator(workdir):
     return (*with_encoder(model, params, encoder), config, metadata)
 
 
+def check_scale(scale):
+    """Raises ValueError unless adapters can be added `scale` times."""
+    if not math.isfinite(scale):
+        raise ValueError(f"lora_scale={scale}: must be a finite number")
+
+
 def add_lora(params, metadata, workdir, scale=1.0):
     """The weights with `scale` times the adapters of a finished run of `configs/lora.py` added.
 
@@ -124,8 +130,7 @@ def add_lora(params, metadata, workdir, scale=1.0):
       ValueError: the run has no adapters, they were trained on another generator, or the scale is
         not finite.
     """
-    if not math.isfinite(scale):
-        raise ValueError(f"lora_scale={scale}: must be a finite number")
+    check_scale(scale)
     config = read_stage(workdir, "flow_matching")
     if "lora" not in config:
         raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")

@@ -26,12 +26,10 @@ def make_stage(config):
     buckets = sources.make_buckets(data["buckets"])
     tasks.check_weights(config.tasks)
     encoder, text_options, read_text = open_text(config)
-    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         seed=config.seed,
-        process_index=part,
-        process_count=parts,
+        part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
         latents=latents.open_all(data, buckets, fingerprint) if data["latents"] else None,
         **text_options,
     )
@@ -133,7 +131,7 @@ def batch_text(name):
 
 
 def flow_loss(model, params, clip, given, key, *, caption_dropout, frame_times):
-    """Mean squared velocity error over the frames that are not given.
+    """Mean squared velocity error over the frames that are not given, whose share is its weight.
 
     Args:
       clip: (x0, text, frame_shot): normalised latents [B, T, H, W, C], the (ids or tokens, mask,
@@ -155,4 +153,4 @@ def flow_loss(model, params, clip, given, key, *, caption_dropout, frame_times):
     velocity = model.apply({"params": params}, xt, t, text, (frame_shot, x0, given))
     error = velocity - flow.velocity_target(x0, noise)
     loss = flow.masked_mean_square(error, given)
-    return loss, {f"loss_{frames}": loss}
+    return loss, {f"loss_{frames}": loss, "weight": (1.0 - given).mean()}

@@ -46,13 +46,11 @@ def make_stage(config):
     if config.freeze_encoder:
         statistics = read_statistics(config.vae.to_dict(), config.init_from)
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
-    part, parts = sharding.batch_part(sharding.make_mesh(**config.mesh))
     dataset = sources.open_training(
         data,
         text_length=None,
         seed=config.seed,
-        process_index=part,
-        process_count=parts,
+        part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
     )
 
     def init(key):

@@ -8,6 +8,7 @@ A checkpoint gets its name when it is complete, so a process may end at any mome
 out to be damaged is moved to `damaged/<step>`.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -25,6 +26,8 @@ from orbax.checkpoint import checkpoint_managers as managers
 from seedance_jax import sharding
 from seedance_jax.training import cluster, release
 
+PATIENCE = 10  # seconds
+
 
 class Saver:
     """Saves every `every` steps and when forced.
@@ -37,6 +40,8 @@ class Saver:
     def __init__(self, workdir, *, every, keep=2, keep_every=0):
         self._every, self._workdir = every, workdir
         self._manager = _manager(workdir, keep=keep, keep_every=keep_every)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(_patient_loops())
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
@@ -73,7 +78,7 @@ class Saver:
 
     def close(self):
         """Waits until everything is on disk."""
-        with self._failures():
+        with self._open, self._failures():
             self._manager.wait_until_finished()
             self._manager.close()
 
@@ -130,16 +135,55 @@ def _line(error):
 
 
 def _read_state(state, workdir, step):
-    with _manager(workdir) as manager:
-        items = {"state": ocp.args.StandardRestore(_abstract(state))}
-        if (Path(manager.directory) / str(step) / "checksums").exists():
-            items["checksums"] = ocp.args.JsonRestore()
-        read = manager.restore(step, args=ocp.args.Composite(**items))
-    found, stored = checksums(read.state), read.get("checksums") or {}
+    with _manager(workdir) as manager, _patient_loops():
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)))
+        read = manager.restore(step, args=args).state
+        _check_sums(checksums(read), Path(manager.directory) / str(step))
+    return read
+
+
+def _check_sums(found, directory):
+    """Raises ValueError if arrays are not those of a checkpoint, as far as it has their sums."""
+    path = directory / "checksums"
+    if not path.exists():
+        return
+    reader = ocp.JsonCheckpointHandler()
+    stored = reader.restore(epath.Path(path))
+    reader.close()
     wrong = [name for name in found if name in stored and found[name] != stored[name]]
     if wrong:
-        raise ValueError(f"the values of {len(wrong)} arrays are not those that were saved")
-    return read.state
+        names = ", ".join(wrong[:3])
+        raise ValueError(f"{len(wrong)} arrays are not those that were saved: {names}")
+
+
+@contextlib.contextmanager
+def _patient_loops():
+    """Event loops that finish what they began, if it does not take long, before they close.
+
+    If an array cannot be read or written, Orbax closes its loop while it still waits for others,
+    each of which then prints a traceback.
+    """
+    new_event_loop = asyncio.new_event_loop
+
+    def patient():
+        loop = new_event_loop()
+        close = loop.close
+
+        def finish():
+            if tasks := asyncio.all_tasks(loop):
+                others = asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(TimeoutError):
+                    loop.run_until_complete(asyncio.wait_for(others, PATIENCE))
+            close()
+
+        loop.close = finish
+        return loop
+
+    asyncio.new_event_loop = patient
+    try:
+        yield
+    finally:
+        asyncio.new_event_loop = new_event_loop
 
 
 @jax.jit
@@ -151,11 +195,23 @@ def _sums(leaves):
     ]
 
 
-def checksums(tree):
-    """{name and dtype: checksum} of arrays, which finds bits that changed in storage."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    names = [f"{jax.tree_util.keystr(path)} {leaf.dtype}" for path, leaf in leaves]
-    sums = sharding.fetch(_sums([leaf for _, leaf in leaves]))
+def _host_sums(leaves):
+    """`_sums` of numpy arrays, which no device need hold."""
+    return [x.view(f"uint{8 * x.dtype.itemsize}").sum(dtype=np.uint32) for x in leaves]
+
+
+def checksums(tree, where=""):
+    """{name and dtype: checksum} of arrays, which finds bits that changed in storage.
+
+    where: begins the names: the place of `tree` in the state.
+    """
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
+    names = [
+        f"{where}{jax.tree_util.keystr(path)} {leaf.dtype}"
+        for path, leaf in zip(paths, leaves, strict=True)
+    ]
+    on_host = all(isinstance(leaf, np.ndarray) for leaf in leaves)
+    sums = _host_sums(leaves) if on_host else sharding.fetch(_sums(leaves))
     return dict(zip(names, map(int, sums), strict=True))
 
 
@@ -269,6 +325,7 @@ def load(workdir, like=None, parts=()):
 
     Raises:
       FileNotFoundError: the run has no checkpoint.
+      OSError: the newest one is damaged; no other is taken in its place.
     """
     if like is None:
         tree = stored_tree(workdir)
@@ -279,9 +336,9 @@ def load(workdir, like=None, parts=()):
     item = {"ema": _abstract(like)}
     restore_args = ocp.checkpoint_utils.construct_restore_args(item)
     args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
-    reader = ocp.PyTreeCheckpointHandler()
-    restored = reader.restore(_newest(workdir), args=args)["ema"]
-    reader.close()
+    with _reading(_newest(workdir)) as (reader, path):
+        restored = reader.restore(path / "state", args=args)["ema"]
+        _check_sums(checksums(restored, ".ema"), path)
     return restored
 
 
@@ -289,24 +346,36 @@ def stored_tree(workdir):
     """Names, shapes and dtypes of the EMA weights of a run's newest checkpoint."""
     if release.exists(workdir):
         return release.tree(workdir)
+    with _reading(_newest(workdir)) as (reader, path):
+        return reader.metadata(path / "state").tree["ema"]
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """(reader, path) of a checkpoint; what cannot be read is an OSError that names it."""
     reader = ocp.PyTreeCheckpointHandler()
-    tree = reader.metadata(_newest(workdir)).tree["ema"]
-    reader.close()
-    return tree
+    try:
+        with _patient_loops():
+            yield reader, path
+    except (OSError, ValueError) as error:
+        raise OSError(f"cannot read the checkpoint {path}: {_line(error)}") from error
+    finally:
+        reader.close()
 
 
 def _newest(workdir):
     step = latest_step(workdir)
     if step is None:
         raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
-    return epath.Path(workdir).resolve() / "checkpoints" / str(step) / "state"
+    return epath.Path(workdir).resolve() / "checkpoints" / str(step)
 
 
 def save_weights(workdir, params):
     """Writes weights that were not trained here as the checkpoint of step 0 of a run."""
     with _manager(workdir) as manager:
-        args = ocp.args.StandardSave({"ema": params})
-        manager.save(0, args=ocp.args.Composite(state=args))
+        sums = ocp.args.JsonSave(checksums(params, ".ema"))
+        state = ocp.args.StandardSave({"ema": params})
+        manager.save(0, args=ocp.args.Composite(state=state, checksums=sums))
 
 
 def fingerprint(params):

@@ -28,7 +28,8 @@ class Stage:
 
     Attributes:
       init: key -> params, boxed with logical axis names.
-      loss_fn: (params, batch, key, frozen) -> (loss, metrics of scalars).
+      loss_fn: (params, batch, key, frozen) -> (loss, metrics of scalars). The metric "weight"
+        says what a part of a batch counts (see `accumulated`) and is not logged.
       batches: start_step -> iterator over this host's batches from that step on.
       optimizer: of `params`.
       frozen: weight trees that are used and never updated; the loop adds "ema" and "step".
@@ -198,6 +199,7 @@ def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
         state = state.replace(step=kept.step + 1)
         metrics = {"loss": loss, "grad_norm": grad_norm, **metrics}
+        metrics.pop("weight", None)
         return state, {**metrics, "skipped": state.skipped, "streak": state.streak}
 
     return step_fn

@@ -66,7 +66,7 @@ def test_saved_state_resumes(source, expected):
     iterator.set_state(state)
     assert equal(next(iterator), expected[3])
     iterator.close()
-    other = loader.make_iterator(make(source, process_index=1, process_count=2), num_threads=1)
+    other = loader.make_iterator(make(source, part=(1, 2)), num_threads=1)
     other.set_state(state)
     assert np.array_equal(
         next(other)["index"], expected[3]["index"][len(expected[3]["index"]) // 2 :]
@@ -76,7 +76,7 @@ def test_saved_state_resumes(source, expected):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_a_global_batch(source, expected, count):
-    parts = [make(source, process_index=i, process_count=count) for i in range(count)]
+    parts = [make(source, part=(i, count)) for i in range(count)]
     for step, batch in enumerate(expected):
         together = [part[step] for part in parts]
         assert len({local["video"].shape for local in together}) == 1
@@ -210,10 +210,10 @@ def test_illegal_buckets(fields, match):
 
 
 def test_illegal_settings(source):
-    with pytest.raises(ValueError, match="3 processes must divide"):
-        make(source, process_index=0, process_count=3)
-    with pytest.raises(ValueError, match="process_index=2"):
-        make(source, process_index=2, process_count=2)
+    with pytest.raises(ValueError, match="3 parts must divide"):
+        make(source, part=(0, 3))
+    with pytest.raises(ValueError, match="part 2 of 2 parts"):
+        make(source, part=(2, 2))
     with pytest.raises(ValueError, match="all different"):
         make(source, buckets=[BUCKETS[0], BUCKETS[0]])
     with pytest.raises(ValueError, match="no latents for"):

@@ -89,7 +89,8 @@ class Recorder:
 
 
 def loss_with(velocity, x0=LATENTS, given=MIXED, frame_times=0.0):
-    model, clip = Recorder(velocity), (x0, CAPTIONS, FRAME_SHOT)
+    captions, frame_shot = jax.tree.map(lambda x: x[: len(x0)], (CAPTIONS, FRAME_SHOT))
+    model, clip = Recorder(velocity), (x0, captions, frame_shot)
     settings = {"caption_dropout": 0.0, "frame_times": frame_times}
     loss, metrics = flow_loss(model, {}, clip, given, jax.random.key(5), **settings)
     return loss, metrics, model
@@ -104,7 +105,7 @@ def true_velocity(model):
 def test_the_true_velocity_has_no_loss(frame_times):
     loss, metrics, model = loss_with(true_velocity, given=NOTHING, frame_times=frame_times)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
-    assert metrics == {f"loss_{FRAMES}": loss}
+    assert metrics == {f"loss_{FRAMES}": loss, "weight": 1.0}
     assert not model.given.any()
     assert bool((model.t[:, 0] != model.t[:, 1]).any()) == (frame_times > 0)
 
@@ -121,6 +122,19 @@ def test_given_frames_are_clean_at_time_0_and_do_not_count():
     np.testing.assert_array_equal(np.asarray(model.condition)[given], np.asarray(LATENTS)[given])
     np.testing.assert_array_equal(model.t == 0.0, given)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+
+
+def test_parts_with_other_numbers_of_given_frames_make_up_the_loss_of_the_whole():
+    def off_by_the_data(model):
+        return true_velocity(model) + model.condition
+
+    whole, metrics, _ = loss_with(off_by_the_data)
+    halves = [loss_with(off_by_the_data, LATENTS[i], MIXED[i]) for i in np.split(np.arange(4), 2)]
+    losses, told, _ = zip(*halves, strict=True)
+    weights = np.array([one["weight"] for one in told])
+    assert weights[0] < weights[1] == 1.0
+    np.testing.assert_allclose(weights.mean(), metrics["weight"], rtol=1e-6)
+    np.testing.assert_allclose(np.average(losses, weights=weights), whole, rtol=1e-5)
 
 
 def test_predicting_nothing_costs_the_variance_of_noise_and_data():

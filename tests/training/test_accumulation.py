@@ -6,6 +6,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from seedance_jax import sharding
+from seedance_jax.diffusion import flow
 from seedance_jax.training.accumulation import accumulated, split
 
 RNG = np.random.default_rng(0)
@@ -20,7 +21,14 @@ def loss_fn(params, batch, key, frozen):
     return loss, {"draw": jax.random.normal(key), "first": batch["n"][0]}
 
 
-def grads(count, batch=BATCH, params=PARAMS, layout=None):
+def masked_loss_fn(params, batch, key, frozen):
+    """A mean over the examples that are not given."""
+    error = jnp.tanh(batch["x"] @ params["w"] + params["b"]) - frozen["target"]
+    loss = flow.masked_mean_square(error[:, None, None, None], batch["given"][:, None])
+    return loss, {"same": loss, "weight": (1.0 - batch["given"]).mean()}
+
+
+def grads(count, batch=BATCH, params=PARAMS, layout=None, loss_fn=loss_fn):
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     run = jax.jit(accumulated(grad_fn, count, layout))
     return run(params, batch, jax.random.key(1), {"target": np.float32(0.5)})
@@ -31,6 +39,18 @@ def test_parts_give_the_gradient_of_the_whole(count):
     (loss, _), whole = grads(1)
     (other_loss, _), parts = grads(count)
     np.testing.assert_allclose(other_loss, loss, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), parts, whole)
+
+
+@pytest.mark.parametrize("given", [12, 15, 16])
+def test_parts_of_other_weights_give_the_gradient_of_the_whole(given):
+    batch = BATCH | {"given": (np.arange(16) < given).astype(np.float32)}
+    batch["given"] = batch["given"].reshape(4, 4).T.reshape(16)  # of the first parts most
+    (loss, metrics), whole = grads(1, batch, loss_fn=masked_loss_fn)
+    (other_loss, others), parts = grads(4, batch, loss_fn=masked_loss_fn)
+    assert (loss > 0) == (given < 16)
+    np.testing.assert_allclose(other_loss, loss, rtol=1e-6)
+    np.testing.assert_allclose(others["same"], metrics["same"], rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), parts, whole)
 
 
