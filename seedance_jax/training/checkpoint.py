@@ -8,7 +8,6 @@ A checkpoint gets its name when it is complete, so a process may end at any mome
 out to be damaged is moved to `damaged/<step>`.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -26,8 +25,6 @@ from orbax.checkpoint import checkpoint_managers as managers
 from seedance_jax import sharding
 from seedance_jax.training import cluster, release
 
-PATIENCE = 10  # seconds
-
 
 class Saver:
     """Saves every `every` steps and when forced.
@@ -40,8 +37,6 @@ class Saver:
     def __init__(self, workdir, *, every, keep=2, keep_every=0):
         self._every, self._workdir = every, workdir
         self._manager = _manager(workdir, keep=keep, keep_every=keep_every)
-        self._open = contextlib.ExitStack()
-        self._open.enter_context(_patient_loops())
 
     def __call__(self, step, state, batches, force=False):
         """Saves `state` and the position of the `batches` iterator after `step`, if it is due."""
@@ -78,7 +73,7 @@ class Saver:
 
     def close(self):
         """Waits until everything is on disk."""
-        with self._open, self._failures():
+        with self._failures():
             self._manager.wait_until_finished()
             self._manager.close()
 
@@ -135,7 +130,7 @@ def _line(error):
 
 
 def _read_state(state, workdir, step):
-    with _manager(workdir) as manager, _patient_loops():
+    with _manager(workdir) as manager:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)))
         read = manager.restore(step, args=args).state
         _check_sums(checksums(read), Path(manager.directory) / str(step))
@@ -154,36 +149,6 @@ def _check_sums(found, directory):
     if wrong:
         names = ", ".join(wrong[:3])
         raise ValueError(f"{len(wrong)} arrays are not those that were saved: {names}")
-
-
-@contextlib.contextmanager
-def _patient_loops():
-    """Event loops that finish what they began, if it does not take long, before they close.
-
-    If an array cannot be read or written, Orbax closes its loop while it still waits for others,
-    each of which then prints a traceback.
-    """
-    new_event_loop = asyncio.new_event_loop
-
-    def patient():
-        loop = new_event_loop()
-        close = loop.close
-
-        def finish():
-            if tasks := asyncio.all_tasks(loop):
-                others = asyncio.gather(*tasks, return_exceptions=True)
-                with contextlib.suppress(TimeoutError):
-                    loop.run_until_complete(asyncio.wait_for(others, PATIENCE))
-            close()
-
-        loop.close = finish
-        return loop
-
-    asyncio.new_event_loop = patient
-    try:
-        yield
-    finally:
-        asyncio.new_event_loop = new_event_loop
 
 
 @jax.jit
@@ -355,8 +320,7 @@ def _reading(path):
     """(reader, path) of a checkpoint; what cannot be read is an OSError that names it."""
     reader = ocp.PyTreeCheckpointHandler()
     try:
-        with _patient_loops():
-            yield reader, path
+        yield reader, path
     except (OSError, ValueError) as error:
         raise OSError(f"cannot read the checkpoint {path}: {_line(error)}") from error
     finally:
