@@ -49,9 +49,10 @@ gke_accelerator() {
 # Flags of libtpu, the compiler and runtime, one a line.
 libtpu_flags() {
   # all-to-all runs beside computation. It is what context parallelism moves activations with, and
-  # off by default: compiled for v5e, v5p and v6e, an all-to-all becomes a start and a done.
-  # https://github.com/openxla/xla/blob/main/docs/flags_guidance.md; JAX tests it from v5 on.
-  [ "$1" = v4 ] || echo --xla_tpu_enable_async_all_to_all=true
+  # off by default: compiled for v5p and v6e, an all-to-all becomes a start and a done.
+  # https://github.com/openxla/xla/blob/main/docs/flags_guidance.md; JAX tests it from v5 on. On v5e
+  # it does not compile where one has something to run beside: "not supported on limited ICI".
+  case $1 in v5p | v6e | tpu7x) echo --xla_tpu_enable_async_all_to_all=true ;; esac
 
   # Weights sharded over devices are gathered whole, beside computation. Otherwise XLA cuts many matrix
   # products into as many thin ones as there are devices and passes the parts round ("windowed

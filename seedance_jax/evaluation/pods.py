@@ -97,7 +97,7 @@ def compile_cell(cell, path):
         part.unlink(missing_ok=True)
         done = subprocess.run([*command(cell), f"--json={part}"], capture_output=True, text=True)
         if not part.exists():
-            raise RuntimeError(f"{cell.name}: {done.stdout[-300:]}{done.stderr[-1000:]}")
+            raise RuntimeError(f"{cell.name}: {done.stdout}{done.stderr[:2000]}")
         part.rename(path)
     return json.loads(path.read_text())
 
@@ -132,7 +132,8 @@ def line(cell, report):
     what += f", remat={cell.remat}" * (cell.remat != "full")
     memory = report["memory"]
     used = f"{memory['peak'] / 2**30:.1f} of {memory['limit'] / 2**30:.0f} GiB"
-    used += f", {memory['on_host'] / 2**30:.1f} on the host" * bool(memory.get("on_host"))
+    if memory.get("on_host"):
+        used += f", {memory['on_host'] / 2**30:.1f} GiB on the host"
     parts = [what, cell.slice, cell.mesh.replace(",", ", "), str(cell.batch)]
     if not memory["fits"]:
         return "| " + " | ".join([*parts, f"{used}: does not fit", "", ""]) + " |"
