@@ -9,6 +9,7 @@ import jax
 from seedance_jax.evaluation import hlo
 from seedance_jax.evaluation.chips import CHIPS, parse_topology
 from seedance_jax.evaluation.operations import traced_operations
+from seedance_jax.evaluation.traffic import traffic
 
 GIB = 2**30
 ADVICE = "more sequence or remat='full' for temporaries, more fsdp for arguments, or accumulate"
@@ -67,7 +68,7 @@ def make_report(compiled, topology, useful=None, operations=None):
         "operations": operations,
         "useful_operations": useful,
         "bounds": {
-            "memory": hlo.traffic(text) / (chip.bandwidth / chip.devices),
+            "memory": traffic(text) / (chip.bandwidth / chip.devices),
             # A link's figure is both directions together.
             "links": sum(one.sent for one in found) / (chip.links / 2 / chip.devices),
         },

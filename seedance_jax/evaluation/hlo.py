@@ -1,4 +1,4 @@
-"""Reads compiled programs (XLA's optimized HLO text): collectives, and traffic to the main memory.
+"""Reads compiled programs (XLA's optimized HLO text): their loops and their collectives.
 
 A loop's body counts as often as the loop runs: XLA notes it for CPUs and GPUs; for TPUs it follows
 from the loop's condition. A loop that tells in neither way is a ValueError. Bytes are what one
@@ -20,7 +20,6 @@ CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|branch_computations)=(?:\{([^}]*)\}|(%?[\w.\-]+))"
 )
 FLOW = ("while", "conditional", "call", "async-start")  # what they call runs as written
-FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota", "partition-id")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 LOOP = re.compile(r"while\(%?([\w.\-]+)\), condition=%?([\w.\-]+), body=%?([\w.\-]+)")
 COMPARED = re.compile(r"compare\(%([\w.\-]+), %([\w.\-]+)\), direction=LT")
@@ -32,7 +31,6 @@ COPIED = re.compile(r" copy\(%([\w.\-]+)\)")
 SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 CONTEXT = ("u32", "")  # what an asynchronous operation carries of its own
 OPERAND = re.compile(r"%([\w.\-]+)")
-FAST = re.compile(r"\w+\[[\d,]*\]\{[^}]*S\(\d\)[^}]*\}")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 MESH_AXIS = re.compile(r"'(\w+)'(?:=(\d+)|:\(\d+\)(\d+))?")
@@ -70,8 +68,8 @@ class Collective(NamedTuple):
 def collectives(text, devices):
     """The collectives of a program in the order of its text, for so many devices."""
     found, seen = [], set()
-    computations = _computations(text)
-    times = _times(computations)
+    computations = read_computations(text)
+    times = count_runs(computations)
     for name, lines in computations.items():
         for line in lines:
             match = INSTRUCTION.match(line)
@@ -91,26 +89,6 @@ def collectives(text, devices):
     return found
 
 
-def traffic(text):
-    """Bytes that one device reads from and writes to its main memory, as XLA counts them.
-
-    Every operation reads its operands and writes its result, but for what lies in the fast memory
-    (space 1); what is fused stays inside.
-    """
-    computations = _computations(text)
-    times = _times(computations, FLOW)
-    total = 0
-    for name, lines in computations.items():
-        instructions = [match for line in lines if (match := INSTRUCTION.match(line))]
-        size = {match[1]: _slow_bytes(match[2]) for match in instructions}
-        for match in instructions if times[name] else ():
-            if match[3] in FREE or match[3] in FLOW or match[3].endswith("-done"):
-                continue
-            operands = OPERAND.findall(match[4].split("), ")[0])
-            total += times[name] * (size[match[1]] + sum(size.get(one, 0) for one in operands))
-    return total
-
-
 def summarize(found):
     """{kind: (how many run, bytes that one device sends)} of collectives."""
     counts, sent = Counter(), Counter()
@@ -120,7 +98,7 @@ def summarize(found):
     return {kind: (counts[kind], round(sent[kind])) for kind in KINDS if counts[kind]}
 
 
-def _computations(text):
+def read_computations(text):
     """{name: lines}; the entry is called ENTRY."""
     found, lines = {}, []
     for line in text.splitlines():
@@ -131,7 +109,7 @@ def _computations(text):
     return found
 
 
-def _times(computations, callers=None):
+def count_runs(computations, callers=None):
     """How often each computation runs: callers come after what they call.
 
     `callers` names the instructions whose calls count; None is all.
@@ -188,18 +166,13 @@ def _source(name, lines):
 
 def _result_bytes(types, opcode):
     """Bytes of the result; a start of an asynchronous operation names its operands, too."""
-    sizes = [_bytes(*shape) for shape in SHAPE.findall(types) if shape != CONTEXT]
+    sizes = [size_of(*shape) for shape in SHAPE.findall(types) if shape != CONTEXT]
     if opcode in ("all-gather-start", "all-to-all-start", "collective-permute-start"):
         sizes = sizes[len(sizes) // 2 :]
     return sum(sizes)
 
 
-def _slow_bytes(types):
-    """Bytes of a result that lie in the main memory."""
-    return sum(_bytes(*shape) for shape in SHAPE.findall(FAST.sub("", types)))
-
-
-def _bytes(dtype, dimensions):
+def size_of(dtype, dimensions):
     bits = BITS.get(dtype) or int(re.search(r"\d+", dtype)[0])
     return math.prod(int(n) for n in dimensions.split(",") if n) * bits // 8
 

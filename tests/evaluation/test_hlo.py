@@ -121,28 +121,3 @@ def test_the_loops_and_fused_collectives_of_a_tpu_are_read():
     ]
     with pytest.raises(ValueError, match="a loop of unknown length: %w = "):
         hlo.collectives(ON_TPU.replace("constant(LIMIT)", "parameter(1)"), 4)
-
-
-def test_traffic_counts_loops_and_neither_fused_nor_fast_results():
-    text = """\
-HloModule step
-
-%fused (p: f32[16]) -> f32[16] {
-  %p = f32[16]{0} parameter(0)
-  ROOT %s = f32[16]{0} sine(%p)
-}
-
-%body (c: (s32[], f32[16])) -> (s32[], f32[16]) {
-  %x = f32[16]{0} get-tuple-element(%c), index=1
-  %f = f32[16]{0} fusion(%x), kind=kLoop, calls=%fused
-  %near = f32[16]{0:T(128)S(1)} copy(%f)
-}
-
-ENTRY %main (x: f32[16]) -> f32[16] {
-  %x = f32[16]{0} parameter(0)
-  %w = (s32[], f32[16]) while(%t), condition=%c, body=%body, TRIPS
-  ROOT %r = f32[4]{0} slice(%x), slice={[0:4]}
-}
-""".replace("TRIPS", 'backend_config={"known_trip_count":{"n":"3"}}')
-    in_loop = (64 + 64) + 64  # the fusion, and what the copy reads
-    assert hlo.traffic(text) == 3 * in_loop + 64 + 16
