@@ -1,4 +1,4 @@
-"""Gathers the reports of `python -m seedance_jax.pods --out=FOLDER` in `pods.json`.
+"""Gathers the reports in a folder of `python -m seedance_jax.pods --out=FOLDER` in `pods.json`.
 
 python tests/golden/make_pods.py FOLDER
 """
@@ -14,7 +14,9 @@ KEPT = ("memory", "collectives", "operations", "bounds", "binds", "mfu_at_most")
 folder = Path(sys.argv[1])
 found = {}
 for cell in pods.CELLS + pods.REMAT:
-    report = json.loads((folder / f"{cell.name}.json").read_text())
-    found[cell.name] = {key: report[key] for key in KEPT if key in report}
+    path = folder / f"{cell.name}.json"
+    if path.exists():
+        report = json.loads(path.read_text())
+        found[cell.name] = {key: report[key] for key in KEPT if key in report}
 rows = (f'"{name}": {json.dumps(report)}' for name, report in found.items())
 Path(__file__).with_name("pods.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
