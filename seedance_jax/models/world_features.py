@@ -12,12 +12,13 @@ from seedance_jax.models.i3d import Conv
 
 SIZE = 64  # pixels that every frame is resized to
 STRIDE = 4  # frames of the clip per step of the features
-WIDTH = 32
+PATCH = 4
+WIDTH = 24
 MINIMUM = 5  # frames
 
 
 class WorldFeatures(nn.Module):
-    """Clips -> features of every fourth frame, of seven frames around it.
+    """Clips -> features of every fourth frame, of nine frames around it.
 
     Attributes:
       heads: {what is told of a frame: numbers it takes}; see `tell`.
@@ -26,17 +27,17 @@ class WorldFeatures(nn.Module):
     heads: dict[str, int]
 
     def setup(self):
-        self.patches = nn.Dense(32)
+        self.patches = Conv((3, 1, 1), (1, 1, 1), 32)
         self.first = Conv((3, 3, 3), (2, 2, 2), 64)
         self.second = Conv((3, 3, 3), (2, 2, 2), 96)
         self.features = nn.Dense(WIDTH)
         self.told = {name: nn.Dense(size) for name, size in self.heads.items()}
 
     def __call__(self, video):
-        """video [B, T, 64, 64, 3] in [-1, 1], see `preprocess` -> [B, ceil(T / 4), 32]."""
-        side = SIZE // 4
-        x = video.reshape(*video.shape[:2], side, 4, side, 4, 3).swapaxes(3, 4)
-        x = nn.gelu(self.patches(x.reshape(*video.shape[:2], side, side, 48)))
+        """video [B, T, 64, 64, 3] in [-1, 1], see `preprocess` -> [B, ceil(T / 4), 24]."""
+        side = SIZE // PATCH
+        x = video.reshape(*video.shape[:2], side, PATCH, side, PATCH, 3).swapaxes(3, 4)
+        x = nn.gelu(self.patches(x.reshape(*x.shape[:4], -1)))
         x = nn.gelu(self.second(nn.gelu(self.first(x))))
         return self.features(x.reshape(*x.shape[:2], -1))
 
@@ -52,3 +53,8 @@ def preprocess(frames):
     if video.shape[2:4] == (SIZE, SIZE):
         return video
     return jax.image.resize(video, (*video.shape[:2], SIZE, SIZE, 3), "bilinear")
+
+
+def clip_features(steps):
+    """Features of a clip [B, 48] from those of its steps [B, S, 24]: their mean and deviation."""
+    return jnp.concatenate([steps.mean(1), steps.std(1)], axis=-1)

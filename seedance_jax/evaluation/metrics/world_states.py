@@ -17,16 +17,17 @@ KINDS = {
     "floor": SLICES[SLICE].floors,
     "camera": tuple(CAMERA_MOVES),
 }
-# What is told of each frame in numbers, in units that make them about 1. Motion is over 4 frames.
+# What is told of each frame in numbers, as {name: (usual value, how far values are from it)}.
 NUMBERS = {
-    "position": 0.3,  # x, y of the main object, in frames from the middle
-    "size": 0.03,  # its radius, in frames
-    "motion": 0.15,  # x, y, in frames
-    "view": 0.03,  # x, y of a point of the world, in frames: pans and tilts
-    "zoom": 0.05,  # logarithm of its growth
+    "position": (0.0, 0.15),  # x, y of the main object, in frames from the middle
+    "size": (0.15, 0.04),  # its radius, in frames
+    "motion": (0.0, 0.15),  # x, y over 4 frames, in frames
+    "view": (0.0, 0.03),  # x, y of a point of the world, the same: pans and tilts
+    "zoom": (0.0, 0.05),  # logarithm of its growth
 }
 HEADS = {name: len(legal) for name, legal in KINDS.items()} | dict.fromkeys(NUMBERS, 2)
-HEADS |= {"size": 1, "zoom": 1}
+HEADS |= {"size": 1, "zoom": 1, "quality": 3}
+LASTING = ("color", "shape", "floor", "quality")  # is told of clips whose frames are shuffled, too
 MIRRORED = ("position", "motion", "view")  # change sign along x in a mirror
 
 
@@ -52,10 +53,10 @@ def read_state(record):
         "view": change(fixed),
         "zoom": change(np.log(focal / depth_of_origin(record)))[:, None],
     }
-    scaled = {
-        name: np.clip(value[::STRIDE] / NUMBERS[name], -3, 3).astype(np.float32)
-        for name, value in numbers.items()
-    }
+    scaled = {}
+    for name, value in numbers.items():
+        usual, spread = NUMBERS[name]
+        scaled[name] = np.clip((value[::STRIDE] - usual) / spread, -3, 3).astype(np.float32)
     return names, scaled
 
 
