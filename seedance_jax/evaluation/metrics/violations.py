@@ -5,6 +5,7 @@ The scene, the camera and the light stay, the main object takes another way. Nee
 """
 
 import itertools
+from dataclasses import fields
 
 import numpy as np
 
@@ -15,7 +16,16 @@ from seedance_jax.data.world.generation import shoot
 FAR_BELOW = -20.0  # metres: under the floor, where neither the object nor its shadow is seen
 
 
-def make_pairs(name, spec=None, split="validation", count=48, start=0):
+def spec_of(data):
+    """The clips of the world that a config's section `data` trains on; ValueError for others."""
+    if data["source"] != "world":
+        raise ValueError(
+            f"pairs are of the synthetic world, the model was trained on data of {data['source']!r}"
+        )
+    return WorldSpec(**{field.name: data["world"][field.name] for field in fields(WorldSpec)})
+
+
+def make_pairs(name, spec, split="validation", count=48, start=0):
     """The first `count` pairs of a violation that a split has from clip `start` on.
 
     Returns:
@@ -26,7 +36,6 @@ def make_pairs(name, spec=None, split="validation", count=48, start=0):
     """
     if name not in VIOLATIONS:
         raise ValueError(f"violation={name!r} is not one of {sorted(VIOLATIONS)}")
-    spec = spec or WorldSpec(slice="tiny")
     rows = []
     for index in itertools.count(start):
         shots, _ = shoot(split, index, spec)
