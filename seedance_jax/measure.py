@@ -18,7 +18,8 @@ from pathlib import Path
 from absl import flags
 
 from seedance_jax import cli
-from seedance_jax.evaluation.metrics import clips, features, report
+from seedance_jax.evaluation import clips, measurement
+from seedance_jax.evaluation.metrics import features
 from seedance_jax.models.i3d import EPSILONS
 from seedance_jax.sampling import runs
 from seedance_jax.sampling.pipeline import Pipeline
@@ -39,14 +40,14 @@ OUTPUT = flags.DEFINE_string("output", "", "File for the JSON, too.")
 
 
 def measure_sets():
-    """`report.compare` of --fake against --real."""
+    """`measurement.compare` of --fake against --real."""
     networks = [features.open_world(WORLD.value)]
     if I3D.value:
         networks.append(features.open_i3d(I3D.value, I3D_FILE.value))
     real, fake = (
         clips.read_clips(where, LIMIT.value, DATA_DIR.value) for where in (REAL.value, FAKE.value)
     )
-    return report.compare(real, fake, networks, SEED.value)
+    return measurement.compare(real, fake, networks, SEED.value)
 
 
 def main(argv):
@@ -56,7 +57,7 @@ def main(argv):
     found = measure_sets() if REAL.value else {}
     if RUN.value:
         pipeline = Pipeline.from_run(runs.RELEASED if RUN.value == "released" else RUN.value)
-        found["plausibility"] = report.of_run(pipeline, NUM_PAIRS.value, SEED.value)
+        found["plausibility"] = measurement.of_run(pipeline, NUM_PAIRS.value, SEED.value)
     text = json.dumps(found, indent=2)
     if OUTPUT.value:
         Path(OUTPUT.value).write_text(text + "\n")

@@ -60,7 +60,7 @@ def state_loss(params, model, clips, told):
     total = 0.0
     for name, value in said.items():
         truth = told[name]
-        if truth.ndim == value.ndim - 1 or truth.ndim == 1:  # of the clip, not of its steps
+        if truth.ndim < 3:  # of the clip, not of its steps
             truth = jnp.broadcast_to(truth[:, None], (*value.shape[:2], *truth.shape[1:]))
         if name in states.KINDS:
             loss = optax.softmax_cross_entropy_with_integer_labels(value, truth)

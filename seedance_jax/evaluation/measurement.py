@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from seedance_jax.evaluation.clips import check_same
 from seedance_jax.evaluation.metrics import intervals, plausibility, vbench, violations
-from seedance_jax.evaluation.metrics.clips import check_same
 from seedance_jax.evaluation.metrics.features import extract
 from seedance_jax.evaluation.metrics.frechet import frechet_estimate, too_few
 from seedance_jax.evaluation.metrics.kernel import kernel_estimate
