@@ -17,6 +17,7 @@ from seedance_jax.models.world_features import WorldFeatures, preprocess
 
 BATCH = 32
 PEAK_LR = 3e-3
+QUALITY = 4.0  # makes the amounts, mostly 0, vary as much as other numbers
 MOST_NOISE, MOST_BLUR = 20.0, 2.0  # standard deviations: 8-bit levels, pixels
 
 
@@ -56,7 +57,7 @@ def state_loss(params, model, clips, told):
     Of a clip whose frames are shuffled only what lasts is asked.
     """
     said = model.apply({"params": params}, preprocess(clips), method="tell")
-    in_order = 1.0 - told["quality"][:, 2:]  # [B, 1]
+    in_order = 1.0 - told["quality"][:, 2:] / QUALITY  # [B, 1]
     total = 0.0
     for name, value in said.items():
         truth = told[name]
@@ -74,14 +75,14 @@ def degrade(rng, clips):
     """Clips uint8 [B, T, H, W, 3], about a fifth each noisy, blurred, shuffled, and how much.
 
     Returns:
-      (clips, float32 [B, 3] from 0 to 1, in the order of `DEGRADE`).
+      (clips, float32 [B, 3] from 0 to QUALITY, in the order of `DEGRADE`).
     """
     clips, amounts = clips.copy(), np.zeros((len(clips), len(DEGRADE)), np.float32)
     for row, kind in enumerate(rng.integers(0, 5, len(clips))):
         if kind < len(DEGRADE):
             amount = rng.uniform()
             clips[row], amounts[row, kind] = list(DEGRADE.values())[kind](rng, clips[row], amount)
-    return clips, amounts
+    return clips, QUALITY * amounts
 
 
 def add_noise(rng, clip, amount):
