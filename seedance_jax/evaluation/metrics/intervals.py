@@ -39,10 +39,13 @@ def mean(values):
 
 
 def resamples(count, seed=0, times=RESAMPLES):
-    """Yields int [count], rows drawn with replacement."""
+    """Yields int [count], rows drawn with replacement; not all the same unless there is one."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
-        yield rng.integers(0, count, count)
+        rows = rng.integers(0, count, count)
+        while count > 1 and (rows == rows[0]).all():  # a set of one has no spread
+            rows = rng.integers(0, count, count)
+        yield rows
 
 
 def percentiles(draws):
