@@ -4,6 +4,8 @@ The network tells the state of scenes from clips, and of those that are made noi
 shuffled how much they are. So its features move with content and with what spoils a picture.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,8 @@ def train(num_clips, num_steps, seed=0):
     frames, told = states.read_clips("train", num_clips)
     model = WorldFeatures(states.HEADS)
     rng = np.random.default_rng(seed)
-    params = model.init(jax.random.key(seed), preprocess(frames[:1]), method="tell")["params"]
+    init = jax.jit(functools.partial(model.init, method="tell"))
+    params = init(jax.random.key(seed), preprocess(frames[:1]))["params"]
     schedule = optax.warmup_cosine_decay_schedule(0.0, PEAK_LR, num_steps // 20, num_steps)
     optimizer = optax.adamw(schedule, weight_decay=0.01)
 
