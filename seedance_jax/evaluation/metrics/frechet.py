@@ -9,6 +9,8 @@ import numpy as np
 
 from seedance_jax.evaluation.metrics import intervals
 
+ENOUGH = 4  # clips per dimension, from which on intervals cover the truth nearly as often as told
+
 
 def frechet_distance(x, y):
     """Squared Frechet (2-Wasserstein) distance of features x [N, D], y [M, D]; a float >= 0.
@@ -55,12 +57,12 @@ def frechet_estimate(x, y, seed=0):
 def too_few(x, y):
     """What to say of a Frechet distance of too few clips for its dimension; "" if they suffice."""
     count, dimension = min(len(x), len(y)), x.shape[1]
-    if count > 2 * dimension:
+    if count >= ENOUGH * dimension:
         return ""
     return (
-        f"{count} clips are too few for a Frechet distance in {dimension} dimensions (more than "
-        f"{2 * dimension} are needed): the covariance is nearly singular, the value too high and "
-        "its interval wrong; rely on the kernel distance"
+        f"{count} clips are too few for a Frechet distance in {dimension} dimensions, which needs "
+        f"{ENOUGH * dimension}: the value is too high and its interval too narrow; rely on the "
+        "kernel distance"
     )
 
 
