@@ -18,6 +18,7 @@ CORE = [
     "ml_collections>=1.1",
     "ml_dtypes>=0.5",
     "numpy>=2.0",
+    "opencv-python-headless>=4.10",
     "optax>=0.2.8",
     "orbax-checkpoint>=0.12",
     "pillow>=11",

@@ -55,6 +55,7 @@ class Pipeline:
             functools.partial(steps.step, generator),
             static_argnames=("solver", "rescale", "interval"),
         )
+        self._loss = jax.jit(functools.partial(steps.denoising_loss, generator))
         self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
         self._compiled = set()
 
@@ -154,6 +155,30 @@ class Pipeline:
             encoded = codec.encode_stream(self.autoencoder, self.weights, clips)
             parts.append(self._frames(np.concatenate(list(encoded), axis=1)))
         return np.concatenate(parts)
+
+    def denoising_loss(self, frames, prompt, grid, seeds):
+        """How well the generator denoises clips that are there: float32 [N, times].
+
+        A bound on their likelihood but for its weights over time (arXiv:2107.00630): of two clips
+        with the same seed and prompt the likelier has the lower loss.
+
+        Args:
+          frames: uint8 [N, F, H, W, 3].
+          prompt: a list of N texts; None is no caption.
+          grid: times of the path, in (0, 1].
+          seeds: of the noise, uint32 [N].
+
+        Raises ValueError for a size or a prompt that the model cannot take.
+        """
+        size = dict(zip(("num_frames", "height", "width"), frames.shape[1:4], strict=True))
+        captions = ["."] * len(frames) if prompt is None else prompt
+        plan = self.prepare(captions, guidance_scale=1.0, **size)
+        text = plan.text[1 if prompt is None else 0]  # the negative prompt is no caption
+        with jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext():
+            parts = list(codec.encode_stream(self.autoencoder, self.weights, frames))
+            inputs = np.concatenate(parts, axis=1), text, plan.frame_shot
+            losses = [self._loss(self._params, *inputs, np.float32(t), seeds) for t in grid]
+            return np.stack([sharding.fetch(loss) for loss in losses], axis=1)
 
     def _announce(self, plan):
         """Prints, once for each, what will be compiled (or fetched from the cache of programs)."""

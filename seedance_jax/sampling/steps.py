@@ -1,9 +1,9 @@
-"""What the pipeline compiles: the beginning of sampling, and one step of it."""
+"""What the pipeline compiles: the beginning of sampling, one step of it, and denoising losses."""
 
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.diffusion import guidance, solvers, tasks
+from seedance_jax.diffusion import flow, guidance, solvers, tasks
 from seedance_jax.models.dit import Condition
 
 
@@ -57,3 +57,16 @@ def step(generator, params, *, state, now, start, solver, rescale, interval):
         return jnp.where(given, noise - positive.latents, guide(x, t))
 
     return solvers.SOLVERS[solver].step(velocity, state, now)
+
+
+def denoising_loss(generator, params, x0, text, frame_shot, t, seeds):
+    """Mean squared velocity error [B] at time t of latents x0 [B, T, h, w, C], all of them noised.
+
+    The noise of a clip depends on its seed and the shape of its latents only, as in `begin`.
+    """
+    noise = jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), x0.shape[1:]))(seeds)
+    frames = (frame_shot, jnp.zeros_like(x0), jnp.zeros(frame_shot.shape))
+    times = jnp.broadcast_to(t, x0.shape[:1])
+    xt = flow.interpolate(x0, noise, times)
+    velocity = generator.apply({"params": params}, xt, times, text, frames)
+    return ((velocity - flow.velocity_target(x0, noise)) ** 2).mean((1, 2, 3, 4))

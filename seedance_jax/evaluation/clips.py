@@ -1,0 +1,93 @@
+"""Sets of clips to measure: a folder of video files, or a split of the data set of a run."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seedance_jax.data import loader, sources, transforms
+from seedance_jax.data.video import ClipError, decode_mp4
+from seedance_jax.evaluation.reconstruction import video_bucket
+from seedance_jax.sampling import runs
+from seedance_jax.training import checkpoint
+
+SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi")
+FPS_TOLERANCE = 0.01  # relative: 29.97 is not 30 in all containers
+
+
+class Clips(NamedTuple):
+    """frames: uint8 [N, T, H, W, 3]; fps: of all; name: where they are from."""
+
+    frames: Any
+    fps: float
+    name: str
+
+    @property
+    def form(self):
+        """What sets must have in common, in words."""
+        return describe(self.frames.shape[1:], self.fps)
+
+
+def describe(shape, fps):
+    """A shape (T, H, W, 3) and a rate in words."""
+    return "{} frames of {}x{}".format(*shape[:3]) + f" at {fps:g} fps"
+
+
+def read_clips(where, limit=None, data_dir=""):
+    """The first clips of a folder, or of "RUN:SPLIT", the split of the data a run was trained on.
+
+    Args:
+      limit: at most so many; None is all.
+      data_dir: where the data set of a run is, if it has moved.
+
+    Raises:
+      FileNotFoundError: there is no such folder or run.
+      ValueError: it has no clips, one cannot be read, or they differ in length, size or rate.
+    """
+    run, colon, split = where.rpartition(":")
+    if Path(where).is_dir() or not colon:
+        return read_folder(where, limit)
+    return read_split(run, split, limit, data_dir)
+
+
+def read_folder(folder, limit=None):
+    """`read_clips` of the video files of a folder, in the order of their names."""
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} is no folder of clips, nor a RUN:SPLIT")
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder} has no clips ({', '.join(SUFFIXES)})")
+    rows, first = [], None
+    for path in paths[:limit]:
+        try:
+            frames, fps = decode_mp4(path)
+        except ClipError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
+        clip = Clips(frames[None], fps, str(path))
+        first = first or clip
+        check_same(first, clip)
+        rows.append(frames)
+    return Clips(np.stack(rows), first.fps, str(folder))
+
+
+def read_split(run, split, limit=None, data_dir=""):
+    """`read_clips` of the rows of a split that can serve the first bucket of clips of a run."""
+    stage = checkpoint.read_json(run, "config.json")["stage"]
+    data = runs.read_data(run, stage, data_dir)
+    bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
+    rows, _ = loader.eligible_rows(source.table, bucket)
+    frames = [
+        transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)
+        for row in rows[:limit]
+    ]
+    return Clips(np.stack(frames), sources.clip_fps(data), f"{run}:{split}")
+
+
+def check_same(reference, other):
+    """Raises ValueError, naming both, unless they have one length, size and rate."""
+    shapes = [clips.frames.shape[1:] for clips in (reference, other)]
+    if shapes[0] != shapes[1] or abs(other.fps / reference.fps - 1.0) > FPS_TOLERANCE:
+        raise ValueError(
+            f"{other.name}: {other.form}, but {reference.name}: {reference.form}; clips that are "
+            "compared must have one length, size and rate"
+        )

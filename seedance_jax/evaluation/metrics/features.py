@@ -1,0 +1,115 @@
+"""Features of clips for distances of distributions: by public weights, or by the world's own."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from seedance_jax.models import i3d, world_features
+from seedance_jax.models.torch_file import check_shapes, open_tensors
+from seedance_jax.training import release
+
+# Made by `python -m seedance_jax.train_features`.
+WORLD = Path(__file__).parents[2] / "weights" / "features" / "world.safetensors"
+
+
+class Features(NamedTuple):
+    """A function of clips, and what its distances are called.
+
+    Attributes:
+      frechet, kernel: names of the distances.
+      minimum: frames that a clip must have.
+      batch_size: clips at a time.
+      apply: (params, frames uint8 [B, T, H, W, 3]) -> [B, D], jitted.
+      params: its weights.
+    """
+
+    frechet: str
+    kernel: str
+    minimum: int
+    batch_size: int
+    apply: Any
+    params: Any
+
+
+def extract(features, clips):
+    """Features float64 [N, D] of clips uint8 [N, T, H, W, 3] of one size.
+
+    Raises ValueError for other arrays, or clips that are too short.
+    """
+    if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3 or not len(clips):
+        raise ValueError(f"clips must be uint8 [N, T, H, W, 3], got {clips.dtype} {clips.shape}")
+    if clips.shape[1] < features.minimum:
+        raise ValueError(
+            f"clips of {clips.shape[1]} frames: {features.frechet} needs {features.minimum} or more"
+        )
+    parts = []
+    for start in range(0, len(clips), features.batch_size):
+        # The last batch is filled up, so that there is one shape to compile.
+        rows = np.minimum(np.arange(start, start + features.batch_size), len(clips) - 1)
+        parts.append(np.asarray(features.apply(features.params, clips[rows]), np.float64))
+    return np.concatenate(parts)[: len(clips)]
+
+
+def open_i3d(path, file):
+    """I3D with public weights; `file` says which, see `i3d.EPSILONS`. 400 dimensions: FVD, KVD.
+
+    Raises FileNotFoundError, or ValueError for weights that do not fit.
+    """
+    params = jax.device_put(i3d.from_torch(open_tensors(path), file))
+
+    def apply(params, frames):
+        return i3d.I3D().apply({"params": params}, i3d.preprocess(frames))
+
+    return Features("fvd", "kvd", i3d.MINIMUM, 4, jax.jit(apply), params)
+
+
+def open_world(path=WORLD):
+    """The small network of the synthetic world, by default the released one. 48 dimensions.
+
+    Over its training clips every feature has mean 0 and variance 1.
+
+    Raises FileNotFoundError, or ValueError for weights that do not fit.
+    """
+    tensors = open_tensors(path)
+    check_shapes("world features", tensors, world_shapes(), optional=("told_",))
+    weights = {name: jnp.asarray(tensors[name], jnp.float32) for name in tensors}
+    return world(traverse_util.unflatten_dict(weights, sep="."))
+
+
+def world(weights):
+    """Features of weights {"patches", "first", "second", "features", ..., "mean", "std"}."""
+
+    def apply(weights, frames):
+        video = world_features.preprocess(frames)
+        steps = world_features.WorldFeatures({}).apply({"params": weights}, video)
+        return (world_features.clip_features(steps) - weights["mean"]) / weights["std"]
+
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), weights)
+    return Features("fvd_world", "kvd_world", world_features.MINIMUM, 32, jax.jit(apply), params)
+
+
+def with_scale(params, clips):
+    """The weights with "mean" and "std", so that the features of clips have mean 0, variance 1."""
+    size = 2 * world_features.WIDTH
+    unscaled = world({**params, "mean": np.zeros(size), "std": np.ones(size)})
+    found = extract(unscaled, clips).astype(np.float32)
+    return {**params, "mean": found.mean(0), "std": found.std(0)}
+
+
+def save_world(weights, path):
+    """Writes weights as `open_world` reads them."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    release.save_tensors(traverse_util.flatten_dict(weights, sep="."), Path(path), None)
+
+
+def world_shapes():
+    """{name: shape} of what `open_world` needs; the heads may be there too."""
+    video = jax.ShapeDtypeStruct((1, world_features.MINIMUM, 64, 64, 3), jnp.float32)
+    made = jax.eval_shape(world_features.WorldFeatures({}).init, jax.random.key(0), video)
+    scale = dict.fromkeys(("mean", "std"), (2 * world_features.WIDTH,))
+    flat = traverse_util.flatten_dict(made["params"], sep=".")
+    return {name: leaf.shape for name, leaf in flat.items()} | scale

@@ -1,0 +1,77 @@
+"""Frechet distance of two sets of features: how far apart Gaussians fitted to them are.
+
+    |mean_x - mean_y|^2 + tr(X) + tr(Y) - 2 tr((X Y)^(1/2)),   X, Y covariances
+
+(arXiv:1706.08500; of videos, arXiv:1812.01717). All in float64.
+"""
+
+import numpy as np
+
+from seedance_jax.evaluation.metrics import intervals
+
+ENOUGH = 4  # clips per dimension, from which on intervals cover the truth nearly as often as told
+
+
+def frechet_distance(x, y):
+    """Squared Frechet (2-Wasserstein) distance of features x [N, D], y [M, D]; a float >= 0.
+
+    With X = A' A the trace of the root is the sum of the singular values of A B' (and of R_A R_B',
+    from A = Q R): no root of a matrix is taken, and fewer clips than dimensions are no trouble to
+    the algebra. The value is too high for few clips all the same: see `frechet_estimate`.
+
+    Raises:
+      ValueError: shapes that do not fit, fewer than 2 rows, or values that are not finite.
+    """
+    check_features(x, y)
+    factors = [factor(np.asarray(features, np.float64)) for features in (x, y)]
+    way = np.mean(x, 0, np.float64) - np.mean(y, 0, np.float64)
+    traces = sum((part**2).sum() for part in factors)
+    overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    return float(max(way @ way + traces - 2 * overlap, 0.0))
+
+
+def factor(features):
+    """R [min(N, D), D] with R' R = the unbiased covariance of features [N, D]."""
+    centred = features - features.mean(0)
+    return np.linalg.qr(centred / np.sqrt(len(features) - 1), mode="r")
+
+
+def frechet_estimate(x, y, seed=0):
+    """`frechet_distance` of all clips, as an Estimate.
+
+    The distance of few clips is too high: two halves of one set are apart. Resampled clips are too
+    far apart by about as much once more, so the interval is the one around the difference (the
+    "basic" bootstrap, from 2 value - high to 2 value - low): it is of the distance of the
+    populations, and may lie below the value. It can be trusted where there are several times as
+    many clips as dimensions, see `too_few`.
+    """
+    value = frechet_distance(x, y)
+    pairs = zip(
+        intervals.resamples(len(x), seed), intervals.resamples(len(y), seed + 1), strict=True
+    )
+    low, high = intervals.percentiles([frechet_distance(x[a], y[b]) for a, b in pairs])
+    low, high = max(2 * value - high, 0.0), max(2 * value - low, 0.0)
+    return intervals.Estimate(value, low, high, min(len(x), len(y)))
+
+
+def too_few(x, y):
+    """What to say of a Frechet distance of too few clips for its dimension; "" if they suffice."""
+    count, dimension = min(len(x), len(y)), x.shape[1]
+    if count >= ENOUGH * dimension:
+        return ""
+    return (
+        f"{count} clips are too few for a Frechet distance in {dimension} dimensions, which needs "
+        f"{ENOUGH * dimension}: the value is too high and its interval too narrow; rely on the "
+        "kernel distance"
+    )
+
+
+def check_features(x, y):
+    """Raises ValueError unless x and y are finite, [N, D] and [M, D], of 2 rows or more."""
+    for features in (x, y):
+        if features.ndim != 2 or features.shape[1:] != x.shape[1:] or len(features) < 2:
+            raise ValueError(
+                f"features {x.shape} and {y.shape}: must be [N, D] and [M, D], 2 rows or more"
+            )
+        if not np.isfinite(features).all():
+            raise ValueError("features hold values that are not finite")

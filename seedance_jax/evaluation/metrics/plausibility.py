@@ -1,0 +1,78 @@
+"""Does a generator think that what can happen is likelier than what cannot? No clip is sampled.
+
+Pairs of clips look alike, and one of each breaks a law of physics. Both are noised with the same
+noise, and the generator denoises them; its loss bounds their likelihood. The preference is the
+share of pairs in which the plausible clip has the lower loss: 0.5 is chance, 1 is right. LikePhys
+(arXiv:2510.11512) reports 1 - preference, the plausibility preference error.
+"""
+
+import numpy as np
+
+from seedance_jax.diffusion import times
+from seedance_jax.evaluation.metrics import intervals
+
+NUM_TIMES = 10
+
+
+def compare(pipeline, plausible, implausible, prompts, *, seed=0, batch_size=16):
+    """Preference of a `sampling.pipeline.Pipeline` over N pairs of clips.
+
+    Args:
+      plausible, implausible: uint8 [N, T, H, W, 3], clip i of one belongs to clip i of the other.
+      prompts: N texts, told of both clips of a pair; None tells nothing.
+      seed: pair i has the noise of seed + i, at every time.
+
+    Returns:
+      {"preference": Estimate, from losses averaged over NUM_TIMES times;
+       "margin": Estimate, mean of (implausible - plausible) / plausible loss;
+       "times": [t], "preference_by_time": [share]}.
+
+    Raises:
+      ValueError: the two do not belong together, or are of a size that the model cannot take.
+    """
+    check_pairs(plausible, implausible, prompts)
+    grid = loss_times(pipeline, plausible.shape[1:4])
+    losses = [
+        losses_of(pipeline, clips, prompts, grid, seed, batch_size)
+        for clips in (plausible, implausible)
+    ]
+    good, bad = (loss.mean(1) for loss in losses)
+    return {
+        "preference": intervals.share(int((good < bad).sum()), len(good)),
+        "margin": intervals.mean((bad - good) / good),
+        "times": [float(t) for t in grid],
+        "preference_by_time": [float(share) for share in (losses[0] < losses[1]).mean(0)],
+    }
+
+
+def loss_times(pipeline, size):
+    """NUM_TIMES times, the middles of as many steps of sampling a clip of (T, H, W)."""
+    latent_frames, height, width, _ = pipeline.autoencoder.latent_shape(*size)
+    middles = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
+    return times.shift_times(middles, times.resolution_shift(latent_frames * height * width))
+
+
+def losses_of(pipeline, clips, prompts, grid, seed, batch_size):
+    """float32 [N, times]; the last batch is filled up, so that there is one shape to compile."""
+    parts = []
+    for start in range(0, len(clips), batch_size):
+        numbers = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
+        chosen = None if prompts is None else [prompts[number] for number in numbers]
+        seeds = (seed + numbers).astype(np.uint32)
+        parts.append(pipeline.denoising_loss(clips[numbers], chosen, grid, seeds))
+    return np.concatenate(parts)[: len(clips)]
+
+
+def check_pairs(plausible, implausible, prompts):
+    """Raises ValueError unless the clips are pairs, with a prompt each."""
+    if plausible.dtype != np.uint8 or plausible.ndim != 5 or not len(plausible):
+        raise ValueError(
+            f"clips must be uint8 [N, T, H, W, 3], got {plausible.dtype} {plausible.shape}"
+        )
+    if (implausible.dtype, implausible.shape) != (plausible.dtype, plausible.shape):
+        raise ValueError(
+            f"pairs of clips: plausible ones are {plausible.dtype} {plausible.shape}, implausible "
+            f"ones {implausible.dtype} {implausible.shape}"
+        )
+    if prompts is not None and len(prompts) != len(plausible):
+        raise ValueError(f"{len(prompts)} prompts for {len(plausible)} pairs of clips")

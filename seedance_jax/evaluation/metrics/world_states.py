@@ -1,0 +1,111 @@
+"""What the feature network of the world is trained on: clips and the state of their scene."""
+
+import json
+
+import numpy as np
+
+from seedance_jax.data.world import WorldSpec, generate
+from seedance_jax.data.world.vocabulary import CAMERA_MOVES, SLICES
+from seedance_jax.models.world_features import STRIDE
+
+SLICE = "tiny"
+# What is told of a clip by its name, and the names.
+KINDS = {
+    "color": SLICES[SLICE].colors,
+    "shape": SLICES[SLICE].shapes,
+    "event": tuple(SLICES[SLICE].events),
+    "floor": SLICES[SLICE].floors,
+    "camera": tuple(CAMERA_MOVES),
+}
+# What is told of each frame in numbers, as {name: (usual value, how far values are from it)}.
+NUMBERS = {
+    "position": (0.0, 0.15),  # x, y of the main object, in frames from the middle
+    "size": (0.15, 0.04),  # its radius, in frames
+    "motion": (0.0, 0.15),  # x, y over 4 frames, in frames
+    "view": (0.0, 0.03),  # x, y of a point of the world, the same: pans and tilts
+    "zoom": (0.0, 0.05),  # logarithm of its growth
+}
+HEADS = {name: len(legal) for name, legal in KINDS.items()} | dict.fromkeys(NUMBERS, 2)
+HEADS |= {"size": 1, "zoom": 1, "quality": 3}
+LASTING = ("color", "shape", "floor", "quality")  # is told of clips whose frames are shuffled, too
+MIRRORED = ("position", "motion", "view")  # change sign along x in a mirror
+
+
+def read_state(record):
+    """(names {kind: int}, numbers {name: float32 [ceil(T / 4), n]}) of a world clip record."""
+    scene = json.loads(record["scene"])
+    main = scene["objects"][0]
+    named = {
+        "color": main["color"],
+        "shape": main["shape"],
+        "event": scene["event"],
+        "floor": scene["floor"],
+        "camera": scene["camera"]["move"],
+    }
+    names = {kind: KINDS[kind].index(name) for kind, name in named.items()}
+    place, depth = project(record, record["object_position"][:, 0])
+    fixed, _ = project(record, np.zeros_like(record["object_position"][:, 0]))
+    focal = record["camera_intrinsics"][:, 0, 0] / record["width"]
+    numbers = {
+        "position": place,
+        "size": (focal * max(main["half_extents"]) / depth)[:, None],
+        "motion": change(place),
+        "view": change(fixed),
+        "zoom": change(np.log(focal / depth_of_origin(record)))[:, None],
+    }
+    scaled = {}
+    for name, value in numbers.items():
+        usual, spread = NUMBERS[name]
+        scaled[name] = np.clip((value[::STRIDE] - usual) / spread, -3, 3).astype(np.float32)
+    return names, scaled
+
+
+def project(record, points):
+    """Points of the world [T, 3] -> (x, y from the middle in frames [T, 2], depth [T])."""
+    local = np.einsum("tij,tj->ti", record["camera_rotation"], points)
+    local = local + record["camera_translation"]
+    image = np.einsum("tij,tj->ti", record["camera_intrinsics"], local)
+    size = np.array([record["width"], record["height"]])
+    return image[:, :2] / image[:, 2:] / size - 0.5, local[:, 2]
+
+
+def depth_of_origin(record):
+    """How far the origin of the world is before the camera, [T]."""
+    return record["camera_translation"][:, 2]
+
+
+def change(values):
+    """Change of values [T, ...] over 4 frames around each, 2 on either side within the clip."""
+    count = len(values)
+    after = np.minimum(np.arange(count) + STRIDE // 2, count - 1)
+    before = np.maximum(np.arange(count) - STRIDE // 2, 0)
+    rate = (values[after] - values[before]).T / (after - before)
+    return STRIDE * rate.T
+
+
+def read_clips(split, count, start=0):
+    """The first clips of a split of the world: (frames uint8 [N, T, H, W, 3], states).
+
+    states: {name: int [N] of KINDS, or float32 [N, steps, n] of NUMBERS}.
+    """
+    spec = WorldSpec(slice=SLICE)
+    frames, states = [], []
+    for index in range(start, start + count):
+        record = generate(split, index, spec)
+        names, numbers = read_state(record)
+        frames.append(record["frames"])
+        states.append(names | numbers)
+    return np.stack(frames), {name: np.stack([s[name] for s in states]) for name in states[0]}
+
+
+def mirror(frames, states, chosen):
+    """Turns the chosen clips (bool [N]) left to right, and what is told of them."""
+    frames, states = frames.copy(), {name: value.copy() for name, value in states.items()}
+    frames[chosen] = frames[chosen][:, :, :, ::-1]
+    for name in MIRRORED:
+        states[name][chosen, :, 0] *= -1
+    sides = {"left": "right", "right": "left"}
+    swapped = [" ".join(sides.get(word, word) for word in name.split()) for name in CAMERA_MOVES]
+    table = np.array([KINDS["camera"].index(name) for name in swapped])
+    states["camera"][chosen] = table[states["camera"][chosen]]
+    return frames, states

@@ -1,0 +1,68 @@
+"""Public metrics of clips: distances to a reference, VBench, and the plausibility of a run.
+
+    python -m seedance_jax.measure --real=runs/tiny/pretrain:validation --fake=samples
+    python -m seedance_jax.measure --real=real --fake=fake --i3d=i3d_pretrained_400.pt
+    python -m seedance_jax.measure --run=released
+
+--real and --fake are folders of video files of one length, size and rate, or RUN:SPLIT for a split
+of the data that a run was trained on. `fvd_world` and `kvd_world` are distances over features of a
+small network that knows the synthetic world only, and no FVD; `fvd` and `kvd` are over I3D with the
+public weights, which --i3d names. --run asks a generator whether it prefers what can happen in the
+world (LikePhys); `released` are the weights that come with the package. Prints JSON: every metric
+with its 95 % interval.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from seedance_jax import cli
+from seedance_jax.evaluation import clips, measurement
+from seedance_jax.evaluation.metrics import features
+from seedance_jax.models.i3d import EPSILONS
+from seedance_jax.sampling import runs
+from seedance_jax.sampling.pipeline import Pipeline
+
+REAL = flags.DEFINE_string("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
+FAKE = flags.DEFINE_string("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
+LIMIT = flags.DEFINE_integer("limit", None, "Clips of either at most, the first ones.", 4)
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data set of a RUN is, if it has moved.")
+I3D = flags.DEFINE_string("i3d", "", "File of public weights of I3D (.pt, .pth, .safetensors).")
+I3D_FILE = flags.DEFINE_enum(
+    "i3d_file", "i3d_pretrained_400", sorted(EPSILONS), "Which public weights --i3d is."
+)
+WORLD = flags.DEFINE_string("features", str(features.WORLD), "Of `train_features`.")
+RUN = flags.DEFINE_string("run", "", "Generator to ask for plausibility, or `released`.")
+NUM_PAIRS = flags.DEFINE_integer("num_pairs", 48, "Pairs of clips of each violation.", 1)
+SEED = flags.DEFINE_integer("seed", 0, "Of noise, bootstrap and shuffled frames.", 0)
+OUTPUT = flags.DEFINE_string("output", "", "File for the JSON, too.")
+
+
+def measure_sets():
+    """`measurement.compare` of --fake against --real."""
+    networks = [features.open_world(WORLD.value)]
+    if I3D.value:
+        networks.append(features.open_i3d(I3D.value, I3D_FILE.value))
+    real, fake = (
+        clips.read_clips(where, LIMIT.value, DATA_DIR.value) for where in (REAL.value, FAKE.value)
+    )
+    return measurement.compare(real, fake, networks, SEED.value)
+
+
+def main(argv):
+    del argv
+    if bool(REAL.value) != bool(FAKE.value) or not (REAL.value or RUN.value):
+        raise ValueError("give --real and --fake, or --run, or all three")
+    found = measure_sets() if REAL.value else {}
+    if RUN.value:
+        pipeline = Pipeline.from_run(runs.RELEASED if RUN.value == "released" else RUN.value)
+        found["plausibility"] = measurement.of_run(pipeline, NUM_PAIRS.value, SEED.value)
+    text = json.dumps(found, indent=2)
+    if OUTPUT.value:
+        Path(OUTPUT.value).write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    cli.run(main)
