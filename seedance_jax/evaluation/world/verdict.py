@@ -153,12 +153,17 @@ def choose_thresholds(asked, thresholds=None):
     return {name: b[asked["event"]] if isinstance(b, dict) else b for name, b in bounds.items()}
 
 
-def gates(found, asked, fps, bounds):
-    """{dimension: True, False or None}, see `Verdict`."""
-    shown = measures.mechanics_asked(asked, fps) | {
+def shown(asked, fps):
+    """{dimension: whether a scene shows it}, by its record; others are always shown."""
+    return measures.mechanics_asked(asked, fps) | {
         "alignment_direction": bool(asked.get("direction")) and asked["event"] != "spin",
         "alignment_relation": asked["event"] in RELATIONS,
     }
+
+
+def gates(found, asked, fps, bounds):
+    """{dimension: True, False or None}, see `Verdict`."""
+    asked_for = shown(asked, fps)
     right = {
         "alignment_color": True,
         "alignment_count": asked["num_objects"],
@@ -168,7 +173,7 @@ def gates(found, asked, fps, bounds):
     }
     opened = {}
     for name, finding in found.items():
-        if not shown.get(name, True):
+        if not asked_for.get(name, True):
             opened[name] = None
         elif not finding.valid:
             opened[name] = False
