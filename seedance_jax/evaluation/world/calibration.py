@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
+from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
-from seedance_jax.evaluation.world import corruptions, verdict
-from seedance_jax.evaluation.world import sight
+from seedance_jax.evaluation.world import corruptions, sight, verdict
 
 SPLIT = "validation"
 # First numbers of the clips that set the thresholds, and of those that the report is on: far from
@@ -39,9 +39,13 @@ DYNAMICS = (0.7, 1.4)
 
 
 def read_true(index, spec):
-    """(frames, asked) of a true clip."""
+    """(frames, asked) of a true clip, as data sets store it."""
     row = generate(SPLIT, index, spec)
-    return row["frames"], verdict.asked_of(row)
+    return stored(row["frames"], spec.fps), verdict.asked_of(row)
+
+
+def stored(frames, fps):
+    return decode_mp4(encode_mp4(frames, fps))[0]
 
 
 def measured(frames, fps, asked):
@@ -103,6 +107,7 @@ def report(spec, bounds, count, corrupted):
             if len(wrong[name]) < corrupted and corruptions.applies(name, asked):
                 shot = corruptions.stage(SPLIT, index, spec)[0]
                 frames = corrupt(shot, np.random.default_rng(index), spec.fps)
+                frames = stored(frames, spec.fps)
                 wrong[name].append(verdict.judge_clip(frames, spec.fps, asked, thresholds))
     return {
         "true": summary([v for _, v in true]) | {"recall": recall(true)},

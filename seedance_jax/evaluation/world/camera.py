@@ -56,7 +56,7 @@ class CameraPath(NamedTuple):
       track: of `AMOUNTS`, or "none".
       amount: signed as in `CAMERA_MOVES`: positive is right, up, in.
       misfit: of the background under this path, over that of a camera that stands; 1 is no better.
-      """
+    """
 
     track: str
     amount: float
@@ -73,7 +73,9 @@ class CameraPath(NamedTuple):
 
 def effect(track, amount, view, side):
     """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
-    pixels = view.focal * side * math.tan(math.radians(amount)) if track in ("yaw", "pitch") else 0.0
+    pixels = (
+        view.focal * side * math.tan(math.radians(amount)) if track in ("yaw", "pitch") else 0.0
+    )
     zoom = {"zoom": amount, "advance": amount / view.distance}.get(track, 0.0)
     pan, tilt = (pixels if track == name else 0.0 for name in ("yaw", "pitch"))
     return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
@@ -165,9 +167,7 @@ def _shade(masks, elevation):
 def _comparison(images, known, shade, view):
     """A function (track, amount) -> misfit of frames that lie apart; 2 if nothing is in common."""
     _, count, height, width = images.shape
-    rows, columns = (
-        np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width)
-    )
+    rows, columns = (np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width))
     row, column = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
     pixels = np.stack([column + 0.5, row + 0.5], -1)
     pairs = []

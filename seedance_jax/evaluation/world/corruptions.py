@@ -187,9 +187,7 @@ def spurious_cut(shot, rng, fps):
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     held = standing(shot)
     eye = target + (held.cameras.eye - target) @ turn.T
-    cameras = dataclasses.replace(
-        held.cameras, eye=eye, rotation=held.cameras.rotation @ turn.T
-    )
+    cameras = dataclasses.replace(held.cameras, eye=eye, rotation=held.cameras.rotation @ turn.T)
     return spliced(shot, dataclasses.replace(shot, cameras=cameras))
 
 

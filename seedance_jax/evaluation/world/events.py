@@ -4,7 +4,7 @@ Each gets the story of a shot and returns a number, positive if the event is see
 more clearly it is; lengths are in radii of the main object, before the standing scene.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -125,7 +125,7 @@ def moved(story):
 
 
 def direction(story, event):
-    """"left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
+    """ "left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
     if event == "drop":
         return "down" if drop(story) > 0 else ""
     track = story.tracks[0]

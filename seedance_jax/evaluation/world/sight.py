@@ -89,7 +89,7 @@ def look(frames, lengths, asked):
 
 
 def _look(frames, start, planned, objects):
-    lab = colors.to_lab((frames / 255.0) ** colors.GAMMA)
+    lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
     masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
     view = camera.View(planned["focal"], planned["elevation"])

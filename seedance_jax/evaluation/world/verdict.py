@@ -98,7 +98,8 @@ def asked_of(row, numbers=None):
     else:
         word = "away" if forward > 0 else "towards"
     word = "down" if scene["event"] == "drop" else word
-    return scene | {"camera": shots[0]["camera"], "shots": shots, "direction": word}
+    told = {"direction": word, "from_start": bool(numbers[0] == 0)}
+    return scene | {"camera": shots[0]["camera"], "shots": shots} | told
 
 
 def judge_clip(frames, fps, asked, thresholds=None):
