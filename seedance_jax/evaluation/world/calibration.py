@@ -1,7 +1,7 @@
 """How far the judges can be trusted: thresholds from true clips, then pass rates on other ones.
 
-Scenes are taken as they come from the simulator, one after the other: none is left out for what its
-clip looks like. What a scene can show (a flight long enough, a hidden object) is told by its record.
+Scenes are taken as they come from the simulator, one after the other: none is left out for what
+its clip looks like. What a scene can show (a long flight, a hidden object) is told by its record.
 """
 
 import math
@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from seedance_jax.data.builders.world import CODEC
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
 from seedance_jax.evaluation.world import corruptions, sight, verdict
@@ -21,7 +22,7 @@ CALIBRATION, REPORT = 1_000_000, 2_000_000
 # Dimension -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
 RULES = {
-    "alignment_shape": (0.005, None, 0.1, 0.0),
+    "alignment_shape": (0.01, None, 0.1, 0.0),
     "gravity": (0.01, 0.99, 0.05, 0.05),
     "bounce": (0.01, 0.99, 0.05, 0.05),
     "permanence": (None, 0.99, 0.0, 0.1),
@@ -45,7 +46,7 @@ def read_true(index, spec):
 
 
 def stored(frames, fps):
-    return decode_mp4(encode_mp4(frames, fps))[0]
+    return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
 
 
 def measured(frames, fps, asked):

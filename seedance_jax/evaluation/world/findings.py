@@ -46,7 +46,7 @@ def alignment(shots, asked):
         "alignment_count": Finding(max(map(len, seen)), True, {"seen": seen}),
         "alignment_shape": shape(shots, bodies),
     }
-    story = tell(shots[0], bodies)
+    story = tell(shots[0], bodies, len(shots) == 1)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     for name, judge in (("event", event), ("direction", direction), ("relation", relation)):
         unseen = Finding(None, False, {"missing": missing})
@@ -83,19 +83,19 @@ def clear(track):
     return track.whole & (track.area > CLEAR * usual)
 
 
-def tell(shot, bodies):
+def tell(shot, bodies, whole):
     """The `events.Story` of a shot; None if the main object is not seen."""
     tracks = [shot.track(body["color"]) for body in bodies]
     if tracks[0] is None:
         return None
     tracks = [track for track in tracks if track is not None]
-    center = tracks[0].center
     inside, masks = 0.0, tracks[0].masks
     both = masks[1:] & masks[:-1]
     if both.any():
         inside = float(np.abs(np.diff(quality.luma(shot.frames), axis=0))[both].mean())
-    assert center.shape == (len(shot.frames), 2)
-    return events.Story([shot.steady(track.center) for track in tracks], tracks, inside)
+    centers = [shot.steady(track.center) for track in tracks]
+    slope = math.sin(math.radians(shot.view.elevation))
+    return events.Story(centers, tracks, inside, slope, whole)
 
 
 def event(story, shot, asked):
@@ -121,7 +121,7 @@ def relation(story, shot, asked):
         if a.any() and b.any()
     ]
     near = bool(gaps) and min(gaps) <= MEETING * shot.frames.shape[1]
-    hides = near and physics.find_hiding(story.centers[0], first.area) is not None
+    hides = near and physics.find_hiding(story.centers[0], first.area / shot.scale**2) is not None
     least = second.area[second.seen].min() / np.median(second.area[second.seen])
     word = "behind" if hides and least > 0.5 else "meets" if near else "apart"
     return Finding(word, True, {"gap": min(gaps, default=None)})
@@ -147,7 +147,7 @@ def mechanics(shots, fps, asked):
         rebound = physics.restitution(center[:, 1], flight, size)
         if rebound:
             found["bounce"] = number(rebound[0], fit=list(rebound[1]))
-    hiding = physics.find_hiding(center, track.area)
+    hiding = physics.find_hiding(center, track.area / shot.scale**2)
     if hiding:
         found["permanence"] = number(hiding.error, **hiding._asdict())
     return found

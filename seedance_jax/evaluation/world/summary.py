@@ -34,15 +34,14 @@ def summarize(verdicts, asked):
     camera = [all(v.gates[name] for name in CAMERA) for v in verdicts]
     moving = [c for c, a in zip(camera, asked, strict=True) if a["camera"]["move"] != "static"]
     objects = [all(seen_colors(v)) for v in verdicts]
+    moves = [o and v.gates["dynamics"] for o, v in zip(objects, verdicts, strict=True)]
     return {
         "passed": share([v.passed for v in verdicts]),
         **passed,
         "camera_accuracy": share(camera),
         "moving_camera_accuracy": share(moving),
         "has_object": share(objects),
-        "moving": share(
-            [o and v.gates["dynamics"] for o, v in zip(objects, verdicts, strict=True)]
-        ),
+        "moving": share(moves),
         "motion": float(np.mean([v.findings["dynamics"].value for v in verdicts])),
     }
 

@@ -67,7 +67,7 @@ def test_clips_in_which_nothing_can_be_measured_fail(judged):
 
 
 def test_verdicts_are_ready_for_json_and_can_be_drawn(judged):
-    for record, asked, v in judged[:4]:
+    for record, _, v in judged[:4]:
         back = json.loads(json.dumps(v.as_json()))
         assert set(back["gates"]) == set(verdict.DIMENSIONS) == set(verdict.AXES)
         assert back["passed"] == v.passed
