@@ -22,21 +22,21 @@ CALIBRATION, REPORT = 1_000_000, 2_000_000
 # Dimension -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
 RULES = {
-    "alignment_shape": (0.01, None, 0.1, 0.0),
-    "gravity": (0.01, 0.99, 0.05, 0.05),
-    "bounce": (0.01, 0.99, 0.05, 0.05),
-    "permanence": (None, 0.99, 0.0, 0.1),
-    "camera_pan": (None, 0.995, 0.0, 0.5),
-    "camera_zoom": (None, 0.995, 0.0, 1.5),
-    "camera_orbit": (None, 0.995, 0.0, 3.0),
-    "flicker": (None, 0.995, 0.0, 0.2),
-    "exposure": (None, 0.995, 0.0, 0.3),
-    "sharpness": (0.005, 0.995, 0.02, 0.02),
+    "alignment_shape": (0.01, None, 0.3, 0.0),
+    "gravity": (0.01, 0.99, 0.1, 0.1),
+    "bounce": (0.0, 1.0, 0.1, 0.1),
+    "permanence": (None, 0.98, 0.0, 0.2),
+    "camera_pan": (None, 0.99, 0.0, 1.0),
+    "camera_zoom": (None, 0.99, 0.0, 2.0),
+    "camera_orbit": (None, 0.99, 0.0, 4.0),
+    "flicker": (None, 0.99, 0.0, 0.3),
+    "exposure": (None, 0.99, 0.0, 0.5),
+    "sharpness": (0.01, 0.99, 0.04, 0.04),
     "jitter": (None, 0.99, 0.0, 0.02),
-    "identity": (None, 0.99, 0.0, 0.1),
+    "identity": (None, 0.99, 0.0, 0.2),
 }
 # Share of the least and the most motion of true clips of the same event.
-DYNAMICS = (0.7, 1.4)
+DYNAMICS = (0.6, 1.6)
 
 
 def read_true(index, spec):

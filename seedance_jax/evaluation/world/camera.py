@@ -27,8 +27,9 @@ MAX_MISFIT = 0.9
 # Frames that are compared lie so many shots apart, in so many pairs.
 LAGS = (0.5, 0.75)
 PAIRS = 3
-MAX_ERROR, FLOOR = 9.0, 0.02
+MAX_ERROR, FLOOR = 3.0, 0.02
 MIN_COMMON = 0.15
+MAX_SHADE = 0.07
 REFINED = 3
 GRID = 24  # places a side at which they are compared
 
@@ -176,6 +177,7 @@ def _comparison(images, known, shade, view):
         starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
         pairs += [(start, start + lag) for start in starts]
 
+    known = known * (shade < MAX_SHADE)
     images = np.concatenate([images, shade[None], known[None]])
     here = images[:, :, row, column]  # [C, T, N]
 

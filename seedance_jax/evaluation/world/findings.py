@@ -79,8 +79,12 @@ def clear_masks(track):
 
 def clear(track):
     """bool [T]: where a track is seen whole."""
-    usual = np.percentile(track.area[track.seen], 80)
-    return track.whole & (track.area > CLEAR * usual)
+    return track.whole & (track.area > CLEAR * usual_area(track))
+
+
+def usual_area(track):
+    """Pixels that an object has, when little hides it."""
+    return np.percentile(track.area[track.seen], 80)
 
 
 def tell(shot, bodies, whole):
@@ -221,9 +225,12 @@ def continuity(shots, asked):
                 lost.append([shot.start, body["color"]])
                 continue
             hides = asked["event"] == "occlude" and k == 0
-            center = np.where(clear(track)[:, None], shot.steady(track.center), np.nan)
-            shakes.append(quality.jitter(center, track.radius))
-            size, frame = quality.longest_jump(center, track.radius)
+            center = shot.steady(track.center)
+            still = np.where(clear(track)[:, None], center, np.nan)
+            shakes.append(quality.jitter(still, track.radius))
+            large = track.area > CLEAR * usual_area(track)
+            jumping = np.where(large[:, None], center, np.nan)
+            size, frame = quality.longest_jump(jumping, track.radius)
             jumps.append((size, shot.start + frame, body["color"]))
             gaps = [] if hides else np.flatnonzero(~track.seen)
             lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
