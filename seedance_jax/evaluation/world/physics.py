@@ -14,7 +14,7 @@ MIN_FLIGHT = 4  # frames of a flight that can be measured
 # A flight goes on as long as a parabola explains it up to so many pixels of a frame of 64.
 TOLERANCE = 0.55 / 64
 MIN_HIDDEN = 0.35  # of its area an object still shows, at most, when it counts as hidden
-WHOLE = 0.75
+WHOLE = 0.6
 
 
 class Flight(NamedTuple):
@@ -108,10 +108,25 @@ def find_hiding(center, area):
         return None
     before = whole[whole < hidden[0]]
     after = whole[whole > hidden[-1]]
-    if len(before) < 3 or len(after) < 2:
+    if len(before) < 2 or not len(after):
         return None
     radius = math.sqrt(full / math.pi)
-    ahead = [np.polyval(np.polyfit(before, center[before, k], 1), after) for k in (0, 1)]
-    error = np.hypot(*(np.stack(ahead) - center[after].T)).mean() / radius
+    error = np.linalg.norm(_gap(before, after, center)) / radius
     growth = float(np.median(area[after]) / np.median(area[before]))
     return Hiding(int(before[-1]), int(after[0]), float(error), growth, len(hidden))
+
+
+def _gap(before, after, center):
+    """[2] pixels between where a motion at one speed leads and where it goes on.
+
+    The speed is that of both parts: it is fitted with a place of its own for each of them.
+    """
+    time, place, parts = 0.0, 0.0, []
+    for part in (before, after):
+        middle = part.mean(), center[part].mean(0)
+        away = part - middle[0]
+        time += (away**2).sum()
+        place = place + away @ (center[part] - middle[1])
+        parts.append(middle)
+    (first, start), (last, end) = parts
+    return end - start - place / time * (last - first)
