@@ -125,7 +125,7 @@ def relation(story, shot, asked):
         if a.any() and b.any()
     ]
     near = bool(gaps) and min(gaps) <= MEETING * shot.frames.shape[1]
-    hides = near and physics.find_hiding(story.centers[0], first.area / shot.scale**2) is not None
+    hides = near and find_hiding(shot, first) is not None
     least = second.area[second.seen].min() / np.median(second.area[second.seen])
     word = "behind" if hides and least > 0.5 else "meets" if near else "apart"
     return Finding(word, True, {"gap": min(gaps, default=None)})
@@ -151,10 +151,21 @@ def mechanics(shots, fps, asked):
         rebound = physics.restitution(center[:, 1], flight, size)
         if rebound:
             found["bounce"] = number(rebound[0], fit=list(rebound[1]))
-    hiding = physics.find_hiding(center, track.area / shot.scale**2)
+    hiding = find_hiding(shot, track)
     if hiding:
         found["permanence"] = number(hiding.error, **hiding._asdict())
     return found
+
+
+def find_hiding(shot, track):
+    """The `physics.Hiding` of a track; None if it never hides."""
+    sides = np.full((len(track.seen), 2, 2), np.nan)  # [T, side, (x, y)]
+    for k in np.flatnonzero(track.masks.any((1, 2))):
+        columns = np.flatnonzero(track.masks[k].any(0))
+        sides[k, :, 0] = columns[0], columns[-1] + 1
+        sides[k, :, 1] = np.nonzero(track.masks[k])[0].mean() + 0.5
+    steady = np.stack([shot.steady(sides[:, side])[:, 0] for side in (0, 1)], -1)
+    return physics.find_hiding(steady, track.area / shot.scale**2)
 
 
 def parabola(center, flight):
