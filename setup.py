@@ -52,7 +52,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["seedance_jax", "seedance_jax.*"]),
-    package_data={"seedance_jax": ["weights/*/*", "weights/*/autoencoder/*"]},
+    package_data={
+        "seedance_jax": [
+            "weights/*/*",
+            "weights/*/autoencoder/*",
+            "evaluation/world/thresholds.json",
+        ]
+    },
     python_requires=">=3.11",
     install_requires=CORE,
     extras_require=EXTRAS,
