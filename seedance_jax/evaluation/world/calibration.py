@@ -65,11 +65,11 @@ def calibrate(spec, count):
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, spec.fps)]
         if values:
             bounds[name] = bound(values, rule)
-    motion = {}
-    for asked, found_in in found:
-        motion.setdefault(asked["event"], []).append(found_in["dynamics"].value)
+    motion = {"any": [f["dynamics"].value for _, f in found]}
+    for asked, finding in found:
+        motion.setdefault(asked["event"], []).append(finding["dynamics"].value)
     bounds["dynamics"] = {
-        event: [DYNAMICS[0] * min(values), DYNAMICS[1] * max(values)]
+        event: [round(DYNAMICS[0] * min(values), 2), round(DYNAMICS[1] * max(values), 2)]
         for event, values in motion.items()
     }
     return bounds

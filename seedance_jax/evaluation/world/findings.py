@@ -115,7 +115,7 @@ def direction(story, shot, asked):
 
 
 def relation(story, shot, asked):
-    """ "meets", "behind" or "apart"."""
+    """Whether the first two objects meet, one goes behind the other, or they stay apart."""
     if len(story.tracks) < 2:
         return Finding("apart", True, {})
     first, second = story.tracks[:2]
@@ -132,7 +132,10 @@ def relation(story, shot, asked):
 
 
 def mechanics(shots, fps, asked):
-    """Gravity, bounce and permanence, of the main object in the first shot."""
+    """Gravity, bounce and permanence, of the main object in the first shot.
+
+    Gravity is a share of what the record has: 1 is right. Its m/s^2 are in the evidence.
+    """
     shot, body = shots[0], asked["objects"][0]
     track = shot.track(body["color"])
     names = ("gravity", "bounce", "permanence")
@@ -218,16 +221,15 @@ def looks(shots):
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
     return {
         "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),
-        "exposure": number(
-            max(np.abs(g).max() for g in gains), gain=np.concatenate(gains).tolist()
-        ),
+        "exposure": number(max(np.abs(gain).max() for gain in gains)),
         "dynamics": number(float(np.mean([quality.dynamics(shot.frames) for shot in shots]))),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
     }
 
 
 def continuity(shots, asked):
-    """Jitter and identity: how objects shake, and how often they jump or are lost."""
+    """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
+    object that should be seen is lost."""
     shakes, jumps, lost = [], [], []
     for shot in shots:
         for k, body in enumerate(asked["objects"]):
@@ -259,10 +261,7 @@ def tracks_of(shots):
     for shot in shots:
         for track in shot.tracks:
             for k in np.flatnonzero(track.seen):
-                place = [
-                    shot.start + int(k),
-                    *track.center[k].round(2).tolist(),
-                    int(track.area[k]),
-                ]
-                found.setdefault(track.color, []).append(place)
+                x, y = track.center[k].round(2).tolist()
+                points = found.setdefault(track.color, [])
+                points.append([shot.start + int(k), x, y, int(track.area[k])])
     return found
