@@ -16,24 +16,24 @@ from seedance_jax.evaluation.world import corruptions, sight, verdict
 
 SPLIT = "validation"
 # First numbers of the clips that set the thresholds, and of those that the report is on: far from
-# those of any data set.
-CALIBRATION, REPORT = 1_000_000, 2_000_000
+# those of any data set. Clips from 2,000,000 on were seen while the room in RULES was chosen.
+CALIBRATION, REPORT = 1_000_000, 3_000_000
 
 # Dimension -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
 RULES = {
-    "alignment_shape": (0.01, None, 0.3, 0.0),
-    "gravity": (0.01, 0.99, 0.1, 0.1),
+    "alignment_shape": (0.01, None, 0.5, 0.0),
+    "gravity": (0.01, 0.99, 0.15, 0.15),
     "bounce": (0.0, 1.0, 0.1, 0.1),
     "permanence": (None, 0.98, 0.0, 0.2),
-    "camera_pan": (None, 0.99, 0.0, 1.0),
+    "camera_pan": (None, 0.99, 0.0, 2.5),
     "camera_zoom": (None, 0.99, 0.0, 2.0),
     "camera_orbit": (None, 0.99, 0.0, 4.0),
-    "flicker": (None, 0.99, 0.0, 0.3),
+    "flicker": (None, 0.99, 0.0, 0.8),
     "exposure": (None, 0.99, 0.0, 0.5),
     "sharpness": (0.01, 0.99, 0.04, 0.04),
-    "jitter": (None, 0.99, 0.0, 0.02),
-    "identity": (None, 0.99, 0.0, 0.2),
+    "jitter": (None, 0.99, 0.0, 0.035),
+    "identity": (None, 0.99, 0.0, 0.4),
 }
 # Share of the least and the most motion of true clips of the same event.
 DYNAMICS = (0.6, 1.6)
