@@ -35,6 +35,16 @@ RULES = {
     "jitter": (None, 0.99, 0.0, 0.035),
     "identity": (None, 0.99, 0.0, 0.4),
 }
+# No bounds are wider than these, whatever true clips have: a gate that lets a standing camera or a
+# quarter of gravity pass is none, and true clips that are measured so badly fail.
+LIMITS = {
+    "gravity": (0.4, 1.7),
+    "camera_pan": (-1e3, 9.0),
+    "camera_zoom": (-1e3, 8.0),
+    "camera_orbit": (-1e3, 18.0),
+    "identity": (-1e3, 1.5),
+    "permanence": (-1e3, 1.2),
+}
 # Share of the least and the most motion of true clips of the same event.
 DYNAMICS = (0.6, 1.6)
 
@@ -64,7 +74,7 @@ def calibrate(spec, count):
     for name, rule in RULES.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, spec.fps)]
         if values:
-            bounds[name] = bound(values, rule)
+            bounds[name] = bound(values, rule, LIMITS.get(name, (-1e3, 1e3)))
     motion = {"any": [f["dynamics"].value for _, f in found]}
     for asked, finding in found:
         motion.setdefault(asked["event"], []).append(finding["dynamics"].value)
@@ -79,11 +89,12 @@ def shown(name, asked, fps):
     return verdict.shown(asked, fps).get(name, True)
 
 
-def bound(values, rule):
+def bound(values, rule, limits=(-1e3, 1e3)):
+    """[least, most] of true values by one of `RULES`, within limits."""
     low, high, below, above = rule
-    least = np.quantile(values, low) - below if low is not None else -1e3
-    most = np.quantile(values, high) + above if high is not None else 1e3
-    return [round(float(least), 4), round(float(most), 4)]
+    least = np.quantile(values, low) - below if low is not None else limits[0]
+    most = np.quantile(values, high) + above if high is not None else limits[1]
+    return [round(float(max(least, limits[0])), 4), round(float(min(most, limits[1])), 4)]
 
 
 def report(spec, bounds, count, corrupted):
