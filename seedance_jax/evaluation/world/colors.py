@@ -21,6 +21,10 @@ MIN_LIGHTNESS = 80.0
 MIN_LIGHTNESS_GAIN = 8.0
 MIN_WHITE_B = -5.0
 
+# Lab units in lightness by which a white object's faces stand out, and how dark shadows are.
+MIN_WHITE = 4.0
+SHADOW = -20.0
+
 # Share of the pixels of the clip that an object fills: rendered ones from 0.015 to 0.20.
 OBJECT_SHARES = (0.003, 0.35)
 # Share of its pixels that must agree on the colour: blotches are no object.
@@ -90,46 +94,30 @@ def largest_component(mask):
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
 
 
-def motion(frames):
-    """How much the most changing parts of the picture change from frame to frame, 8-bit levels.
+def contrast(lab):
+    """How pixels [T,H,W,3] differ from their background: the median of their row, in their frame or
+    over the clip, whichever is nearer; so an object may be as wide as the frame for a while."""
+    row, clip = np.median(lab, axis=2, keepdims=True), np.median(lab, axis=(0, 2), keepdims=True)
+    first, second = lab - row, lab - clip
+    nearer = (first**2).sum(-1, keepdims=True) < (second**2).sum(-1, keepdims=True)
+    return np.where(nearer, first, second)
 
-    The frames are averaged over a grid of cells, against noise; then the mean absolute change is
-    taken over the `MOTION_SHARE` of cells that change most: a small object counts as a large one.
+
+def white_pixels(lab, taken):
+    """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
+    or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
+
+    Args:
+      taken: mask [T,H,W] of objects of other colours.
     """
-    _check(frames)
-    if len(frames) < 2:
-        raise ValueError(f"motion needs 2 frames or more, got {len(frames)}")
-    length, height, width, _ = frames.shape
-    if height % MOTION_CELLS or width % MOTION_CELLS:
-        raise ValueError(
-            f"height and width must be multiples of {MOTION_CELLS}, got {frames.shape}"
-        )
-    cells = (MOTION_CELLS, height // MOTION_CELLS, MOTION_CELLS, width // MOTION_CELLS, 3)
-    means = frames.reshape(length, *cells).mean((2, 4))  # [T, cells, cells, 3]
-    change = np.abs(np.diff(means, axis=0)).mean(-1).reshape(length - 1, -1)
-    most = max(1, round(MOTION_SHARE * change.shape[1]))
-    return float(np.partition(change, -most, axis=1)[:, -most:].mean())
-
-
-def is_frozen(frames, threshold=MIN_MOTION):
-    """Whether a clip shows no motion to speak of."""
-    return motion(frames) < threshold
-
-
-def decibels(mean_square, peak):
-    """Peak signal-to-noise ratio in dB; infinite where there is no error."""
-    return float(10.0 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
-
-
-def psnr(a, b):
-    """Peak signal-to-noise ratio in dB between uint8 arrays of the same shape."""
-    if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape != b.shape:
-        raise ValueError(
-            f"psnr compares uint8 of one shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}"
-        )
-    return decibels(((a.astype(np.float64) - b) ** 2).mean(), 255.0)
-
-
-def _check(frames):
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise ValueError(f"frames must be uint8 [T,H,W,3], got {frames.dtype} {frames.shape}")
+    lightness, _, b = np.moveaxis(contrast(lab), -1, 0)
+    bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
+    bright &= ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
+    if bright.mean() < OBJECT_SHARES[0] / 3:
+        return np.zeros_like(bright)
+    lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
+    lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
+    shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
+    shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
+    mask = largest_component((lit | shaded) & ~taken)
+    return ndimage.binary_opening(mask, np.ones((1, 3, 3)))

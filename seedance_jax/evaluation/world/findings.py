@@ -1,0 +1,234 @@
+"""What is measured of a clip: one function per group of dimensions, each a dict of `Finding`s."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.evaluation.world import camera, events, outlines, physics, quality, sight
+
+# Frames of a track that are looked at for its shape.
+SHAPE_FRAMES = 12
+# Pixels, of a frame of 64, between the outlines of objects that meet.
+MEETING = 3.0 / 64
+# A frame shows an object whole if it shows so much of its usual area.
+CLEAR = 0.6
+
+
+class Finding(NamedTuple):
+    """One measured dimension.
+
+    Attributes:
+      value: number, word or list; None if nothing could be measured.
+      valid: whether the clip allowed a measurement.
+      evidence: what it rests on, ready for JSON; places in pixels, times in frames of the clip.
+    """
+
+    value: Any
+    valid: bool
+    evidence: dict
+
+
+def number(value, **evidence):
+    """The `Finding` of a number, which is valid if there is one."""
+    valid = value is not None and math.isfinite(value)
+    return Finding(float(value) if valid else None, valid, evidence)
+
+
+def alignment(shots, asked):
+    """Colour, shape, count, relation, event and direction."""
+    bodies = asked["objects"]
+    seen = [[track.color for track in shot.tracks] for shot in shots]
+    missing = [body["color"] for body in bodies for names in seen if body["color"] not in names]
+    found = {
+        "alignment_color": Finding(not missing, True, {"seen": seen, "missing": missing}),
+        "alignment_count": Finding(max(map(len, seen)), True, {"seen": seen}),
+        "alignment_shape": shape(shots, bodies),
+    }
+    story = tell(shots[0], bodies)
+    for name, judge in (("event", event), ("direction", direction), ("relation", relation)):
+        unseen = Finding(None, False, {"missing": missing})
+        found[f"alignment_{name}"] = judge(story, shots[0], asked) if story else unseen
+    return found
+
+
+def shape(shots, bodies):
+    """By how much the shapes asked for explain the outlines better than others do, the worst."""
+    margins, words = [], []
+    for body in bodies:
+        masks = [clear_masks(shot.track(body["color"])) for shot in shots]
+        masks = [mask for part in masks for mask in part]
+        picked = np.unique(np.linspace(0, len(masks) - 1, SHAPE_FRAMES).round().astype(int))
+        scores = outlines.shape_scores([masks[k] for k in picked]) if masks else None
+        if scores is None:
+            return Finding(None, False, {"color": body["color"]})
+        words.append(max(scores, key=scores.get))
+        own = scores.pop(body["shape"])
+        margins.append(own - max(scores.values()))
+    return number(min(margins), seen=words, asked=[body["shape"] for body in bodies])
+
+
+def clear_masks(track):
+    """The masks of a track where it is whole and nothing hides it."""
+    if track is None:
+        return []
+    return list(track.masks[clear(track)])
+
+
+def clear(track):
+    """bool [T]: where a track is seen whole."""
+    usual = np.percentile(track.area[track.seen], 80)
+    return track.whole & (track.area > CLEAR * usual)
+
+
+def tell(shot, bodies):
+    """The `events.Story` of a shot; None if the main object is not seen."""
+    tracks = [shot.track(body["color"]) for body in bodies]
+    if tracks[0] is None:
+        return None
+    tracks = [track for track in tracks if track is not None]
+    center = tracks[0].center
+    inside, masks = 0.0, tracks[0].masks
+    both = masks[1:] & masks[:-1]
+    if both.any():
+        inside = float(np.abs(np.diff(quality.luma(shot.frames), axis=0))[both].mean())
+    assert center.shape == (len(shot.frames), 2)
+    return events.Story([shot.steady(track.center) for track in tracks], tracks, inside)
+
+
+def event(story, shot, asked):
+    name = asked["event"]
+    enough = story.tracks[0].seen.sum() >= 4
+    value = float(events.EVENTS[name](story)) if enough else None
+    return number(value, asked=name, tracks=tracks_of([shot]))
+
+
+def direction(story, shot, asked):
+    word = events.direction(story, asked["event"])
+    return Finding(word, True, {"asked": asked.get("direction")})
+
+
+def relation(story, shot, asked):
+    """"meets", "behind" or "apart"."""
+    if len(story.tracks) < 2:
+        return Finding("apart", True, {})
+    first, second = story.tracks[:2]
+    gaps = [
+        float(ndimage.distance_transform_edt(~b)[a].min())
+        for a, b in zip(first.masks, second.masks, strict=True)
+        if a.any() and b.any()
+    ]
+    near = bool(gaps) and min(gaps) <= MEETING * shot.frames.shape[1]
+    hides = near and physics.find_hiding(story.centers[0], first.area) is not None
+    least = second.area[second.seen].min() / np.median(second.area[second.seen])
+    word = "behind" if hides and least > 0.5 else "meets" if near else "apart"
+    return Finding(word, True, {"gap": min(gaps, default=None)})
+
+
+def mechanics(shots, fps, asked):
+    """Gravity, bounce and permanence, of the main object in the first shot."""
+    shot, body = shots[0], asked["objects"][0]
+    track = shot.track(body["color"])
+    names = ("gravity", "bounce", "permanence")
+    if track is None:
+        return {name: Finding(None, False, {}) for name in names}
+    size, center = shot.frames.shape[1], shot.steady(track.center)
+    found = dict.fromkeys(names, Finding(None, False, {}))
+    flight = physics.free_fall(center[:, 1], size)
+    if flight is not None:
+        radius = np.sqrt(np.median(track.area[flight.first : flight.last + 1]) / np.pi)
+        scale = sight.mean_radius(body) / radius
+        measured = physics.gravity(flight, fps, scale, shot.view.elevation)
+        fit = {"fit": list(flight), "metres_per_second_squared": measured, "radius": radius}
+        found["gravity"] = number(measured / asked["gravity"], **fit)
+        rebound = physics.restitution(center[:, 1], flight, size)
+        if rebound:
+            found["bounce"] = number(rebound[0], fit=list(rebound[1]))
+    hiding = physics.find_hiding(center, track.area)
+    if hiding:
+        found["permanence"] = number(hiding.error, **hiding._asdict())
+    return found
+
+
+def cameras(shots, asked):
+    """Errors of pan and tilt (pixels), zoom and dolly (%) and orbit (degrees), the worst shot's.
+
+    A caption names a move without its amount, so the value is how far the move lies outside of the
+    amounts of `CAMERA_MOVES`; how far from the very amount of the record is in the evidence.
+    """
+    names, worst, paths = ("camera_pan", "camera_zoom", "camera_orbit"), [], []
+    for shot, planned in zip(shots, asked["shots"], strict=True):
+        outside, exact = camera.errors(shot.path, shot.view, planned["camera"], shot.frames.shape)
+        worst.append(outside)
+        paths.append({"asked": planned["camera"]["move"], "exact": exact, **shot.path._asdict()})
+    return {
+        name: number(max(part[k] for part in worst), paths=paths) for k, name in enumerate(names)
+    }
+
+
+def mechanics_asked(asked, fps):
+    """Which of gravity, bounce and permanence the scene shows, by its record alone."""
+    numbers, gravity = asked["numbers"], asked["gravity"]
+    frames = asked["shots"][0]["num_frames"]
+    body, flight = asked["objects"][0], 0.0
+    if asked["event"] == "drop":
+        flight = math.sqrt(2 * numbers["height"] / gravity)
+    if asked["event"] == "throw":
+        flight = 2 * math.sqrt(2 * numbers["height"] / gravity)
+    measured = min(flight * fps, frames - 1) >= physics.MIN_FLIGHT - 0.5
+    after = 2 * body["restitution"] * flight * fps
+    bounces = asked["event"] == "drop" and body["shape"] == "ball" and measured
+    room = frames - 1 - flight * fps - physics.MIN_FLIGHT >= 1.5
+    return {
+        "gravity": measured,
+        "bounce": bounces and room and after >= physics.MIN_FLIGHT + 1,
+        "permanence": asked["event"] == "occlude",
+    }
+
+
+def looks(shots):
+    """Flicker, exposure, dynamics and sharpness."""
+    gains = [quality.exposure(shot.frames) for shot in shots]
+    sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
+    return {
+        "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),
+        "exposure": number(max(np.abs(g).max() for g in gains), gain=np.concatenate(gains).tolist()),
+        "dynamics": number(float(np.mean([quality.dynamics(shot.frames) for shot in shots]))),
+        "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
+    }
+
+
+def continuity(shots, asked):
+    """Jitter and identity: how objects shake, and how often they jump or are lost."""
+    shakes, jumps, lost = [], [], []
+    for shot in shots:
+        for k, body in enumerate(asked["objects"]):
+            track = shot.track(body["color"])
+            if track is None:
+                lost.append([shot.start, body["color"]])
+                continue
+            hides = asked["event"] == "occlude" and k == 0
+            center = np.where(clear(track)[:, None], shot.steady(track.center), np.nan)
+            shakes.append(quality.jitter(center, track.radius))
+            size, frame = quality.longest_jump(center, track.radius)
+            jumps.append((size, shot.start + frame, body["color"]))
+            gaps = [] if hides else np.flatnonzero(~track.seen)
+            lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
+    shakes = [value for value in shakes if value is not None]
+    jump = max(jumps, default=None)
+    return {
+        "jitter": number(max(shakes, default=None)),
+        "identity": number(jump[0] + len(lost) if jump else None, jump=jump, lost=lost),
+    }
+
+
+def tracks_of(shots):
+    """{colour: [[frame, x, y, area], ...]} of a clip, for reports and drawings."""
+    found = {}
+    for shot in shots:
+        for track in shot.tracks:
+            for k in np.flatnonzero(track.seen):
+                place = [shot.start + int(k), *track.center[k].round(2).tolist(), int(track.area[k])]
+                found.setdefault(track.color, []).append(place)
+    return found

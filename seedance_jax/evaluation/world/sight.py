@@ -1,0 +1,124 @@
+"""What is seen in a clip: its shots, the objects' tracks and the camera's path in each."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seedance_jax.evaluation.world import camera, colors, detection
+
+# A cut changes the picture so many times as much as any of the changes about it, and by so many
+# 8-bit levels: rendered cuts 1.6 times or more.
+MIN_CUT = 1.6
+MIN_CUT_LEVELS = 4.0
+ABOUT = 3
+
+
+class Shot(NamedTuple):
+    """A shot and what was found in it.
+
+    Attributes:
+      start: number of its first frame in the clip.
+      frames: uint8 [T,H,W,3].
+      tracks: `detection.Track`s, the largest first.
+      path: the `camera.CameraPath`.
+      view: the `camera.View` that was asked for, at the distance that the objects' size tells.
+    """
+
+    start: int
+    frames: Any
+    tracks: list
+    path: Any
+    view: Any
+
+    def track(self, color):
+        """The track of a colour; None if it is not seen."""
+        return next((track for track in self.tracks if track.color == color), None)
+
+    def steady(self, points):
+        """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
+        count, height, width = self.frames.shape[:3]
+        middle = np.array([width / 2, height / 2])
+        progress = (np.arange(count) / max(count - 1, 1) - 0.5)[:, None]
+        track, amount = self.path.track, self.path.amount
+        if track in ("yaw", "pitch"):
+            frames = [(number, (count - 1) / 2) for number in range(count)]
+            shape = (count, height, width)
+            parts = zip(points, frames, strict=True)
+            moved = [camera.moved(p[None], self.view, track, amount, f, shape)[0] for p, f in parts]
+            return np.array(moved)
+        if track == "zoom":
+            return middle + (points - middle) * np.exp(-amount * progress)
+        if track == "advance":
+            return middle + (points - middle) * (1 - amount * progress / self.view.distance)
+        return points
+
+
+def check_clip(frames, fps):
+    """Raises ValueError unless these are frames of a clip that can be judged."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4:
+        found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
+        raise ValueError(f"frames must be uint8 [T,H,W,3], got {found}")
+    if frames.shape[-1] != 3 or len(frames) < 5 or min(frames.shape[1:3]) < 32:
+        raise ValueError(f"frames must be [T>=5, H>=32, W>=32, 3], got {frames.shape}")
+    if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps={fps} must be a number above 0")
+
+
+def find_cuts(frames):
+    """Numbers of the frames uint8 [T,H,W,3] that open a new shot."""
+    change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
+    cuts = []
+    for number, value in enumerate(change):
+        near = np.delete(change[max(0, number - ABOUT) : number + ABOUT + 1], min(number, ABOUT))
+        if value > MIN_CUT_LEVELS and value > MIN_CUT * near.max(initial=0.0):
+            cuts.append(number + 1)
+    return cuts
+
+
+def look(frames, lengths, asked):
+    """The `Shot`s of a clip, cut where it was asked to be cut.
+
+    Args:
+      lengths: frames of each shot.
+      asked: see `verdict.judge_clip`.
+    """
+    starts = np.cumsum([0, *lengths])
+    parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
+    return [_look(frames[a:b], int(a), shot["camera"], asked["objects"]) for a, b, shot in parts]
+
+
+def _look(frames, start, planned, objects):
+    lab = colors.to_lab((frames / 255.0) ** colors.GAMMA)
+    tracks = detection.find_tracks(lab)
+    masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
+    view = camera.View(planned["focal"], planned["elevation"])
+    scale = metres_per_pixel(tracks, objects)
+    if scale:
+        distance = planned["focal"] * min(frames.shape[1:3]) * scale
+        view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
+    return Shot(start, frames, tracks, camera.find_path(lab, masks, view), view)
+
+
+def metres_per_pixel(tracks, objects):
+    """From the largest object of a colour that was asked for; None if none is seen."""
+    for track in tracks:
+        for body in objects:
+            if body["color"] == track.color:
+                return mean_radius(body) / track.radius
+    return None
+
+
+def mean_radius(body):
+    """Radius, metres, of the disc as large as an object looks on average over all its poses.
+
+    By Cauchy's formula, the mean shadow of a convex body is a quarter of its surface.
+    """
+    x, _, z = body["half_extents"]
+    surface = {
+        "ball": 4 * math.pi * x * x,
+        "cube": 24 * x * x,
+        "cylinder": 2 * math.pi * x * x + 4 * math.pi * x * z,
+        "pillar": 2 * math.pi * x * x + 4 * math.pi * x * z,
+    }
+    return math.sqrt(surface[body["shape"]] / 4 / math.pi)
