@@ -26,7 +26,7 @@ AMOUNTS = {
 MAX_MISFIT = 0.9
 # Frames that are compared lie so many shots apart, in so many pairs.
 LAGS = (0.5, 0.75)
-PAIRS = 4
+PAIRS = 3
 MAX_ERROR, FLOOR = 9.0, 0.02
 MIN_COMMON = 0.15
 REFINED = 3
@@ -56,7 +56,7 @@ class CameraPath(NamedTuple):
       track: of `AMOUNTS`, or "none".
       amount: signed as in `CAMERA_MOVES`: positive is right, up, in.
       misfit: of the background under this path, over that of a camera that stands; 1 is no better.
-      """
+    """
 
     track: str
     amount: float
@@ -73,7 +73,9 @@ class CameraPath(NamedTuple):
 
 def effect(track, amount, view, side):
     """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
-    pixels = view.focal * side * math.tan(math.radians(amount)) if track in ("yaw", "pitch") else 0.0
+    pixels = (
+        view.focal * side * math.tan(math.radians(amount)) if track in ("yaw", "pitch") else 0.0
+    )
     zoom = {"zoom": amount, "advance": amount / view.distance}.get(track, 0.0)
     pan, tilt = (pixels if track == name else 0.0 for name in ("yaw", "pitch"))
     return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
@@ -165,9 +167,7 @@ def _shade(masks, elevation):
 def _comparison(images, known, shade, view):
     """A function (track, amount) -> misfit of frames that lie apart; 2 if nothing is in common."""
     _, count, height, width = images.shape
-    rows, columns = (
-        np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width)
-    )
+    rows, columns = (np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width))
     row, column = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
     pixels = np.stack([column + 0.5, row + 0.5], -1)
     pairs = []
@@ -176,19 +176,21 @@ def _comparison(images, known, shade, view):
         starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
         pairs += [(start, start + lag) for start in starts]
 
+    images = np.concatenate([images, shade[None], known[None]])
+    here = images[:, :, row, column]  # [C, T, N]
+
     def compare(track, amount):
-        errors, still, shades = [], [], []
+        parts = []
         for first, last in pairs:
             place = moved(pixels, view, track, amount, (first, last), (count, height, width))
-            late, both = _sampled(images[:, last], known[last], place)
-            both = both & (known[first][row, column] > 0) & (known[last][row, column] > 0)
-            early = images[:, first][:, row, column]
-            errors.append((early - late)[:, both])
-            still.append((early - images[:, last][:, row, column])[:, both])
-            shades.append((shade[first] - shade[last])[row, column][both])
-        shades, errors, still = (np.concatenate(p, -1) for p in (shades, errors, still))
-        if len(shades) < MIN_COMMON * len(row) * len(pairs):
+            late = _sampled(images[:, last], place)
+            both = (late[-1] > 0.99) & (here[-1, first] > 0) & (here[-1, last] > 0)
+            early, unmoved = here[:-1, first][:, both], here[:-1, last][:, both]
+            parts.append(np.concatenate([early[:-1] - late[:-2, both], early - unmoved]))
+        parts = np.concatenate(parts, -1)
+        if parts.shape[1] < MIN_COMMON * len(row) * len(pairs):
             return 2.0
+        errors, still, shades = parts[:2], parts[2:4], parts[4]
         return _unexplained(errors, shades) / _unexplained(still, shades)
 
     return compare
@@ -200,17 +202,20 @@ def _unexplained(errors, shades):
     return np.minimum((errors - amount[:, None] * shades) ** 2, MAX_ERROR).mean() + FLOOR
 
 
-def _sampled(images, known, place):
-    """Images [C,H,W] between pixels, at places [N,2]; and which of them are known."""
-    height, width = known.shape
-    x, y = np.nan_to_num(place.T - 0.5, nan=-1.0)
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    j, i = np.clip(x, 0, width - 1.001).astype(int), np.clip(y, 0, height - 1.001).astype(int)
+def _sampled(images, place):
+    """Images [C,H,W] between pixels, at places [N,2]; the last channel is 0 out of the frame."""
+    height, width = images.shape[1:]
+    x, y = place.T - 0.5
+    inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
+    x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
+    j, i = x.astype(int), y.astype(int)
     u, v = x - j, y - i
-    top = images[:, i, j] * (1 - u) + images[:, i, j + 1] * u
-    low = images[:, i + 1, j] * (1 - u) + images[:, i + 1, j + 1] * u
-    sure = (known[i, j] + known[i + 1, j + 1] + known[i, j + 1] + known[i + 1, j]) > 3.5
-    return top * (1 - v) + low * v, inside & sure
+    flat, corner = images.reshape(len(images), -1), i * width + j
+    top = flat[:, corner] * (1 - u) + flat[:, corner + 1] * u
+    low = flat[:, corner + width] * (1 - u) + flat[:, corner + width + 1] * u
+    values = top * (1 - v) + low * v
+    values[-1] *= inside
+    return values
 
 
 def moved(pixels, view, track, amount, frames, shape):
@@ -238,18 +243,19 @@ def _pose(view, track, change):
 
     As in `data/world/camera.py`; cameras look along +y at a point above the origin.
     """
-    change = {track: change}
-    azimuth = math.radians(change.get("azimuth", 0.0))
-    elevation = math.radians(view.elevation)
-    distance = view.distance - change.get("advance", 0.0)
-    eye = np.array([0, 0, TARGET_HEIGHT]) - distance * _direction(azimuth, -elevation)
-    azimuth -= math.radians(change.get("yaw", 0.0))
-    forward = _direction(azimuth, math.radians(change.get("pitch", 0.0)) - elevation)
-    right = np.array([math.cos(azimuth), math.sin(azimuth), 0.0])
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    return view.focal * math.exp(change.get("zoom", 0.0)), rotation, eye
+    azimuth = math.radians(change) if track == "azimuth" else 0.0
+    distance = view.distance - (change if track == "advance" else 0.0)
+    pitch = -math.radians(view.elevation)
+    eye = np.array([0, 0, TARGET_HEIGHT]) - distance * np.array(_direction(azimuth, pitch))
+    azimuth -= math.radians(change) if track == "yaw" else 0.0
+    pitch += math.radians(change) if track == "pitch" else 0.0
+    x, y, z = forward = _direction(azimuth, pitch)
+    sin, cos = math.sin(azimuth), math.cos(azimuth)
+    down = (-z * sin, z * cos, x * sin - y * cos)  # forward x right
+    rotation = np.array([(cos, sin, 0.0), down, forward])
+    return view.focal * math.exp(change if track == "zoom" else 0.0), rotation, eye
 
 
 def _direction(azimuth, pitch):
     flat = math.cos(pitch)
-    return np.array([-math.sin(azimuth) * flat, math.cos(azimuth) * flat, math.sin(pitch)])
+    return -math.sin(azimuth) * flat, math.cos(azimuth) * flat, math.sin(pitch)

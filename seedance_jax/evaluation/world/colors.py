@@ -1,8 +1,8 @@
-"""Judges of clips of the synthetic world: which colour the main object has, and whether it moves.
+"""Colours of the synthetic world in CIE Lab, and what stands out from the background.
 
-Classical vision with fixed thresholds, made for solid objects in daylight on a grey or sandy floor.
-Frames are uint8 [T,H,W,3]. Colours are compared in CIE Lab, where shading moves a surface along
-lightness and chroma but hardly in hue.
+Classical vision with fixed thresholds, made for objects in daylight on a grey or sandy floor.
+Frames are uint8 [T,H,W,3]. In Lab, shading moves a surface along lightness and chroma but hardly in
+hue.
 """
 
 import numpy as np
@@ -25,10 +25,8 @@ MIN_WHITE_B = -5.0
 MIN_WHITE = 4.0
 SHADOW = -20.0
 
-# Share of the pixels of the clip that an object fills: rendered ones from 0.015 to 0.20.
-OBJECT_SHARES = (0.003, 0.35)
-# Share of its pixels that must agree on the colour: blotches are no object.
-MIN_AGREEMENT = 0.6
+# A white object shows so large a part of the clip in the sun, at least.
+MIN_SUNLIT = 0.001
 
 # Motion is measured on a grid of so many cells a side, in the share of them that changes most.
 MOTION_CELLS = 16
@@ -44,26 +42,9 @@ RGB_TO_XYZ = np.array(
 RGB_TO_XYZ /= RGB_TO_XYZ.sum(1, keepdims=True)
 
 
-def main_object_color(frames):
-    """The colour (a key of `COLORS`) of the largest object over the clip; None if there is none.
-
-    An object is what differs from the median of its row of pixels, frame by frame; so one that is
-    wider than half of the frame goes unseen. Noise and blotches of many colours are no object.
-    """
-    _check(frames)
-    lab = to_lab((frames / 255.0) ** GAMMA)
-    difference = lab - np.median(lab, axis=2, keepdims=True)
-    saturated = np.hypot(lab[..., 1], lab[..., 2]) > MIN_CHROMA
-    colored = saturated & (np.hypot(difference[..., 1], difference[..., 2]) > MIN_DISTANCE)
-    bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
-    white = bright & ~saturated & (lab[..., 2] > MIN_WHITE_B)
-    main = largest_component(colored | white)
-    if not OBJECT_SHARES[0] <= main.mean() <= OBJECT_SHARES[1]:
-        return None
-    votes = np.bincount(nearest_hue(lab[main & colored]), minlength=len(HUES))
-    votes = dict(zip(HUES, votes, strict=True)) | {"white": np.count_nonzero(main & white)}
-    color = max(votes, key=votes.get)
-    return color if votes[color] >= MIN_AGREEMENT * sum(votes.values()) else None
+def lab_of(frames):
+    """uint8 [T,H,W,3] -> CIE Lab."""
+    return to_lab((frames / 255.0) ** GAMMA)
 
 
 def to_lab(linear):
@@ -112,8 +93,10 @@ def white_pixels(lab, taken):
     """
     lightness, _, b = np.moveaxis(contrast(lab), -1, 0)
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
-    bright &= ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
-    if bright.mean() < OBJECT_SHARES[0] / 3:
+    bright &= (
+        ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
+    )
+    if bright.mean() < MIN_SUNLIT:
         return np.zeros_like(bright)
     lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
     lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE

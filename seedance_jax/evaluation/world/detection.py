@@ -20,8 +20,6 @@ MIN_FRAMES = 2
 MIN_SIGNAL = 12.0
 # Where the edge lies, between the background (0) and the object's well lit parts (1).
 EDGE = 0.45
-# Parts of a colour smaller than so much of the largest are not the object.
-MIN_PART = 0.15
 
 
 class Track(NamedTuple):
@@ -53,9 +51,7 @@ def find_tracks(lab):
     """The tracks of a shot in CIE Lab [T,H,W,3], the largest first."""
     hues, strong = _strong(lab)
     present = [
-        name
-        for number, name in enumerate(colors.HUES)
-        if _is_object(strong & (hues == number))
+        name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
     tracks = [_track(name, mask) for name, mask in _split(lab, present).items()]
     colored = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
@@ -100,14 +96,12 @@ def _split(lab, present):
 
 
 def _parts(mask):
-    """A mask [T,H,W] without the specks: frame by frame, parts much smaller than the largest."""
+    """The largest connected part of a mask [T,H,W] in every frame."""
     kept = np.zeros_like(mask)
     for image, out in zip(mask, kept, strict=True):
         labels, count = ndimage.label(image)
         if count:
-            sizes = np.bincount(labels.ravel())[1:]
-            best = 1 + sizes.argmax()
-            out[:] = labels == best
+            out[:] = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
     return kept
 
 

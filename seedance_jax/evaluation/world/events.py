@@ -4,13 +4,12 @@ Each gets the story of a shot and returns a number, positive if the event is see
 more clearly it is; lengths are in radii of the main object, before the standing scene.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-# Share of the frame's width, and of the area, by which an object goes somewhere.
+# Widths of the frame by which an object goes somewhere.
 MIN_WAY = 0.08
-MIN_GROWTH = 0.06
 
 
 class Story(NamedTuple):
@@ -20,11 +19,15 @@ class Story(NamedTuple):
       centers: steady places, a [T,2] each; NaN where an object is not seen.
       tracks: the `detection.Track`s.
       inside: change of the main object's surface from frame to frame, 8-bit levels.
+      slope: sine of the camera's elevation.
+      whole: whether the event ends in this shot.
     """
 
     centers: list
     tracks: list
     inside: float
+    slope: float
+    whole: bool
 
     @property
     def way(self):
@@ -45,7 +48,7 @@ def drop(story):
     y = story.way[:, 1]
     fall = (y - np.minimum.accumulate(y)).max()
     landed = y.argmax() < len(y) - 1 or abs(np.diff(y)[-1]) < 0.5 * np.abs(np.diff(y)).max()
-    return min(fall - 0.6, 0.0 if landed else -1.0) if not landed else fall - 0.6
+    return fall - 0.6 if landed else -1.0
 
 
 def throw(story):
@@ -63,7 +66,7 @@ def roll(story):
 
 def slide(story):
     """It goes somewhere and slows down."""
-    return min(moved(story) - 1, 0.75 - speed_ratio(story.way))
+    return min(moved(story) - 1, (0.75 if story.whole else 1.2) - speed_ratio(story.way))
 
 
 def spin(story):
@@ -116,25 +119,29 @@ def aspect(mask):
 
 
 def moved(story):
-    """How far the main object goes, 1 is just enough: aside, or by its size towards or away."""
-    width = story.tracks[0].masks.shape[2]
-    x = story.centers[0][story.tracks[0].seen][:, 0]
-    area = story.tracks[0].area[story.tracks[0].whole]
-    growth = abs(np.log(area[-1] / area[0])) if len(area) > 1 else 0.0
-    return max(np.ptp(x) / width / MIN_WAY, growth / MIN_GROWTH)
+    """How far the main object goes over the floor, 1 is just enough."""
+    return max(abs(part) for part in over_floor(story)) / MIN_WAY
+
+
+def over_floor(story):
+    """(to the right, away from the camera) of the main object, in widths of the frame, when it is
+    farthest from where it started: it may come back from what it meets.
+
+    What goes away rises in the frame, by the slope at which the camera looks down.
+    """
+    track = story.tracks[0]
+    x, y = story.centers[0][track.seen].T
+    width = track.masks.shape[2]
+    right, away = (x - x[0]) / width, (y[0] - y) / width / story.slope
+    farthest = np.hypot(right, away).argmax()
+    return right[farthest], away[farthest]
 
 
 def direction(story, event):
-    """"left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
+    """ "left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
     if event == "drop":
         return "down" if drop(story) > 0 else ""
-    track = story.tracks[0]
-    x = story.centers[0][track.seen][:, 0]
-    aside = (x[-1] - x[0]) / track.masks.shape[2]
-    if abs(aside) >= MIN_WAY:
-        return "right" if aside > 0 else "left"
-    area = track.area[track.whole]
-    growth = np.log(area[-1] / area[0]) if len(area) > 1 else 0.0
-    if abs(growth) >= MIN_GROWTH:
-        return "towards" if growth > 0 else "away"
-    return ""
+    right, away = over_floor(story)
+    if event == "throw" or abs(right) >= abs(away):
+        return "" if abs(right) < MIN_WAY else "right" if right > 0 else "left"
+    return "" if abs(away) < MIN_WAY else "away" if away > 0 else "towards"

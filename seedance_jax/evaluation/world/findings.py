@@ -46,7 +46,8 @@ def alignment(shots, asked):
         "alignment_count": Finding(max(map(len, seen)), True, {"seen": seen}),
         "alignment_shape": shape(shots, bodies),
     }
-    story = tell(shots[0], bodies)
+    story = tell(shots[0], bodies, len(shots) == 1)
+    found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     for name, judge in (("event", event), ("direction", direction), ("relation", relation)):
         unseen = Finding(None, False, {"missing": missing})
         found[f"alignment_{name}"] = judge(story, shots[0], asked) if story else unseen
@@ -82,26 +83,26 @@ def clear(track):
     return track.whole & (track.area > CLEAR * usual)
 
 
-def tell(shot, bodies):
+def tell(shot, bodies, whole):
     """The `events.Story` of a shot; None if the main object is not seen."""
     tracks = [shot.track(body["color"]) for body in bodies]
     if tracks[0] is None:
         return None
     tracks = [track for track in tracks if track is not None]
-    center = tracks[0].center
     inside, masks = 0.0, tracks[0].masks
     both = masks[1:] & masks[:-1]
     if both.any():
         inside = float(np.abs(np.diff(quality.luma(shot.frames), axis=0))[both].mean())
-    assert center.shape == (len(shot.frames), 2)
-    return events.Story([shot.steady(track.center) for track in tracks], tracks, inside)
+    centers = [shot.steady(track.center) for track in tracks]
+    slope = math.sin(math.radians(shot.view.elevation))
+    return events.Story(centers, tracks, inside, slope, whole)
 
 
 def event(story, shot, asked):
     name = asked["event"]
     enough = story.tracks[0].seen.sum() >= 4
     value = float(events.EVENTS[name](story)) if enough else None
-    return number(value, asked=name, tracks=tracks_of([shot]))
+    return number(value, asked=name, main=story.tracks[0].color)
 
 
 def direction(story, shot, asked):
@@ -110,7 +111,7 @@ def direction(story, shot, asked):
 
 
 def relation(story, shot, asked):
-    """"meets", "behind" or "apart"."""
+    """ "meets", "behind" or "apart"."""
     if len(story.tracks) < 2:
         return Finding("apart", True, {})
     first, second = story.tracks[:2]
@@ -120,7 +121,7 @@ def relation(story, shot, asked):
         if a.any() and b.any()
     ]
     near = bool(gaps) and min(gaps) <= MEETING * shot.frames.shape[1]
-    hides = near and physics.find_hiding(story.centers[0], first.area) is not None
+    hides = near and physics.find_hiding(story.centers[0], first.area / shot.scale**2) is not None
     least = second.area[second.seen].min() / np.median(second.area[second.seen])
     word = "behind" if hides and least > 0.5 else "meets" if near else "apart"
     return Finding(word, True, {"gap": min(gaps, default=None)})
@@ -141,14 +142,22 @@ def mechanics(shots, fps, asked):
         scale = sight.mean_radius(body) / radius
         measured = physics.gravity(flight, fps, scale, shot.view.elevation)
         fit = {"fit": list(flight), "metres_per_second_squared": measured, "radius": radius}
+        fit["drawn"] = parabola(center, flight)
         found["gravity"] = number(measured / asked["gravity"], **fit)
         rebound = physics.restitution(center[:, 1], flight, size)
         if rebound:
             found["bounce"] = number(rebound[0], fit=list(rebound[1]))
-    hiding = physics.find_hiding(center, track.area)
+    hiding = physics.find_hiding(center, track.area / shot.scale**2)
     if hiding:
         found["permanence"] = number(hiding.error, **hiding._asdict())
     return found
+
+
+def parabola(center, flight):
+    """Places of a fit [[x, y], ...], a frame each, before the standing scene."""
+    time = np.arange(flight.first, flight.last + 1)
+    y = np.polyval([flight.a, flight.b, flight.c], time)
+    return np.column_stack([center[time, 0], y]).round(2).tolist()
 
 
 def cameras(shots, asked):
@@ -177,6 +186,7 @@ def mechanics_asked(asked, fps):
     if asked["event"] == "throw":
         flight = 2 * math.sqrt(2 * numbers["height"] / gravity)
     measured = min(flight * fps, frames - 1) >= physics.MIN_FLIGHT - 0.5
+    measured = measured and asked.get("from_start", True)
     after = 2 * body["restitution"] * flight * fps
     bounces = asked["event"] == "drop" and body["shape"] == "ball" and measured
     room = frames - 1 - flight * fps - physics.MIN_FLIGHT >= 1.5
@@ -193,7 +203,9 @@ def looks(shots):
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
     return {
         "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),
-        "exposure": number(max(np.abs(g).max() for g in gains), gain=np.concatenate(gains).tolist()),
+        "exposure": number(
+            max(np.abs(g).max() for g in gains), gain=np.concatenate(gains).tolist()
+        ),
         "dynamics": number(float(np.mean([quality.dynamics(shot.frames) for shot in shots]))),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
     }
@@ -229,6 +241,10 @@ def tracks_of(shots):
     for shot in shots:
         for track in shot.tracks:
             for k in np.flatnonzero(track.seen):
-                place = [shot.start + int(k), *track.center[k].round(2).tolist(), int(track.area[k])]
+                place = [
+                    shot.start + int(k),
+                    *track.center[k].round(2).tolist(),
+                    int(track.area[k]),
+                ]
                 found.setdefault(track.color, []).append(place)
     return found

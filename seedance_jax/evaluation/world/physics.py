@@ -14,7 +14,7 @@ MIN_FLIGHT = 4  # frames of a flight that can be measured
 # A flight goes on as long as a parabola explains it up to so many pixels of a frame of 64.
 TOLERANCE = 0.55 / 64
 MIN_HIDDEN = 0.35  # of its area an object still shows, at most, when it counts as hidden
-WHOLE = 0.85
+WHOLE = 0.75
 
 
 class Flight(NamedTuple):

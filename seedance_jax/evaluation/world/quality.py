@@ -83,10 +83,13 @@ def _steepest(image):
 
 
 def jitter(center, radius):
-    """How a track [T,2] shakes: its median third difference, in radii; None if it is too short."""
-    third = np.linalg.norm(np.diff(center, 3, axis=0), axis=1)
-    third = third[np.isfinite(third)]
-    return float(np.median(third) / radius) if len(third) >= 3 else None
+    """How a track [T,2] shakes, in radii; None if it is too short.
+
+    The median second difference of x: gravity and impacts on the floor act on y.
+    """
+    second = np.abs(np.diff(center[:, 0], 2))
+    second = second[np.isfinite(second)]
+    return float(np.median(second) / radius) if len(second) >= 3 else None
 
 
 def longest_jump(center, radius):

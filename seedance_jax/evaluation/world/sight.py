@@ -35,23 +35,29 @@ class Shot(NamedTuple):
         """The track of a colour; None if it is not seen."""
         return next((track for track in self.tracks if track.color == color), None)
 
+    @property
+    def scale(self):
+        """[T] how large things look by the camera's zoom or dolly; 1 halfway."""
+        progress = np.arange(len(self.frames)) / max(len(self.frames) - 1, 1) - 0.5
+        amount = self.path.amount * progress
+        if self.path.track == "zoom":
+            return np.exp(amount)
+        near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
+        return 1 / (1 - near)
+
     def steady(self, points):
         """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
         count, height, width = self.frames.shape[:3]
         middle = np.array([width / 2, height / 2])
-        progress = (np.arange(count) / max(count - 1, 1) - 0.5)[:, None]
         track, amount = self.path.track, self.path.amount
         if track in ("yaw", "pitch"):
-            frames = [(number, (count - 1) / 2) for number in range(count)]
             shape = (count, height, width)
-            parts = zip(points, frames, strict=True)
-            moved = [camera.moved(p[None], self.view, track, amount, f, shape)[0] for p, f in parts]
-            return np.array(moved)
-        if track == "zoom":
-            return middle + (points - middle) * np.exp(-amount * progress)
-        if track == "advance":
-            return middle + (points - middle) * (1 - amount * progress / self.view.distance)
-        return points
+            moved = [
+                camera.moved(point[None], self.view, track, amount, (k, (count - 1) / 2), shape)
+                for k, point in enumerate(points)
+            ]
+            return np.concatenate(moved)
+        return middle + (points - middle) / self.scale[:, None]
 
 
 def check_clip(frames, fps):
@@ -89,7 +95,7 @@ def look(frames, lengths, asked):
 
 
 def _look(frames, start, planned, objects):
-    lab = colors.to_lab((frames / 255.0) ** colors.GAMMA)
+    lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
     masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
     view = camera.View(planned["focal"], planned["elevation"])

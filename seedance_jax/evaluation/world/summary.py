@@ -1,115 +1,76 @@
-"""What a clip of the synthetic world should show by its record, and what the judges see in it."""
-
-import json
+"""Shares of many verdicts, for reports: how often a generator does what it is asked for."""
 
 import numpy as np
 
-from seedance_jax.data.world.vocabulary import COLORS
-from seedance_jax.evaluation import judges, movement, outlines
+from seedance_jax.evaluation.world import verdict
 
-# What is judged, and what its judge can tell.
-JUDGED = {
-    "color": tuple(COLORS),
-    "shape": tuple(outlines.BONUS),
-    "direction": movement.DIRECTIONS,
-    "camera": movement.MOVES,
+# Dimensions that reports call by a shorter name.
+ACCURACIES = {
+    "alignment_color": "color_accuracy",
+    "alignment_shape": "shape_accuracy",
+    "alignment_direction": "direction_accuracy",
 }
-
-# A cut changes the picture so many times as much as any two frames of a shot: rendered ones 1.7
-# times or more, while single shots have one change 1.6 times the next at most.
-MIN_CUT = 1.6
+CAMERA = ("camera_pan", "camera_zoom", "camera_orbit")
 
 
-def asked_of(row, numbers):
-    """What frames of a record show, by its ground truth: a value for each of `JUDGED`.
+def judge_clips(clips, fps, asked):
+    """The `Verdict`s on clips uint8 [N,T,H,W,3]; asked as `verdict.asked_of` makes it."""
+    return [
+        verdict.judge_clip(*clip) for clip in zip(clips, [fps] * len(asked), asked, strict=True)
+    ]
 
-    Directions are those of the captions: before the first camera, "down" for what is dropped, and
-    "" for what comes towards the camera or goes away from it, which no judge tells.
+
+def summarize(verdicts, asked):
+    """Shares of clips of a single shot that pass, over all gates and by each; None of no clips.
+
+    camera_accuracy is of all camera gates, moving_camera_accuracy of the clips whose camera should
+    move: most stand. A clip that cannot be measured fails. has_object is the share with any object,
+    moving that with one that moves as much as it should; motion is the mean in 8-bit levels.
     """
-    scene = json.loads(row["scene"])
-    main = scene["objects"][0]
-    first, last = numbers[0], numbers[-1]
-    way = row["object_position"][last, 0] - row["object_position"][first, 0]
-    right, _, forward = row["camera_rotation"][first] @ way
-    aside = "" if abs(right) < abs(forward) else "right" if right > 0 else "left"
+    passed = {
+        ACCURACIES.get(name, name): share([v.gates[name] for v in verdicts])
+        for name in verdict.DIMENSIONS
+    }
+    camera = [all(v.gates[name] for name in CAMERA) for v in verdicts]
+    moving = [c for c, a in zip(camera, asked, strict=True) if a["camera"]["move"] != "static"]
+    objects = [all(seen_colors(v)) for v in verdicts]
+    moves = [o and v.gates["dynamics"] for o, v in zip(objects, verdicts, strict=True)]
     return {
-        "color": main["color"],
-        "shape": main["shape"],
-        "direction": "down" if scene["event"] == "drop" else aside,
-        "camera": scene["camera"]["move"],
+        "passed": share([v.passed for v in verdicts]),
+        **passed,
+        "camera_accuracy": share(camera),
+        "moving_camera_accuracy": share(moving),
+        "has_object": share(objects),
+        "moving": share(moves),
+        "motion": float(np.mean([v.findings["dynamics"].value for v in verdicts])),
     }
 
 
-def seen_in(clip):
-    """What a clip uint8 [T,H,W,3] of one shot shows: `JUDGED` (None: not to be told) and motion."""
-    color = judges.main_object_color(clip)
-    empty = np.zeros(clip.shape[:3], bool)
-    outline = empty if color is None else outlines.main_object_outline(clip, color)
-    path = movement.camera_path(clip, outline)
+def share(gates):
+    """Share of the gates that are open; None if none was asked for."""
+    gates = [gate for gate in gates if gate is not None]
+    return float(np.mean(gates)) if gates else None
+
+
+def seen_colors(judged):
+    """The colours of each shot, the largest object's first."""
+    return judged.findings["alignment_color"].evidence["seen"]
+
+
+def summarize_shots(verdicts):
+    """Shares of clips of several shots with their cuts in place, an object in every shot, whose
+    largest has the same colour in all, and with the right colours in all; and that pass."""
+    colors = [seen_colors(v) for v in verdicts]
     return {
-        "color": color,
-        "shape": outlines.main_object_shape(outline),
-        "direction": movement.direction(outline, path),
-        "camera": movement.camera_move(path),
-        "motion": judges.motion(clip),
-        "frozen": judges.is_frozen(clip),
+        "passed": share([v.passed for v in verdicts]),
+        "cut_in_place": share([v.gates["cuts"] for v in verdicts]),
+        "has_object": share([all(shots) for shots in colors]),
+        "same_color": share([all(s) and len({names[0] for names in s}) == 1 for s in colors]),
+        "color_accuracy": share([v.gates["alignment_color"] for v in verdicts]),
     }
 
 
-def summarize(asked, seen):
-    """Shares of the clips with the right color, shape, direction and camera, an object, motion; and
-    the mean motion in 8-bit levels.
-
-    moving_camera_accuracy is of the clips whose camera should move; most stand. Shares of no clips
-    are None. Only a clip with an object counts as moving: noise does not.
-    """
-    pairs = list(zip(asked, seen, strict=True))
-    moving = [pair for pair in pairs if pair[0]["camera"] != "static"]
-    return {
-        **{f"{name}_accuracy": accuracy(pairs, name) for name in JUDGED},
-        "moving_camera_accuracy": accuracy(moving, "camera"),
-        "has_object": float(np.mean([v["color"] is not None for v in seen])),
-        "moving": float(np.mean([v["color"] is not None and not v["frozen"] for v in seen])),
-        "motion": float(np.mean([v["motion"] for v in seen])),
-    }
-
-
-def accuracy(pairs, name):
-    """Share of (asked, seen) that agree, where what is asked can be told; None without any."""
-    right = [s[name] == a[name] for a, s in pairs if a[name] in JUDGED[name]]
-    return float(np.mean(right)) if right else None
-
-
-def chance(asked, seen):
-    """The accuracies if every clip were judged by the caption of a random one."""
-    return {
-        f"{name}_accuracy": accuracy([(a, s) for a in asked for s in seen], name) for name in JUDGED
-    }
-
-
-def seen_in_shots(clip, lengths):
-    """What a clip of several shots shows: the colour in each, and whether the cuts are in place.
-
-    That is so if the picture changes most from shot to shot, and by `MIN_CUT` more than elsewhere.
-    """
-    borders = np.cumsum(lengths)[:-1]
-    change = np.abs(np.diff(clip.astype(np.float32), axis=0)).mean((1, 2, 3))
-    within = np.delete(change, borders - 1).max(initial=0.0)
-    return {
-        "colors": [judges.main_object_color(shot) for shot in np.split(clip, borders)],
-        "cut_in_place": bool(change[borders - 1].min() > MIN_CUT * within),
-    }
-
-
-def summarize_shots(asked, seen):
-    """Shares of clips of several shots with their cuts in place, an object in every shot, of the
-    same colour in all, and of the right colour in all."""
-    found = [set(verdict["colors"]) for verdict in seen]
-    return {
-        "cut_in_place": float(np.mean([verdict["cut_in_place"] for verdict in seen])),
-        "has_object": float(np.mean([None not in colors for colors in found])),
-        "same_color": float(np.mean([len(c) == 1 and None not in c for c in found])),
-        "color_accuracy": float(
-            np.mean([c == {a["color"]} for a, c in zip(asked, found, strict=True)])
-        ),
-    }
+def chance(clips, fps, asked):
+    """The `summarize` of clips that are judged by what the next one was asked for."""
+    others = asked[1:] + asked[:1]
+    return summarize(judge_clips(clips, fps, others), others)

@@ -98,7 +98,8 @@ def asked_of(row, numbers=None):
     else:
         word = "away" if forward > 0 else "towards"
     word = "down" if scene["event"] == "drop" else word
-    return scene | {"camera": shots[0]["camera"], "shots": shots, "direction": word}
+    told = {"direction": word, "from_start": bool(numbers[0] == 0)}
+    return scene | {"camera": shots[0]["camera"], "shots": shots} | told
 
 
 def judge_clip(frames, fps, asked, thresholds=None):
@@ -153,12 +154,17 @@ def choose_thresholds(asked, thresholds=None):
     return {name: b[asked["event"]] if isinstance(b, dict) else b for name, b in bounds.items()}
 
 
-def gates(found, asked, fps, bounds):
-    """{dimension: True, False or None}, see `Verdict`."""
-    shown = measures.mechanics_asked(asked, fps) | {
+def shown(asked, fps):
+    """{dimension: whether a scene shows it}, by its record; others are always shown."""
+    return measures.mechanics_asked(asked, fps) | {
         "alignment_direction": bool(asked.get("direction")) and asked["event"] != "spin",
         "alignment_relation": asked["event"] in RELATIONS,
     }
+
+
+def gates(found, asked, fps, bounds):
+    """{dimension: True, False or None}, see `Verdict`."""
+    asked_for = shown(asked, fps)
     right = {
         "alignment_color": True,
         "alignment_count": asked["num_objects"],
@@ -168,7 +174,7 @@ def gates(found, asked, fps, bounds):
     }
     opened = {}
     for name, finding in found.items():
-        if not shown.get(name, True):
+        if not asked_for.get(name, True):
             opened[name] = None
         elif not finding.valid:
             opened[name] = False
