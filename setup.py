@@ -64,6 +64,7 @@ setup(
         "seedance_jax": [
             "weights/*/*",
             "weights/*/autoencoder/*",
+            "evaluation/suite/*",
             "evaluation/voting/page/*",
         ],
     },

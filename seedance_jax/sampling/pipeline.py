@@ -79,6 +79,10 @@ class Pipeline:
         metadata |= {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, config, metadata, mesh)
 
+    def fingerprint(self):
+        """Hash (16 hex digits) of all weights, see `checkpoint.fingerprint`."""
+        return checkpoint.fingerprint({"generator": self._params, "autoencoder": self.weights})
+
     def __call__(self, prompt, *, callback_on_step_end=None, output_type="np", **request):
         """Generates the clips of a request.
 

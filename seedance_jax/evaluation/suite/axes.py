@@ -3,8 +3,7 @@
 SeedVideoBench-1.0 (arXiv:2506.09113) judges prompt following by subject, action and camera.
 """
 
-import numpy as np
-
+from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.voting.ballot import DIMENSIONS as AXES
 from seedance_jax.evaluation.world.findings import Finding
 from seedance_jax.evaluation.world.verdict import AXES as HEADINGS
@@ -13,6 +12,7 @@ GIVEN = "given_frames"
 # dB that the frames a model was given keep: an autoencoder loses some, the one that comes with the
 # package leaves 31; frames of another scene of the world have 20 or less in common.
 MIN_PSNR = 25.0
+MOST = 99.0  # of equal frames
 # Heading of a dimension -> axis.
 AXIS = {
     "subject": "prompt_following",
@@ -32,21 +32,15 @@ def preservation(frames, given):
     Args:
       given: {frame: image or clip that begins there}; none at all is no gate.
     """
-    worst = {}
+    kept = {}
     for first, pixels in given.items():
         pixels = pixels[None] if pixels.ndim == 3 else pixels
         for number, image in enumerate(pixels, first):
-            worst[number] = psnr(frames[number], image)
-    if not worst:
+            kept[number] = min(fidelity.psnr(frames[number], image), MOST)
+    if not kept:
         return Finding(None, False, {}), None
-    least = min(worst.values())
-    return Finding(least, True, {"decibels": worst}), least >= MIN_PSNR
-
-
-def psnr(one, other):
-    """dB between two images uint8; at most 99, of equal ones."""
-    square = np.mean((one.astype(np.float64) - other) ** 2)
-    return float(min(10 * np.log10(255**2 / max(square, 1e-9)), 99.0))
+    least = min(kept.values())
+    return Finding(least, True, {"decibels": kept}), least >= MIN_PSNR
 
 
 def gates_by(gates, of):

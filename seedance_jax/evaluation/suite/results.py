@@ -6,13 +6,17 @@
     report.json, report.html
 """
 
+import contextlib
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.sampling import media
+from seedance_jax.training import cluster
 
 FILE = "results.jsonl"
 # What all rows of a folder have in common.
@@ -75,7 +79,9 @@ def check_same(where, row, elsewhere, other, names=IDENTITY):
 
 
 def open_rows(folder):
-    """The file of rows, to append to; an unfinished last line is cut off."""
+    """The file of rows, to append to; an unfinished last line is cut off. Of process 0 alone."""
+    if not cluster.is_main():
+        return contextlib.nullcontext()
     path = Path(folder) / FILE
     if path.exists():
         text = "".join(line + "\n" for line in whole_lines(path))
@@ -97,16 +103,25 @@ def plain(value):
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def write_clip(folder, number, frames, fps, settings):
-    """Writes a clip and its sidecar; returns its path in the folder."""
-    path = Path("clips") / f"{number:04d}.mp4"
-    (Path(folder) / path).parent.mkdir(exist_ok=True)
-    data = encode_mp4(frames, fps, crf=10, pixel_format="yuv420p")
-    (Path(folder) / path).write_bytes(data)
-    media.write_sidecar(
-        (Path(folder) / path).with_suffix(""), {**settings, "fps": fps, "file": path.name}
-    )
-    return str(path)
+def write_clip(folder, number, frames, fps, settings, given):
+    """Writes a clip, the images that it was given and its sidecar; returns its path in the folder.
+
+    Args:
+      given: {frame: image or clip that begins there}.
+    """
+    clips = Path(folder) / "clips"
+    clips.mkdir(exist_ok=True)
+    path, files = clips / f"{number:04d}.mp4", {}
+    path.write_bytes(encode_mp4(frames, fps, crf=10))
+    for first, pixels in given.items():
+        if pixels.ndim == 3:
+            image = clips / f"{number:04d}_given_{first:02d}.png"
+            Image.fromarray(pixels).save(image)
+            digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+            files[f"frames {first}"] = {"path": str(image), "sha256": digest}
+    settings = {**settings, "fps": fps, "file": path.name, **({"files": files} if files else {})}
+    media.write_sidecar(path.with_suffix(""), settings)
+    return str(path.relative_to(folder))
 
 
 def read_clip(folder, row):

@@ -61,7 +61,8 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
                 if case.number in done or not cluster.is_main():
                     continue
                 found = judge(suite, case, frames, known)
-                clip = results.write_clip(folder, case.number, frames, suite.spec.fps, made_by)
+                parts = (frames, suite.spec.fps, made_by, known)
+                clip = results.write_clip(folder, case.number, *parts)
                 own = {**describe(case, known), "seed": made_by["seed"], "clip": clip}
                 row = identity | own | {"verdict": found}
                 results.write_row(file, row)
