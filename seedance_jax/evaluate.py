@@ -10,10 +10,10 @@ trivial codes of its size; a generator by whether its clips show what the captio
 shape and direction of the object, the camera's move, cuts; and by how given frames come back.
 Report and sheet go to evaluation_<split>.json and .png in the run's directory.
 
-A suite is a fixed list of prompts of the synthetic world, whose clips are judged one by one; started
-again, it goes on. Results, report.json and report.html go to suite_<name> in the run's directory.
-Two such directories are compared clip by clip. Without --workdir, a suite is run on the released
-weights.
+A suite is a fixed list of prompts of the synthetic world, whose clips are judged one by one;
+started again, it goes on. Results, report.json and report.html go to suite_<name> in the run's
+directory. Two such directories are compared clip by clip. Without --workdir, a suite is run on the
+released weights.
 """
 
 import json

@@ -113,8 +113,8 @@ def true_clip(suite, case):
     scene = json.loads(row["scene"])
     if scene != {name: case.asked.get(name) for name in scene}:
         raise ValueError(
-            f"clip {case.number} of {suite.name} is of the world {case.asked['version']}; the world "
-            f"{WORLD_VERSION} shows another scene as {case.split}/{case.index}"
+            f"clip {case.number} of {suite.name} is of the world {case.asked['version']}; the "
+            f"world {WORLD_VERSION} shows another scene as {case.split}/{case.index}"
         )
     return row["frames"]
 

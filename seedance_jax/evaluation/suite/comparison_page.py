@@ -5,9 +5,9 @@ from seedance_jax.evaluation.voting.summary import interval
 
 SHOWN = 4  # pairs: of wins, of losses and of ties
 LEGEND = (
-    "Pairs of clips of the same prompt and seed. A win is a clip that passes where its partner does "
-    "not; p is of McNemar's exact test, for each row by itself; intervals of 95 % by redrawing "
-    "clips. On the synthetic world."
+    "Pairs of clips of the same prompt and seed. A win is a clip that passes where its partner "
+    "does not; p is of McNemar's exact test, for each row by itself; intervals of 95 % by "
+    "redrawing clips. On the synthetic world."
 )
 HEAD = ("", "clips", "first", "second", "difference", "wins", "ties", "losses", "p")
 

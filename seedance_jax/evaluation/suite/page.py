@@ -26,8 +26,8 @@ LEGEND = (
     "world."
 )
 KEY = (
-    "Drawn on the clips: the way of every object that was found, and the parabola of a fall; beside "
-    "them what was measured: green has passed, red has not, grey was not asked for."
+    "Drawn on the clips: the way of every object that was found, and the parabola of a fall; "
+    "beside them what was measured: green has passed, red has not, grey was not asked for."
 )
 
 
@@ -58,10 +58,10 @@ def write_page(path, title, body):
 
 def identity(report):
     """What a report is of, in words."""
-    settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in report["settings"].items())
+    told = [f"{name} {json.dumps(value)}" for name, value in report["settings"].items()]
     return (
         f"weights {report['weights']}; suite {report['checksum'][:16]}; judges {report['judges']}; "
-        f"{settings}"
+        + ", ".join(told)
     )
 
 

@@ -19,7 +19,8 @@ def of_row(folder, row, fps):
     """The clip of a row as a data URI, with the evidence on it."""
     found = row["verdict"]
     findings = {name: Finding(**finding) for name, finding in found["findings"].items()}
-    return animate(drawing.draw(results.read_clip(folder, row), Verdict(findings, found["gates"])), fps)
+    frames = results.read_clip(folder, row)
+    return animate(drawing.draw(frames, Verdict(findings, found["gates"])), fps)
 
 
 def animate(frames, fps):

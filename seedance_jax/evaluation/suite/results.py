@@ -2,7 +2,7 @@
 
 <folder>/
     results.jsonl   a row per clip, see `KEYS`
-    clips/0000.mp4  and 0000.json, as `seedance_jax.sample` writes them: `seedance_jax.vote` reads it
+    clips/0000.mp4  and 0000.json, as `seedance_jax.sample` writes them and `.vote` reads them
     report.json, report.html
 """
 
