@@ -1,9 +1,11 @@
 """Two runs on the same prompts and seeds, clip by clip."""
 
+import math
+
 from scipy.stats import binomtest
 
 from seedance_jax.evaluation.suite import axes, results
-from seedance_jax.evaluation.voting.summary import bootstrap_mean, interval
+from seedance_jax.evaluation.voting.summary import interval, wilson
 
 SAME = ("suite", "checksum", "judges")
 OF_CLIP = ("prompt", "seed", "given", "group")
@@ -88,21 +90,44 @@ def pair_up(values):
     """Counts and intervals of pairs (whether the first clip passes, whether the second does).
 
     Returns clips; wins (the first passes alone), ties, losses; first and second, the shares that
-    pass; difference: [of the shares, low, high], 95 % by redrawing clips; p: McNemar's exact test,
-    the chance of so uneven wins and losses if both were alike.
+    pass; difference: see `difference`; p: McNemar's exact test, the chance of so uneven wins and
+    losses if both were alike.
     """
-    signs = [int(first) - int(second) for first, second in values]
-    wins, losses = signs.count(1), signs.count(-1)
+    both, wins, losses = (
+        sum((bool(first), bool(second)) == kind for first, second in values)
+        for kind in ((True, True), (True, False), (False, True))
+    )
+    neither = len(values) - both - wins - losses
     return {
         "clips": len(values),
         "wins": wins,
-        "ties": signs.count(0),
+        "ties": both + neither,
         "losses": losses,
-        "first": sum(first for first, _ in values) / len(values),
-        "second": sum(second for _, second in values) / len(values),
-        "difference": list(bootstrap_mean([[sign] for sign in signs], seed=0)),
+        "first": (both + wins) / len(values),
+        "second": (both + losses) / len(values),
+        "difference": list(difference(both, wins, losses, neither)),
         "p": float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
     }
+
+
+def difference(both, first, second, neither):
+    """(difference of two paired shares, low, high) of counts of pairs: who passes.
+
+    95 %, by Newcombe's method 10 (Statistics in Medicine 17, 1998): Wilson's intervals of the two
+    shares, squared and added, less what their correlation takes.
+    """
+    count = both + first + second + neither
+    (p, p_low, p_high), (q, q_low, q_high) = (wilson(both + own, count) for own in (first, second))
+    scale = (both + first) * (second + neither) * (both + second) * (first + neither)
+    joint = both * neither - first * second
+    joint = max(joint - count / 2, 0) if joint > 0 else joint
+    phi = joint / math.sqrt(scale) if scale else 0.0
+
+    def spread(one, other):
+        return math.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
+
+    low, high = spread(p - p_low, q_high - q), spread(p_high - p, q - q_low)
+    return p - q, max(p - q - low, -1.0), min(p - q + high, 1.0)
 
 
 def one_line(report):

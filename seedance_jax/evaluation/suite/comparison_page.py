@@ -6,8 +6,8 @@ from seedance_jax.evaluation.voting.summary import interval
 SHOWN = 4  # pairs: of wins, of losses and of ties
 LEGEND = (
     "Pairs of clips of the same prompt and seed. A win is a clip that passes where its partner "
-    "does not; p is of McNemar's exact test, for each row by itself; intervals of 95 % by "
-    "redrawing clips. On the synthetic world."
+    "does not; p is of McNemar's exact test, for each row by itself; Newcombe's intervals "
+    "of 95 %. On the synthetic world."
 )
 HEAD = ("", "clips", "first", "second", "difference", "wins", "ties", "losses", "p")
 
@@ -40,7 +40,7 @@ def table_lines(rows):
     lines = []
     for name, found in rows.items():
         whole = name == "all gates" or name in axes.AXES
-        shown = page.words(name) if whole else f'&emsp;<span class="soft">{page.words(name)}</span>'
+        shown = page.words(name) if whole else page.dimension(name)
         shares = [f"{found[part]:.2f}" for part in ("first", "second")]
         counts = [found[part] for part in ("wins", "ties", "losses")]
         difference = f'<span class="number">{interval(found["difference"], "+.2f")}</span>'
@@ -53,7 +53,7 @@ def figure(folders, pair, fps):
     """Two clips side by side."""
     halves = "".join(
         f'<div><img src="{pictures.of_row(folder, row, fps)}" alt="clip {row["number"]}" '
-        f'loading="lazy"><figcaption>{page.outcome(row)}</figcaption></div>'
+        f'loading="lazy"><figcaption>{page.outcome(row)}{page.measured(row)}</figcaption></div>'
         for folder, row in zip(folders, pair, strict=True)
     )
     return (

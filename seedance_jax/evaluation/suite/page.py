@@ -26,8 +26,8 @@ LEGEND = (
     "world."
 )
 KEY = (
-    "Drawn on the clips: the way of every object that was found, and the parabola of a fall; "
-    "beside them what was measured: green has passed, red has not, grey was not asked for."
+    "Drawn on the clips: the way of every object that was found, a circle of its size, and the "
+    "parabola of a fall."
 )
 
 
@@ -39,10 +39,11 @@ def write_report(path, folder, report, rows, fps):
         paragraph(of),
         paragraph(identity(report), "soft"),
         paragraph(LEGEND, "soft"),
+        paragraph(KEY, "soft"),
         section("Groups", group_table(report["groups"])),
         section("Dimensions", dimension_table(report)),
         *(
-            section(f"{name.capitalize()} clips", paragraph(KEY, "soft") + clips(folder, part, fps))
+            section(f"{name.capitalize()} clips", clips(folder, part, fps))
             for name, part in chosen.items()
             if part
         ),
@@ -75,10 +76,11 @@ def section(title, content):
     return f"<section><h2>{html.escape(title)}</h2>\n{content}</section>"
 
 
-def table(head, lines):
+def table(head, lines, kind=""):
     """A table of cells of HTML."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    return f'<div class="scroll"><table><tr>{head}</tr>\n' + "\n".join(lines) + "</table></div>"
+    lines = "\n".join([f"<tr>{head}</tr>", *lines])
+    return f'<div class="scroll"><table class="{kind}">{lines}</table></div>'
 
 
 def line(cells):
@@ -98,9 +100,9 @@ def bar(found):
         return '<span class="soft">-</span>'
     share, low, high = (100 * value for value in found)
     return (
-        f'<span class="number">{interval(found, ".2f")}</span><div class="bar">'
-        f'<i style="width:{share:.1f}%"></i>'
-        f'<b style="left:{low:.1f}%;width:{high - low:.1f}%"></b></div>'
+        f'<div class="share"><span class="number">{interval(found, ".2f")}</span>'
+        f'<div class="bar"><i style="width:{share:.1f}%"></i>'
+        f'<b style="left:{low:.1f}%;width:{high - low:.1f}%"></b></div></div>'
     )
 
 
@@ -126,7 +128,7 @@ def dimension_table(report):
             lines += dimension_lines(report, heading)
         if not part["headings"]:
             lines += dimension_lines(report, axis.replace("_", " "))
-    return table(["", "asked", "passed", "measured", "median"], lines)
+    return table(["", "asked", "passed", "measured", "median"], lines, "inline")
 
 
 def dimension_lines(report, heading):
@@ -134,7 +136,7 @@ def dimension_lines(report, heading):
     return [
         line(
             [
-                f'&emsp;<span class="soft">{words(name)}</span>',
+                dimension(name),
                 part["asked"],
                 bar(part["passed"]),
                 "-" if part["measured"] is None else f"{part['measured']:.2f}",
@@ -142,8 +144,13 @@ def dimension_lines(report, heading):
             ]
         )
         for name, part in report["dimensions"].items()
-        if part["heading"] == heading
+        if part["heading"] == heading and part["asked"]
     ]
+
+
+def dimension(name):
+    """The name of a dimension, under that of its heading."""
+    return f'&emsp;<span class="dimension">{words(name)}</span>'
 
 
 def clips(folder, rows, fps):
@@ -156,7 +163,7 @@ def figure(picture, row):
     """A clip with its prompt and verdict."""
     return (
         f'<figure><img src="{picture}" alt="clip {row["number"]}" loading="lazy"><figcaption>'
-        f"{caption(row)}<br>{outcome(row)}</figcaption></figure>"
+        f"{caption(row)}<br>{outcome(row)}{measured(row)}</figcaption></figure>"
     )
 
 
@@ -170,8 +177,28 @@ def caption(row):
 
 
 def outcome(row):
-    """What a clip has failed by."""
-    failed = [name for name, gate in row["verdict"]["gates"].items() if gate is False]
+    """What a clip has failed by, with what was measured."""
+    found = row["verdict"]
+    failed = [name for name, gate in found["gates"].items() if gate is False]
     if not failed:
         return '<span class="good">passed</span>'
-    return f'<span class="bad">failed: {", ".join(map(words, failed))}</span>'
+    told = ", ".join(f"{words(name)} {value(found['findings'][name])}" for name in failed)
+    return f'<span class="bad">failed: {told}</span>'
+
+
+def measured(row):
+    """All that was measured of a clip, to be unfolded."""
+    gates, findings = row["verdict"]["gates"], row["verdict"]["findings"]
+    kinds = {True: "good", False: "bad", None: "soft"}
+    lines = [
+        f'<li class="{kinds[gates[name]]}">{words(name)} {value(finding)}</li>'
+        for name, finding in findings.items()
+    ]
+    return f"<details><summary>measured</summary><ul>{''.join(lines)}</ul></details>"
+
+
+def value(finding):
+    """The value of a finding as text."""
+    found = finding["value"]
+    text = f"{found:.2f}" if isinstance(found, float) else json.dumps(found)
+    return html.escape(text) if finding["valid"] else "not measurable"

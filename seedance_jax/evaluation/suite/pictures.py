@@ -20,7 +20,9 @@ def of_row(folder, row, fps):
     found = row["verdict"]
     findings = {name: Finding(**finding) for name, finding in found["findings"].items()}
     frames = results.read_clip(folder, row)
-    return animate(drawing.draw(frames, Verdict(findings, found["gates"])), fps)
+    height, width = (drawing.SCALE * size for size in frames.shape[1:3])
+    drawn = drawing.draw(frames, Verdict(findings, found["gates"]))
+    return animate(drawn[:, :height, :width], fps)  # the rest is text, which a page has as text
 
 
 def animate(frames, fps):
