@@ -82,8 +82,9 @@ class Pipeline:
 
     def with_params(self, params):
         """The same pipeline, with its compiled programs, of other weights of the generator."""
+        layout = jax.tree.map(lambda leaf: leaf.sharding, self._params)
         other = copy.copy(self)
-        other._params = jax.device_put(params, jax.tree.map(lambda leaf: leaf.sharding, self._params))
+        other._params = jax.device_put(params, layout)
         return other
 
     def fingerprint(self):
