@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 from pathlib import Path
@@ -78,16 +79,24 @@ def check_same(where, row, elsewhere, other, names=IDENTITY):
             )
 
 
+@contextlib.contextmanager
 def open_rows(folder):
-    """The file of rows, to append to; an unfinished last line is cut off. Of process 0 alone."""
+    """The file of rows, to append to, of process 0 alone; an unfinished last line is cut off.
+
+    Raises ValueError if another run has it open.
+    """
     if not cluster.is_main():
-        return contextlib.nullcontext()
+        yield None
+        return
     path = Path(folder) / FILE
-    if path.exists():
-        text = "".join(line + "\n" for line in whole_lines(path))
-        if text != path.read_text(encoding="utf-8"):
-            path.write_text(text, encoding="utf-8")
-    return open(path, "a", encoding="utf-8")
+    with open(path, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another run is writing to {path}") from error
+        whole = "".join(line + "\n" for line in whole_lines(path))
+        file.truncate(len(whole.encode()))
+        yield file
 
 
 def write_row(file, row):

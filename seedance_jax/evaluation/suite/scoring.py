@@ -39,33 +39,20 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
     """
     cases.check_model(suite, pipeline.config, pipeline.metadata)
     chosen = cases.first_cases(suite, limit)
-    settings = {"seed": 0, **settings}
+    settings, batch_size = {"seed": 0, **settings}, min(batch_size, len(chosen))
     identity = identify(pipeline, suite, settings)
-    done = results.read_rows(folder)
-    for row in done.values():
-        results.check_same(f"this run of {suite.name}", identity, str(folder), row)
     folder = media.check_writable(folder)
-    batch_size = min(batch_size, len(chosen))
-    starts = [
-        start
-        for start in range(0, len(chosen), batch_size)
-        if any(case.number not in done for case in chosen[start : start + batch_size])
-    ]
-    cluster.wait("results were read")
     with results.open_rows(folder) as file:
+        done = results.read_rows(folder)
+        for row in done.values():
+            results.check_same(f"this run of {suite.name}", identity, str(folder), row)
+        cluster.wait("results were read")
+        starts = missing_batches(chosen, done, batch_size)
         for start in tqdm.tqdm(starts, desc=suite.name, unit="batch", disable=None):
             batch = chosen[start : start + batch_size]
-            given = [cases.given_frames(suite, case) for case in batch]
-            made = sample(pipeline, suite, batch, given, batch_size, settings)
-            for case, known, frames, made_by in zip(batch, given, *made, strict=False):
-                if case.number in done or not cluster.is_main():
-                    continue
-                found = judge(suite, case, frames, known)
-                parts = (frames, suite.spec.fps, made_by, known)
-                clip = results.write_clip(folder, case.number, *parts)
-                own = {**describe(case, known), "seed": made_by["seed"], "clip": clip}
-                row = identity | own | {"verdict": found}
-                results.write_row(file, row)
+            for case, *made in sample(pipeline, suite, batch, batch_size, settings):
+                if case.number not in done and cluster.is_main():
+                    results.write_row(file, identity | make_row(suite, folder, case, *made))
     cluster.wait("the clips were judged")
     rows = results.read_rows(folder)
     return {case.number: rows[case.number] for case in chosen}
@@ -78,7 +65,7 @@ def identify(pipeline, suite, settings):
         "suite": suite.name,
         "checksum": suite.checksum,
         "weights": pipeline.fingerprint(),
-        "judges": hashlib.sha256(verdict.THRESHOLDS.read_bytes()).hexdigest()[:16],
+        "judges": judges(),
         "settings": {
             "seed": settings["seed"],
             **{name: plan.settings[0][name] for name in SHARED},
@@ -86,16 +73,35 @@ def identify(pipeline, suite, settings):
     }
 
 
+def judges():
+    """Hash (16 hex digits) of the judges' code and thresholds."""
+    digest = hashlib.sha256()
+    for path in sorted(verdict.THRESHOLDS.parent.iterdir()):
+        if path.suffix in (".py", ".json"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def size_of(suite):
     """Frames, height and width, as a request has them."""
     return {name: getattr(suite.spec, name) for name in ("num_frames", "height", "width")}
 
 
-def sample(pipeline, suite, batch, given, batch_size, settings):
-    """(frames uint8 [N,T,H,W,3], settings of each) of a batch of cases.
+def missing_batches(chosen, done, batch_size):
+    """Where the batches of cases begin that are not all done."""
+    return [
+        start
+        for start in range(0, len(chosen), batch_size)
+        if any(case.number not in done for case in chosen[start : start + batch_size])
+    ]
+
+
+def sample(pipeline, suite, batch, batch_size, settings):
+    """[(case, what was given, frames uint8 [T,H,W,3], settings)] of a batch of cases.
 
     It is filled up with its last case, so that there is one shape to compile.
     """
+    given = [cases.given_frames(suite, case) for case in batch]
     order = np.minimum(np.arange(batch_size), len(batch) - 1)
     output = pipeline(
         prompt=[batch[k].prompt for k in order],
@@ -103,21 +109,22 @@ def sample(pipeline, suite, batch, given, batch_size, settings):
         **size_of(suite),
         **settings | {"seed": settings["seed"] + batch[0].number},
     )
-    return output.frames[: len(batch)], output.settings[: len(batch)]
+    return list(zip(batch, given, output.frames, output.settings, strict=False))
 
 
-def judge(suite, case, frames, given):
-    """The verdict on a clip, as a plain dict: that on the world's dimensions, and preservation."""
+def make_row(suite, folder, case, given, frames, settings):
+    """Judges a clip and writes it; returns what of its row is not `results.IDENTITY`."""
     found = verdict.judge_clip(frames, float(suite.spec.fps), case.asked)
     finding, gate = axes.preservation(frames, given)
-    found = verdict.Verdict(
-        {**found.findings, axes.GIVEN: finding}, {**found.gates, axes.GIVEN: gate}
-    )
-    return found.as_json()
-
-
-def describe(case, given):
-    """The fields of a row that tell of its case; given frames by their hash."""
+    findings, gates = found.findings | {axes.GIVEN: finding}, found.gates | {axes.GIVEN: gate}
     digest = hashlib.sha256(b"".join(pixels.tobytes() for pixels in given.values()))
-    known = digest.hexdigest()[:16] if given else ""
-    return {"number": case.number, "group": case.group, "prompt": case.prompt, "given": known}
+    clip = results.write_clip(folder, case.number, frames, suite.spec.fps, settings, given)
+    return {
+        "number": case.number,
+        "group": case.group,
+        "prompt": case.prompt,
+        "seed": settings["seed"],
+        "given": digest.hexdigest()[:16] if given else "",
+        "clip": clip,
+        "verdict": verdict.Verdict(findings, gates).as_json(),
+    }

@@ -1,5 +1,6 @@
 """A pipeline that makes no clips but shows true ones, changed, and a judge that takes no time."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,9 +74,10 @@ def give_number():
     return number
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """A judge by the brightness of the first pixel: even ones pass. And no rendered clips."""
+@pytest.fixture(scope="session")
+def quick():
+    """Context with a judge by the brightness of the first pixel: even ones pass; and without
+    rendered clips."""
 
     def judge_clip(frames, fps, asked):
         value = float(frames[0, 0, 0, 0])
@@ -83,5 +85,11 @@ def quick(monkeypatch):
         gates = dict.fromkeys(verdict.DIMENSIONS, value % 2 == 0) | {"permanence": None}
         return verdict.Verdict(dict.fromkeys(verdict.DIMENSIONS, finding), gates)
 
-    monkeypatch.setattr(verdict, "judge_clip", judge_clip)
-    monkeypatch.setattr(scoring.cases, "true_clip", lambda suite, case: number(case))
+    @contextlib.contextmanager
+    def replaced():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verdict, "judge_clip", judge_clip)
+            patch.setattr(scoring.cases, "true_clip", lambda suite, case: number(case))
+            yield
+
+    return replaced

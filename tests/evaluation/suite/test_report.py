@@ -5,26 +5,36 @@ import re
 
 import pytest
 
-from seedance_jax.evaluation.suite import axes, command, pictures, report
+from seedance_jax.evaluation.suite import axes, command, page, pictures, report
 from seedance_jax.evaluation.voting.summary import wilson
 
 
+@pytest.fixture(scope="module")
+def folder(fake, quick, tmp_path_factory):
+    """Results of two clips of each group, of which every other one passes."""
+    where = tmp_path_factory.mktemp("report")
+    with quick():
+        command.run(fake(), "world_v1", where, 14, batch_size=7)
+    return where
+
+
 @pytest.fixture
-def run(fake, quick, tmp_path):
-    """Function (folder, pipeline, limit) -> report."""
+def found(folder):
+    """The report of it."""
+    return json.loads((folder / "report.json").read_text())
 
-    def run(folder="a", pipeline=None, limit=14):
-        return command.run(pipeline or fake(), "world_v1", tmp_path / folder, limit, batch_size=7)
 
-    return run
+@pytest.fixture
+def rows(folder):
+    """The rows of it."""
+    return [json.loads(line) for line in (folder / "results.jsonl").open()]
 
 
 def test_every_dimension_has_an_axis_that_people_vote_on():
     assert {axes.axis(name) for name in axes.HEADING} == set(axes.AXES)
 
 
-def test_shares_have_wilsons_intervals(run):
-    found = run()
+def test_shares_have_wilsons_intervals(found):
     assert found["passed"] == list(wilson(7, 14))
     assert (found["clips"], found["of"]) == (14, 224)
     assert {name: part["clips"] for name, part in found["groups"].items()} == dict.fromkeys(
@@ -33,8 +43,7 @@ def test_shares_have_wilsons_intervals(run):
     assert found["groups"]["held_out"]["passed"] == list(wilson(1, 2))
 
 
-def test_what_was_not_asked_does_not_count(run):
-    found = run()
+def test_what_was_not_asked_does_not_count(found):
     assert found["dimensions"]["permanence"]["asked"] == 0
     assert found["dimensions"]["permanence"]["passed"] is None
     assert found["axes"]["preservation"]["clips"] == 6
@@ -54,26 +63,22 @@ def test_what_could_not_be_measured_has_not_passed():
     assert (found["asked"], found["passed"][0], found["measured"]) == (1, 0.0, 0.0)
 
 
-def test_the_report_is_on_disk_and_in_a_line(run, tmp_path):
-    found = run()
-    assert json.loads((tmp_path / "a" / "report.json").read_text()) == found
+def test_the_report_is_on_disk_and_in_a_line(suite, found, rows):
+    assert report.summarize(suite, dict(enumerate(rows))) == found
     line = report.one_line(found)
     assert line.startswith("world_v1: 0.50 [0.27, 0.73] of 14 clips pass; prompt_following 0.50")
     assert "\n" not in line
 
 
-def test_the_page_needs_no_other_file(run, tmp_path):
-    run()
-    page = (tmp_path / "a" / "report.html").read_text()
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
-    assert "http" not in page
-    assert "url(" not in page
-    assert page.count("data:image/webp;base64,") == 12  # 4 each of the best, worst and others
+def test_the_page_needs_no_other_file(folder):
+    text = (folder / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+    assert "http" not in text
+    assert "url(" not in text
+    assert text.count("data:image/webp;base64,") == 12  # 4 each of the best, worst and others
 
 
-def test_best_worst_and_others_are_different_clips(run, tmp_path):
-    run()
-    rows = [json.loads(line) for line in (tmp_path / "a" / "results.jsonl").open()]
+def test_best_worst_and_others_are_different_clips(rows):
     found = pictures.choose(rows, 4, seed=0)
     numbers = [row["number"] for part in found.values() for row in part]
     assert len(numbers) == len(set(numbers)) == 12
@@ -83,9 +88,6 @@ def test_best_worst_and_others_are_different_clips(run, tmp_path):
     assert [len(part) for part in one.values()] == [1, 0, 0]
 
 
-def test_a_prompt_is_text_in_the_page(run, fake, tmp_path, suite, monkeypatch):
-    case = suite.cases[0]._replace(prompt="<script>alert(1)</script>")
-    changed = suite._replace(cases=[case])
-    monkeypatch.setattr(command.cases, "read_suite", lambda name: changed)
-    run(pipeline=fake(suite=changed), limit=1)
-    assert "<script" not in (tmp_path / "a" / "report.html").read_text()
+def test_a_prompt_is_text_in_the_page(rows):
+    shown = page.figure("", rows[0] | {"prompt": "<script>alert(1)</script>"})
+    assert "<script" not in shown

@@ -15,7 +15,8 @@ def score(suite, fake, quick, tmp_path):
 
     def run(folder="a", limit=5, pipeline=None, **settings):
         where = tmp_path / folder
-        return scoring.score(pipeline or fake(), suite, where, limit, batch_size=2, **settings)
+        with quick():
+            return scoring.score(pipeline or fake(), suite, where, limit, batch_size=2, **settings)
 
     return run
 
@@ -113,6 +114,12 @@ def test_people_can_vote_on_the_clips_of_two_runs(score, fake, number, tmp_path)
     found, _ = pairs.pair_folders([tmp_path / "a" / "clips", tmp_path / "b" / "clips"])
     assert len(found) == 5
     assert [len(pair.given) for pair in found] == [0, 0, 0, 0, 1]
+
+
+def test_two_runs_do_not_write_to_one_file(score, tmp_path):
+    score(limit=2)
+    with results.open_rows(tmp_path / "a"), pytest.raises(ValueError, match="another run is writ"):
+        score()
 
 
 def test_a_sidecar_tells_how_a_clip_is_made_again(score, tmp_path):
