@@ -64,8 +64,10 @@ setup(
         "seedance_jax": [
             "weights/*/*",
             "weights/*/autoencoder/*",
-            "evaluation/suite/*",
+            "evaluation/suite/*.css",
+            "evaluation/suite/*.jsonl",
             "evaluation/voting/page/*",
+            "evaluation/world/thresholds.json",
         ],
     },
     python_requires=">=3.11",

@@ -124,12 +124,12 @@ def two_shots(pipeline, clips, batch_size, settings):
     if clips is None:
         return {"clips": 0}, []
     made = generate(pipeline, clips.prompts, {}, batch_size, settings)
-    results, judged = {"clips": len(made)}, []
+    results, verdicts = {"clips": len(made)}, []
     for name, frames in (("true", clips.frames), ("text_to_video", made)):
-        judged = summary.judge_clips(frames, clips.fps, clips.asked)
-        results[name] = summary.summarize_shots(judged)
+        verdicts = summary.judge_clips(frames, clips.fps, clips.asked)
+        results[name] = summary.summarize_shots(verdicts)
     told = [json.loads(prompt)["global"] for prompt in clips.prompts]
-    labels = [label(*parts) for parts in zip(told, judged, strict=True)]
+    labels = [label(*parts) for parts in zip(told, verdicts, strict=True)]
     return results, list(zip(labels, made, strict=True))
 
 

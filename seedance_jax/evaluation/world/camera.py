@@ -27,15 +27,17 @@ MAX_MISFIT = 0.9
 # Frames that are compared lie so many shots apart, in so many pairs.
 LAGS = (0.5, 0.75)
 PAIRS = 3
-MAX_ERROR, FLOOR = 9.0, 0.02
-MIN_COMMON = 0.15
-REFINED = 3
+# Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
+MAX_ERROR, FLOOR = 3.0, 0.02
+MIN_COMMON = 0.15  # share of the places that must be background in both frames
+MAX_SHADE = 0.07  # of `_shade`, beyond which the floor is not looked at
+REFINED = 3  # moves whose best amounts are looked at closely
 GRID = 24  # places a side at which they are compared
 
 # Pixels whose lightness is so far from their row's (Lab units) are object or shadow, and so is what
 # lies within GROWTH heights of them: the shade about an object moves with it.
 MAX_ODDITY = 9.0
-SOFT = 0.8
+SOFT = 0.8  # pixels
 GROWTH = 4 / 64
 TARGET_HEIGHT = 0.4  # metres above the floor of what cameras look at
 FAR = 1e4
@@ -73,9 +75,8 @@ class CameraPath(NamedTuple):
 
 def effect(track, amount, view, side):
     """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
-    pixels = (
-        view.focal * side * math.tan(math.radians(amount)) if track in ("yaw", "pitch") else 0.0
-    )
+    turn = math.radians(amount) if track in ("yaw", "pitch") else 0.0
+    pixels = view.focal * side * math.tan(turn)
     zoom = {"zoom": amount, "advance": amount / view.distance}.get(track, 0.0)
     pan, tilt = (pixels if track == name else 0.0 for name in ("yaw", "pitch"))
     return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
@@ -135,10 +136,7 @@ def _refined(function, place, step):
 
 
 def _background(lab, masks):
-    """(channels [C,T,H,W], which pixels are background [T,H,W] 0.0 or 1.0).
-
-    The channels are lightness and b, softened, and the same less the mean of their row.
-    """
+    """(lightness and b, softened [2,T,H,W]; which pixels are background [T,H,W], 0.0 or 1.0)."""
     light = lab[..., [0, 2]]
     odd = light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -MAX_ODDITY
     side = 2 * round(GROWTH * lab.shape[1]) + 1
@@ -176,6 +174,7 @@ def _comparison(images, known, shade, view):
         starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
         pairs += [(start, start + lag) for start in starts]
 
+    known = known * (shade < MAX_SHADE)
     images = np.concatenate([images, shade[None], known[None]])
     here = images[:, :, row, column]  # [C, T, N]
 

@@ -18,6 +18,10 @@ MIN_AREA = 0.004
 MIN_FRAMES = 2
 # Lab units along its hue by which an object's own pixels stand out from the background.
 MIN_SIGNAL = 12.0
+# Share of its convex outline that an object fills, at least: noise is full of holes.
+MIN_SOLIDITY = 0.5
+# Share of the clip that it fills, at most: rendered ones 0.20.
+MAX_SHARE = 0.4
 # Where the edge lies, between the background (0) and the object's well lit parts (1).
 EDGE = 0.45
 
@@ -53,13 +57,14 @@ def find_tracks(lab):
     present = [
         name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
-    tracks = [_track(name, mask) for name, mask in _split(lab, present).items()]
-    colored = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
+    parts = _split(lab, present)
+    colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
     white = colors.white_pixels(lab, ndimage.binary_dilation(colored, np.ones((1, 3, 3))))
     if _is_object(white):
-        tracks.append(_track("white", white))
-    tracks = [t for t in tracks if t.seen.sum() >= MIN_FRAMES]
-    return sorted(tracks, key=lambda t: -t.area.sum())
+        parts["white"] = white
+    tracks = [_track(name, mask) for name, mask in parts.items()]
+    tracks = [track for track in tracks if track is not None and track.seen.sum() >= MIN_FRAMES]
+    return sorted(tracks, key=lambda track: -track.area.sum())
 
 
 def _strong(lab):
@@ -109,8 +114,11 @@ def _hulls(mask):
     return np.stack([morphology.convex_hull_image(m) if m.any() else m for m in mask])
 
 
-def _track(color, masks):
-    masks = _hulls(masks)
+def _track(color, parts):
+    """The `Track` of a colour's pixels [T,H,W]; None if they are no solid thing."""
+    masks = _hulls(parts)
+    if parts.sum() < MIN_SOLIDITY * masks.sum() or masks.mean() > MAX_SHARE:
+        return None
     area = masks.sum((1, 2)).astype(float)
     seen = area > MIN_AREA * masks[0].size
     center = np.full((len(masks), 2), np.nan)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Widths of the frame by which an object goes somewhere.
-MIN_WAY = 0.08
+MIN_WAY = 0.06
 
 
 class Story(NamedTuple):

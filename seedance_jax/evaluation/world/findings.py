@@ -79,8 +79,12 @@ def clear_masks(track):
 
 def clear(track):
     """bool [T]: where a track is seen whole."""
-    usual = np.percentile(track.area[track.seen], 80)
-    return track.whole & (track.area > CLEAR * usual)
+    return track.whole & (track.area > CLEAR * usual_area(track))
+
+
+def usual_area(track):
+    """Pixels that an object has, when little hides it."""
+    return np.percentile(track.area[track.seen], 80)
 
 
 def tell(shot, bodies, whole):
@@ -111,7 +115,7 @@ def direction(story, shot, asked):
 
 
 def relation(story, shot, asked):
-    """ "meets", "behind" or "apart"."""
+    """Whether the first two objects meet, one goes behind the other, or they stay apart."""
     if len(story.tracks) < 2:
         return Finding("apart", True, {})
     first, second = story.tracks[:2]
@@ -121,14 +125,17 @@ def relation(story, shot, asked):
         if a.any() and b.any()
     ]
     near = bool(gaps) and min(gaps) <= MEETING * shot.frames.shape[1]
-    hides = near and physics.find_hiding(story.centers[0], first.area / shot.scale**2) is not None
+    hides = near and find_hiding(shot, first) is not None
     least = second.area[second.seen].min() / np.median(second.area[second.seen])
     word = "behind" if hides and least > 0.5 else "meets" if near else "apart"
     return Finding(word, True, {"gap": min(gaps, default=None)})
 
 
 def mechanics(shots, fps, asked):
-    """Gravity, bounce and permanence, of the main object in the first shot."""
+    """Gravity, bounce and permanence, of the main object in the first shot.
+
+    Gravity is a share of what the record has: 1 is right. Its m/s^2 are in the evidence.
+    """
     shot, body = shots[0], asked["objects"][0]
     track = shot.track(body["color"])
     names = ("gravity", "bounce", "permanence")
@@ -147,10 +154,21 @@ def mechanics(shots, fps, asked):
         rebound = physics.restitution(center[:, 1], flight, size)
         if rebound:
             found["bounce"] = number(rebound[0], fit=list(rebound[1]))
-    hiding = physics.find_hiding(center, track.area / shot.scale**2)
+    hiding = find_hiding(shot, track)
     if hiding:
         found["permanence"] = number(hiding.error, **hiding._asdict())
     return found
+
+
+def find_hiding(shot, track):
+    """The `physics.Hiding` of a track; None if it never hides."""
+    sides = np.full((len(track.seen), 2, 2), np.nan)  # [T, side, (x, y)]
+    for k in np.flatnonzero(track.masks.any((1, 2))):
+        columns = np.flatnonzero(track.masks[k].any(0))
+        sides[k, :, 0] = columns[0], columns[-1] + 1
+        sides[k, :, 1] = np.nonzero(track.masks[k])[0].mean() + 0.5
+    steady = np.stack([shot.steady(sides[:, side])[:, 0] for side in (0, 1)], -1)
+    return physics.find_hiding(steady, track.area / shot.scale**2)
 
 
 def parabola(center, flight):
@@ -203,16 +221,15 @@ def looks(shots):
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
     return {
         "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),
-        "exposure": number(
-            max(np.abs(g).max() for g in gains), gain=np.concatenate(gains).tolist()
-        ),
+        "exposure": number(max(np.abs(gain).max() for gain in gains)),
         "dynamics": number(float(np.mean([quality.dynamics(shot.frames) for shot in shots]))),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
     }
 
 
 def continuity(shots, asked):
-    """Jitter and identity: how objects shake, and how often they jump or are lost."""
+    """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
+    object that should be seen is lost."""
     shakes, jumps, lost = [], [], []
     for shot in shots:
         for k, body in enumerate(asked["objects"]):
@@ -221,9 +238,12 @@ def continuity(shots, asked):
                 lost.append([shot.start, body["color"]])
                 continue
             hides = asked["event"] == "occlude" and k == 0
-            center = np.where(clear(track)[:, None], shot.steady(track.center), np.nan)
-            shakes.append(quality.jitter(center, track.radius))
-            size, frame = quality.longest_jump(center, track.radius)
+            center = shot.steady(track.center)
+            still = np.where(clear(track)[:, None], center, np.nan)
+            shakes.append(quality.jitter(still, track.radius))
+            large = track.area > CLEAR * usual_area(track)
+            jumping = np.where(large[:, None], center, np.nan)
+            size, frame = quality.longest_jump(jumping, track.radius)
             jumps.append((size, shot.start + frame, body["color"]))
             gaps = [] if hides else np.flatnonzero(~track.seen)
             lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
@@ -241,10 +261,7 @@ def tracks_of(shots):
     for shot in shots:
         for track in shot.tracks:
             for k in np.flatnonzero(track.seen):
-                place = [
-                    shot.start + int(k),
-                    *track.center[k].round(2).tolist(),
-                    int(track.area[k]),
-                ]
-                found.setdefault(track.color, []).append(place)
+                x, y = track.center[k].round(2).tolist()
+                points = found.setdefault(track.color, [])
+                points.append([shot.start + int(k), x, y, int(track.area[k])])
     return found

@@ -13,8 +13,8 @@ import numpy as np
 MIN_FLIGHT = 4  # frames of a flight that can be measured
 # A flight goes on as long as a parabola explains it up to so many pixels of a frame of 64.
 TOLERANCE = 0.55 / 64
-MIN_HIDDEN = 0.35  # of its area an object still shows, at most, when it counts as hidden
-WHOLE = 0.75
+# Shares of its area: less shows of what is hidden, more of what is seen well enough.
+HIDDEN, ENOUGH = 0.1, 0.35
 
 
 class Flight(NamedTuple):
@@ -92,26 +92,50 @@ def restitution(height, flight, size):
 class Hiding(NamedTuple):
     """How an object goes behind another: frames, and where it comes out by its own motion."""
 
-    left: int  # last frame in which it is whole
-    back: int  # first frame in which it is whole again
+    left: int  # last frame in which enough of it is seen
+    back: int  # first frame in which enough of it is seen again
     error: float  # radii between where it is then and where it was going to be
-    growth: float  # its area after over that before
+    growth: float  # its area at the end over that at the start
     hidden: int  # frames between in which hardly anything is seen of it
 
 
-def find_hiding(center, area):
-    """The `Hiding` of a track: places [T,2] (steady), pixels [T]; None if it never hides."""
+def find_hiding(sides, area):
+    """The `Hiding` of an object that passes behind another sideways; None if it does not.
+
+    While it is half hidden, the side that it leaves last, and shows first, tells where it is.
+
+    Args:
+      sides: [T,2] x of its left and right side before the standing scene, NaN where unseen.
+      area: [T] pixels that are seen of it.
+    """
     full = np.percentile(area[area > 0], 80) if (area > 0).any() else 0.0
-    hidden = np.flatnonzero(area < MIN_HIDDEN * full)
-    whole = np.flatnonzero(area > WHOLE * full)
+    hidden = np.flatnonzero(area < HIDDEN * full)
+    seen = np.flatnonzero(area > ENOUGH * full)
     if not len(hidden):
         return None
-    before = whole[whole < hidden[0]]
-    after = whole[whole > hidden[-1]]
-    if len(before) < 3 or len(after) < 2:
+    before, after = seen[seen < hidden[0]], seen[seen > hidden[-1]]
+    if len(before) < 2 or not len(after):
         return None
     radius = math.sqrt(full / math.pi)
-    ahead = [np.polyval(np.polyfit(before, center[before, k], 1), after) for k in (0, 1)]
-    error = np.hypot(*(np.stack(ahead) - center[after].T)).mean() / radius
-    growth = float(np.median(area[after]) / np.median(area[before]))
+    right = sides[after].mean() > sides[before].mean()
+    places = np.where(np.arange(len(area)) < hidden[0], *_middles(sides, radius, right))
+    error = abs(_gap(before, after, places)) / radius
+    growth = float(area[after[-1]] / area[before[0]])
     return Hiding(int(before[-1]), int(after[0]), float(error), growth, len(hidden))
+
+
+def _middles(sides, radius, right):
+    """[T] x of the middle by the side behind, and by the side ahead, of what goes to the right."""
+    behind, ahead = sides.T if right else sides.T[::-1]
+    return (behind + radius, ahead - radius) if right else (behind - radius, ahead + radius)
+
+
+def _gap(before, after, x):
+    """Pixels between where a motion at one speed leads and where it goes on.
+
+    The speed is that of both parts: it is fitted with a place of its own for each of them.
+    """
+    parts = [(part, part - part.mean(), x[part].mean()) for part in (before, after)]
+    speed = sum(away @ x[part] for part, away, _ in parts) / sum(a @ a for _, a, _ in parts)
+    (first, _, start), (last, _, end) = parts
+    return end - start - speed * (last.mean() - first.mean())

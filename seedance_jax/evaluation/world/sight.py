@@ -12,6 +12,8 @@ from seedance_jax.evaluation.world import camera, colors, detection
 MIN_CUT = 1.6
 MIN_CUT_LEVELS = 4.0
 ABOUT = 3
+# A shot must have so many frames to be judged.
+MIN_FRAMES = 4
 
 
 class Shot(NamedTuple):
@@ -65,8 +67,12 @@ def check_clip(frames, fps):
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4:
         found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
         raise ValueError(f"frames must be uint8 [T,H,W,3], got {found}")
-    if frames.shape[-1] != 3 or len(frames) < 5 or min(frames.shape[1:3]) < 32:
-        raise ValueError(f"frames must be [T>=5, H>=32, W>=32, 3], got {frames.shape}")
+    count, height, width, channels = frames.shape
+    if channels != 3 or count < MIN_FRAMES or min(height, width) < 32 or height % 16 or width % 16:
+        raise ValueError(
+            f"frames must be [T,H,W,3] with T >= {MIN_FRAMES} and H and W of 32, 48, 64, ..., "
+            f"got {frames.shape}"
+        )
     if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps={fps} must be a number above 0")
 

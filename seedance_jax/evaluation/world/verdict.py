@@ -130,6 +130,8 @@ def check_asked(asked, frames):
     lengths = [shot["num_frames"] for shot in asked["shots"]]
     if sum(lengths) != len(frames):
         raise ValueError(f"shots of {lengths} frames were asked for, the clip has {len(frames)}")
+    if min(lengths) < sight.MIN_FRAMES:
+        raise ValueError(f"shots of {lengths} frames: one under {sight.MIN_FRAMES} is too short")
     return lengths
 
 
@@ -148,10 +150,15 @@ def measure(shots, frames, fps, asked):
 
 
 def choose_thresholds(asked, thresholds=None):
-    """{dimension: [least, most]} for the slice and event of a scene."""
+    """{dimension: [least, most]} for the slice and event of a scene.
+
+    What a slice's own clips do not tell is that of "plain", which shows everything.
+    """
     thresholds = json.loads(THRESHOLDS.read_text()) if thresholds is None else thresholds
-    bounds = thresholds["slices"].get(asked["slice"]) or thresholds["slices"]["plain"]
-    return {name: b[asked["event"]] if isinstance(b, dict) else b for name, b in bounds.items()}
+    slices = thresholds["slices"]
+    bounds = slices.get("plain", {}) | slices.get(asked["slice"], {})
+    motion = bounds["dynamics"]
+    return bounds | {"dynamics": motion.get(asked["event"], motion["any"])}
 
 
 def shown(asked, fps):

@@ -17,7 +17,6 @@ GATES = {
     "exposure_wobble": "exposure",
     "noise": "flicker",
     "blur": "sharpness",
-    "spurious_cut": "cuts",
 }
 
 
@@ -56,12 +55,21 @@ def test_corruptions_apply_where_they_can_be_seen(judged):
             assert not any(corruptions.applies(name, asked) for name in corruptions.CORRUPTIONS)
 
 
+def test_a_cut_that_was_not_asked_for_fails(scene, spec):
+    index, asked = scene
+    [shot] = corruptions.stage("validation", index, spec)
+    v = verdict.judge_clip(corruptions.spurious_cut(shot, None, 12), 12, asked)
+    assert not v.passed
+
+
 def test_intervals_hold_the_rate_and_shrink():
     for passed, count in ((0, 20), (10, 20), (20, 20)):
         low, high = calibration.wilson(passed, count)
-        assert 0 <= low <= passed / count <= high <= 1
+        assert 0 <= low <= passed / count + 1e-9
+        assert passed / count - 1e-9 <= high <= 1
     assert np.ptp(calibration.wilson(100, 200)) < np.ptp(calibration.wilson(10, 20))
     assert calibration.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-3)
+    assert calibration.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_bounds_leave_room_about_true_values():

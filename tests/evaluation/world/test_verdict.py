@@ -83,6 +83,9 @@ def test_bad_input_is_refused(judged):
         verdict.judge_clip(frames.astype(np.float32), 12, asked)
     with pytest.raises(ValueError, match="17, 16, 64"):
         verdict.judge_clip(frames[:, :16], 12, asked)
+    shots = [asked["shots"][0] | {"num_frames": count} for count in (14, 3)]
+    with pytest.raises(ValueError, match=r"\[14, 3\].*too short"):
+        verdict.judge_clip(frames, 12, asked | {"shots": shots})
     with pytest.raises(ValueError, match="fps=0"):
         verdict.judge_clip(frames, 0, asked)
     with pytest.raises(ValueError, match="the clip has 13"):
