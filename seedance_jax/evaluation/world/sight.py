@@ -4,14 +4,18 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
-from seedance_jax.evaluation.world import camera, colors, detection
+from seedance_jax.evaluation.world import camera, colors, detection, quality
 
 # A cut changes the picture so many times as much as any of the changes about it, and by so many
 # 8-bit levels: rendered cuts 1.6 times or more.
 MIN_CUT = 1.6
 MIN_CUT_LEVELS = 4.0
 ABOUT = 3
+# Where no object is, the median pixel changes so many times as much as about it, and by half a
+# level more: rendered clips 0.64 at most, the same scene from elsewhere 1.4 at least.
+MIN_BREAK, BREAK_LEVELS = 1.0, 0.5
 # A shot must have so many frames to be judged.
 MIN_FRAMES = 4
 
@@ -86,6 +90,21 @@ def find_cuts(frames):
         if value > MIN_CUT_LEVELS and value > MIN_CUT * near.max(initial=0.0):
             cuts.append(number + 1)
     return cuts
+
+
+def find_breaks(shot):
+    """Numbers of the frames of the clip at which the background of a `Shot` changes at once."""
+    masks = [track.masks for track in shot.tracks] or [np.zeros(shot.frames.shape[:3], bool)]
+    known = ~ndimage.binary_dilation(np.any(masks, axis=0), np.ones((1, 5, 5)))
+    change = np.abs(np.diff(quality.luma(shot.frames), axis=0))
+    pairs = zip(change, known[1:] & known[:-1], strict=True)
+    change = [float(np.median(step[both])) if both.any() else 0.0 for step, both in pairs]
+    breaks = []
+    for number, value in enumerate(change):
+        near = change[max(0, number - ABOUT) : number] + change[number + 1 : number + ABOUT + 1]
+        if value > MIN_BREAK * (max(near, default=0.0) + BREAK_LEVELS):
+            breaks.append(shot.start + number + 1)
+    return breaks
 
 
 def look(frames, lengths, asked):

@@ -8,7 +8,7 @@ GATES = {
     "freeze": "dynamics",
     "slow_gravity": "gravity",
     "linear_fall": "gravity",
-    "shuffled_frames": "identity",
+    "shuffled_frames": "jitter",
     "vanish": "identity",
     "recolor": "alignment_count",
     "teleport": "identity",

