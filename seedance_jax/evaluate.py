@@ -114,13 +114,13 @@ EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}
 # The flags that only one stage has a use for.
 OWN = {"vae": ("tile",), "flow_matching": ("vae_run", "num_prompts", *SETTINGS)}
 
-
-# What the flag of a mode leaves without a use.
-USELESS = {
-    "compare": ("workdir", "suite", "limit", "batch_size", "vae_run", *SETTINGS),
-    "suite": (),
-}
+# The flags that a mode has no use for.
 OF_SPLIT = ("split", "kind", "tile", "data_dir", "num_prompts")
+USELESS = {
+    "compare": ("workdir", "suite", "limit", "batch_size", "vae_run", *SETTINGS, *OF_SPLIT),
+    "suite": OF_SPLIT,
+    "": ("limit", "output"),
+}
 
 
 def check_flags(workdir, stage):
@@ -135,8 +135,7 @@ def check_flags(workdir, stage):
 def check_mode(folders):
     """Raises ValueError for a flag, or words, that the mode has no use for."""
     mode = "compare" if COMPARE.value else "suite" if SUITE.value else ""
-    useless = (*USELESS[mode], *OF_SPLIT) if mode else ("limit", "output")
-    for name in useless:
+    for name in USELESS[mode]:
         if flags.FLAGS[name].present:
             said = f"with --{mode}" if mode else "without --suite or --compare"
             raise ValueError(f"--{name}={flags.FLAGS[name].value} has no use {said}")
