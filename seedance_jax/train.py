@@ -21,6 +21,8 @@ from ml_collections import config_flags
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
 from seedance_jax.evaluation import chips, cost
+from seedance_jax.evaluation.suite import cases
+from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release
 
@@ -29,6 +31,11 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required
 PROFILE = flags.DEFINE_list(
     "profile", None, "start,steps: writes a trace of so many steps from that one on."
 )
+SUITE = flags.DEFINE_enum(
+    "suite", None, sorted(cases.SUITES), "Generators: suite to run while training."
+)
+SUITE_EVERY = flags.DEFINE_integer("suite_every", 1000, "Steps from one time to the next.", 1)
+SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first clips.", 1)
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -92,6 +99,7 @@ def run(stage, config, workdir, mesh):
         peak=chips.peak_flops() if flops else None,
     )
     called = [log, *([hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else [])]
+    called += [suite_hook(stage, config, workdir, mesh)] if SUITE.value else []
     save = checkpoint.Saver(
         workdir,
         every=config.checkpoint_every,
@@ -114,6 +122,19 @@ def run(stage, config, workdir, mesh):
     finally:
         for closed in (save, *called):
             closed.close()
+
+
+def suite_hook(stage, config, workdir, mesh):
+    """The hook of --suite."""
+    return SuiteHook(
+        workdir,
+        checkpoint.as_json(config.to_dict()),
+        stage.finish,
+        name=SUITE.value,
+        every=SUITE_EVERY.value,
+        limit=SUITE_LIMIT.value,
+        mesh=mesh,
+    )
 
 
 def read_profile():
