@@ -9,6 +9,9 @@ it is. SIGTERM saves a checkpoint and exits 0.
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
 The work directory must be on storage that all of them share.
+
+With --suite=world_v1, a generator of the synthetic world makes the first clips of that suite every
+--suite_every steps, and has them judged (see `seedance_jax.evaluate`).
 """
 
 from pathlib import Path
@@ -59,6 +62,9 @@ MAY_CHANGE = (
 def main(argv):
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
+    for flag in (SUITE_EVERY, SUITE_LIMIT):
+        if flag.present and not SUITE.value:
+            raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     prepare(config, workdir)
     if checkpoint.latest_step(workdir) == config.num_steps and finished(workdir):
         print(f"{workdir}: already trained, {config.num_steps} steps")

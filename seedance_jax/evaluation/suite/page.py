@@ -8,7 +8,7 @@ from seedance_jax.evaluation.suite import axes, pictures
 from seedance_jax.evaluation.voting.summary import interval
 
 STYLE = Path(__file__).with_name("page.css")
-SHOWN = 6  # clips: of the best, of the worst and of random ones
+SHOWN = 5  # clips: of the best, of the worst and of random ones
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

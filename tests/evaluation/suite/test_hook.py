@@ -62,3 +62,13 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
 def test_runs_that_it_cannot_judge_are_refused(make, config, settings, message):
     with pytest.raises(ValueError, match=message):
         make(config, **settings)
+
+
+def test_a_flag_that_does_nothing_is_refused(entry_point, tmp_path):
+    with pytest.raises(ValueError, match="--suite_every=5 does nothing without --suite"):
+        entry_point(
+            "train",
+            "--config=configs/pretrain.py:smoke",
+            f"--workdir={tmp_path}/run",
+            "--suite_every=5",
+        )
