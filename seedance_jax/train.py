@@ -9,6 +9,9 @@ it is. SIGTERM saves a checkpoint and exits 0.
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
 The work directory must be on storage that all of them share.
+
+With --suite=world_v1, a generator of the synthetic world makes the first clips of that suite every
+--suite_every steps, and has them judged (see `seedance_jax.evaluate`).
 """
 
 from pathlib import Path
@@ -21,6 +24,8 @@ from ml_collections import config_flags
 from seedance_jax import cli, sharding
 from seedance_jax.data import sources
 from seedance_jax.evaluation import chips, cost
+from seedance_jax.evaluation.suite import cases
+from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release
 
@@ -29,6 +34,11 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required
 PROFILE = flags.DEFINE_list(
     "profile", None, "start,steps: writes a trace of so many steps from that one on."
 )
+SUITE = flags.DEFINE_enum(
+    "suite", None, sorted(cases.SUITES), "Generators: suite to run while training."
+)
+SUITE_EVERY = flags.DEFINE_integer("suite_every", 1000, "Steps from one time to the next.", 1)
+SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first clips.", 1)
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -52,6 +62,9 @@ MAY_CHANGE = (
 def main(argv):
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
+    for flag in (SUITE_EVERY, SUITE_LIMIT):
+        if flag.present and not SUITE.value:
+            raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     prepare(config, workdir)
     if checkpoint.latest_step(workdir) == config.num_steps and finished(workdir):
         print(f"{workdir}: already trained, {config.num_steps} steps")
@@ -92,6 +105,7 @@ def run(stage, config, workdir, mesh):
         peak=chips.peak_flops() if flops else None,
     )
     called = [log, *([hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else [])]
+    called += [suite_hook(stage, config, workdir, mesh)] if SUITE.value else []
     save = checkpoint.Saver(
         workdir,
         every=config.checkpoint_every,
@@ -114,6 +128,19 @@ def run(stage, config, workdir, mesh):
     finally:
         for closed in (save, *called):
             closed.close()
+
+
+def suite_hook(stage, config, workdir, mesh):
+    """The hook of --suite."""
+    return SuiteHook(
+        workdir,
+        checkpoint.as_json(config.to_dict()),
+        stage.finish,
+        name=SUITE.value,
+        every=SUITE_EVERY.value,
+        limit=SUITE_LIMIT.value,
+        mesh=mesh,
+    )
 
 
 def read_profile():

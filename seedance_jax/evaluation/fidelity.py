@@ -3,8 +3,6 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from seedance_jax.evaluation.judges import decibels
-
 BORDER = 8  # pixels of a frame's edge that count as its border; a quarter of smaller frames
 PEAK = 2.0
 OWN = ("squares", "border", "center", "ssim", "flicker", "true_gradient", "gradient")
@@ -25,6 +23,20 @@ def measure(truth, coded):
         "true_gradient": gradient(truth),
         "gradient": gradient(coded),
     }
+
+
+def decibels(mean_square, peak):
+    """Peak signal-to-noise ratio in dB; infinite where there is no error."""
+    return float(10.0 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
+
+
+def psnr(a, b):
+    """Peak signal-to-noise ratio in dB between uint8 arrays of the same shape."""
+    if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape != b.shape:
+        raise ValueError(
+            f"psnr compares uint8 of one shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}"
+        )
+    return decibels(((a.astype(np.float64) - b) ** 2).mean(), 255.0)
 
 
 def ssim(truth, coded):

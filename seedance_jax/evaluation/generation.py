@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data import loader, schema, sources, transforms
-from seedance_jax.evaluation import judges, verdicts
+from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.reconstruction import video_bucket
+from seedance_jax.evaluation.world import summary
+from seedance_jax.evaluation.world.verdict import asked_of
 from seedance_jax.sampling import media
 
 # A given frame only passes through the autoencoder, and a few clips show how.
@@ -20,15 +22,17 @@ class Clips(NamedTuple):
 
     Attributes:
       prompts: texts; of several shots the JSON form with durations.
-      asked: `verdicts.asked_of` each.
+      asked: `world.verdict.asked_of` each.
       lengths: frames of the shots of each.
       frames: the true clips, uint8 [N,T,H,W,3].
+      fps: frames a second.
     """
 
     prompts: list
     asked: list
     lengths: list
     frames: Any
+    fps: float
 
 
 def evaluate_generator(pipeline, split, num_prompts=None, batch_size=16, data=None, **settings):
@@ -43,11 +47,11 @@ def evaluate_generator(pipeline, split, num_prompts=None, batch_size=16, data=No
 
     Returns:
       (report, sheet). The report holds split, clips, settings and
-        true: `verdicts.summarize` of the true clips, how far the judges can be trusted;
-        chance: the same accuracies when every true clip is judged by a random caption;
+        true: `summary.summarize` of the true clips, how far the judges can be trusted;
+        chance: the same when every true clip is judged by the caption of another;
         text_to_video, image_to_video (the true first frame is given), first_and_last (so is the
-          last, for a few of the clips): `verdicts.summarize` of the generated clips;
-        two_shots: of the clips of several shots, clips, and `verdicts.summarize_shots` of true and
+          last, for a few of the clips): `summary.summarize` of the generated clips;
+        two_shots: of the clips of several shots, clips, and `summary.summarize_shots` of true and
           text_to_video; these two are absent if there are no such clips.
       image_to_video also has first_jump, the change from the given frame to the next over that of
       the true clips (1 is right, more is a cut, 0 a still). autoencoder_psnr_first_frame and
@@ -69,13 +73,13 @@ def evaluate_generator(pipeline, split, num_prompts=None, batch_size=16, data=No
     cuts = read_clips(source, bucket, num_prompts, fps, several=True)
     size = dict(zip(("num_frames", "height", "width"), bucket.shape, strict=True))
     settings = {"seed": 0, **size, **settings}
-    true = [verdicts.seen_in(clip) for clip in clips.frames]
+    true = summary.judge_clips(clips.frames, fps, clips.asked)
     report = {
         "split": split,
         "clips": len(clips.prompts),
         "settings": settings,
-        "true": verdicts.summarize(clips.asked, true),
-        "chance": verdicts.chance(clips.asked, true),
+        "true": summary.summarize(true, clips.asked),
+        "chance": summary.chance(clips.frames, fps, clips.asked),
     }
     rows = []
     for task in (text_to_video, image_to_video, first_and_last):
@@ -99,19 +103,19 @@ def image_to_video(pipeline, clips, batch_size, settings):
     results["first_jump"] = first_change(made) / first_change(clips.frames)
     coded = pipeline.reconstruct(clips.frames, batch_size)
     results["autoencoder_first_jump"] = first_change(coded) / first_change(clips.frames)
-    results["autoencoder_psnr_first_frame"] = judges.psnr(made[:, 0], first)
+    results["autoencoder_psnr_first_frame"] = fidelity.psnr(made[:, 0], first)
     return results, rows
 
 
 def first_and_last(pipeline, clips, batch_size, settings):
     """(results, rows of the sheet) of the first clips, with the true first and last frame given."""
-    clips = Clips(*(part[:FIRST_AND_LAST_CLIPS] for part in clips))
+    clips = Clips(*(part[:FIRST_AND_LAST_CLIPS] for part in clips[:-1]), clips.fps)
     first, last = clips.frames[:, 0], clips.frames[:, -1]
     given = {"image": first, "last_image": last}
     made = generate(pipeline, clips.prompts, given, batch_size, settings)
     results, rows = judged(clips, made)
-    results["autoencoder_psnr_first_frame"] = judges.psnr(made[:, 0], first)
-    results["autoencoder_psnr_last_frame"] = judges.psnr(made[:, -1], last)
+    results["autoencoder_psnr_first_frame"] = fidelity.psnr(made[:, 0], first)
+    results["autoencoder_psnr_last_frame"] = fidelity.psnr(made[:, -1], last)
     return {"clips": len(made)} | results, rows
 
 
@@ -120,21 +124,20 @@ def two_shots(pipeline, clips, batch_size, settings):
     if clips is None:
         return {"clips": 0}, []
     made = generate(pipeline, clips.prompts, {}, batch_size, settings)
-    results, seen = {"clips": len(made)}, []
+    results, verdicts = {"clips": len(made)}, []
     for name, frames in (("true", clips.frames), ("text_to_video", made)):
-        pairs = zip(frames, clips.lengths, strict=True)
-        seen = [verdicts.seen_in_shots(clip, lengths) for clip, lengths in pairs]
-        results[name] = verdicts.summarize_shots(clips.asked, seen)
+        verdicts = summary.judge_clips(frames, clips.fps, clips.asked)
+        results[name] = summary.summarize_shots(verdicts)
     told = [json.loads(prompt)["global"] for prompt in clips.prompts]
-    labels = [f"{text}  {verdict}" for text, verdict in zip(told, seen, strict=True)]
+    labels = [label(*parts) for parts in zip(told, verdicts, strict=True)]
     return results, list(zip(labels, made, strict=True))
 
 
 def judged(clips, made):
     """(results, rows of the sheet) of generated clips of a single shot."""
-    seen = [verdicts.seen_in(clip) for clip in made]
-    labels = [label(*parts) for parts in zip(clips.prompts, clips.asked, seen, strict=True)]
-    return verdicts.summarize(clips.asked, seen), list(zip(labels, made, strict=True))
+    verdicts = summary.judge_clips(made, clips.fps, clips.asked)
+    labels = [label(*parts) for parts in zip(clips.prompts, verdicts, strict=True)]
+    return summary.summarize(verdicts, clips.asked), list(zip(labels, made, strict=True))
 
 
 def check_count(source, bucket, split, num_prompts):
@@ -163,7 +166,7 @@ def read_clips(source, bucket, count, fps, several):
     if not parts:
         return None
     prompts, asked, lengths, frames = zip(*parts, strict=True)
-    return Clips(list(prompts), list(asked), list(lengths), np.stack(frames))
+    return Clips(list(prompts), list(asked), list(lengths), np.stack(frames), fps)
 
 
 def read_clip(row, bucket, fps):
@@ -177,7 +180,7 @@ def read_clip(row, bucket, fps):
         captions = [shots[number].caption for number in seen]
         prompt = write_prompt(row["caption"], captions, lengths.tolist(), fps)
     video = transforms.middle_clip(row, bucket.shape, bucket.stride)
-    return prompt, verdicts.asked_of(row, frames), lengths.tolist(), video
+    return prompt, asked_of(row, frames), lengths.tolist(), video
 
 
 def write_prompt(common, captions, lengths, fps):
@@ -215,9 +218,7 @@ def first_change(clips):
     return float(np.abs(clips[:, 1].astype(np.float32) - clips[:, 0]).mean())
 
 
-def label(prompt, asked, seen):
-    """One line for the sheet: what is wrong, as it is seen, and how much it moves."""
-    wrong = [f"{name} {seen[name]}" for name in verdicts.JUDGED if seen[name] != asked[name]]
-    verdict = f"WRONG: {', '.join(wrong)}" if wrong else "right"
-    moves = "FROZEN" if seen["frozen"] else "moves"
-    return f"{prompt}  [{verdict}; {moves}, {seen['motion']:.0f}]"
+def label(prompt, judged):
+    """One line for the sheet: the gates that are shut, and how much moves."""
+    wrong = f"WRONG: {', '.join(judged.failed)}" if judged.failed else "right"
+    return f"{prompt}  [{wrong}; moves {judged.findings['dynamics'].value:.0f}]"

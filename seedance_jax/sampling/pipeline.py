@@ -1,6 +1,7 @@
 """From prompts, images and clips to frames: one pipeline for all tasks, with diffusers' names."""
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import warnings
@@ -79,6 +80,17 @@ class Pipeline:
         decoder = checkpoint.fingerprint(weights["params"]["decoder"])
         metadata |= {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, config, metadata, mesh)
+
+    def with_params(self, params):
+        """The same pipeline, with its compiled programs, of other weights of the generator."""
+        layout = jax.tree.map(lambda leaf: leaf.sharding, self._params)
+        other = copy.copy(self)
+        other._params = jax.device_put(params, layout)
+        return other
+
+    def fingerprint(self):
+        """Hash (16 hex digits) of all weights, see `checkpoint.fingerprint`."""
+        return checkpoint.fingerprint({"generator": self._params, "autoencoder": self.weights})
 
     def __call__(self, prompt, *, callback_on_step_end=None, output_type="np", **request):
         """Generates the clips of a request.

@@ -100,18 +100,27 @@ def load_generator(workdir):
             f"--lora={workdir}"
         )
     metadata = read_metadata(workdir)
-    params = checkpoint.load(workdir)
-    text = config["text"] = encoders.DEFAULTS | config["text"]
+    generator, params, config = complete(config, checkpoint.load(workdir), metadata)
+    return generator, params, config, metadata
+
+
+def complete(config, params, metadata):
+    """(Generator, params, config) of trained weights, with the language model that they read with.
+
+    Raises:
+      ValueError: it is not the one of the training.
+    """
+    text = encoders.DEFAULTS | config["text"]
     model = build_generator(text, config["model"], metadata["latent_channels"])
     if text["mode"] == "joint":
-        return model, params, config, metadata
+        return model, params, config | {"text": text}
     text["path"] = metadata["text_path"]
     encoder = encoders.open_encoder(text, sharding.make_mesh(fsdp=-1))
     if (wanted := metadata["text"]) != encoder.identity:
         raise ValueError(
-            f"{workdir} was trained with {wanted}, but {text['path']} is {encoder.identity}"
+            f"the generator was trained with {wanted}, but {text['path']} is {encoder.identity}"
         )
-    return (*with_encoder(model, params, encoder), config, metadata)
+    return (*with_encoder(model, params, encoder), config | {"text": text})
 
 
 def check_scale(scale):

@@ -1,36 +1,27 @@
 """Rendered clips of the tiny slice."""
 
-import json
-
-import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.evaluation import verdicts
+from seedance_jax.evaluation.world import verdict
 
 
 @pytest.fixture(scope="session")
-def records():
-    """40 validation records of 17 frames of 64x64, of one shot or two."""
-    return [generate("validation", index, WorldSpec(slice="tiny")) for index in range(40)]
+def spec():
+    return WorldSpec(slice="tiny")
 
 
 @pytest.fixture(scope="session")
-def clips(records):
-    """24 validation clips uint8 [24,17,64,64,3] and the colours of their objects."""
-    colors = [json.loads(record["scene"])["objects"][0]["color"] for record in records[:24]]
-    return np.stack([record["frames"] for record in records[:24]]), colors
+def records(spec):
+    """24 validation records of 17 frames of 64x64, of one shot or two."""
+    return [generate("validation", index, spec) for index in range(24)]
 
 
 @pytest.fixture(scope="session")
-def single_shots(records):
-    """[(clip uint8 [17,64,64,3], what is asked, what is seen)] of those of a single shot."""
-    chosen = [record for record in records if len(json.loads(record["shots"])) == 1]
+def judged(records):
+    """[(record, what is asked, `Verdict`)]."""
+    asked = [verdict.asked_of(record) for record in records]
     return [
-        (
-            record["frames"],
-            verdicts.asked_of(record, range(17)),
-            verdicts.seen_in(record["frames"]),
-        )
-        for record in chosen
+        (record, scene, verdict.judge_clip(record["frames"], 12, scene))
+        for record, scene in zip(records, asked, strict=True)
     ]

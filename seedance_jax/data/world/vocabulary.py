@@ -157,6 +157,19 @@ SLICES = {
         companions=False,
         two_shot=0.15,
     ),
+    # Everything that happens in "full", where classical vision can measure it at 64 pixels.
+    "plain": Slice(
+        events={name: 1 / len(EVENTS) for name in EVENTS},
+        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
+        shapes=tuple(SHAPES),
+        colors=tuple(COLORS),
+        textures=("solid", "striped"),
+        sizes=tuple(SIZES),
+        floors=("grey", "sandy"),
+        times_of_day={"day": 1.0},
+        companions=True,
+        two_shot=0.15,
+    ),
     "full": Slice(
         events={name: 1 / len(EVENTS) for name in EVENTS},
         moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},

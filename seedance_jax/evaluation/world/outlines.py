@@ -1,4 +1,4 @@
-"""The outline of the main object of a clip of the synthetic world, and which shape it is.
+"""Which shape an object of a clip of the synthetic world has, by its outline.
 
 An outline is compared with those of all shapes in many poses: the shape wins whose best poses fit
 best, over all frames. Nothing is learned; the shapes are those of the world's vocabulary.
@@ -11,18 +11,9 @@ import functools
 
 import numpy as np
 from scipy import ndimage, spatial
-from skimage import draw, morphology
+from skimage import draw
 
 from seedance_jax.data.world.vocabulary import SHAPES
-from seedance_jax.evaluation import judges
-
-# Lab units by which an object stands out from its row of pixels: along its hue, or, if it is white,
-# in lightness. Shadows are 25 darker.
-MIN_COLORED = 12.0
-MIN_WHITE = 4.0
-SHADOW = -20.0
-# Where the edge lies, between the background (0) and the object's well lit parts (1).
-EDGE = 0.45
 
 # Outlines are scaled to fill a quarter of a grid of so many cells a side.
 GRID = 32
@@ -33,53 +24,23 @@ DISTANCE = 8.0
 MIN_SHARE = 0.01
 # Only a ball has a single outline and a cube has fewer than a cylinder, which bends to all. In
 # units of the mean log of the misfit; chosen on training clips.
-BONUS = {"ball": 0.3, "cube": 0.1, "cylinder": 0.0}
+BONUS = {"ball": 0.3, "cube": 0.1, "cylinder": 0.0, "pillar": 0.0}
 LEAST_MISFIT = 1e-4
 
 
-def main_object_outline(frames, color):
-    """Mask [T,H,W] of the largest object of a colour, its dents filled: all shapes are convex."""
-    lab = judges.to_lab((frames / 255.0) ** judges.GAMMA)
-    mask = _white(lab) if color == "white" else _colored(lab, judges.HUES[color])
-    return np.stack([morphology.convex_hull_image(m) if m.any() else m for m in mask])
+def shape_scores(masks):
+    """{shape: how well it explains masks [T,H,W]}, higher is better; None if nothing is to see.
 
-
-def _colored(lab, hue):
-    """The largest object of a hue in [T,H,W,3]; a quarter of every row at least is background."""
-    signal = lab[..., 1] * np.cos(hue) + lab[..., 2] * np.sin(hue)
-    signal = signal - np.percentile(signal, 25, axis=2, keepdims=True)
-    mask = judges.largest_component(signal > MIN_COLORED)
-    if not mask.any():
-        return mask
-    return judges.largest_component(signal > EDGE * np.percentile(signal[mask], 75))
-
-
-def _white(lab):
-    """The largest white object in [T,H,W,3]: brighter than its row of pixels, less yellow than sand
-    or darker than the background, but not as dark as a shadow, nor as thin as the edge of one."""
-    lightness, _, b = np.moveaxis(lab - np.median(lab, axis=2, keepdims=True), -1, 0)
-    lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
-    lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
-    shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
-    shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
-    mask = judges.largest_component(lit | shaded)
-    return judges.largest_component(ndimage.binary_opening(mask, np.ones((1, 3, 3))))
-
-
-def main_object_shape(outline):
-    """The shape (a key of `BONUS`) that explains an outline [T,H,W] best.
-
-    Frames in which the object touches the border count for nothing; None if no others are left.
+    Frames in which the object touches the border count for nothing.
     """
-    whole = [mask for mask in outline if mask.mean() >= MIN_SHARE and not _touches_border(mask)]
+    whole = [mask for mask in masks if mask.mean() >= MIN_SHARE and not _touches_border(mask)]
     if not whole:
         return None
     seen = np.stack([_normalized(mask) for mask in whole])
-    score = {
-        shape: bonus - np.log(1 - (seen @ poses(shape).T).max(1) + LEAST_MISFIT).mean()
+    return {
+        shape: float(bonus - np.log(1 - (seen @ poses(shape).T).max(1) + LEAST_MISFIT).mean())
         for shape, bonus in BONUS.items()
     }
-    return max(score, key=score.get)
 
 
 def _touches_border(mask):

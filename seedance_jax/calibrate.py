@@ -1,0 +1,52 @@
+"""Measures how far the judges of the synthetic world can be trusted, and sets their thresholds.
+
+    python -m seedance_jax.calibrate --output=calibration
+    python -m seedance_jax.calibrate --output=calibration --slice=plain --num_frames=49 --fps=24
+
+True clips of one range of numbers set the thresholds; then true clips of another range, and clips
+that are wrong in known ways, are judged. Writes thresholds.json, calibration.json and
+calibration.md; --write puts the thresholds of this slice where the judges read them.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from seedance_jax import cli
+from seedance_jax.data.world import WORLD_VERSION, WorldSpec
+from seedance_jax.evaluation.world import calibration, verdict
+
+OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
+SLICE = flags.DEFINE_string("slice", "tiny", "Slice of the world.")
+NUM_FRAMES = flags.DEFINE_integer("num_frames", 17, "Frames of a clip.")
+SIZE = flags.DEFINE_integer("size", 64, "Height and width.")
+FPS = flags.DEFINE_integer("fps", 12, "Frames a second.")
+CALIBRATION = flags.DEFINE_integer("calibration", 200, "True clips that set the thresholds.", 10)
+REPORT = flags.DEFINE_integer("report", 150, "True clips that are judged with them.", 10)
+CORRUPTED = flags.DEFINE_integer("corrupted", 30, "Clips of each corruption, at most.", 1)
+WRITE = flags.DEFINE_bool("write", False, "Whether the judges are to use these thresholds.")
+
+
+def main(argv):
+    del argv
+    spec = WorldSpec(NUM_FRAMES.value, SIZE.value, SIZE.value, FPS.value, SLICE.value)
+    bounds = calibration.calibrate(spec, CALIBRATION.value)
+    results = calibration.report(spec, bounds, REPORT.value, CORRUPTED.value)
+    setting = {"world": WORLD_VERSION, "clips": CALIBRATION.value, **vars(spec)}
+    output = Path(OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    if WRITE.value:
+        stored = json.loads(verdict.THRESHOLDS.read_text())
+        stored["slices"][spec.slice] = bounds
+        stored["made_by"][spec.slice] = setting
+        verdict.THRESHOLDS.write_text(json.dumps(stored, indent=1) + "\n")
+    results = {"setting": setting, "thresholds": bounds, **results}
+    (output / "calibration.json").write_text(json.dumps(results, indent=1) + "\n")
+    (output / "calibration.md").write_text(calibration.table(results) + "\n")
+    print(calibration.table(results))
+    print("recall", results["true"]["recall"], "seconds per clip", results["seconds_per_clip"])
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,141 @@
+"""Two runs on the same prompts and seeds, clip by clip."""
+
+import math
+
+from scipy.stats import binomtest
+
+from seedance_jax.evaluation.suite import axes, results
+from seedance_jax.evaluation.voting.summary import interval, wilson
+
+SAME = ("suite", "checksum", "judges")
+OF_CLIP = ("prompt", "seed", "given", "group")
+
+
+def compare(first, second):
+    """Compares two folders of results: (report, [(row of the first, row of the second), ...]).
+
+    The report has clips (that both have), first and second (folder, weights, settings, clips), and
+    rows: {"all gates", axes and dimensions: see `pair_up`}.
+
+    Raises:
+      ValueError, with both values: other suites, judges or seeds, or no clip in common.
+      FileNotFoundError: a folder without results.
+    """
+    rows = {folder: results.read_rows(folder) for folder in (first, second)}
+    if len(rows) < 2:
+        raise ValueError(f"{first} cannot be compared with itself")
+    for folder, found in rows.items():
+        if not found:
+            raise FileNotFoundError(f"{str(folder)!r} has no {results.FILE}; run --suite first")
+    one, other = rows[first], rows[second]
+    check_comparable(first, next(iter(one.values())), second, next(iter(other.values())))
+    pairs = [(one[number], other[number]) for number in one if number in other]
+    if not pairs:
+        raise ValueError(f"{first} and {second} have no clip in common")
+    for row, partner in pairs:
+        names = (f"clip {row['number']} of {folder}" for folder in (first, second))
+        check_equal(next(names), row, next(names), partner, OF_CLIP)
+    report = {
+        "clips": len(pairs),
+        "first": describe(first, one),
+        "second": describe(second, other),
+        "rows": summarize(pairs),
+    }
+    return report, pairs
+
+
+def describe(folder, rows):
+    """What a folder holds."""
+    row = next(iter(rows.values()))
+    return {
+        "folder": str(folder),
+        "clips": len(rows),
+        **{name: row[name] for name in results.IDENTITY},
+    }
+
+
+def check_comparable(first, row, second, other):
+    """Raises ValueError unless two folders are of one suite, judged alike, from one seed."""
+    check_equal(str(first), row, str(second), other, SAME)
+    seeds = [part["settings"]["seed"] for part in (row, other)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(f"{first} has seed={seeds[0]}, {second} has seed={seeds[1]}: no pairs")
+
+
+def check_equal(where, row, elsewhere, other, names):
+    """Raises ValueError, with both values, unless two rows agree in `names`."""
+    for name in names:
+        if row[name] != other[name]:
+            raise ValueError(
+                f"{where} has {name}={row[name]!r}, {elsewhere} has {name}={other[name]!r}: they "
+                "cannot be compared"
+            )
+
+
+def summarize(pairs):
+    """{"all gates", axes and dimensions: `pair_up`} of pairs of rows."""
+    found = {"all gates": pair_up([[row["verdict"]["passed"] for row in pair] for pair in pairs])}
+    gates = [[row["verdict"]["gates"] for row in pair] for pair in pairs]
+    grouped = [[axes.gates_by(gate, axes.axis) for gate in pair] for pair in gates]
+    for names, parts in ((axes.AXES, grouped), (axes.HEADING, gates)):
+        for name in names:
+            values = [[part.get(name) for part in pair] for pair in parts]
+            asked = [pair for pair in values if None not in pair]
+            if asked:
+                found[name] = pair_up(asked)
+    return found
+
+
+def pair_up(values):
+    """Counts and intervals of pairs (whether the first clip passes, whether the second does).
+
+    Returns clips; wins (the first passes alone), ties, losses; first and second, the shares that
+    pass; difference: see `difference`; p: McNemar's exact test, the chance of so uneven wins and
+    losses if both were alike.
+    """
+    both, wins, losses = (
+        sum((bool(first), bool(second)) == kind for first, second in values)
+        for kind in ((True, True), (True, False), (False, True))
+    )
+    neither = len(values) - both - wins - losses
+    return {
+        "clips": len(values),
+        "wins": wins,
+        "ties": both + neither,
+        "losses": losses,
+        "first": (both + wins) / len(values),
+        "second": (both + losses) / len(values),
+        "difference": list(difference(both, wins, losses, neither)),
+        "p": float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
+    }
+
+
+def difference(both, first, second, neither):
+    """(difference of two paired shares, low, high) of counts of pairs: who passes.
+
+    95 %, by Newcombe's method 10 (Statistics in Medicine 17, 1998): Wilson's intervals of the two
+    shares, squared and added, less what their correlation takes.
+    """
+    count = both + first + second + neither
+    (p, p_low, p_high), (q, q_low, q_high) = (wilson(both + own, count) for own in (first, second))
+    scale = (both + first) * (second + neither) * (both + second) * (first + neither)
+    joint = both * neither - first * second
+    joint = max(joint - count / 2, 0) if joint > 0 else joint
+    phi = joint / math.sqrt(scale) if scale else 0.0
+
+    def spread(one, other):
+        return math.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
+
+    low, high = spread(p - p_low, q_high - q), spread(p_high - p, q - q_low)
+    return p - q, max(p - q - low, -1.0), min(p - q + high, 1.0)
+
+
+def one_line(report):
+    """The comparison in a line."""
+    found = report["rows"]["all gates"]
+    return (
+        f"{report['first']['folder']} against {report['second']['folder']}, {report['clips']} "
+        f"clips: passed {found['first']:.2f} and {found['second']:.2f}, difference "
+        f"{interval(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
+        f"{found['losses']} losses, p = {found['p']:.2g}"
+    )

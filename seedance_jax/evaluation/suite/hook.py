@@ -1,0 +1,59 @@
+"""A small suite during training."""
+
+import shutil
+from pathlib import Path
+
+import jax
+
+from seedance_jax.data import sources
+from seedance_jax.evaluation.suite import cases, command, report
+from seedance_jax.sampling import runs
+from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.training import cluster
+
+
+class SuiteHook:
+    """Every `every` steps, runs the first clips of a suite on the average of the weights.
+
+    Results, report and page are those of `command.run`, in suite_<name>/<step> of the run. Training
+    waits for it: the first time longer, to compile.
+    """
+
+    def __init__(self, workdir, config, finish, *, name, every, limit, mesh):
+        """config: of the run, a dict; finish: of its `Stage`.
+
+        Raises ValueError if the run is not of a generator, or not one that the suite is for.
+        """
+        if config["stage"] != "flow_matching" or "lora" in config:
+            raise ValueError(f"suite={name}: only whole generators make clips, not this stage")
+        suite, data = cases.read_suite(name), config["data"]
+        made = [bucket[:3] for bucket in data["buckets"]]
+        cases.check_model(suite, config, {"buckets": made, "fps": sources.clip_fps(data)})
+        cases.first_cases(suite, limit)
+        self._folder, self._config, self._finish = Path(workdir), config, finish
+        self._name, self._every, self._limit, self._mesh = name, every, limit, mesh
+        self._pipeline = None
+
+    def __call__(self, step, state, metrics):
+        if step % self._every:
+            return
+        folder = self._folder / f"suite_{self._name}" / f"{step:08d}"
+        if cluster.is_main() and folder.exists():
+            shutil.rmtree(folder)  # a killed run made it, of weights that are lost
+        cluster.wait("old results are gone")
+        with jax.transfer_guard("allow"):
+            if self._pipeline is None:
+                self._pipeline = self._open(state.ema)
+            pipeline = self._pipeline.with_params(state.ema)
+            found = command.run(pipeline, self._name, folder, self._limit, self._limit)
+        if cluster.is_main():
+            print(f"step {step}: {report.one_line(found)}")
+
+    def _open(self, params):
+        metadata = self._finish(params)
+        generator, params, config = runs.complete(self._config, params, metadata)
+        _, autoencoder, weights = runs.autoencoder_of(self._folder, metadata)
+        return Pipeline(generator, params, autoencoder, weights, config, metadata, self._mesh)
+
+    def close(self):
+        """Nothing is pending."""

@@ -1,0 +1,91 @@
+"""What the rows of a suite come to: shares of clips that pass, with intervals."""
+
+import numpy as np
+
+from seedance_jax.evaluation.suite import axes, results
+from seedance_jax.evaluation.suite.drawing_up import GROUPS
+from seedance_jax.evaluation.voting.summary import interval, wilson
+
+
+def summarize(suite, rows):
+    """A report of {number: row}, as a plain dict.
+
+    Returns what the rows have in common, and
+      clips, of: how many, of how many of the suite.
+      passed: [share of clips that pass every gate, low, high], Wilson's interval of 95 %.
+      groups: {name: {clips, passed, axes}}.
+      axes: {name: {clips, passed, headings}}; a clip passes an axis if it passes all of its gates
+        that were asked, and counts if any was.
+      dimensions: {name: {axis, heading, asked, passed, measured, median}}; measured is the share of
+        what was asked that could be measured at all, what could not has not passed.
+    """
+    rows = list(rows.values())
+    verdicts = [row["verdict"] for row in rows]
+    return {
+        **{name: rows[0][name] for name in results.IDENTITY},
+        "clips": len(rows),
+        "of": len(suite.cases),
+        "passed": share(verdict["passed"] for verdict in verdicts),
+        "groups": {name: describe_group(rows, name) for name in GROUPS},
+        "axes": {name: describe_axis(verdicts, name) for name in axes.AXES},
+        "dimensions": {name: describe_dimension(verdicts, name) for name in axes.HEADING},
+    }
+
+
+def share(passed):
+    """[share, low, high] of true values; None without any."""
+    passed = list(passed)
+    found = wilson(sum(passed), len(passed))
+    return found and list(found)
+
+
+def describe_group(rows, name):
+    """{clips, passed, axes} of a group."""
+    verdicts = [row["verdict"] for row in rows if row["group"] == name]
+    of_axis = {axis: share(opened(verdicts, axes.axis, axis)) for axis in axes.AXES}
+    passed = share(verdict["passed"] for verdict in verdicts)
+    return {"clips": len(verdicts), "passed": passed, "axes": of_axis}
+
+
+def describe_axis(verdicts, name):
+    """{clips, passed, headings} of an axis; headings only where there are several."""
+    found = opened(verdicts, axes.axis, name)
+    names = [heading for heading, axis in axes.AXIS.items() if axis == name]
+    headings = {heading: share(opened(verdicts, axes.heading, heading)) for heading in names}
+    headings = headings if len(names) > 1 else {}
+    return {"clips": len(found), "passed": share(found), "headings": headings}
+
+
+def opened(verdicts, of, name):
+    """Whether all gates of an axis or a heading are open, of each clip that was asked for any."""
+    found = [axes.gates_by(verdict["gates"], of) for verdict in verdicts]
+    return [gates[name] for gates in found if name in gates]
+
+
+def describe_dimension(verdicts, name):
+    """{axis, heading, asked, passed, measured, median} of a dimension."""
+    asked = [verdict for verdict in verdicts if verdict["gates"][name] is not None]
+    findings = [verdict["findings"][name] for verdict in asked]
+    valid = [finding["value"] for finding in findings if finding["valid"]]
+    numbers = [value for value in valid if type(value) in (int, float)]
+    return {
+        "axis": axes.axis(name),
+        "heading": axes.heading(name),
+        "asked": len(asked),
+        "passed": share(verdict["gates"][name] for verdict in asked),
+        "measured": len(valid) / len(asked) if asked else None,
+        "median": float(np.median(numbers)) if numbers else None,
+    }
+
+
+def one_line(report):
+    """The report in a line."""
+    parts = [
+        f"{name} {interval(part['passed'], '.2f')}"
+        for name, part in report["axes"].items()
+        if part["clips"]
+    ]
+    return (
+        f"{report['suite']}: {interval(report['passed'], '.2f')} of {report['clips']} clips pass; "
+        + ", ".join(parts)
+    )

@@ -1,0 +1,141 @@
+"""The results of a suite on disk: a row per clip, written as they come, so that a run goes on.
+
+<folder>/
+    results.jsonl   a row per clip, see `KEYS`
+    clips/0000.mp4  and 0000.json, as `seedance_jax.sample` writes them and `.vote` reads them
+    report.json, report.html
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seedance_jax.data.video import decode_mp4, encode_mp4
+from seedance_jax.sampling import media
+from seedance_jax.training import cluster
+
+FILE = "results.jsonl"
+# What all rows of a folder have in common.
+IDENTITY = ("suite", "checksum", "weights", "judges", "settings")
+KEYS = (*IDENTITY, "number", "group", "prompt", "seed", "given", "clip", "verdict")
+
+
+def read_rows(folder):
+    """{number: row} of a folder, in order; {} if there is none yet.
+
+    A last line that a killed run has not finished is passed over.
+
+    Raises ValueError if a row cannot be read, is of something else or of another run than the first
+    one, or comes twice.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        return {}
+    rows = {}
+    for line_number, line in enumerate(whole_lines(path), 1):
+        where = f"{path} line {line_number}"
+        row = parse(line, where)
+        if row["number"] in rows:
+            raise ValueError(f"{where}: clip {row['number']} stands there twice")
+        if rows:
+            check_same(where, row, f"{path} line 1", next(iter(rows.values())))
+        rows[row["number"]] = row
+    return dict(sorted(rows.items()))
+
+
+def whole_lines(path):
+    """The lines of a file that end."""
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def parse(line, where):
+    """The row of a line; ValueError if it is none."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{where} cannot be read: {error}") from error
+    missing = [name for name in KEYS if not isinstance(row, dict) or name not in row]
+    if missing:
+        raise ValueError(f"{where} is no result of a suite: it lacks {missing}")
+    return row
+
+
+def check_same(where, row, elsewhere, other, names=IDENTITY):
+    """Raises ValueError, with both values, unless two rows agree in `names`."""
+    for name in names:
+        if row[name] != other[name]:
+            raise ValueError(
+                f"{where} has {name}={row[name]!r}, {elsewhere} has {name}={other[name]!r}: "
+                "results of one suite, one model and one way to sample and judge belong together; "
+                "use another --output"
+            )
+
+
+@contextlib.contextmanager
+def open_rows(folder):
+    """The file of rows, to append to, of process 0 alone; an unfinished last line is cut off.
+
+    Raises ValueError if another run has it open.
+    """
+    if not cluster.is_main():
+        yield None
+        return
+    path = Path(folder) / FILE
+    with open(path, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another run is writing to {path}") from error
+        whole = "".join(line + "\n" for line in whole_lines(path))
+        file.truncate(len(whole.encode()))
+        yield file
+
+
+def write_row(file, row):
+    """Appends a row at once."""
+    file.write(json.dumps(row, default=plain) + "\n")
+    file.flush()
+
+
+def plain(value):
+    """A number or array of numpy as JSON has it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def write_clip(folder, number, frames, fps, settings, given):
+    """Writes a clip, the images that it was given and its sidecar; returns its path in the folder.
+
+    Args:
+      given: {frame: image or clip that begins there}.
+    """
+    clips = Path(folder) / "clips"
+    clips.mkdir(exist_ok=True)
+    path, files = clips / f"{number:04d}.mp4", {}
+    path.write_bytes(encode_mp4(frames, fps, crf=10))
+    for first, pixels in given.items():
+        if pixels.ndim == 3:
+            image = clips / f"{number:04d}_given_{first:02d}.png"
+            Image.fromarray(pixels).save(image)
+            digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+            files[f"frames {first}"] = {"path": str(image), "sha256": digest}
+    settings = {**settings, "fps": fps, "file": path.name, **({"files": files} if files else {})}
+    media.write_sidecar(path.with_suffix(""), settings)
+    return str(path.relative_to(folder))
+
+
+def read_clip(folder, row):
+    """Frames uint8 [T,H,W,3] of a row, nearly as they were judged."""
+    path = Path(folder) / row["clip"]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}, of clip {row['number']}, is missing")
+    return decode_mp4(path)[0]

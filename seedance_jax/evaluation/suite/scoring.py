@@ -1,0 +1,130 @@
+"""Samples the clips of a suite and judges them, one batch after the other."""
+
+import hashlib
+
+import numpy as np
+import tqdm
+
+from seedance_jax.evaluation.suite import axes, cases, results
+from seedance_jax.evaluation.world import verdict
+from seedance_jax.sampling import media
+from seedance_jax.training import cluster
+
+# Of the settings of a clip, those that the whole suite shares and that change clips.
+SHARED = (
+    "negative_prompt",
+    "num_inference_steps",
+    "guidance_scale",
+    "image_guidance_scale",
+    "guidance_rescale",
+    "guidance_interval",
+    "solver",
+)
+
+
+def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
+    """Samples and judges what is missing of the first `limit` clips of a suite.
+
+    Clip i has the seed + i, and its place in a batch of `batch_size`, whatever was there before.
+
+    Args:
+      pipeline: a `sampling.pipeline.Pipeline`.
+      folder: of the results, which are kept and added to; see `results`.
+      settings: for the pipeline, such as num_inference_steps, guidance_scale and seed.
+
+    Returns {number: row} of those clips.
+
+    Raises:
+      ValueError: model or setting do not fit the suite, or the folder has results of others.
+    """
+    cases.check_model(suite, pipeline.config, pipeline.metadata)
+    chosen = cases.first_cases(suite, limit)
+    settings, batch_size = {"seed": 0, **settings}, min(batch_size, len(chosen))
+    identity = identify(pipeline, suite, settings)
+    folder = media.check_writable(folder)
+    with results.open_rows(folder) as file:
+        done = results.read_rows(folder)
+        for row in done.values():
+            results.check_same(f"this run of {suite.name}", identity, str(folder), row)
+        cluster.wait("results were read")
+        starts = missing_batches(chosen, done, batch_size)
+        for start in tqdm.tqdm(starts, desc=suite.name, unit="batch", disable=None):
+            batch = chosen[start : start + batch_size]
+            for case, *made in sample(pipeline, suite, batch, batch_size, settings):
+                if case.number not in done and cluster.is_main():
+                    results.write_row(file, identity | make_row(suite, folder, case, *made))
+    cluster.wait("the clips were judged")
+    rows = results.read_rows(folder)
+    return {case.number: rows[case.number] for case in chosen}
+
+
+def identify(pipeline, suite, settings):
+    """`results.IDENTITY` of a run; ValueError for an illegal setting."""
+    plan = pipeline.prepare(suite.cases[0].prompt, **size_of(suite), **settings)
+    return {
+        "suite": suite.name,
+        "checksum": suite.checksum,
+        "weights": pipeline.fingerprint(),
+        "judges": judges(),
+        "settings": {
+            "seed": settings["seed"],
+            **{name: plan.settings[0][name] for name in SHARED},
+        },
+    }
+
+
+def judges():
+    """Hash (16 hex digits) of the judges' code and thresholds."""
+    digest = hashlib.sha256()
+    for path in sorted(verdict.THRESHOLDS.parent.iterdir()):
+        if path.suffix in (".py", ".json"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def size_of(suite):
+    """Frames, height and width, as a request has them."""
+    return {name: getattr(suite.spec, name) for name in ("num_frames", "height", "width")}
+
+
+def missing_batches(chosen, done, batch_size):
+    """Where the batches of cases begin that are not all done."""
+    return [
+        start
+        for start in range(0, len(chosen), batch_size)
+        if any(case.number not in done for case in chosen[start : start + batch_size])
+    ]
+
+
+def sample(pipeline, suite, batch, batch_size, settings):
+    """[(case, what was given, frames uint8 [T,H,W,3], settings)] of a batch of cases.
+
+    It is filled up with its last case, so that there is one shape to compile.
+    """
+    given = [cases.given_frames(suite, case) for case in batch]
+    order = np.minimum(np.arange(batch_size), len(batch) - 1)
+    output = pipeline(
+        prompt=[batch[k].prompt for k in order],
+        frames=[given[k] or None for k in order],
+        **size_of(suite),
+        **settings | {"seed": settings["seed"] + batch[0].number},
+    )
+    return list(zip(batch, given, output.frames, output.settings, strict=False))
+
+
+def make_row(suite, folder, case, given, frames, settings):
+    """Judges a clip and writes it; returns what of its row is not `results.IDENTITY`."""
+    found = verdict.judge_clip(frames, float(suite.spec.fps), case.asked)
+    finding, gate = axes.preservation(frames, given)
+    findings, gates = found.findings | {axes.GIVEN: finding}, found.gates | {axes.GIVEN: gate}
+    digest = hashlib.sha256(b"".join(pixels.tobytes() for pixels in given.values()))
+    clip = results.write_clip(folder, case.number, frames, suite.spec.fps, settings, given)
+    return {
+        "number": case.number,
+        "group": case.group,
+        "prompt": case.prompt,
+        "seed": settings["seed"],
+        "given": digest.hexdigest()[:16] if given else "",
+        "clip": clip,
+        "verdict": verdict.Verdict(findings, gates).as_json(),
+    }

@@ -1,0 +1,260 @@
+"""How the camera of a shot of the synthetic world moves, measured in the background.
+
+The background is what is left when objects and shadows are cut out: a floor of faint texture, and a
+sky that only turns. Every move of the vocabulary shifts it in its own way, so the move is found by
+trying: each move in all amounts, of which the one counts that makes early and late frames agree.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.data.world.vocabulary import CAMERA_MOVES
+
+# Amounts over the shot that are tried, by the track of a move in `CAMERA_MOVES`: degrees, log focal
+# ratio, metres.
+AMOUNTS = {
+    "yaw": np.linspace(-18, 18, 13),
+    "pitch": np.linspace(-15, 15, 11),
+    "zoom": np.linspace(-0.6, 0.6, 13),
+    "advance": np.linspace(-1.8, 1.8, 10),
+    "azimuth": np.linspace(-56, 56, 9),
+}
+# A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
+MAX_MISFIT = 0.9
+# Frames that are compared lie so many shots apart, in so many pairs.
+LAGS = (0.5, 0.75)
+PAIRS = 3
+# Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
+MAX_ERROR, FLOOR = 3.0, 0.02
+MIN_COMMON = 0.15  # share of the places that must be background in both frames
+MAX_SHADE = 0.07  # of `_shade`, beyond which the floor is not looked at
+REFINED = 3  # moves whose best amounts are looked at closely
+GRID = 24  # places a side at which they are compared
+
+# Pixels whose lightness is so far from their row's (Lab units) are object or shadow, and so is what
+# lies within GROWTH heights of them: the shade about an object moves with it.
+MAX_ODDITY = 9.0
+SOFT = 0.8  # pixels
+GROWTH = 4 / 64
+TARGET_HEIGHT = 0.4  # metres above the floor of what cameras look at
+FAR = 1e4
+
+
+class View(NamedTuple):
+    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres."""
+
+    focal: float = 1.6
+    elevation: float = 18.0
+    distance: float = 4.0
+
+
+class CameraPath(NamedTuple):
+    """What a camera does over a shot.
+
+    Attributes:
+      track: of `AMOUNTS`, or "none".
+      amount: signed as in `CAMERA_MOVES`: positive is right, up, in.
+      misfit: of the background under this path, over that of a camera that stands; 1 is no better.
+    """
+
+    track: str
+    amount: float
+    misfit: float
+
+    @property
+    def move(self):
+        """The word of `CAMERA_MOVES`."""
+        for word, move in CAMERA_MOVES.items():
+            if move.track == self.track and move.sign * self.amount >= 0:
+                return word
+        return "static"
+
+
+def effect(track, amount, view, side):
+    """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
+    turn = math.radians(amount) if track in ("yaw", "pitch") else 0.0
+    pixels = view.focal * side * math.tan(turn)
+    zoom = {"zoom": amount, "advance": amount / view.distance}.get(track, 0.0)
+    pan, tilt = (pixels if track == name else 0.0 for name in ("yaw", "pitch"))
+    return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
+
+
+def errors(path, view, planned, shape):
+    """How far a `CameraPath` is from a planned camera of a scene's record.
+
+    Returns:
+      two lists of (pan and tilt in pixels, zoom and dolly in %, orbit in degrees): from the nearest
+      amount that the planned move may have, and from its very amount.
+    """
+    move, side = CAMERA_MOVES[planned["move"]], min(shape[1:3])
+    given = planned[move.unit] if move.sign else 0.0
+    amounts = [min(move.amount[0], given), max(move.amount[1], given), given]
+    amounts = np.log(amounts) if move.track == "zoom" else amounts
+    low, high, exact = (effect(move.track, move.sign * a, view, side) for a in amounts)
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    seen = effect(path.track, path.amount, view, side)
+    outside = np.maximum(np.maximum(low - seen, seen - high), 0.0)
+    return [_lengths(outside), _lengths(seen - exact)]
+
+
+def _lengths(effects):
+    return [float(np.hypot(*effects[:2])), float(abs(effects[2])), float(abs(effects[3]))]
+
+
+def find_path(lab, masks, view):
+    """The `CameraPath` of a shot in CIE Lab [T,H,W,3]; masks [T,H,W] are of all its objects."""
+    if len(lab) < 3:
+        return CameraPath("none", 0.0, 1.0)
+    images, known = _background(lab, masks)
+    compare = _comparison(images, known, _shade(masks, view.elevation), view)
+    misfit = {(track, a): compare(track, a) for track, amounts in AMOUNTS.items() for a in amounts}
+    coarse = {track: min(a, key=lambda x: misfit[track, x]) for track, a in AMOUNTS.items()}
+    best = {
+        track: _refined(lambda a, t=track: compare(t, a), coarse[track], np.ptp(AMOUNTS[track][:2]))
+        for track in sorted(coarse, key=lambda t: misfit[t, coarse[t]])[:REFINED]
+    }
+    track = min(best, key=lambda name: best[name][1])
+    amount, least = best[track]
+    if least > MAX_MISFIT:
+        return CameraPath("none", 0.0, 1.0)
+    return CameraPath(track, float(amount), least)
+
+
+def _refined(function, place, step):
+    """(place, value) of a minimum near `place`, by steps that are halved."""
+    value = function(place)
+    for _ in range(4):
+        step /= 2
+        for other in (place - step, place + step):
+            tried = function(other)
+            if tried < value:
+                place, value = other, tried
+    return place, value
+
+
+def _background(lab, masks):
+    """(lightness and b, softened [2,T,H,W]; which pixels are background [T,H,W], 0.0 or 1.0)."""
+    light = lab[..., [0, 2]]
+    odd = light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -MAX_ODDITY
+    side = 2 * round(GROWTH * lab.shape[1]) + 1
+    odd = ndimage.maximum_filter(odd | masks, (1, side, side))
+    soft = ndimage.gaussian_filter(light, (0, SOFT, SOFT, 0))
+    return np.moveaxis(soft, -1, 0), 1.0 - odd
+
+
+def _shade(masks, elevation):
+    """How much objects [T,H,W] darken the floor about them, as [T,H,W] up to a factor.
+
+    A sphere on the floor hides a share of the sky that falls with the third power of the distance.
+    """
+    rows, columns = np.mgrid[: masks.shape[1], : masks.shape[2]]
+    shade = np.zeros(masks.shape)
+    for mask, out in zip(masks, shade, strict=True):
+        labels, number = ndimage.label(mask)
+        for label in range(1, number + 1):
+            y, x = np.nonzero(labels == label)
+            square = len(y) / np.pi
+            down = (rows - y.mean() - 0.8 * math.sqrt(square)) / math.sin(math.radians(elevation))
+            out += (1 + ((columns - x.mean()) ** 2 + down**2) / square) ** -1.5
+    return shade
+
+
+def _comparison(images, known, shade, view):
+    """A function (track, amount) -> misfit of frames that lie apart; 2 if nothing is in common."""
+    _, count, height, width = images.shape
+    rows, columns = (np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width))
+    row, column = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
+    pixels = np.stack([column + 0.5, row + 0.5], -1)
+    pairs = []
+    for share in LAGS:
+        lag = max(1, int(share * (count - 1)))
+        starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
+        pairs += [(start, start + lag) for start in starts]
+
+    known = known * (shade < MAX_SHADE)
+    images = np.concatenate([images, shade[None], known[None]])
+    here = images[:, :, row, column]  # [C, T, N]
+
+    def compare(track, amount):
+        parts = []
+        for first, last in pairs:
+            place = moved(pixels, view, track, amount, (first, last), (count, height, width))
+            late = _sampled(images[:, last], place)
+            both = (late[-1] > 0.99) & (here[-1, first] > 0) & (here[-1, last] > 0)
+            early, unmoved = here[:-1, first][:, both], here[:-1, last][:, both]
+            parts.append(np.concatenate([early[:-1] - late[:-2, both], early - unmoved]))
+        parts = np.concatenate(parts, -1)
+        if parts.shape[1] < MIN_COMMON * len(row) * len(pairs):
+            return 2.0
+        errors, still, shades = parts[:2], parts[2:4], parts[4]
+        return _unexplained(errors, shades) / _unexplained(still, shades)
+
+    return compare
+
+
+def _unexplained(errors, shades):
+    """Mean of what is left of errors [C,N] without what shades [N] explain; large ones are cut."""
+    amount = errors @ shades / (shades @ shades + 1e-9)
+    return np.minimum((errors - amount[:, None] * shades) ** 2, MAX_ERROR).mean() + FLOOR
+
+
+def _sampled(images, place):
+    """Images [C,H,W] between pixels, at places [N,2]; the last channel is 0 out of the frame."""
+    height, width = images.shape[1:]
+    x, y = place.T - 0.5
+    inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
+    x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
+    j, i = x.astype(int), y.astype(int)
+    u, v = x - j, y - i
+    flat, corner = images.reshape(len(images), -1), i * width + j
+    top = flat[:, corner] * (1 - u) + flat[:, corner + 1] * u
+    low = flat[:, corner + width] * (1 - u) + flat[:, corner + width + 1] * u
+    values = top * (1 - v) + low * v
+    values[-1] *= inside
+    return values
+
+
+def moved(pixels, view, track, amount, frames, shape):
+    """Where the floor or sky that pixels [N,2] show in one frame of a shot is in another one.
+
+    Args:
+      frames: numbers of the two frames.
+      shape: (number of frames, height, width) of the shot.
+    """
+    count, height, width = shape
+    center, side = np.array([width / 2, height / 2]), min(height, width)
+    progress = np.array(frames) / (count - 1) - 0.5
+    first, last = (_pose(view, track, amount * part) for part in progress)
+    focal, rotation, eye = first
+    rays = np.column_stack([(pixels - center) / (focal * side), np.ones(len(pixels))]) @ rotation
+    down = np.minimum(rays[:, 2], -1e-6)
+    points = rays * np.minimum(-eye[2] / down, FAR)[:, None]
+    focal, rotation, later = last
+    local = (points + eye - later) @ rotation.T
+    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center
+
+
+def _pose(view, track, change):
+    """(focal length, rotation world -> camera [3,3], eye [3]) where a move is changed so far.
+
+    As in `data/world/camera.py`; cameras look along +y at a point above the origin.
+    """
+    azimuth = math.radians(change) if track == "azimuth" else 0.0
+    distance = view.distance - (change if track == "advance" else 0.0)
+    pitch = -math.radians(view.elevation)
+    eye = np.array([0, 0, TARGET_HEIGHT]) - distance * np.array(_direction(azimuth, pitch))
+    azimuth -= math.radians(change) if track == "yaw" else 0.0
+    pitch += math.radians(change) if track == "pitch" else 0.0
+    x, y, z = forward = _direction(azimuth, pitch)
+    sin, cos = math.sin(azimuth), math.cos(azimuth)
+    down = (-z * sin, z * cos, x * sin - y * cos)  # forward x right
+    rotation = np.array([(cos, sin, 0.0), down, forward])
+    return view.focal * math.exp(change if track == "zoom" else 0.0), rotation, eye
+
+
+def _direction(azimuth, pitch):
+    flat = math.cos(pitch)
+    return -math.sin(azimuth) * flat, math.cos(azimuth) * flat, math.sin(pitch)

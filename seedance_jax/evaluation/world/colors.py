@@ -1,0 +1,106 @@
+"""Colours of the synthetic world in CIE Lab, and what stands out from the background.
+
+Classical vision with fixed thresholds, made for objects in daylight on a grey or sandy floor.
+Frames are uint8 [T,H,W,3]. In Lab, shading moves a surface along lightness and chroma but hardly in
+hue.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.data.world.vocabulary import COLORS
+
+# Lab units. Sand has chroma 21 at most and shadows on it, which lie 18 away, less than 10; faces in
+# the shade of the dullest colour (cyan) have chroma 25.
+MIN_CHROMA = 20.0
+MIN_DISTANCE = 15.0
+
+# White has no hue to tell, so only its sunlit parts count: bright, brighter than their row of
+# pixels, and less blue than the sky (b = -10).
+MIN_LIGHTNESS = 80.0
+MIN_LIGHTNESS_GAIN = 8.0
+MIN_WHITE_B = -5.0
+
+# Lab units in lightness by which a white object's faces stand out, and how dark shadows are.
+MIN_WHITE = 4.0
+SHADOW = -20.0
+
+# A white object shows so large a part of the clip in the sun, at least.
+MIN_SUNLIT = 0.001
+
+# Motion is measured on a grid of so many cells a side, in the share of them that changes most.
+MOTION_CELLS = 16
+MOTION_SHARE = 0.05
+# 8-bit levels. Rendered clips have 11 or more, a still with noise of 2 levels has 1.2.
+MIN_MOTION = 5.0
+
+GAMMA = 2.2
+# Linear RGB -> CIE XYZ; the rows are scaled so that white is (1, 1, 1).
+RGB_TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+RGB_TO_XYZ /= RGB_TO_XYZ.sum(1, keepdims=True)
+
+
+def lab_of(frames):
+    """uint8 [T,H,W,3] -> CIE Lab."""
+    return to_lab((frames / 255.0) ** GAMMA)
+
+
+def to_lab(linear):
+    """Linear RGB [..., 3] in [0, 1] -> CIE Lab [..., 3]."""
+    xyz = linear @ RGB_TO_XYZ.T
+    x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def hue(lab):
+    """Angle in the plane of a and b, radians."""
+    return np.arctan2(lab[..., 2], lab[..., 1])
+
+
+HUES = {name: hue(to_lab(np.array(rgb))) for name, rgb in COLORS.items() if name != "white"}
+
+
+def nearest_hue(lab):
+    """[N, 3] -> int [N], which of `HUES` is nearest."""
+    return np.cos(hue(lab)[:, None] - np.array(list(HUES.values()))).argmax(1)
+
+
+def largest_component(mask):
+    """The largest part of a mask [T,H,W] that is connected in space and time, as a mask."""
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+
+
+def contrast(lab):
+    """How pixels [T,H,W,3] differ from their background: the median of their row, in their frame or
+    over the clip, whichever is nearer; so an object may be as wide as the frame for a while."""
+    row, clip = np.median(lab, axis=2, keepdims=True), np.median(lab, axis=(0, 2), keepdims=True)
+    first, second = lab - row, lab - clip
+    nearer = (first**2).sum(-1, keepdims=True) < (second**2).sum(-1, keepdims=True)
+    return np.where(nearer, first, second)
+
+
+def white_pixels(lab, taken):
+    """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
+    or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
+
+    Args:
+      taken: mask [T,H,W] of objects of other colours.
+    """
+    lightness, _, b = np.moveaxis(contrast(lab), -1, 0)
+    bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
+    bright &= (
+        ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
+    )
+    if bright.mean() < MIN_SUNLIT:
+        return np.zeros_like(bright)
+    lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
+    lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
+    shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
+    shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
+    mask = largest_component((lit | shaded) & ~taken)
+    return ndimage.binary_opening(mask, np.ones((1, 3, 3)))

@@ -1,0 +1,102 @@
+"""Flicker, exposure, dynamics, sharpness and jitter of a shot: how it looks, whatever it shows."""
+
+import numpy as np
+from scipy import ndimage
+
+# Motion is measured on a grid of so many cells a side, in the share of them that changes most.
+MOTION_CELLS = 16
+MOTION_SHARE = 0.05
+
+
+def luma(frames):
+    """uint8 [T,H,W,3] -> float32 [T,H,W] in 8-bit levels."""
+    return frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def flicker(frames):
+    """8-bit levels: the second difference over time of the median pixel; None under 3 frames."""
+    light = luma(frames)
+    if len(light) < 3:
+        return None
+    second = np.abs(light[:-2] - 2 * light[1:-1] + light[2:])
+    return float(np.median(second.reshape(len(second), -1), axis=1).mean())
+
+
+def exposure(frames):
+    """Per cent by which the brightness strays, most, from the mean: [T] gains and their range.
+
+    The gain from a frame to the next is that of the median pixel, so that what moves counts little.
+    """
+    light = np.log(luma(frames) + 8.0)
+    steps = np.median(np.diff(light, axis=0).reshape(len(light) - 1, -1), axis=1)
+    path = np.concatenate([[0.0], np.cumsum(steps)])
+    return 100 * (path - path.mean())
+
+
+def dynamics(frames):
+    """How much the most changing parts of the picture change a frame, 8-bit levels.
+
+    The frames are averaged over a grid of cells, against noise; then the mean absolute change is
+    taken over the `MOTION_SHARE` of cells that change most: a small object counts as a large one.
+    """
+    if len(frames) < 2:
+        raise ValueError(f"dynamics needs 2 frames or more, got {len(frames)}")
+    length, height, width, _ = frames.shape
+    if height % MOTION_CELLS or width % MOTION_CELLS:
+        raise ValueError(
+            f"height and width must be multiples of {MOTION_CELLS}, got {frames.shape}"
+        )
+    cells = (MOTION_CELLS, height // MOTION_CELLS, MOTION_CELLS, width // MOTION_CELLS, 3)
+    means = frames.reshape(length, *cells).mean((2, 4))  # [T, cells, cells, 3]
+    change = np.abs(np.diff(means, axis=0)).mean(-1).reshape(length - 1, -1)
+    most = max(1, round(MOTION_SHARE * change.shape[1]))
+    return float(np.partition(change, -most, axis=1)[:, -most:].mean())
+
+
+def sharpness(frames, masks):
+    """Steepest change across the outline of objects over the whole change there; 1 a step.
+
+    Args:
+      masks: bool [T,H,W]; frames without an object count for nothing, None if all are so.
+    """
+    values = []
+    for image, mask in zip(frames.astype(np.float32), masks, strict=True):
+        if not mask.any():
+            continue
+        band = ndimage.binary_dilation(mask, iterations=2) & ~ndimage.binary_erosion(mask)
+        low, high = (f(image, (5, 5, 1)) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
+        whole = np.sqrt(((high - low) ** 2).sum(-1))
+        clear = band & (whole > np.median(whole[band]))
+        values.append(np.median(_steepest(image)[clear] / whole[clear]) if clear.any() else 0.0)
+    return float(np.mean(values)) if values else None
+
+
+def _steepest(image):
+    """Largest difference of a pixel [H,W,3] to the next one across, down, in RGB distance [H,W]."""
+    steep = np.zeros(image.shape[:2], np.float32)
+    for axis in (0, 1):
+        step = np.sqrt((np.diff(image, axis=axis) ** 2).sum(-1))
+        padded = np.pad(step, [(1, 1) if k == axis else (0, 0) for k in (0, 1)])
+        first, second = (np.take(padded, range(s, s + image.shape[axis]), axis) for s in (0, 1))
+        steep = np.maximum(steep, np.maximum(first, second))
+    return steep
+
+
+def jitter(center, radius):
+    """How a track [T,2] shakes, in radii; None if it is too short.
+
+    The median second difference of x: gravity and impacts on the floor act on y.
+    """
+    second = np.abs(np.diff(center[:, 0], 2))
+    second = second[np.isfinite(second)]
+    return float(np.median(second) / radius) if len(second) >= 3 else None
+
+
+def longest_jump(center, radius):
+    """By how much a step of a track [T,2] exceeds those about it, most, in radii; and its frame."""
+    step = np.linalg.norm(np.diff(center, axis=0), axis=1)
+    if len(step) < 3:
+        return 0.0, 0
+    near = np.fmax(np.append(step[1:], step[-2]), np.insert(step[:-1], 0, step[1]))
+    excess = np.nan_to_num((step - near) / radius)
+    return float(excess.max()), int(excess.argmax()) + 1

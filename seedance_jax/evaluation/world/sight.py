@@ -1,0 +1,155 @@
+"""What is seen in a clip: its shots, the objects' tracks and the camera's path in each."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.evaluation.world import camera, colors, detection, quality
+
+# A cut changes the picture so many times as much as any of the changes about it, and by so many
+# 8-bit levels: rendered cuts 1.6 times or more.
+MIN_CUT = 1.6
+MIN_CUT_LEVELS = 4.0
+ABOUT = 3
+# Where no object is, the median pixel changes so many times as much as about it, and by half a
+# level more: rendered clips 0.64 at most, the same scene from elsewhere 1.4 at least.
+MIN_BREAK, BREAK_LEVELS = 1.0, 0.5
+# A shot must have so many frames to be judged.
+MIN_FRAMES = 4
+
+
+class Shot(NamedTuple):
+    """A shot and what was found in it.
+
+    Attributes:
+      start: number of its first frame in the clip.
+      frames: uint8 [T,H,W,3].
+      tracks: `detection.Track`s, the largest first.
+      path: the `camera.CameraPath`.
+      view: the `camera.View` that was asked for, at the distance that the objects' size tells.
+    """
+
+    start: int
+    frames: Any
+    tracks: list
+    path: Any
+    view: Any
+
+    def track(self, color):
+        """The track of a colour; None if it is not seen."""
+        return next((track for track in self.tracks if track.color == color), None)
+
+    @property
+    def scale(self):
+        """[T] how large things look by the camera's zoom or dolly; 1 halfway."""
+        progress = np.arange(len(self.frames)) / max(len(self.frames) - 1, 1) - 0.5
+        amount = self.path.amount * progress
+        if self.path.track == "zoom":
+            return np.exp(amount)
+        near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
+        return 1 / (1 - near)
+
+    def steady(self, points):
+        """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
+        count, height, width = self.frames.shape[:3]
+        middle = np.array([width / 2, height / 2])
+        track, amount = self.path.track, self.path.amount
+        if track in ("yaw", "pitch"):
+            shape = (count, height, width)
+            moved = [
+                camera.moved(point[None], self.view, track, amount, (k, (count - 1) / 2), shape)
+                for k, point in enumerate(points)
+            ]
+            return np.concatenate(moved)
+        return middle + (points - middle) / self.scale[:, None]
+
+
+def check_clip(frames, fps):
+    """Raises ValueError unless these are frames of a clip that can be judged."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4:
+        found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
+        raise ValueError(f"frames must be uint8 [T,H,W,3], got {found}")
+    count, height, width, channels = frames.shape
+    if channels != 3 or count < MIN_FRAMES or min(height, width) < 32 or height % 16 or width % 16:
+        raise ValueError(
+            f"frames must be [T,H,W,3] with T >= {MIN_FRAMES} and H and W of 32, 48, 64, ..., "
+            f"got {frames.shape}"
+        )
+    if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps={fps} must be a number above 0")
+
+
+def find_cuts(frames):
+    """Numbers of the frames uint8 [T,H,W,3] that open a new shot."""
+    change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
+    cuts = []
+    for number, value in enumerate(change):
+        near = np.delete(change[max(0, number - ABOUT) : number + ABOUT + 1], min(number, ABOUT))
+        if value > MIN_CUT_LEVELS and value > MIN_CUT * near.max(initial=0.0):
+            cuts.append(number + 1)
+    return cuts
+
+
+def find_breaks(shot):
+    """Numbers of the frames of the clip at which the background of a `Shot` changes at once."""
+    masks = [track.masks for track in shot.tracks] or [np.zeros(shot.frames.shape[:3], bool)]
+    known = ~ndimage.binary_dilation(np.any(masks, axis=0), np.ones((1, 5, 5)))
+    change = np.abs(np.diff(quality.luma(shot.frames), axis=0))
+    pairs = zip(change, known[1:] & known[:-1], strict=True)
+    change = [float(np.median(step[both])) if both.any() else 0.0 for step, both in pairs]
+    breaks = []
+    for number, value in enumerate(change):
+        near = change[max(0, number - ABOUT) : number] + change[number + 1 : number + ABOUT + 1]
+        if value > MIN_BREAK * (max(near, default=0.0) + BREAK_LEVELS):
+            breaks.append(shot.start + number + 1)
+    return breaks
+
+
+def look(frames, lengths, asked):
+    """The `Shot`s of a clip, cut where it was asked to be cut.
+
+    Args:
+      lengths: frames of each shot.
+      asked: see `verdict.judge_clip`.
+    """
+    starts = np.cumsum([0, *lengths])
+    parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
+    return [_look(frames[a:b], int(a), shot["camera"], asked["objects"]) for a, b, shot in parts]
+
+
+def _look(frames, start, planned, objects):
+    lab = colors.lab_of(frames)
+    tracks = detection.find_tracks(lab)
+    masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
+    view = camera.View(planned["focal"], planned["elevation"])
+    scale = metres_per_pixel(tracks, objects)
+    if scale:
+        distance = planned["focal"] * min(frames.shape[1:3]) * scale
+        view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
+    return Shot(start, frames, tracks, camera.find_path(lab, masks, view), view)
+
+
+def metres_per_pixel(tracks, objects):
+    """From the largest object of a colour that was asked for; None if none is seen."""
+    for track in tracks:
+        for body in objects:
+            if body["color"] == track.color:
+                return mean_radius(body) / track.radius
+    return None
+
+
+def mean_radius(body):
+    """Radius, metres, of the disc as large as an object looks on average over all its poses.
+
+    By Cauchy's formula, the mean shadow of a convex body is a quarter of its surface.
+    """
+    x, _, z = body["half_extents"]
+    surface = {
+        "ball": 4 * math.pi * x * x,
+        "cube": 24 * x * x,
+        "cylinder": 2 * math.pi * x * x + 4 * math.pi * x * z,
+        "pillar": 2 * math.pi * x * x + 4 * math.pi * x * z,
+    }
+    return math.sqrt(surface[body["shape"]] / 4 / math.pi)

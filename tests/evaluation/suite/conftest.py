@@ -1,0 +1,95 @@
+"""A pipeline that makes no clips but shows true ones, changed, and a judge that takes no time."""
+
+import contextlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from seedance_jax.evaluation.suite import cases, scoring
+from seedance_jax.evaluation.world import verdict
+from seedance_jax.evaluation.world.findings import Finding
+
+SETTINGS = {
+    "negative_prompt": "",
+    "num_inference_steps": 30,
+    "guidance_scale": 4.0,
+    "image_guidance_scale": 1.0,
+    "guidance_rescale": 0.0,
+    "guidance_interval": [0.0, 1.0],
+    "solver": "euler",
+}
+
+
+class Fake:
+    """What a suite asks of a pipeline. `show(case)` makes the clip of a case, uint8 [T,H,W,3]."""
+
+    def __init__(self, suite, show, name):
+        self.config = {"data": {"source": "world", "world": {"slice": "tiny"}}}
+        self.metadata = {"buckets": [[17, 64, 64], [1, 64, 64]], "fps": 12.0}
+        self.suite, self.show, self.name, self.batches = suite, show, name, []
+
+    def fingerprint(self):
+        return self.name
+
+    def prepare(self, prompt, seed, num_frames, height, width, **given):
+        unknown = given.keys() - SETTINGS
+        if unknown:
+            raise ValueError(f"{unknown}")
+        return SimpleNamespace(settings=[SETTINGS | given])
+
+    def __call__(self, prompt, frames, seed, **settings):
+        self.batches.append((prompt, frames, seed))
+        own = {"given_frames": [], "num_frames": 17, "height": 64, "width": 64}
+        told = [own | {"prompt": p, "seed": seed + k} for k, p in enumerate(prompt)]
+        found = [self.case(seed % 1000 + k, p) for k, p in enumerate(prompt)]
+        return SimpleNamespace(frames=np.stack([self.show(c) for c in found]), settings=told)
+
+    def case(self, number, prompt):
+        """The case of a place in a batch; those that fill it up are the last one again."""
+        while self.suite.cases[number].prompt != prompt:
+            number -= 1
+        return self.suite.cases[number]
+
+
+@pytest.fixture(scope="session")
+def suite():
+    return cases.read_suite("world_v1")
+
+
+@pytest.fixture(scope="session")
+def fake(suite):
+    """Function (show, name, suite) -> a pipeline."""
+    return lambda show=number, name="fake", suite=suite: Fake(suite, show, name)
+
+
+def number(case):
+    """A clip as bright as the number of its case."""
+    return np.full((17, 64, 64, 3), 10 + case.number, np.uint8)
+
+
+@pytest.fixture(scope="session", name="number")
+def give_number():
+    """Function that shows a case as a clip as bright as its number."""
+    return number
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Context with a judge by the brightness of the first pixel: even ones pass; and without
+    rendered clips."""
+
+    def judge_clip(frames, fps, asked):
+        value = float(frames[0, 0, 0, 0])
+        finding = Finding(value, True, {"tracks": {}, "drawn": []})
+        gates = dict.fromkeys(verdict.DIMENSIONS, value % 2 == 0) | {"permanence": None}
+        return verdict.Verdict(dict.fromkeys(verdict.DIMENSIONS, finding), gates)
+
+    @contextlib.contextmanager
+    def replaced():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verdict, "judge_clip", judge_clip)
+            patch.setattr(scoring.cases, "true_clip", lambda suite, case: number(case))
+            yield
+
+    return replaced

@@ -1,0 +1,74 @@
+"""Training calls a small suite, for the weights of that step."""
+
+import json
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import pytest
+
+from configs import pretrain, vae
+from seedance_jax.evaluation.suite.hook import SuiteHook
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Function (config, **settings) -> hook in tmp_path."""
+
+    def make(config, **settings):
+        settings = {"name": "world_v1", "every": 10, "limit": 2, "mesh": None} | settings
+        return SuiteHook(tmp_path, config.to_dict(), dict, **settings)
+
+    return make
+
+
+def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
+    make, fake, quick, tmp_path, monkeypatch, capsys
+):
+    hook, opened = make(pretrain.get_config("smoke")), []
+    pipeline = fake()
+    pipeline.with_params = lambda params: fake(name=f"weights {params}")
+    monkeypatch.setattr(hook, "_open", lambda params: opened.append(params) or pipeline)
+    with quick():
+        for step in range(1, 31):
+            hook(step, SimpleNamespace(ema=step, params=-1), {})
+    folders = sorted((tmp_path / "suite_world_v1").iterdir())
+    assert [folder.name for folder in folders] == ["00000010", "00000020", "00000030"]
+    told = [json.loads((folder / "report.json").read_text())["weights"] for folder in folders]
+    assert told == ["weights 10", "weights 20", "weights 30"]
+    assert opened == [10]
+    assert capsys.readouterr().out.count("of 2 clips pass") == 3
+
+
+def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monkeypatch):
+    for name in ("lost", "again"):
+        hook = make(pretrain.get_config("smoke"))
+        pipeline = fake()
+        pipeline.with_params = lambda params, name=name: fake(name=name)
+        monkeypatch.setattr(hook, "_open", lambda params, pipeline=pipeline: pipeline)
+        with quick():
+            hook(10, SimpleNamespace(ema=jnp.ones(())), {})
+    report = json.loads((tmp_path / "suite_world_v1" / "00000010" / "report.json").read_text())
+    assert report["weights"] == "again"
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "message"),
+    [
+        (vae.get_config("smoke"), {}, "only whole generators make clips"),
+        (pretrain.get_config("small"), {}, "clips of 17x64x64 .* was trained on "),
+        (pretrain.get_config("smoke"), {"limit": 300}, "limit=300 must be from 1 to 224"),
+    ],
+)
+def test_runs_that_it_cannot_judge_are_refused(make, config, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(config, **settings)
+
+
+def test_a_flag_that_does_nothing_is_refused(entry_point, tmp_path):
+    with pytest.raises(ValueError, match="--suite_every=5 does nothing without --suite"):
+        entry_point(
+            "train",
+            "--config=configs/pretrain.py:smoke",
+            f"--workdir={tmp_path}/run",
+            "--suite_every=5",
+        )
