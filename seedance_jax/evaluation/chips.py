@@ -127,11 +127,13 @@ def open_topology(text):
         raise ValueError("no TPU compiler: pip install 'seedance-jax[tpu]'")
     for key, value in SILENCE.items():
         os.environ.setdefault(key, value)
-    own = os.environ.get("LIBTPU_INIT_ARGS", "").split()
-    os.environ["LIBTPU_INIT_ARGS"] = " ".join(pod_flags(name) + own)
+    own = os.environ.get("LIBTPU_INIT_ARGS", "")
+    os.environ["LIBTPU_INIT_ARGS"] = " ".join([*pod_flags(name), own])
     jax.config.update("jax_platforms", "cpu")  # a TPU that is there is left alone
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=text).devices
     except Exception as error:  # whatever libtpu says
         reason = str(error).splitlines()[0]
         raise ValueError(f"libtpu has no topology {text!r} of {name}: {reason}") from error
+    finally:
+        os.environ["LIBTPU_INIT_ARGS"] = own  # libtpu reads it once; programs started later, too
