@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.voting.ballot import CANNOT_TELL, DIMENSIONS, FIRST, SECOND, TIE
 from seedance_jax.evaluation.voting.votes import standing
 
-NORMAL_95 = 1.959964
 DRAWS = 4000
 VALUES = {FIRST: 1, TIE: 0, SECOND: -1}
 
@@ -76,13 +76,7 @@ def summarise_dimension(answers, seed):
 
 def wilson(successes, trials):
     """(share, low, high) by Wilson's score interval of 95 %; None without trials."""
-    if not trials:
-        return None
-    share, squared = successes / trials, NORMAL_95**2
-    middle = (share + squared / (2 * trials)) / (1 + squared / trials)
-    spread = (share * (1 - share) / trials + squared / (4 * trials**2)) ** 0.5
-    spread *= NORMAL_95 / (1 + squared / trials)
-    return share, max(middle - spread, 0.0), min(middle + spread, 1.0)
+    return intervals.share(successes, trials)[:3] if trials else None
 
 
 def bootstrap_mean(groups, seed):

@@ -4,7 +4,6 @@ Scenes are taken as they come from the simulator, one after the other: none is l
 its clip looks like. What a scene can show (a long flight, a hidden object) is told by its record.
 """
 
-import math
 import time
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from seedance_jax.data.builders.world import CODEC
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
+from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.world import corruptions, sight, verdict
 
 SPLIT = "validation"
@@ -155,16 +155,6 @@ def recall(true):
     return {"objects": 1 - objects[1] / objects[0], "frames": 1 - frames[1] / frames[0]}
 
 
-def wilson(passed, count, z=1.96):
-    """The 95 % interval of a rate."""
-    if not count:
-        return 0.0, 1.0
-    rate, square = passed / count, z * z / count
-    center = (rate + square / 2) / (1 + square)
-    half = z * math.sqrt(rate * (1 - rate) / count + square / count / 4) / (1 + square)
-    return max(0.0, center - half), min(1.0, center + half)
-
-
 def table(results):
     """Markdown of a `report`."""
     lines = ["| clips | number | pass | 95 % interval | gates that shut, in % of the clips |"]
@@ -172,9 +162,8 @@ def table(results):
     for name, part in {"true": results["true"], **results["corruptions"]}.items():
         if not part["clips"]:
             continue
-        low, high = wilson(part["passed"], part["clips"])
+        rate, low, high, _ = intervals.share(part["passed"], part["clips"])
         gates = sorted(part["failed"].items(), key=lambda item: -item[1])
         caught = ", ".join(f"{gate} {100 * n / part['clips']:.0f}" for gate, n in gates[:5])
-        rate = part["passed"] / part["clips"]
         lines.append(f"| {name} | {part['clips']} | {rate:.3f} | {low:.2f}-{high:.2f} | {caught} |")
     return "\n".join(lines)

@@ -1,29 +1,11 @@
 """The page of a report in a real browser."""
 
-import os
-import shutil
-
 import pytest
 
 from seedance_jax.evaluation.suite import command
 
 pytestmark = pytest.mark.browser
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROKEN = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless browser."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 def test_it_shows_clips_fits_a_phone_and_asks_nobody(chromium, fake, quick, tmp_path):

@@ -1,8 +1,6 @@
 """The page in a real browser: headless Chromium, driven by its keyboard, mouse and touch."""
 
-import os
 import re
-import shutil
 import time
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from seedance_jax.evaluation.voting import votes
 
 pytestmark = pytest.mark.browser
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 # Seconds that the clips are apart, the mean over 40 looks at them; seeking ones are not looked at.
 APART = """async () => {
@@ -24,20 +21,6 @@ APART = """async () => {
   }
   return sum / count;
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless browser; playwright's own ones lack H.264, so it is one of the system's."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

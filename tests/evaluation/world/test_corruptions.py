@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.world import calibration, corruptions, verdict
 
 # The gate that is there for each; others may shut too.
@@ -64,12 +65,12 @@ def test_a_cut_that_was_not_asked_for_fails(scene, spec):
 
 def test_intervals_hold_the_rate_and_shrink():
     for passed, count in ((0, 20), (10, 20), (20, 20)):
-        low, high = calibration.wilson(passed, count)
+        _, low, high, _ = intervals.share(passed, count)
         assert 0 <= low <= passed / count + 1e-9
         assert passed / count - 1e-9 <= high <= 1
-    assert np.ptp(calibration.wilson(100, 200)) < np.ptp(calibration.wilson(10, 20))
-    assert calibration.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-3)
-    assert calibration.wilson(0, 0) == (0.0, 1.0)
+    assert np.ptp(intervals.share(100, 200)[1:3]) < np.ptp(intervals.share(10, 20)[1:3])
+    assert intervals.share(8, 10)[1:3] == pytest.approx((0.4902, 0.9433), abs=1e-3)
+    assert intervals.share(0, 0)[1:3] == (0.0, 1.0)
 
 
 def test_bounds_leave_room_about_true_values():
