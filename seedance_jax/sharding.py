@@ -1,10 +1,12 @@
 """Where every array lives. The only file that names mesh axes."""
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from absl import logging
 from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -146,7 +148,7 @@ def layout(boxed, mesh):
 
     A dimension of a parameter is divided over as many of its mesh axes, from the first, as divide
     it; small kernels are replicated. So are an optimizer's sums over some of the dimensions of a
-    parameter.
+    parameter. Where that costs memory that is worth a word, it is logged as a warning.
     """
     specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
     unboxed = nn.unbox(boxed)
@@ -160,7 +162,41 @@ def layout(boxed, mesh):
         return NamedSharding(mesh, PartitionSpec(*axes))
 
     is_spec = lambda leaf: leaf is None or isinstance(leaf, PartitionSpec)  # noqa: E731
-    return jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
+    placed = jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
+    crowds = jax.tree.map(lambda *args: _crowd(*args, mesh), specs, unboxed, placed, is_leaf=is_spec)
+    _warn_of(jax.tree.leaves(crowds, is_leaf=lambda leaf: isinstance(leaf, Crowd)), mesh)
+    return placed
+
+
+class Crowd(NamedTuple):
+    """Bytes of an array that a device holds beyond its even share, and the sizes that cause it."""
+
+    excess: float
+    sizes: set
+
+
+def _crowd(spec, leaf, where, mesh):
+    if not isinstance(where, NamedSharding):
+        return Crowd(0, set())
+    even, sizes = leaf.size, set()
+    for size, axes in zip(leaf.shape, spec or (), strict=False):
+        axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
+        parts = math.prod(mesh.shape[axis] for axis in axes)
+        even /= parts
+        sizes |= {size} if size % parts else set()
+    return Crowd((math.prod(where.shard_shape(leaf.shape)) - even) * leaf.dtype.itemsize, sizes)
+
+
+def _warn_of(crowds, mesh, worth=2**28):
+    """Logs what whole dimensions cost a device, if it is as many bytes as `worth`."""
+    excess, sizes = sum(crowd.excess for crowd in crowds), set().union(*(c.sizes for c in crowds))
+    if excess >= worth:
+        logging.warning(
+            "every device holds %.1f GiB more than its even share: parameters have sizes %s, which "
+            "the mesh %s does not divide; a power of two that divides them is %d",
+            *(excess / 2**30, sorted(sizes), dict(mesh.shape)),
+            math.gcd(*sizes) & -math.gcd(*sizes),
+        )
 
 
 def _dividing(axes, size, mesh):
