@@ -1,5 +1,6 @@
 """Where every array lives. The only file that names mesh axes."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -163,7 +164,9 @@ def layout(boxed, mesh):
 
     is_spec = lambda leaf: leaf is None or isinstance(leaf, PartitionSpec)  # noqa: E731
     placed = jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
-    crowds = jax.tree.map(lambda *args: _crowd(*args, mesh), specs, unboxed, placed, is_leaf=is_spec)
+    crowds = jax.tree.map(
+        lambda *args: _crowd(*args, mesh), specs, unboxed, placed, is_leaf=is_spec
+    )
     _warn_of(jax.tree.leaves(crowds, is_leaf=lambda leaf: isinstance(leaf, Crowd)), mesh)
     return placed
 
@@ -175,7 +178,7 @@ class Crowd(NamedTuple):
     sizes: set
 
 
-def _crowd(spec, leaf, where, mesh):
+def _crowd(mesh, spec, leaf, where):
     if not isinstance(where, NamedSharding):
         return Crowd(0, set())
     even, sizes = leaf.size, set()

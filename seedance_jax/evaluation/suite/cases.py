@@ -119,10 +119,11 @@ def true_clip(suite, case):
     return row["frames"]
 
 
-def given_frames(suite, case):
-    """{frame: image or clip that begins there} that the model is given; {} for text alone."""
-    if not case.given:
-        return {}
-    frames = true_clip(suite, case)
+def given_frames(case, frames):
+    """{frame: image or clip that begins there} that the model is given; {} for text alone.
+
+    Args:
+      frames: the `true_clip` of the case.
+    """
     runs = {first: frames[first : last + 1] for first, last in case.given}
     return {first: run[0] if len(run) == 1 else run for first, run in runs.items()}

@@ -22,8 +22,9 @@ PAGE = """<!doctype html>
 """
 LEGEND = (
     "A clip passes if every gate is open that was asked of it; what could not be measured has not "
-    "passed. Bars are shares of clips, thin lines Wilson's intervals of 95 %. On the synthetic "
-    "world."
+    "passed. Bars are shares of clips, thin lines Wilson's intervals of 95 %. True clips that fail "
+    "are errors of the judges; what fails of them when they have been through the model's "
+    "autoencoder is lost there, whatever the generator does. On the synthetic world."
 )
 KEY = (
     "Drawn on the clips: the way of every object that was found, a circle of its size, and the "
@@ -83,10 +84,14 @@ def table(head, lines, kind=""):
     return f'<div class="scroll"><table class="{kind}">{lines}</table></div>'
 
 
-def line(cells):
+def line(cells, kind=""):
     """A row of a table, of cells of HTML; the first is its name."""
     first, *others = cells
-    return f"<tr><th>{first}</th>" + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>"
+    return (
+        f'<tr class="{kind}"><th>{first}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in others)
+        + "</tr>"
+    )
 
 
 def words(name):
@@ -119,16 +124,15 @@ def dimension_table(report):
     """Dimensions under their axes and headings."""
     lines = []
     for axis, part in report["axes"].items():
-        lines.append(
-            f'<tr class="axis"><th>{words(axis)}</th><td>{part["clips"]}</td>'
-            f"<td>{bar(part['passed'])}</td><td></td><td></td></tr>"
-        )
+        cells = [words(axis), part["clips"], bar(part["passed"]), *reference(report, "axes", axis)]
+        lines.append(line([*cells, "", ""], "axis"))
         for heading, found in part["headings"].items():
-            lines.append(line([f"&ensp;{words(heading)}", "", bar(found), "", ""]))
+            lines.append(line([f"&ensp;{words(heading)}", "", bar(found), "", "", "", ""]))
             lines += dimension_lines(report, heading)
         if not part["headings"]:
             lines += dimension_lines(report, axis.replace("_", " "))
-    return table(["", "asked", "passed", "measured", "median"], lines, "inline")
+    head = ["", "asked", "passed", "true clips", "through the autoencoder", "measured", "median"]
+    return table(head, lines, "inline")
 
 
 def dimension_lines(report, heading):
@@ -139,6 +143,7 @@ def dimension_lines(report, heading):
                 dimension(name),
                 part["asked"],
                 bar(part["passed"]),
+                *reference(report, "dimensions", name),
                 "-" if part["measured"] is None else f"{part['measured']:.2f}",
                 "-" if part["median"] is None else f"{part['median']:.3g}",
             ]
@@ -146,6 +151,12 @@ def dimension_lines(report, heading):
         for name, part in report["dimensions"].items()
         if part["heading"] == heading and part["asked"]
     ]
+
+
+def reference(report, kind, name):
+    """Cells: what share of the true clips passes, and of those through the autoencoder."""
+    found = [part[kind][name] for part in report["reference"].values()]
+    return ["-" if share is None else f"{share[0]:.2f}" for share in found]
 
 
 def dimension(name):

@@ -6,6 +6,8 @@ from seedance_jax.evaluation.suite import axes, results
 from seedance_jax.evaluation.suite.drawing_up import GROUPS
 from seedance_jax.evaluation.voting.summary import interval, wilson
 
+REFERENCES = ("true", "autoencoder")
+
 
 def summarize(suite, rows):
     """A report of {number: row}, as a plain dict.
@@ -18,6 +20,9 @@ def summarize(suite, rows):
         that were asked, and counts if any was.
       dimensions: {name: {axis, heading, asked, passed, measured, median}}; measured is the share of
         what was asked that could be measured at all, what could not has not passed.
+      reference: {"true": shares that pass of the true clips, which is what judges get wrong;
+        "autoencoder": of those as the model's autoencoder gives them back, which nothing that it
+        decodes can be expected to beat}: each {passed, axes, dimensions}.
     """
     rows = list(rows.values())
     verdicts = [row["verdict"] for row in rows]
@@ -29,7 +34,24 @@ def summarize(suite, rows):
         "groups": {name: describe_group(rows, name) for name in GROUPS},
         "axes": {name: describe_axis(verdicts, name) for name in axes.AXES},
         "dimensions": {name: describe_dimension(verdicts, name) for name in axes.HEADING},
+        "reference": {name: describe_reference(rows, name) for name in REFERENCES},
     }
+
+
+def describe_reference(rows, name):
+    """{passed, axes, dimensions}: shares of the reference clips of that name."""
+    gates = [row["reference"][name] for row in rows]
+    of_axis = [axes.gates_by(found, axes.axis) for found in gates]
+    return {
+        "passed": share(all(found.values()) for found in of_axis),
+        "axes": {axis: shares_of(of_axis, axis) for axis in axes.AXES},
+        "dimensions": {dimension: shares_of(gates, dimension) for dimension in axes.HEADING},
+    }
+
+
+def shares_of(gates, name):
+    """`share` of the open ones of a gate, where it was asked."""
+    return share(found[name] for found in gates if found.get(name) is not None)
 
 
 def share(passed):
@@ -85,7 +107,9 @@ def one_line(report):
         for name, part in report["axes"].items()
         if part["clips"]
     ]
+    true, coded = (report["reference"][name]["passed"][0] for name in REFERENCES)
     return (
         f"{report['suite']}: {interval(report['passed'], '.2f')} of {report['clips']} clips pass; "
         + ", ".join(parts)
+        + f"; true clips {true:.2f}, through its autoencoder {coded:.2f}"
     )

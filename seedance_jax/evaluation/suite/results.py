@@ -22,7 +22,8 @@ from seedance_jax.training import cluster
 FILE = "results.jsonl"
 # What all rows of a folder have in common.
 IDENTITY = ("suite", "checksum", "weights", "judges", "settings")
-KEYS = (*IDENTITY, "number", "group", "prompt", "seed", "given", "clip", "verdict")
+OWN = ("number", "group", "prompt", "seed", "given", "clip", "verdict", "reference")
+KEYS = (*IDENTITY, *OWN)
 
 
 def read_rows(folder):

@@ -50,9 +50,16 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
         starts = missing_batches(chosen, done, batch_size)
         for start in tqdm.tqdm(starts, desc=suite.name, unit="batch", disable=None):
             batch = chosen[start : start + batch_size]
-            for case, *made in sample(pipeline, suite, batch, batch_size, settings):
+            true = np.stack([cases.true_clip(suite, case) for case in batch])
+            made = sample(pipeline, suite, batch, true, batch_size, settings)
+            coded = pipeline.reconstruct(filled(true, batch_size), batch_size)
+            for case, clips, parts in zip(
+                batch, zip(true, coded, strict=False), made, strict=False
+            ):
                 if case.number not in done and cluster.is_main():
-                    results.write_row(file, identity | make_row(suite, folder, case, *made))
+                    row = make_row(suite, folder, case, *parts)
+                    row["reference"] = judge_reference(suite, case, *clips)
+                    results.write_row(file, identity | row)
     cluster.wait("the clips were judged")
     rows = results.read_rows(folder)
     return {case.number: rows[case.number] for case in chosen}
@@ -96,20 +103,36 @@ def missing_batches(chosen, done, batch_size):
     ]
 
 
-def sample(pipeline, suite, batch, batch_size, settings):
-    """[(case, what was given, frames uint8 [T,H,W,3], settings)] of a batch of cases.
+def sample(pipeline, suite, batch, true, batch_size, settings):
+    """[(what was given, frames uint8 [T,H,W,3], settings)] of a batch of cases and `true_clip`s.
 
     It is filled up with its last case, so that there is one shape to compile.
     """
-    given = [cases.given_frames(suite, case) for case in batch]
-    order = np.minimum(np.arange(batch_size), len(batch) - 1)
+    given = [cases.given_frames(case, clip) for case, clip in zip(batch, true, strict=True)]
     output = pipeline(
-        prompt=[batch[k].prompt for k in order],
-        frames=[given[k] or None for k in order],
+        prompt=filled([case.prompt for case in batch], batch_size),
+        frames=filled([frames or None for frames in given], batch_size),
         **size_of(suite),
         **settings | {"seed": settings["seed"] + batch[0].number},
     )
-    return list(zip(batch, given, output.frames, output.settings, strict=False))
+    return list(zip(given, output.frames, output.settings, strict=False))
+
+
+def filled(items, count):
+    """A list, or an array by its first axis, with its last item again up to so many."""
+    if isinstance(items, np.ndarray):
+        return items[np.minimum(np.arange(count), len(items) - 1)]
+    return items + items[-1:] * (count - len(items))
+
+
+def judge_reference(suite, case, true, coded):
+    """{"true", "autoencoder": {dimension: gate}}: how far judges and autoencoder can be trusted.
+
+    Args:
+      true: the clip that a prompt tells of; coded: as the model's autoencoder gives it back.
+    """
+    judge = lambda frames: verdict.judge_clip(frames, float(suite.spec.fps), case.asked)  # noqa: E731
+    return {"true": judge(true).gates, "autoencoder": judge(coded).gates}
 
 
 def make_row(suite, folder, case, given, frames, settings):

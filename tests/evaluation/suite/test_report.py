@@ -50,6 +50,15 @@ def test_what_was_not_asked_does_not_count(found):
     assert found["groups"]["held_out"]["axes"]["preservation"] is None
 
 
+def test_true_clips_stand_beside_them_as_they_are_and_through_the_autoencoder(found, folder):
+    true, coded = found["reference"]["true"], found["reference"]["autoencoder"]
+    assert true["passed"] == list(wilson(7, 14)) == coded["passed"]
+    assert true["axes"]["motion_quality"] == true["passed"]
+    assert true["dimensions"]["permanence"] is None
+    first = json.loads((folder / "results.jsonl").open().readline())["reference"]
+    assert (first["true"]["gravity"], first["autoencoder"]["gravity"]) == (True, False)
+
+
 def test_a_clip_passes_an_axis_if_all_its_gates_are_open():
     gates = {"flicker": True, "sharpness": False, "gravity": None, "cuts": True}
     assert axes.gates_by(gates, axes.axis) == {"aesthetic_quality": False, "prompt_following": True}
@@ -67,6 +76,7 @@ def test_the_report_is_on_disk_and_in_a_line(suite, found, rows):
     assert report.summarize(suite, dict(enumerate(rows))) == found
     line = report.one_line(found)
     assert line.startswith("world_v1: 0.50 [0.27, 0.73] of 14 clips pass; prompt_following 0.50")
+    assert line.endswith("; true clips 0.50, through its autoencoder 0.50")
     assert "\n" not in line
 
 
