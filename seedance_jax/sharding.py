@@ -164,9 +164,8 @@ def layout(boxed, mesh):
 
     is_spec = lambda leaf: leaf is None or isinstance(leaf, PartitionSpec)  # noqa: E731
     placed = jax.tree.map(place, specs, unboxed, is_leaf=is_spec)
-    crowds = jax.tree.map(
-        lambda *args: _crowd(*args, mesh), specs, unboxed, placed, is_leaf=is_spec
-    )
+    crowd = functools.partial(_crowd, mesh)
+    crowds = jax.tree.map(crowd, specs, unboxed, placed, is_leaf=is_spec)
     _warn_of(jax.tree.leaves(crowds, is_leaf=lambda leaf: isinstance(leaf, Crowd)), mesh)
     return placed
 
