@@ -50,6 +50,9 @@ CHIPS = {
     "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 1200e9, devices=2),
 }
 
+# The first tried jax that reads the compiled programs of a chip: 0.10 knows no asynchronous
+# operation of several operands.
+READABLE = {"tpu7x": (0, 11)}
 
 KINDS = {  # jax's name of the device
     "TPU v4": "v4",
@@ -120,9 +123,15 @@ def open_topology(text):
 
     It compiles with `pod_flags`, and then with what LIBTPU_INIT_ARGS has.
 
-    Raises ValueError without libtpu, or for a shape that the chip does not come in.
+    Raises ValueError without libtpu, for a shape that the chip does not come in, or for a chip
+    whose programs this jaxlib cannot read.
     """
     name, _ = parse_topology(text)
+    if jax.__version_info__ < READABLE.get(name, ()):
+        wanted = ".".join(map(str, READABLE[name]))
+        raise ValueError(
+            f"jax {jax.__version__} cannot read programs for {name}; {wanted} can (Python 3.12)"
+        )
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError("no TPU compiler: pip install 'seedance-jax[tpu]'")
     for key, value in SILENCE.items():

@@ -156,3 +156,9 @@ def test_a_product_compiles_for_a_tpu_that_is_not_there():
     assert sharding.make_mesh(cube, fsdp=8, sequence=8).shape["sequence"] == 8
     with pytest.raises(ValueError, match="libtpu has no topology 'v5e:3x5x7'"):
         chips.open_topology("v5e:3x5x7")
+
+
+def test_a_chip_whose_programs_cannot_be_read_is_refused(monkeypatch):
+    monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
+    with pytest.raises(ValueError, match=r"cannot read programs for tpu7x; 0\.11 can"):
+        chips.open_topology("tpu7x:2x2x1")
