@@ -160,5 +160,5 @@ def test_a_product_compiles_for_a_tpu_that_is_not_there():
 
 def test_a_chip_whose_programs_cannot_be_read_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
-    with pytest.raises(ValueError, match=r"cannot read programs for tpu7x; 0\.11 .* can"):
+    with pytest.raises(ValueError, match=r"cannot read programs for tpu7x; 0\.11 .*can"):
         chips.open_topology("tpu7x:2x2x1")
