@@ -4,8 +4,8 @@
     python -m seedance_jax.pods --out=runs/pods --only=7b_480p_5s
 
 needs the extra `tpu`, and no TPU. A compile takes minutes on two cores; reports are kept as they
-come (JSON, see `seedance_jax.compile`), and those that are there are not made again. The exit
-status is 1 if something does not fit that should.
+come (JSON, see `seedance_jax.compile`), and those that are there are not made again. tpu7x needs
+jax 0.11 or later. The exit status is 1 if something does not fit that should.
 """
 
 import sys
@@ -24,10 +24,11 @@ def main(argv):
     del argv
     cells, folder = pods.choose(ONLY.value), Path(OUT.value)
     folder.mkdir(parents=True, exist_ok=True)
+    pods.check_readable([cell for cell in cells if not pods.report_of(cell, folder).exists()])
     reports = []
     for number, cell in enumerate(cells, 1):
         print(f"{number} of {len(cells)}: {cell.name}", flush=True)
-        reports.append(pods.compile_cell(cell, folder / f"{cell.name}.json"))
+        reports.append(pods.compile_cell(cell, pods.report_of(cell, folder)))
     print("", *pods.lines(cells, reports), sep="\n")
     pairs = zip(cells, reports, strict=True)
     if not all(report["memory"]["fits"] for cell, report in pairs if cell in pods.CELLS):

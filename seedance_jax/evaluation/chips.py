@@ -118,6 +118,15 @@ def pod_flags(name):
     return done.stdout.split()
 
 
+def check_readable(name):
+    """Raises ValueError if this jaxlib cannot read programs for a chip."""
+    if jax.__version_info__ < READABLE.get(name, ()):
+        wanted = ".".join(map(str, READABLE[name]))
+        raise ValueError(
+            f"jax {jax.__version__} cannot read programs for {name}; {wanted} can (Python 3.12)"
+        )
+
+
 def open_topology(text):
     """The devices of a topology, for the compiler alone: none of them need be there.
 
@@ -127,11 +136,7 @@ def open_topology(text):
     whose programs this jaxlib cannot read.
     """
     name, _ = parse_topology(text)
-    if jax.__version_info__ < READABLE.get(name, ()):
-        wanted = ".".join(map(str, READABLE[name]))
-        raise ValueError(
-            f"jax {jax.__version__} cannot read programs for {name}; {wanted} can (Python 3.12)"
-        )
+    check_readable(name)
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError("no TPU compiler: pip install 'seedance-jax[tpu]'")
     for key, value in SILENCE.items():

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from seedance_jax.evaluation import chips
+
 SLICES = {  # by the name that Google sells them under
     "v5e-256": "v5e:16x16",
     "v5p-128": "v5p:4x4x4",
@@ -85,6 +87,21 @@ def choose(words):
         if not any(word in cell.name for cell in cells):
             raise ValueError(f"{word!r} is in the name of no cell: {[c.name for c in cells]}")
     return [cell for cell in cells if not words or any(word in cell.name for word in words)]
+
+
+def report_of(cell, folder):
+    """The file of a cell's report."""
+    return folder / f"{cell.name}.json"
+
+
+def check_readable(cells):
+    """Raises ValueError if this jaxlib cannot read the programs of one of the cells."""
+    for name in dict.fromkeys(cell.slice for cell in cells):
+        try:
+            chips.check_readable(chips.parse_topology(SLICES[name])[0])
+        except ValueError as error:
+            others = ",".join(other for other in SLICES if other != name)
+            raise ValueError(f"{error}; --only={others} leaves {name} out") from error
 
 
 def compile_cell(cell, path):
