@@ -60,6 +60,18 @@ def test_slices_that_this_jax_cannot_read_are_refused_before_the_first_compile(m
         pods.check_readable(ALL)
 
 
+@needs_compiler
+def test_the_step_of_small_compiles_for_a_slice(entry_point, tmp_path):
+    """The step of a cell of the table, of a smaller model."""
+    report = tmp_path / "small.json"
+    flags = "--topology=v5e:4x4 --mesh=fsdp=8,sequence=2 --batch=128 --config.data.latents=true"
+    entry_point("compile", "--config=configs/pretrain.py:small", *flags.split(), f"--json={report}")
+    found = json.loads(report.read_text())
+    assert found["memory"]["fits"]
+    assert found["collectives"]["all-to-all"]["times"] >= 6 * 8
+    assert 1.2 < found["operations"] / found["useful_operations"] < 1.4
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("cell", ALL, ids=lambda cell: cell.name)
