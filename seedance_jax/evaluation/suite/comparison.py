@@ -4,8 +4,8 @@ import math
 
 from scipy.stats import binomtest
 
+from seedance_jax.evaluation.metrics.intervals import in_words, wilson
 from seedance_jax.evaluation.suite import axes, results
-from seedance_jax.evaluation.voting.summary import interval, wilson
 
 SAME = ("suite", "checksum", "judges")
 OF_CLIP = ("prompt", "seed", "given", "group")
@@ -136,6 +136,6 @@ def one_line(report):
     return (
         f"{report['first']['folder']} against {report['second']['folder']}, {report['clips']} "
         f"clips: passed {found['first']:.2f} and {found['second']:.2f}, difference "
-        f"{interval(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
+        f"{in_words(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
         f"{found['losses']} losses, p = {found['p']:.2g}"
     )
