@@ -60,8 +60,9 @@ def compare(real, fake, networks, seed=0):
 
 def check(real, fake, networks):
     """Raises ValueError unless sets can be compared: of one length, size and rate, of 8 clips or
-    more each, which are long enough for all networks."""
+    more each, which are large and long enough for VBench and all networks."""
     check_same(real, fake)
+    vbench.check_frames(real.frames[0], real.fps)
     for clips in (real, fake):
         if len(clips.frames) < LEAST:
             raise ValueError(f"{clips.name} has {len(clips.frames)} clips: needs {LEAST} or more")

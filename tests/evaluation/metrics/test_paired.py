@@ -1,5 +1,9 @@
+import json
+
 import numpy as np
 import pytest
+from golden import make_lpips
+from safetensors.numpy import save_file
 
 from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.metrics import paired
@@ -37,6 +41,15 @@ def test_a_distance_is_asked_of_every_frame_once_and_in_one_shape(clips):
     found = paired.summarize(clips, made, brightness)
     assert found["lpips"].value == pytest.approx(9 / 127.5 / 9, rel=1e-5)
     assert shapes == {(paired.BATCH, 16, 16, 3)}
+
+
+def test_lpips_is_opened_from_files_of_public_weights(clips, tmp_path):
+    """The distances of the `lpips` package for the weights of its golden file."""
+    save_file(make_lpips.vgg_weights(), tmp_path / "vgg.safetensors")
+    distance = paired.open_lpips(tmp_path / "vgg.safetensors", make_lpips.HEADS)
+    expected = json.loads(make_lpips.DISTANCES.read_text())["16x16"]
+    found = distance(*make_lpips.image_pairs(16, 16))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_small_clips_are_refused():
