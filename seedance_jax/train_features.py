@@ -6,11 +6,14 @@ Needs the extra [world]. The weights that come with the package were made so; th
 one's own are used by `python -m seedance_jax.measure --features=features.safetensors`.
 """
 
+from pathlib import Path
+
 import numpy as np
 from absl import flags
 
 from seedance_jax import cli
 from seedance_jax.evaluation.metrics import features, world_training
+from seedance_jax.sampling import media
 
 OUTPUT = flags.DEFINE_string("output", None, "File to write (.safetensors).", required=True)
 NUM_CLIPS = flags.DEFINE_integer("num_clips", 800, "Clips to render and train on.", 32)
@@ -22,6 +25,7 @@ def main(argv):
     del argv
     if not OUTPUT.value.endswith(".safetensors"):
         raise ValueError(f"--output={OUTPUT.value}: must end with .safetensors")
+    media.check_writable(Path(OUTPUT.value).parent)
     weights, losses = world_training.train(NUM_CLIPS.value, NUM_STEPS.value, SEED.value)
     features.save_world(weights, OUTPUT.value)
     last = np.mean(losses[-20:])

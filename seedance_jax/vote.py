@@ -11,6 +11,7 @@ he cannot tell; the votes go to a file that reward models can train on
 """
 
 import contextlib
+import ipaddress
 import socket
 
 from absl import flags
@@ -26,7 +27,6 @@ HOST = flags.DEFINE_string(
 PORT = flags.DEFINE_integer("port", 8000, "Port to listen at; 0 is any free one.", 0, 65535)
 SEED = flags.DEFINE_integer("seed", 0, "Of the order of pairs and clips.")
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # in an address
 WARNING = """
   WARNING: --host={host} opens this page to everyone who can reach this machine. There is no
@@ -48,9 +48,9 @@ def main(argv):
         print(f"note: {note}")
     with box.open_box(VOTES.value, found) as votes_box, listen() as listener:
         print(f"{len(found)} pairs; {len(votes.standing(votes_box.rows))} votes in {VOTES.value}")
-        local = HOST.value in LOOPBACK
-        app = server.make_app(found, votes_box, SEED.value, NAMES if local else ("*",))
-        serve(app, listener, local)
+        bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+        app = server.make_app(found, votes_box, SEED.value, names_of(HOST.value, bound))
+        serve(app, listener, bound.is_loopback)
 
 
 def listen():
@@ -64,14 +64,28 @@ def listen():
         )
 
 
+def names_of(host, bound):
+    """Names by which the page may be called, of --host and the address that it is; "*" is any."""
+    if bound.is_unspecified:
+        return ("*",)
+    return (*NAMES, bracketed(host).lower(), bracketed(str(bound)))
+
+
+def bracketed(host):
+    """A host as it stands in an address: those with colons in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def serve(app, listener, local):
     """Serves the page until it is interrupted."""
     import uvicorn  # of the extra `vote`
 
     if not local:
         print(WARNING.format(host=HOST.value))
-    name = f"[{HOST.value}]" if ":" in HOST.value else HOST.value
-    print(f"open http://{name}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
+    print(
+        f"open http://{bracketed(HOST.value)}:{listener.getsockname()[1]}/ (Ctrl-C ends it)",
+        flush=True,
+    )
     settings = {"log_level": "warning", "ws": "none", "lifespan": "off", "access_log": False}
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listener])

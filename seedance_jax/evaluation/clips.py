@@ -16,11 +16,13 @@ FPS_TOLERANCE = 0.01  # relative: 29.97 is not 30 in all containers
 
 
 class Clips(NamedTuple):
-    """frames: uint8 [N, T, H, W, 3]; fps: of all; name: where they are from."""
+    """frames: uint8 [N, T, H, W, 3]; fps: of all; name: where they are from; files: their names,
+    if that is a folder."""
 
     frames: Any
     fps: float
     name: str
+    files: tuple = ()
 
     @property
     def form(self):
@@ -67,7 +69,8 @@ def read_folder(folder, limit=None):
         first = first or clip
         check_same(first, clip)
         rows.append(frames)
-    return Clips(np.stack(rows), first.fps, str(folder))
+    files = tuple(path.name for path in paths[:limit])
+    return Clips(np.stack(rows), first.fps, str(folder), files)
 
 
 def read_split(run, split, limit=None, data_dir=""):

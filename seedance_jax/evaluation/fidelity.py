@@ -5,6 +5,7 @@ from skimage.metrics import structural_similarity
 
 BORDER = 8  # pixels of a frame's edge that count as its border; a quarter of smaller frames
 PEAK = 2.0
+MOST = 99.0  # dB that equal arrays count as, where decibels are compared or averaged
 OWN = ("squares", "border", "center", "ssim", "flicker", "true_gradient", "gradient")
 
 

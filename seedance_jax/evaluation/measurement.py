@@ -3,16 +3,21 @@
 import numpy as np
 
 from seedance_jax.evaluation.clips import check_same
-from seedance_jax.evaluation.metrics import intervals, plausibility, vbench, violations
-from seedance_jax.evaluation.metrics.features import extract
+from seedance_jax.evaluation.metrics import paired, plausibility, vbench, violations
+from seedance_jax.evaluation.metrics.features import check_length, extract
 from seedance_jax.evaluation.metrics.frechet import frechet_estimate, too_few
+from seedance_jax.evaluation.metrics.intervals import as_json, grouped_mean
 from seedance_jax.evaluation.metrics.kernel import kernel_estimate
+from seedance_jax.evaluation.metrics.world_training import shuffle
 
-LEAST = 4  # clips: two halves of two
+LEAST = 8  # clips: two halves of four
 
 
 def compare(real, fake, networks, seed=0):
     """Metrics of the `clips.Clips` fake against real.
+
+    Distances of few clips are too high (Frechet) or uncertain, so the controls, and the distance
+    that they are for, are of sets of one size: half of real, or as many clips as fake has.
 
     Args:
       networks: list of `features.Features`.
@@ -20,29 +25,28 @@ def compare(real, fake, networks, seed=0):
 
     Returns:
       {"real", "fake": {"name", "clips"}, "form",
-       the distances of each network, by name: {"value", "low", "high", "count"},
-       "controls": the same distances {"real_halves": of one half of real to the other,
-         "shuffled_frames": of one half to the other with the frames of each clip shuffled}: what
-         nothing, and the loss of all order in time, count with as many clips,
+       the distances of each network of all clips, by name: {"value", "low", "high", "count"},
+       "controls": the same distances, of as many clips of each set as their count says, of one half
+         of real {"real_halves": to the other half, which is what nothing counts;
+         "shuffled_frames": to that with the frames of each clip shuffled; "fake": to fake},
        "vbench": `vbench.summarize` of both, "notes": [what to take care of]}.
 
-    Raises:
-      ValueError: the two differ in length, size or rate, or have fewer than 4 clips.
+    Raises ValueError as `check`.
     """
-    check_same(real, fake)
-    for clips in (real, fake):
-        if len(clips.frames) < LEAST:
-            raise ValueError(f"{clips.name} has {len(clips.frames)} clips: needs {LEAST} or more")
-    halves = real.frames[::2], real.frames[1::2]
-    shuffled = shuffle_frames(halves[1], seed)
-    distances, controls, notes = {}, {"real_halves": {}, "shuffled_frames": {}}, []
+    check(real, fake, networks)
+    size = min(len(real.frames) // 2, len(fake.frames))
+    rows = spread(2 * size, len(real.frames))
+    chosen, rng = spread(size, len(fake.frames)), np.random.default_rng(seed)
+    shuffled = np.stack([shuffle(rng, clip, 1.0)[0] for clip in real.frames[rows[1::2]]])
+    distances, controls, notes = {}, {"real_halves": {}, "shuffled_frames": {}, "fake": {}}, []
     for network in networks:
-        first, second, mixed = (extract(network, clips) for clips in (*halves, shuffled))
-        pairs = np.concatenate([first, second]), extract(network, fake.frames)
-        distances |= distance(network, *pairs, seed)
-        controls["real_halves"] |= distance(network, first, second, seed)
-        controls["shuffled_frames"] |= distance(network, first, mixed, seed)
-        notes += [f"{network.frechet}: {note}" for note in [too_few(*pairs)] if note]
+        x, y, mixed = (extract(network, clips) for clips in (real.frames, fake.frames, shuffled))
+        distances |= distance(network, x, y, seed)
+        first, others = x[rows[::2]], (x[rows[1::2]], mixed, y[chosen])
+        for name, other in zip(controls, others, strict=True):
+            controls[name] |= distance(network, first, other, seed)
+        for what, sets in (("", (x, y)), ("controls, ", (first, y[chosen]))):
+            notes += [f"{what}{network.frechet}: {note}" for note in [too_few(*sets)] if note]
     return {
         "real": {"name": real.name, "clips": len(real.frames)},
         "fake": {"name": fake.name, "clips": len(fake.frames)},
@@ -54,11 +58,28 @@ def compare(real, fake, networks, seed=0):
     }
 
 
+def check(real, fake, networks):
+    """Raises ValueError unless sets can be compared: of one length, size and rate, of 8 clips or
+    more each, which are large and long enough for VBench and all networks."""
+    check_same(real, fake)
+    vbench.check_frames(real.frames[0], real.fps)
+    for clips in (real, fake):
+        if len(clips.frames) < LEAST:
+            raise ValueError(f"{clips.name} has {len(clips.frames)} clips: needs {LEAST} or more")
+    for network in networks:
+        check_length(network, real.frames.shape[1])
+
+
+def spread(count, whole):
+    """Rows of `count` clips of `whole`, as evenly apart as can be."""
+    return np.arange(count) * whole // count
+
+
 def distance(network, x, y, seed):
     """{name: Estimate as a dict} of the two distances of features x and y."""
     return {
-        network.frechet: frechet_estimate(x, y, seed)._asdict(),
-        network.kernel: kernel_estimate(x, y, seed)._asdict(),
+        network.frechet: as_json(frechet_estimate(x, y, seed)),
+        network.kernel: as_json(kernel_estimate(x, y, seed)),
     }
 
 
@@ -68,33 +89,51 @@ def of_clips(clips):
     return {name: as_json(estimate) for name, estimate in vbench.summarize(measured).items()}
 
 
-def shuffle_frames(clips, seed=0):
-    """Clips [N, T, H, W, 3] with the frames of each in an order of its own."""
-    rng = np.random.default_rng(seed)
-    return np.stack([clip[rng.permutation(len(clip))] for clip in clips])
+def check_paired(real, fake):
+    """Raises ValueError unless two sets are folders of files of the same names and one form."""
+    check_same(real, fake)
+    for clips in (real, fake):
+        if not clips.files:
+            raise ValueError(f"{clips.name} is no folder: clips are paired by the names of files")
+    for one, other in ((real, fake), (fake, real)):
+        if alone := sorted(set(one.files) - set(other.files)):
+            raise ValueError(
+                f"{one.name} has {alone[0]}, {other.name} has not: clips are paired by the names "
+                f"of files, and {len(alone)} have no partner"
+            )
+    paired.check_size(real.frames.shape)
+
+
+def of_pairs(real, fake, lpips=None):
+    """{"psnr", "ssim", and "lpips" if there is one: Estimate as a dict}, see `paired.summarize`.
+
+    Raises ValueError as `check_paired`.
+    """
+    check_paired(real, fake)
+    found = paired.summarize(real.frames, fake.frames, lpips)
+    return {name: as_json(estimate) for name, estimate in found.items()}
 
 
 def of_run(pipeline, num_pairs, seed=0):
-    """{violation: {"captioned", "uncaptioned": `plausibility.compare`}} of the world, and "all".
+    """How far a generator prefers what can happen in the world, see `plausibility`.
 
-    "all" is the preference over all pairs of all violations.
+    Returns:
+      {violation: {"captioned", "uncaptioned": `plausibility.compare`},
+       "all": {"pairs": of all violations, "captioned", "uncaptioned": the preference over them}}.
+      Violations share scenes, so that of "all" the interval redraws scenes, which its count is of.
     """
     spec = violations.spec_of(pipeline.config["data"])
-    report, hits, total = {}, dict.fromkeys(("captioned", "uncaptioned"), 0), 0
+    report, scenes = {}, {"captioned": {}, "uncaptioned": {}}
     for name in violations.VIOLATIONS:
-        prompts, *clips = violations.make_pairs(name, spec, count=num_pairs)
+        prompts, *clips, indices = violations.make_pairs(name, spec, count=num_pairs)
         report[name] = {}
         for how, texts in (("captioned", prompts), ("uncaptioned", None)):
             found = plausibility.compare(pipeline, *clips, texts, seed=seed)
-            hits[how] += round(found["preference"].value * num_pairs)
+            for index, preferred in zip(indices, found.pop("preferred"), strict=True):
+                scenes[how].setdefault(index, []).append(preferred)
             report[name][how] = {key: as_json(value) for key, value in found.items()}
-        total += num_pairs
-    report["all"] = {how: as_json(intervals.share(count, total)) for how, count in hits.items()}
+    overall = {
+        how: as_json(grouped_mean(list(groups.values()), seed)) for how, groups in scenes.items()
+    }
+    report["all"] = {"pairs": num_pairs * len(violations.VIOLATIONS), **overall}
     return report
-
-
-def as_json(value):
-    """An Estimate as a dict, with None for what is not a number; other values as they are."""
-    if not isinstance(value, intervals.Estimate):
-        return value
-    return {name: None if part != part else part for name, part in value._asdict().items()}

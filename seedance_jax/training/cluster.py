@@ -135,6 +135,20 @@ def gather(value):
     return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
 
 
+def of_main(make):
+    """What make() (JSON) gives in process 0, in all processes; and so its ValueError or OSError."""
+    found, caught = {}, None
+    if is_main():
+        try:
+            found = {"value": make()}
+        except (ValueError, OSError) as error:
+            found, caught = {"error": str(error)}, error
+    found = gather(found)[0]
+    if "error" in found:
+        raise caught or ValueError(f"in process 0: {found['error']}")
+    return found["value"]
+
+
 def check_same(values, what="differ from process 0"):
     """Raises ValueError, in all processes, unless `values` (a flat dict of JSON) are the same."""
     first, *others = gather(values)

@@ -181,6 +181,26 @@ def test_one_process_looks_for_no_others():
     cluster.check_same({"a": 1})
 
 
+def test_what_process_0_makes_or_fails_with_is_of_all(monkeypatch):
+    assert cluster.of_main(lambda: [1, 2]) == [1, 2]
+    caught = OSError("no room")
+
+    def fail():
+        raise caught
+
+    with pytest.raises(OSError, match="no room") as own:
+        cluster.of_main(fail)
+    assert own.value is caught
+    told = []
+    monkeypatch.setattr(cluster, "gather", lambda value: [*told, value])
+    monkeypatch.setattr(cluster, "is_main", lambda: False)
+    told.append({"value": 3})
+    assert cluster.of_main(fail) == 3
+    told[0] = {"error": "no room"}
+    with pytest.raises(ValueError, match="in process 0: no room"):
+        cluster.of_main(fail)
+
+
 def test_an_entry_point_for_one_process_refuses_several():
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["test"])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.models import i3d, world_features
 from seedance_jax.models.torch_file import check_shapes, open_tensors
 from seedance_jax.training import release
@@ -42,16 +43,20 @@ def extract(features, clips):
     """
     if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3 or not len(clips):
         raise ValueError(f"clips must be uint8 [N, T, H, W, 3], got {clips.dtype} {clips.shape}")
-    if clips.shape[1] < features.minimum:
-        raise ValueError(
-            f"clips of {clips.shape[1]} frames: {features.frechet} needs {features.minimum} or more"
-        )
-    parts = []
-    for start in range(0, len(clips), features.batch_size):
-        # The last batch is filled up, so that there is one shape to compile.
-        rows = np.minimum(np.arange(start, start + features.batch_size), len(clips) - 1)
-        parts.append(np.asarray(features.apply(features.params, clips[rows]), np.float64))
+    check_length(features, clips.shape[1])
+    parts = [
+        np.asarray(features.apply(features.params, clips[rows]), np.float64)
+        for rows in batches(len(clips), features.batch_size)
+    ]
     return np.concatenate(parts)[: len(clips)]
+
+
+def check_length(features, count):
+    """Raises ValueError unless clips of so many frames are long enough."""
+    if count < features.minimum:
+        raise ValueError(
+            f"clips of {count} frames: {features.frechet} needs {features.minimum} or more"
+        )
 
 
 def open_i3d(path, file):

@@ -45,13 +45,14 @@ def frechet_estimate(x, y, seed=0):
     populations, and may lie below the value. It can be trusted where there are several times as
     many clips as dimensions, see `too_few`.
     """
-    value = frechet_distance(x, y)
-    pairs = zip(
-        intervals.resamples(len(x), seed), intervals.resamples(len(y), seed + 1), strict=True
+    found = intervals.of_sets(
+        frechet_distance(x, y),
+        (len(x), len(y)),
+        lambda a, b: frechet_distance(x[a], y[b]),
+        seed,
     )
-    low, high = intervals.percentiles([frechet_distance(x[a], y[b]) for a, b in pairs])
-    low, high = max(2 * value - high, 0.0), max(2 * value - low, 0.0)
-    return intervals.Estimate(value, low, high, min(len(x), len(y)))
+    low, high = (np.maximum(2 * found.value - bound, 0.0).item() for bound in found[1:3])
+    return found._replace(low=high, high=low)
 
 
 def too_few(x, y):

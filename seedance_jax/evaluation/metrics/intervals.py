@@ -7,11 +7,16 @@ import numpy as np
 
 Z = 1.959964  # of a normal distribution, 95 %
 PERCENTILES = (2.5, 97.5)
-RESAMPLES = 200
+RESAMPLES = 200  # of sets of clips
+DRAWS = 2000  # of means, which cost little
+LEAST = 3  # clips of which resampled sets differ enough to tell of a distance
 
 
 class Estimate(NamedTuple):
-    """A value, the 95 % interval of what it estimates, and the number of clips (or pairs)."""
+    """A value, the 95 % interval of what it estimates, and the number of clips (or pairs).
+
+    The bounds are NaN where there are too few clips to tell.
+    """
 
     value: float
     low: float
@@ -29,21 +34,54 @@ def share(hits, count):
     return Estimate(rate, max(middle - half, 0.0), min(middle + half, 1.0), count)
 
 
-def mean(values):
-    """The Estimate of a mean of values [N], by resampling them; NaN of nothing."""
-    values = np.asarray(values, np.float64)
-    if not values.size:
+def wilson(successes, trials):
+    """(share, low, high) as `share`; None without trials."""
+    return share(successes, trials)[:3] if trials else None
+
+
+def mean(values, seed=0):
+    """The Estimate of a mean of independent values [N], see `grouped_mean`."""
+    return grouped_mean([[value] for value in values], seed)
+
+
+def grouped_mean(groups, seed=0):
+    """The Estimate of the mean of all values in groups, by redrawing whole groups.
+
+    What is in a group may depend on each other; count is the number of groups. Of fewer than two,
+    the bounds are NaN: there is nothing to draw from; of none, the value too.
+    """
+    if not groups:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    draws = [values[rows].mean() for rows in resamples(len(values))]
-    return Estimate(float(values.mean()), *percentiles(draws), len(values))
+    sums, sizes = (np.array([kind(group) for group in groups], float) for kind in (sum, len))
+    value = float(sums.sum() / sizes.sum())
+    if len(groups) < 2:
+        return Estimate(value, math.nan, math.nan, len(groups))
+    even = np.full(len(groups), 1 / len(groups))
+    times = np.random.default_rng(seed).multinomial(len(groups), even, DRAWS)  # [DRAWS, groups]
+    return Estimate(value, *percentiles(times @ sums / (times @ sizes)), len(groups))
+
+
+def of_sets(value, count, distance, seed=0):
+    """The Estimate of a distance of two sets of clips, with the percentiles of resampled ones.
+
+    Args:
+      value: of all clips.
+      count: clips of both sets (N, M); of fewer than `LEAST` the bounds are NaN.
+      distance: function of rows drawn of both, int [N] and int [M].
+    """
+    if min(count) < LEAST:
+        return Estimate(value, math.nan, math.nan, min(count))
+    pairs = zip(resamples(count[0], seed), resamples(count[1], seed + 1), strict=True)
+    return Estimate(value, *percentiles([distance(*rows) for rows in pairs]), min(count))
 
 
 def resamples(count, seed=0, times=RESAMPLES):
-    """Yields int [count], rows drawn with replacement; not all the same unless there is one."""
+    """Yields int [count], rows drawn with replacement, not all the same: a set of one clip has no
+    spread, and no pair of different clips."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
         rows = rng.integers(0, count, count)
-        while count > 1 and (rows == rows[0]).all():  # a set of one has no spread
+        while (rows == rows[0]).all():
             rows = rng.integers(0, count, count)
         yield rows
 
@@ -51,3 +89,18 @@ def resamples(count, seed=0, times=RESAMPLES):
 def percentiles(draws):
     """(low, high): the middle 95 % of draws."""
     return tuple(float(value) for value in np.percentile(draws, PERCENTILES))
+
+
+def as_json(value):
+    """An Estimate as a dict, with None for what is not a number; other values as they are."""
+    if not isinstance(value, Estimate):
+        return value
+    return {name: None if part != part else part for name, part in value._asdict().items()}
+
+
+def in_words(found, style):
+    """(value, low, high) in words, formatted in a style; a value alone if there is no interval."""
+    if found is None:
+        return "-"
+    value, low, high = found
+    return f"{value:{style}}" + ("" if low != low else f" [{low:{style}}, {high:{style}}]")

@@ -46,11 +46,9 @@ def kernel_estimate(x, y, seed=0):
     """`kernel_distance` of all clips, as an Estimate with the bootstrap's interval."""
     check_features(x, y)
     between = kernels(x, y)
-    draws = [
-        discrepancy(between, *(np.bincount(rows, minlength=len(rows)) for rows in pair))
-        for pair in zip(
-            intervals.resamples(len(x), seed), intervals.resamples(len(y), seed + 1), strict=True
-        )
-    ]
-    value = discrepancy(between, np.ones(len(x)), np.ones(len(y)))
-    return intervals.Estimate(value, *intervals.percentiles(draws), min(len(x), len(y)))
+
+    def distance(*rows):
+        return discrepancy(between, *(np.bincount(part, minlength=len(part)) for part in rows))
+
+    value = distance(np.arange(len(x)), np.arange(len(y)))
+    return intervals.of_sets(value, (len(x), len(y)), distance, seed)

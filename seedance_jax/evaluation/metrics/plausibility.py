@@ -10,6 +10,7 @@ import numpy as np
 
 from seedance_jax.diffusion import times
 from seedance_jax.evaluation.metrics import intervals
+from seedance_jax.evaluation.metrics.batches import batches
 
 NUM_TIMES = 10
 
@@ -23,7 +24,8 @@ def compare(pipeline, plausible, implausible, prompts, *, seed=0, batch_size=16)
       seed: pair i has the noise of seed + i, at every time.
 
     Returns:
-      {"preference": Estimate, from losses averaged over NUM_TIMES times;
+      {"preferred": [whether pair i is], from losses averaged over NUM_TIMES times;
+       "preference": Estimate of their share;
        "margin": Estimate, mean of (implausible - plausible) / plausible loss;
        "times": [t], "preference_by_time": [share]}.
 
@@ -38,6 +40,7 @@ def compare(pipeline, plausible, implausible, prompts, *, seed=0, batch_size=16)
     ]
     good, bad = (loss.mean(1) for loss in losses)
     return {
+        "preferred": (good < bad).tolist(),
         "preference": intervals.share(int((good < bad).sum()), len(good)),
         "margin": intervals.mean((bad - good) / good),
         "times": [float(t) for t in grid],
@@ -53,10 +56,9 @@ def loss_times(pipeline, size):
 
 
 def losses_of(pipeline, clips, prompts, grid, seed, batch_size):
-    """float32 [N, times]; the last batch is filled up, so that there is one shape to compile."""
+    """float32 [N, times]."""
     parts = []
-    for start in range(0, len(clips), batch_size):
-        numbers = np.minimum(np.arange(start, start + batch_size), len(clips) - 1)
+    for numbers in batches(len(clips), batch_size):
         chosen = None if prompts is None else [prompts[number] for number in numbers]
         seeds = (seed + numbers).astype(np.uint32)
         parts.append(pipeline.denoising_loss(clips[numbers], chosen, grid, seeds))

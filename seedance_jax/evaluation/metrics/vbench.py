@@ -39,16 +39,21 @@ def moves(frames, fps):
     chosen = frames[:: max(1, round(fps / MOVING_FPS))]
     limit = MOVING_SPEED * max(1.0, MOVING_FPS / fps) * min(frames.shape[1:3]) / REFERENCE_SIDE
     fast = [speed > limit for speed in speeds(chosen, MOVING_SHARE)]
-    return sum(fast) >= round(MOVING_COUNT * len(chosen) / REFERENCE_FRAMES)
+    return sum(fast) >= scaled(MOVING_COUNT, len(chosen))
 
 
 def is_still(frames):
     """VBench's static filter: few neighbouring frames with motion, and little from end to end."""
     limit = STILL_SPEED * min(frames.shape[1:3]) / REFERENCE_SIDE
-    most = round(STILL_COUNT * len(frames) / REFERENCE_FRAMES)
+    most = scaled(STILL_COUNT, len(frames))
     fast = [speed > limit for speed in speeds(frames, STILL_SHARE)]
     ends = speeds(frames[[0, -1, 0]], STILL_SHARE)
     return sum(fast) <= most and max(ends) <= 2 * most * limit
+
+
+def scaled(count, frames):
+    """A count that is of REFERENCE_FRAMES for a clip of so many frames; at least 1."""
+    return max(1, round(count * frames / REFERENCE_FRAMES))
 
 
 def summarize(clips):

@@ -29,7 +29,8 @@ def make_pairs(name, spec, split="validation", count=48, start=0):
     """The first `count` pairs of a violation that a split has from clip `start` on.
 
     Returns:
-      (captions, plausible, implausible), clips uint8 [count, T, H, W, 3].
+      (captions, plausible, implausible, indices), clips uint8 [count, T, H, W, 3]; indices are
+      those of the scenes in the split, which pairs of other violations share.
 
     Raises:
       ValueError: no such violation.
@@ -42,10 +43,10 @@ def make_pairs(name, spec, split="validation", count=48, start=0):
         way = VIOLATIONS[name](shots[0]) if len(shots) == 1 else None
         if way is not None:
             clips = film(shots[0], shots[0].motion.position[:, 0]), film(shots[0], way)
-            rows.append((captions(shots, spec.slice)[0], *clips))
+            rows.append((captions(shots, spec.slice)[0], *clips, index))
         if len(rows) == count:
-            texts, plausible, implausible = zip(*rows, strict=True)
-            return list(texts), np.stack(plausible), np.stack(implausible)
+            texts, plausible, implausible, indices = zip(*rows, strict=True)
+            return list(texts), np.stack(plausible), np.stack(implausible), list(indices)
 
 
 def film(shot, way):

@@ -12,7 +12,6 @@ GIVEN = "given_frames"
 # dB that the frames a model was given keep: an autoencoder loses some, the one that comes with the
 # package leaves 31; frames of another scene of the world have 20 or less in common.
 MIN_PSNR = 25.0
-MOST = 99.0  # of equal frames
 # Heading of a dimension -> axis.
 AXIS = {
     "subject": "prompt_following",
@@ -36,7 +35,7 @@ def preservation(frames, given):
     for first, pixels in given.items():
         pixels = pixels[None] if pixels.ndim == 3 else pixels
         for number, image in enumerate(pixels, first):
-            kept[number] = min(fidelity.psnr(frames[number], image), MOST)
+            kept[number] = min(fidelity.psnr(frames[number], image), fidelity.MOST)
     if not kept:
         return Finding(None, False, {}), None
     least = min(kept.values())

@@ -22,11 +22,15 @@ def run(pipeline, name, folder, limit=None, batch_size=16, **settings):
     """
     suite = cases.read_suite(name)
     scoring.score(pipeline, suite, folder, limit, batch_size, **settings)
+    return cluster.of_main(lambda: finish(suite, folder))
+
+
+def finish(suite, folder):
+    """Writes report and page of the results of a folder; returns the report."""
     rows = results.read_rows(folder)
     found = report.summarize(suite, rows)
-    if cluster.is_main():
-        checkpoint.write_json(folder, "report.json", found)
-        page.write_report(Path(folder) / "report.html", folder, found, rows, suite.spec.fps)
+    checkpoint.write_json(folder, "report.json", found)
+    page.write_report(Path(folder) / "report.html", folder, found, rows, suite.spec.fps)
     return found
 
 

@@ -1,14 +1,16 @@
 """Two runs on the same prompts and seeds, clip by clip."""
 
 import math
+from pathlib import Path
 
 from scipy.stats import binomtest
 
+from seedance_jax.evaluation.metrics.intervals import in_words, wilson
 from seedance_jax.evaluation.suite import axes, results
-from seedance_jax.evaluation.voting.summary import interval, wilson
 
 SAME = ("suite", "checksum", "judges")
 OF_CLIP = ("prompt", "seed", "given", "group")
+NO_PAIR = "they cannot be compared"
 
 
 def compare(first, second):
@@ -21,9 +23,9 @@ def compare(first, second):
       ValueError, with both values: other suites, judges or seeds, or no clip in common.
       FileNotFoundError: a folder without results.
     """
-    rows = {folder: results.read_rows(folder) for folder in (first, second)}
-    if len(rows) < 2:
+    if Path(first).resolve() == Path(second).resolve():
         raise ValueError(f"{first} cannot be compared with itself")
+    rows = {folder: results.read_rows(folder) for folder in (first, second)}
     for folder, found in rows.items():
         if not found:
             raise FileNotFoundError(f"{str(folder)!r} has no {results.FILE}; run --suite first")
@@ -34,7 +36,7 @@ def compare(first, second):
         raise ValueError(f"{first} and {second} have no clip in common")
     for row, partner in pairs:
         names = (f"clip {row['number']} of {folder}" for folder in (first, second))
-        check_equal(next(names), row, next(names), partner, OF_CLIP)
+        results.check_same(next(names), row, next(names), partner, OF_CLIP, NO_PAIR)
     report = {
         "clips": len(pairs),
         "first": describe(first, one),
@@ -56,20 +58,10 @@ def describe(folder, rows):
 
 def check_comparable(first, row, second, other):
     """Raises ValueError unless two folders are of one suite, judged alike, from one seed."""
-    check_equal(str(first), row, str(second), other, SAME)
+    results.check_same(str(first), row, str(second), other, SAME, NO_PAIR)
     seeds = [part["settings"]["seed"] for part in (row, other)]
     if seeds[0] != seeds[1]:
         raise ValueError(f"{first} has seed={seeds[0]}, {second} has seed={seeds[1]}: no pairs")
-
-
-def check_equal(where, row, elsewhere, other, names):
-    """Raises ValueError, with both values, unless two rows agree in `names`."""
-    for name in names:
-        if row[name] != other[name]:
-            raise ValueError(
-                f"{where} has {name}={row[name]!r}, {elsewhere} has {name}={other[name]!r}: they "
-                "cannot be compared"
-            )
 
 
 def summarize(pairs):
@@ -136,6 +128,6 @@ def one_line(report):
     return (
         f"{report['first']['folder']} against {report['second']['folder']}, {report['clips']} "
         f"clips: passed {found['first']:.2f} and {found['second']:.2f}, difference "
-        f"{interval(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
+        f"{in_words(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
         f"{found['losses']} losses, p = {found['p']:.2g}"
     )

@@ -1,7 +1,7 @@
 """A comparison as a page: the table, and clips side by side."""
 
+from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, page, pictures
-from seedance_jax.evaluation.voting.summary import interval
 
 SHOWN = 4  # pairs: of wins, of losses and of ties
 LEGEND = (
@@ -43,7 +43,7 @@ def table_lines(rows):
         shown = page.words(name) if whole else page.dimension(name)
         shares = [f"{found[part]:.2f}" for part in ("first", "second")]
         counts = [found[part] for part in ("wins", "ties", "losses")]
-        difference = f'<span class="number">{interval(found["difference"], "+.2f")}</span>'
+        difference = f'<span class="number">{in_words(found["difference"], "+.2f")}</span>'
         p = f"{found['p']:.2g}"
         lines.append(page.line([shown, found["clips"], *shares, difference, *counts, p]))
     return lines

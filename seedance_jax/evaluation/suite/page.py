@@ -4,8 +4,8 @@ import html
 import json
 from pathlib import Path
 
+from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, pictures
-from seedance_jax.evaluation.voting.summary import interval
 
 STYLE = Path(__file__).with_name("page.css")
 SHOWN = 5  # clips: of the best, of the worst and of random ones
@@ -34,7 +34,7 @@ KEY = (
 
 def write_report(path, folder, report, rows, fps):
     """Writes the page of a report (see `report.summarize`) of {number: row} in a folder."""
-    of = f"{report['clips']} of {report['of']} clips, {interval(report['passed'], '.2f')} pass"
+    of = f"{report['clips']} of {report['of']} clips, {in_words(report['passed'], '.2f')} pass"
     chosen = pictures.choose(list(rows.values()), SHOWN, int(report["checksum"][:8], 16))
     body = [
         paragraph(of),
@@ -105,7 +105,7 @@ def bar(found):
         return '<span class="soft">-</span>'
     share, low, high = (100 * value for value in found)
     return (
-        f'<div class="share"><span class="number">{interval(found, ".2f")}</span>'
+        f'<div class="share"><span class="number">{in_words(found, ".2f")}</span>'
         f'<div class="bar"><i style="width:{share:.1f}%"></i>'
         f'<b style="left:{low:.1f}%;width:{high - low:.1f}%"></b></div></div>'
     )

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from seedance_jax.evaluation.metrics.intervals import in_words, wilson
 from seedance_jax.evaluation.suite import axes, results
 from seedance_jax.evaluation.suite.drawing_up import GROUPS
-from seedance_jax.evaluation.voting.summary import interval, wilson
 
 REFERENCES = ("true", "autoencoder")
 
@@ -103,13 +103,13 @@ def describe_dimension(verdicts, name):
 def one_line(report):
     """The report in a line."""
     parts = [
-        f"{name} {interval(part['passed'], '.2f')}"
+        f"{name} {in_words(part['passed'], '.2f')}"
         for name, part in report["axes"].items()
         if part["clips"]
     ]
     true, coded = (report["reference"][name]["passed"][0] for name in REFERENCES)
     return (
-        f"{report['suite']}: {interval(report['passed'], '.2f')} of {report['clips']} clips pass; "
+        f"{report['suite']}: {in_words(report['passed'], '.2f')} of {report['clips']} clips pass; "
         + ", ".join(parts)
         + f"; true clips {true:.2f}, through its autoencoder {coded:.2f}"
     )

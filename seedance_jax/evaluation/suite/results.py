@@ -2,6 +2,7 @@
 
 <folder>/
     results.jsonl   a row per clip, see `KEYS`
+    results.lock    is locked by the run that writes to it
     clips/0000.mp4  and 0000.json, as `seedance_jax.sample` writes them and `.vote` reads them
     report.json, report.html
 """
@@ -15,15 +16,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
+from seedance_jax.data.video import ClipError, decode_mp4, encode_mp4
 from seedance_jax.sampling import media
 from seedance_jax.training import cluster
 
-FILE = "results.jsonl"
+FILE, LOCK = "results.jsonl", "results.lock"
 # What all rows of a folder have in common.
 IDENTITY = ("suite", "checksum", "weights", "judges", "settings")
 OWN = ("number", "group", "prompt", "seed", "given", "clip", "verdict", "reference")
 KEYS = (*IDENTITY, *OWN)
+OF_ONE_RUN = (
+    "results of one suite, one model and one way to sample and judge belong together; use another "
+    "--output"
+)
 
 
 def read_rows(folder):
@@ -69,41 +74,81 @@ def parse(line, where):
     return row
 
 
-def check_same(where, row, elsewhere, other, names=IDENTITY):
-    """Raises ValueError, with both values, unless two rows agree in `names`."""
+def check_same(where, row, elsewhere, other, names=IDENTITY, why=OF_ONE_RUN):
+    """Raises ValueError, with both values and why, unless two rows agree in `names`."""
     for name in names:
         if row[name] != other[name]:
             raise ValueError(
-                f"{where} has {name}={row[name]!r}, {elsewhere} has {name}={other[name]!r}: "
-                "results of one suite, one model and one way to sample and judge belong together; "
-                "use another --output"
+                f"{where} has {name}={row[name]!r}, {elsewhere} has {name}={other[name]!r}: {why}"
             )
 
 
 @contextlib.contextmanager
-def open_rows(folder):
-    """The file of rows, to append to, of process 0 alone; an unfinished last line is cut off.
+def open_rows(folder, identity):
+    """(the file of rows, to append to, of process 0 alone; the set of the numbers that are done).
 
-    Raises ValueError if another run has it open.
+    Process 0 looks into the folder, and all processes know what it found. An unfinished last line
+    is cut off, and so are rows whose clip is lost, which it tells.
+
+    Args:
+      identity: `IDENTITY` of this run.
+
+    Raises ValueError, in all processes, if another run has it open or the rows are of another one.
     """
-    if not cluster.is_main():
-        yield None
-        return
-    path = Path(folder) / FILE
-    with open(path, "a", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
+        opened = [None]
+
+        def begin():
+            stack.enter_context(lock(media.check_writable(folder)))
+            rows = read_rows(folder)
+            for row in rows.values():
+                check_same("this run", identity, str(folder), row)
+            rows = keep_whole(folder, rows)
+            opened[0] = stack.enter_context(open(Path(folder) / FILE, "a", encoding="utf-8"))
+            return list(rows)
+
+        done = cluster.of_main(begin)
+        yield opened[0], set(done)
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Keeps other runs from writing to a folder; ValueError if one does."""
+    path = Path(folder) / LOCK
+    with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"another run is writing to {path}") from error
-        whole = "".join(line + "\n" for line in whole_lines(path))
-        file.truncate(len(whole.encode()))
-        yield file
+            raise ValueError(f"another run is writing to {path.with_name(FILE)}") from error
+        yield
+
+
+def keep_whole(folder, rows):
+    """Leaves only rows with a clip in the file of a folder, and says what is lost; returns them."""
+    kept = {}
+    for number, row in rows.items():
+        try:
+            read_clip(folder, row)
+        except (ValueError, OSError) as error:
+            print(f"{error}: it counts as not done")
+        else:
+            kept[number] = row
+    path = Path(folder) / FILE
+    draft = path.with_suffix(".tmp")
+    draft.write_text("".join(map(to_line, kept.values())), encoding="utf-8")
+    draft.replace(path)
+    return kept
 
 
 def write_row(file, row):
     """Appends a row at once."""
-    file.write(json.dumps(row, default=plain) + "\n")
+    file.write(to_line(row))
     file.flush()
+
+
+def to_line(row):
+    """A row as it is written."""
+    return json.dumps(row, default=plain) + "\n"
 
 
 def plain(value):
@@ -122,7 +167,9 @@ def write_clip(folder, number, frames, fps, settings, given):
     clips = Path(folder) / "clips"
     clips.mkdir(exist_ok=True)
     path, files = clips / f"{number:04d}.mp4", {}
-    path.write_bytes(encode_mp4(frames, fps, crf=10))
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(encode_mp4(frames, fps, crf=10))
+    draft.replace(path)
     for first, pixels in given.items():
         if pixels.ndim == 3:
             image = clips / f"{number:04d}_given_{first:02d}.png"
@@ -135,8 +182,14 @@ def write_clip(folder, number, frames, fps, settings, given):
 
 
 def read_clip(folder, row):
-    """Frames uint8 [T,H,W,3] of a row, nearly as they were judged."""
+    """Frames uint8 [T,H,W,3] of a row, nearly as they were judged.
+
+    Raises FileNotFoundError or ValueError, with the path, if they are not there to read.
+    """
     path = Path(folder) / row["clip"]
     if not path.is_file():
         raise FileNotFoundError(f"{path}, of clip {row['number']}, is missing")
-    return decode_mp4(path)[0]
+    try:
+        return decode_mp4(path)[0]
+    except ClipError as error:
+        raise ValueError(f"{path}, of clip {row['number']}, cannot be read: {error}") from error

@@ -1,13 +1,16 @@
 """Samples the clips of a suite and judges them, one batch after the other."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import tqdm
 
+from seedance_jax.data.world import vocabulary
+from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.suite import axes, cases, results
 from seedance_jax.evaluation.world import verdict
-from seedance_jax.sampling import media
 from seedance_jax.training import cluster
 
 # Of the settings of a clip, those that the whole suite shares and that change clips.
@@ -20,6 +23,8 @@ SHARED = (
     "guidance_interval",
     "solver",
 )
+# Modules of `world` that no verdict depends on.
+BESIDE = ("__init__", "drawing", "summary", "calibration", "corruptions")
 
 
 def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
@@ -32,7 +37,7 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
       folder: of the results, which are kept and added to; see `results`.
       settings: for the pipeline, such as num_inference_steps, guidance_scale and seed.
 
-    Returns {number: row} of those clips.
+    Returns {number: row} of those clips, in process 0; of several, the others get {}.
 
     Raises:
       ValueError: model or setting do not fit the suite, or the folder has results of others.
@@ -41,18 +46,13 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
     chosen = cases.first_cases(suite, limit)
     settings, batch_size = {"seed": 0, **settings}, min(batch_size, len(chosen))
     identity = identify(pipeline, suite, settings)
-    folder = media.check_writable(folder)
-    with results.open_rows(folder) as file:
-        done = results.read_rows(folder)
-        for row in done.values():
-            results.check_same(f"this run of {suite.name}", identity, str(folder), row)
-        cluster.wait("results were read")
+    with results.open_rows(folder, identity) as (file, done):
         starts = missing_batches(chosen, done, batch_size)
         for start in tqdm.tqdm(starts, desc=suite.name, unit="batch", disable=None):
             batch = chosen[start : start + batch_size]
             true = np.stack([cases.true_clip(suite, case) for case in batch])
             made = sample(pipeline, suite, batch, true, batch_size, settings)
-            coded = pipeline.reconstruct(filled(true, batch_size), batch_size)
+            coded = pipeline.reconstruct(true[filled(batch, batch_size)], batch_size)
             for case, clips, parts in zip(
                 batch, zip(true, coded, strict=False), made, strict=False
             ):
@@ -60,7 +60,8 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
                     row = make_row(suite, folder, case, *parts)
                     row["reference"] = judge_reference(suite, case, *clips)
                     results.write_row(file, identity | row)
-    cluster.wait("the clips were judged")
+    if not cluster.is_main():
+        return {}
     rows = results.read_rows(folder)
     return {case.number: rows[case.number] for case in chosen}
 
@@ -81,12 +82,19 @@ def identify(pipeline, suite, settings):
 
 
 def judges():
-    """Hash (16 hex digits) of the judges' code and thresholds."""
+    """Hash (16 hex digits) of the code and numbers that verdicts are of."""
     digest = hashlib.sha256()
-    for path in sorted(verdict.THRESHOLDS.parent.iterdir()):
-        if path.suffix in (".py", ".json"):
-            digest.update(path.read_bytes())
+    for path in judging_files():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def judging_files():
+    """Paths of them: `world`, but for what only draws, sums up or calibrates, and its words."""
+    world = verdict.THRESHOLDS.parent
+    own = [path for path in world.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
+    others = (Path(module.__file__) for module in (axes, fidelity, vocabulary))
+    return [*sorted(own), verdict.THRESHOLDS, *others]
 
 
 def size_of(suite):
@@ -109,20 +117,19 @@ def sample(pipeline, suite, batch, true, batch_size, settings):
     It is filled up with its last case, so that there is one shape to compile.
     """
     given = [cases.given_frames(case, clip) for case, clip in zip(batch, true, strict=True)]
+    rows = filled(batch, batch_size)
     output = pipeline(
-        prompt=filled([case.prompt for case in batch], batch_size),
-        frames=filled([frames or None for frames in given], batch_size),
+        prompt=[batch[row].prompt for row in rows],
+        frames=[given[row] or None for row in rows],
         **size_of(suite),
         **settings | {"seed": settings["seed"] + batch[0].number},
     )
     return list(zip(given, output.frames, output.settings, strict=False))
 
 
-def filled(items, count):
-    """A list, or an array by its first axis, with its last item again up to so many."""
-    if isinstance(items, np.ndarray):
-        return items[np.minimum(np.arange(count), len(items) - 1)]
-    return items + items[-1:] * (count - len(items))
+def filled(batch, batch_size):
+    """Rows of a batch, int [batch_size], with the last one again where it is smaller."""
+    return next(batches(len(batch), batch_size))
 
 
 def judge_reference(suite, case, true, coded):

@@ -13,6 +13,7 @@ from seedance_jax.sampling import media
 
 SHOWN = (".mp4", ".png")
 EQUAL = ("height", "width", "num_frames", "fps", "given_frames")  # of the two clips of a pair
+NEEDED = ("prompt", "seed", *EQUAL)  # of a sidecar
 
 
 class Clip(NamedTuple):
@@ -108,16 +109,19 @@ def read_folder(folder):
 
 
 def read_clip(sidecar):
-    """The Clip of a sidecar; None if the JSON is of something else.
+    """The Clip of a sidecar; None if the JSON names no file, and so is of something else.
 
-    Raises ValueError if JSON or clip cannot be read, or if the clip is another than it tells of.
+    Raises ValueError if JSON or clip cannot be read, if it lacks one of `NEEDED`, or if the clip is
+    another than it tells of.
     """
     try:
         settings = json.loads(sidecar.read_text())
     except ValueError as error:
         raise ValueError(f"{sidecar} is not JSON: {error}") from error
-    if not isinstance(settings, dict) or not {"file", "prompt", "seed", *EQUAL} <= set(settings):
+    if not isinstance(settings, dict) or "file" not in settings:
         return None
+    if missing := [name for name in NEEDED if name not in settings]:
+        raise ValueError(f"{sidecar}, of {settings['file']}, has no {', '.join(missing)}")
     path = sidecar.parent / Path(settings["file"]).name
     if path.suffix not in SHOWN:
         raise ValueError(f"{path} cannot be shown; sample with --output_type=mp4")
@@ -176,15 +180,25 @@ def find_given(files, height, width, notes):
     """The images of a sidecar's files that are there unchanged; notes tell of the others."""
     found = []
     for name, file in files.items():
+        image = Given(name, file["sha256"], file["path"])
         try:
-            pixels, _ = media.read_image(file["path"], height, width)
-        except (ValueError, OSError):
-            pixels = None  # it has moved, or is a clip
-        if pixels is None or hashlib.sha256(pixels.tobytes()).hexdigest()[:16] != file["sha256"]:
+            read_given(image, height, width)
+        except OSError:  # it has moved or changed, or is a clip
             notes.append(
                 f"{name} {file['path']} is not the image that was given: its preservation is not "
                 "asked for"
             )
         else:
-            found.append(Given(name, file["sha256"], file["path"]))
+            found.append(image)
     return tuple(found)
+
+
+def read_given(image, height, width):
+    """Pixels uint8 [H, W, 3] of a Given; OSError unless they are there as the model saw them."""
+    try:
+        pixels, _ = media.read_image(image.path, height, width)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    if hashlib.sha256(pixels.tobytes()).hexdigest()[:16] != image.sha256:
+        raise OSError(f"{image.path} is not the image that was given: it has changed since")
+    return pixels

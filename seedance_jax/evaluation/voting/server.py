@@ -4,6 +4,8 @@ Nothing that reaches a browser tells which folder a clip is of: a ballot has a r
 clips are asked for by ticket and place, without names and dates of files.
 """
 
+import base64
+import hashlib
 import io
 import json
 import secrets
@@ -18,9 +20,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from seedance_jax.evaluation.voting import ballot, box, votes
+from seedance_jax.evaluation.voting import ballot, box, pairs, votes
 from seedance_jax.evaluation.voting.pairs import Clip, Pair
-from seedance_jax.sampling import media
 
 FILES = {
     "page.html": "text/html",
@@ -55,20 +56,24 @@ class Ballot(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """All that the application knows: tickets are {ticket: Ballot} of pages that are open."""
+    """All that the application knows.
+
+    tickets: {ticket: Ballot} of what was shown, one for each voter and pair. secret: makes them.
+    """
 
     pairs: list
     box: box.Box
     seed: int
     tickets: dict
+    secret: bytes
 
 
-def make_app(pairs, votes_box, seed=0, hosts=("localhost", "127.0.0.1", "[::1]")):
-    """The application for the votes on pairs that go to an open box.
+def make_app(found, votes_box, seed=0, hosts=("localhost", "127.0.0.1", "[::1]")):
+    """The application for the votes on pairs, those found, that go to an open box.
 
     hosts: names by which it may be called, "*" for any; others may be pages of strangers.
     """
-    poll = Poll(pairs, votes_box, seed, {})
+    poll = Poll(found, votes_box, seed, {}, secrets.token_bytes(16))
     routes = [
         Route("/", make_page("page.html")),
         *(Route(f"/{name}", make_page(name)) for name in FILES),
@@ -124,7 +129,7 @@ def next_ballot(poll, voter) -> dict[str, Any]:
     if not left:
         return progress | {"ticket": None}
     pair = left[0]
-    ticket = secrets.token_urlsafe(12)
+    ticket = write_ticket(poll, voter, pair)
     poll.tickets[ticket] = Ballot(voter, pair, ballot.arrange(pair, voter, poll.seed))
     settings = pair.clips[0].settings
     return progress | {
@@ -134,6 +139,13 @@ def next_ballot(poll, voter) -> dict[str, Any]:
         "questions": {name: ballot.DIMENSIONS[name] for name in ballot.dimensions_of(pair)},
         **{name: settings[name] for name in box.CLIP_FIELDS},
     }
+
+
+def write_ticket(poll, voter, pair):
+    """What stands for a voter and a pair, always the same, and tells nothing of either."""
+    told = f"{voter}\n{pair.id}".encode()
+    digest = hashlib.blake2b(told, key=poll.secret, digest_size=12).digest()
+    return base64.urlsafe_b64encode(digest).decode()
 
 
 def find(poll, ticket):
@@ -166,10 +178,15 @@ async def get_given(poll, request):
     pair, place = find(poll, request.path_params["ticket"]).pair, request.path_params["place"]
     if place >= len(pair.given):
         raise ValueError(f"place {place} must be below {len(pair.given)}")
-    settings, buffer = pair.clips[0].settings, io.BytesIO()
-    pixels, _ = media.read_image(pair.given[place].path, settings["height"], settings["width"])
-    Image.fromarray(pixels).save(buffer, "png")
+    buffer = io.BytesIO()
+    Image.fromarray(read_given(pair, pair.given[place])).save(buffer, "png")
     return Response(buffer.getvalue(), media_type="image/png", headers=HEADERS)
+
+
+def read_given(pair, image):
+    """`pairs.read_given` in the size of the clips."""
+    settings = pair.clips[0].settings
+    return pairs.read_given(image, settings["height"], settings["width"])
 
 
 async def read_json(request):
@@ -181,7 +198,10 @@ async def read_json(request):
         body += chunk
         if len(body) > MAX_BODY:
             raise ValueError(f"more than {MAX_BODY} bytes")
-    value = json.loads(body)
+    try:
+        value = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("the content is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("the content must be an object")
     return value
@@ -199,6 +219,8 @@ async def post_vote(poll, request):
         raise ConflictError("this pair has your vote already")
     for clip in clips:
         check_unchanged(clip)
+    for image in pair.given:
+        read_given(pair, image)
     box.cast(poll.box, voter, pair, clips, sent["answers"], round(seconds, 1))
     return next_ballot(poll, voter)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seedance_jax.evaluation.metrics import intervals
+from seedance_jax.evaluation.metrics.intervals import grouped_mean, in_words, wilson
 from seedance_jax.evaluation.voting.ballot import CANNOT_TELL, DIMENSIONS, FIRST, SECOND, TIE
 from seedance_jax.evaluation.voting.votes import standing
 
-DRAWS = 4000
 VALUES = {FIRST: 1, TIE: 0, SECOND: -1}
 
 
@@ -50,7 +49,7 @@ def summarise_dimension(answers, seed):
       wins, ties, losses, cannot_tell: counts.
       win_rate: wins of wins and losses; Wilson's interval, which takes votes as independent.
       gsb: (G - B) / (G + S + B); a bootstrap interval over pairs, so that many voters on few pairs
-        do not narrow it.
+        do not narrow it; NaN bounds of fewer than two pairs.
       agreement: of voters, see `agreement`.
       first_rate: how often the clip shown first won, with Wilson's interval; far from 0.5, voters
         do not look.
@@ -61,6 +60,7 @@ def summarise_dimension(answers, seed):
             by_pair[pair].append(-VALUES[answer] if swapped else VALUES[answer])
     values = list(itertools.chain.from_iterable(by_pair.values()))
     wins, losses = values.count(1), values.count(-1)
+    gsb = grouped_mean(list(by_pair.values()), seed)[:3] if values else None
     first = sum(answer == FIRST for _, _, answer, _ in answers)
     return {
         "wins": wins,
@@ -68,32 +68,10 @@ def summarise_dimension(answers, seed):
         "losses": losses,
         "cannot_tell": len(answers) - len(values),
         "win_rate": wilson(wins, wins + losses),
-        "gsb": bootstrap_mean(list(by_pair.values()), seed),
+        "gsb": gsb,
         "agreement": agreement(list(by_pair.values())),
         "first_rate": wilson(first, wins + losses),
     }
-
-
-def wilson(successes, trials):
-    """(share, low, high) by Wilson's score interval of 95 %; None without trials."""
-    return intervals.share(successes, trials)[:3] if trials else None
-
-
-def bootstrap_mean(groups, seed):
-    """(mean, low, high) of all values in groups; 95 % by redrawing whole groups.
-
-    Of fewer than two groups, low and high are None: there is nothing to draw from.
-    """
-    if not groups:
-        return None
-    sums, sizes = (np.array([kind(group) for group in groups]) for kind in (sum, len))
-    mean = float(sums.sum() / sizes.sum())
-    if len(groups) < 2:
-        return mean, None, None
-    even = np.full(len(groups), 1 / len(groups))
-    times = np.random.default_rng(seed).multinomial(len(groups), even, DRAWS)  # [DRAWS, groups]
-    low, high = np.quantile(times @ sums / (times @ sizes), (0.025, 0.975))
-    return mean, float(low), float(high)
 
 
 def agreement(units):
@@ -129,16 +107,8 @@ def format_summary(report):
         for dimension, found in part["dimensions"].items():
             counts = [found[key] for key in ("wins", "ties", "losses", "cannot_tell")]
             numbers = " ".join(f"{count:4d}" for count in counts)
-            rate, first = (interval(found[key], ".2f") for key in ("win_rate", "first_rate"))
+            rate, first = (in_words(found[key], ".2f") for key in ("win_rate", "first_rate"))
             alpha = "-" if found["agreement"] is None else f"{found['agreement']:+.2f}"
-            gsb = interval(found["gsb"], "+.2f")
+            gsb = in_words(found["gsb"], "+.2f")
             lines.append(f"{dimension:18} {numbers}  {rate:20} {gsb:22} {alpha:>6}  {first}")
     return "\n".join(lines)
-
-
-def interval(found, style):
-    """A value and its 95 % interval in words."""
-    if found is None:
-        return "-"
-    value, low, high = found
-    return f"{value:{style}}" + ("" if low is None else f" [{low:{style}}, {high:{style}}]")

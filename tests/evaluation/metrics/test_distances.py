@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from seedance_jax.evaluation.metrics import frechet, intervals, kernel
+from seedance_jax.evaluation.metrics import frechet, kernel
 
 
 def exact(mean, deviations, count, seed):
@@ -90,13 +90,27 @@ def test_kernel_distance_is_unbiased():
 
 
 def test_the_interval_of_a_kernel_distance_covers_the_truth():
-    rng = np.random.default_rng(0)
-    draws = [rng.normal(size=(2, 40, 16)) for _ in range(20)]
+    """In D dimensions, x of mean 0 and y of mean 1 in each, both of variance 1: E k(x, x') is
+    1 + 3 / D, E k(y, y') is 8 + 18 / D + 6 / D^2, E k(x, y) is 1 + 6 / D."""
+    rng, size = np.random.default_rng(0), 16
+    draws = [rng.normal(size=(2, 40, size)) for _ in range(40)]
     same = [kernel.kernel_estimate(x, y) for x, y in draws]
     apart = [kernel.kernel_estimate(x, y + 1) for x, y in draws]
-    assert sum(estimate.low < 0 < estimate.high for estimate in same) >= 17
-    assert all(estimate.low > 0 for estimate in apart)
-    assert all(estimate.low < estimate.value < estimate.high for estimate in same + apart)
+    for estimates, truth in ((same, 0.0), (apart, 7 + 9 / size + 6 / size**2)):
+        assert sum(found.low < truth < found.high for found in estimates) >= 34
+        assert all(found.low < found.value < found.high for found in estimates)
+
+
+@pytest.mark.parametrize("estimate", [frechet.frechet_estimate, kernel.kernel_estimate])
+def test_few_clips_tell_no_interval_or_a_wide_one(estimate):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 8, 3))
+    for few in (estimate(x[:2], y), estimate(x, y[:2])):
+        assert np.isnan(few[1:3]).all()
+        assert few.count == 2
+        assert np.isfinite(few.value)
+    least = estimate(x[:3], y[:3])
+    assert least.low < least.high
 
 
 @pytest.mark.parametrize("distance", [frechet.frechet_distance, kernel.kernel_distance])
@@ -107,19 +121,3 @@ def test_features_that_do_not_fit_are_refused(distance):
             distance(x, other)
     with pytest.raises(ValueError, match="not finite"):
         distance(x, np.full((4, 3), np.nan))
-
-
-def test_intervals_of_shares_are_those_of_wilson():
-    low, high = intervals.share(5, 10)[1:3]
-    assert (round(low, 4), round(high, 4)) == (0.2366, 0.7634)
-    assert intervals.share(0, 10)[:2] == pytest.approx((0.0, 0.0), abs=1e-9)
-    assert intervals.share(10, 10).high == pytest.approx(1.0)
-    assert intervals.share(0, 0)[1:] == (0.0, 1.0, 0)
-
-
-def test_intervals_of_means_shrink_with_more_values():
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=1600)
-    few, many = intervals.mean(values[:100]), intervals.mean(values)
-    assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4.0, rel=0.3)
-    assert math.isnan(intervals.mean([]).value)

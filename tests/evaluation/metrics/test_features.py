@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from seedance_jax.evaluation.measurement import shuffle_frames
 from seedance_jax.evaluation.metrics import features, kernel, world_training
 from seedance_jax.evaluation.metrics import world_states as states
 from seedance_jax.models.world_features import WIDTH
@@ -21,11 +20,12 @@ def clips(records):
 def test_what_spoils_clips_moves_their_features(network, clips):
     """Twenty clips suffice to be sure of time; the halves of one set are together."""
     first, second = clips[::2], clips[1::2]
+    rng = np.random.default_rng(0)
     spoiled = {
         "nothing": second,
-        "shuffled": shuffle_frames(second),
+        "shuffled": np.stack([world_training.shuffle(rng, clip, 1.0)[0] for clip in second]),
         "frozen": second[:, :1].repeat(17, 1),
-        "noise": world_training.add_noise(np.random.default_rng(0), second, 1.0)[0],
+        "noise": world_training.add_noise(rng, second, 1.0)[0],
         "blur": np.stack([world_training.blur(None, clip, 1.0)[0] for clip in second]),
         "colors": second[..., [2, 0, 1]],
     }

@@ -23,11 +23,15 @@ def test_the_plausible_clip_is_the_one_of_the_world(pairs):
     record = generate("validation", 0, SPEC)
     assert pairs[0][0] == record["caption"]
     np.testing.assert_array_equal(pairs[1][0], record["frames"])
+    assert pairs[3][0] == 0
+    last = generate("validation", pairs[3][-1], SPEC)
+    np.testing.assert_array_equal(pairs[1][-1], last["frames"])
 
 
 @pytest.mark.parametrize("name", violations.VIOLATIONS)
 def test_pairs_look_alike_but_for_the_object(name):
-    _, plausible, implausible = violations.make_pairs(name, SPEC, count=2)
+    _, plausible, implausible, indices = violations.make_pairs(name, SPEC, count=2)
+    assert len(set(indices)) == 2
     change = np.abs(plausible.astype(int) - implausible).max(-1)  # [N, T, H, W]
     assert (change > 8).any((2, 3)).any(1).all()
     assert (change <= 2).mean() > 0.6  # floor and sky stay
@@ -44,16 +48,17 @@ def test_a_violation_must_be_known():
 
 
 def test_the_released_weights_prefer_order_to_disorder(pipeline, pairs):
-    found = plausibility.compare(pipeline, *pairs[1:], pairs[0], batch_size=5)
+    found = plausibility.compare(pipeline, *pairs[1:3], pairs[0], batch_size=5)
+    assert found["preferred"] == [True] * 5
     assert found["preference"][::3] == (1.0, 5)
     assert found["margin"].low > 0
     assert len(found["times"]) == len(found["preference_by_time"]) == plausibility.NUM_TIMES
-    backwards = plausibility.compare(pipeline, *pairs[:0:-1], pairs[0], batch_size=5)
+    backwards = plausibility.compare(pipeline, *pairs[2:0:-1], pairs[0], batch_size=5)
     assert backwards["preference"].value == 0.0
 
 
 def test_losses_depend_on_clip_prompt_and_seed_alone(pipeline, pairs):
-    prompts, clips, _ = pairs
+    prompts, clips, *_ = pairs
     grid, seeds = [0.3, 0.8], np.arange(5, dtype=np.uint32)
     whole = pipeline.denoising_loss(clips, prompts, grid, seeds)
     assert whole.shape == (5, 2)
@@ -67,7 +72,7 @@ def test_losses_depend_on_clip_prompt_and_seed_alone(pipeline, pairs):
 
 
 def test_pairs_that_are_none_are_refused(pipeline, pairs):
-    prompts, clips, others = pairs
+    prompts, clips, others, _ = pairs
     with pytest.raises(ValueError, match="plausible ones are uint8 .*, implausible ones"):
         plausibility.compare(pipeline, clips, others[:, :9], prompts)
     with pytest.raises(ValueError, match="4 prompts for 5 pairs"):

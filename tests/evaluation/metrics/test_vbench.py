@@ -22,6 +22,17 @@ def test_a_still_is_perfect_and_does_not_move():
     assert (measured["flicker"], measured["moves"], measured["still"]) == (1.0, False, True)
 
 
+@pytest.mark.parametrize("count", [3, 5, 6, 9, 17])
+@pytest.mark.parametrize("fps", [8.0, 12.0, 24.0])
+def test_clips_of_any_length_move_or_not(count, fps):
+    grey = np.full((count, 64, 64, 3), 128, np.uint8)
+    assert not vbench.moves(grey, fps)
+    assert vbench.is_still(grey)
+    fast = moving(6.0, count)
+    assert vbench.moves(fast, fps) == (count > round(fps / 8))  # two frames 1/8 s apart, or more
+    assert not vbench.is_still(fast)
+
+
 def test_flow_is_the_way_of_the_picture():
     frames = moving(1.5)
     way = vbench.flow(frames[0], frames[1])[12:-12, 12:-12]

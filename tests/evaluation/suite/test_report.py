@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from seedance_jax.evaluation.metrics.intervals import wilson
 from seedance_jax.evaluation.suite import axes, command, page, pictures, report
-from seedance_jax.evaluation.voting.summary import wilson
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,17 @@
 """Results come one by one, and a run goes on where it stopped."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 
+import seedance_jax
 from seedance_jax.data.video import decode_mp4
-from seedance_jax.evaluation.suite import results, scoring
-from seedance_jax.evaluation.voting import pairs
+from seedance_jax.evaluation.suite import axes, command, results, scoring
+from seedance_jax.evaluation.voting import ballot, pairs
+from seedance_jax.evaluation.world import verdict
+from seedance_jax.training import cluster
 
 
 @pytest.fixture
@@ -65,6 +70,88 @@ def test_a_killed_run_goes_on_to_equal_results(score, fake, tmp_path, done):
     assert [seed for _, _, seed in pipeline.batches] == made[done]
 
 
+@pytest.mark.parametrize("lost", ["missing", "torn"])
+def test_a_clip_that_is_lost_is_made_again(score, fake, tmp_path, capsys, lost):
+    whole, path = score(), tmp_path / "a" / "clips" / "0003.mp4"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"0003.mp4, of clip 3, cannot be read: "):
+        results.read_clip(tmp_path / "a", whole[3])
+    if lost == "missing":
+        path.unlink()
+    pipeline = fake()
+    assert score(pipeline=pipeline) == whole
+    assert [seed for _, _, seed in pipeline.batches] == [2]
+    assert "0003.mp4, of clip 3, " in capsys.readouterr().out
+    assert path.read_bytes() == content
+    score(pipeline=pipeline)
+    assert len(pipeline.batches) == 1
+
+
+def test_a_lost_clip_that_is_not_asked_for_keeps_no_report_from_being_written(
+    fake, quick, tmp_path
+):
+    with quick():
+        command.run(fake(), "world_v1", tmp_path, 4, batch_size=2)
+        (tmp_path / "clips" / "0003.mp4").unlink()
+        assert command.run(fake(), "world_v1", tmp_path, 2, batch_size=2)["clips"] == 3
+
+
+def test_results_of_others_are_left_as_they_are(score, fake, tmp_path):
+    score(limit=2)
+    path = tmp_path / "a" / results.FILE
+    before = path.read_text()
+    (tmp_path / "a" / "clips" / "0001.mp4").unlink()
+    with pytest.raises(ValueError, match="has weights='other'"):
+        score(pipeline=fake(name="other"))
+    assert path.read_text() == before
+
+
+def test_process_0_alone_reads_and_writes(score, fake, tmp_path, monkeypatch):
+    """The others sample the same batches, whatever lies on their own disk, or fail with it."""
+    score(limit=2)
+    monkeypatch.setattr(cluster, "is_main", lambda: False)
+    monkeypatch.setattr(cluster, "gather", lambda found: [{"value": [0, 1]}, found])
+    pipeline = fake()
+    assert score("elsewhere", pipeline=pipeline) == {}
+    assert [seed for _, _, seed in pipeline.batches] == [2, 4]
+    assert not (tmp_path / "elsewhere").exists()
+    monkeypatch.setattr(cluster, "gather", lambda found: [{"error": "no room"}, found])
+    with pytest.raises(ValueError, match="in process 0: no room"):
+        score("elsewhere")
+
+
+def imported(path):
+    """Files of the package that a file imports, by the names it imports them with."""
+    root, found = Path(seedance_jax.__file__).parents[1], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("seedance_jax"):
+            where = root / node.module.replace(".", "/")
+            files = [where / f"{alias.name}.py" for alias in node.names]
+            files.append(where.with_suffix(".py"))
+            found |= {file for file in files if file.is_file()}
+    return found
+
+
+def test_all_that_a_verdict_depends_on_is_hashed():
+    hashed = {path for path in scoring.judging_files() if path.suffix == ".py"}
+    words = {Path(ballot.__file__)}  # names of axes
+    seen, ahead = set(), {Path(verdict.__file__), Path(axes.__file__)}
+    while ahead:
+        seen |= ahead
+        ahead = set().union(*map(imported, ahead)) - seen
+    assert seen - words == hashed
+    assert verdict.THRESHOLDS in scoring.judging_files()
+
+
+def test_a_changed_judge_is_another_judge(tmp_path, monkeypatch):
+    before, changed = scoring.judges(), tmp_path / "fidelity.py"
+    assert scoring.judges() == before
+    changed.write_text("MOST = 1.0")
+    monkeypatch.setattr(scoring.fidelity, "__file__", str(changed))
+    assert scoring.judges() != before
+
+
 def test_a_small_suite_grows(score, fake):
     score(limit=2)
     pipeline = fake()
@@ -118,8 +205,10 @@ def test_people_can_vote_on_the_clips_of_two_runs(score, fake, number, tmp_path)
 
 def test_two_runs_do_not_write_to_one_file(score, tmp_path):
     score(limit=2)
-    with results.open_rows(tmp_path / "a"), pytest.raises(ValueError, match="another run is writ"):
+    another = pytest.raises(ValueError, match="another run is writing to .*a/results.jsonl")
+    with results.lock(tmp_path / "a"), another:
         score()
+    assert len(score()) == 5
 
 
 def test_a_sidecar_tells_how_a_clip_is_made_again(score, tmp_path):

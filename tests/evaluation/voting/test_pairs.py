@@ -90,6 +90,18 @@ def test_files_that_cannot_be_read_are_named(write, tmp_path):
         pairs.pair_folders([one, other])
 
 
+@pytest.mark.parametrize("name", pairs.NEEDED)
+def test_a_sidecar_that_lacks_something_is_named(write, tmp_path, name):
+    sidecar = write(tmp_path / "a", 1, 1) / "0000.json"
+    settings = json.loads(sidecar.read_text())
+    del settings[name]
+    sidecar.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=f"a/0000.json, of 0000.mp4, has no {name}$"):
+        pairs.read_clip(sidecar)
+    sidecar.write_text(json.dumps({"clips": 3}))
+    assert pairs.read_clip(sidecar) is None
+
+
 def test_what_is_left_out_is_told(write, tmp_path):
     image = tmp_path / "first.png"
     Image.new("RGB", (48, 32)).save(image)

@@ -1,12 +1,17 @@
 """The page by its HTTP interface: a real server on a loopback port."""
 
+import importlib.util
+import ipaddress
 import json
 import re
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
+from absl.testing import flagsaver
+from PIL import Image
 
 from seedance_jax.evaluation.voting import votes
 
@@ -15,7 +20,11 @@ NAMES = re.compile(rb"secret|alpha|beta|0000|\.mp4|workdir")
 
 def get(url, body=None, **headers):
     """(status, headers, bytes) of a request; a body is sent as JSON."""
-    data = None if body is None else json.dumps(body).encode()
+    return send(url, None if body is None else json.dumps(body).encode(), **headers)
+
+
+def send(url, data=None, **headers):
+    """`get` with a body of bytes."""
     headers = {"Content-Type": "application/json"} | headers
     request = urllib.request.Request(url, data, headers)
     try:
@@ -71,17 +80,25 @@ def test_answers_are_of_the_clips_as_shown(serve, tmp_path):
     assert {p.loser.read_bytes() for p in preferences} == {shown[0]}
 
 
+def given_ballot(at):
+    """(voter, ballot) whose clips were given an image."""
+    voters = (f"voter {number}" for number in range(100))
+    shown = ((voter, ask(f"{at}/ballot?voter={voter.replace(' ', '%20')}")) for voter in voters)
+    return next((voter, ballot) for voter, ballot in shown if ballot["given"])
+
+
 def test_nothing_tells_which_folder_a_clip_is_of(serve):
     with serve() as at:
-        _, headers, content = get(f"{at}/ballot?voter=ann")
-        ballot = json.loads(content)
+        voter, ballot = given_ballot(at)
+        _, headers, content = get(f"{at}/ballot?voter={voter.replace(' ', '%20')}")
+        assert json.loads(content) == ballot
         answers = [(headers, content)]
-        for path in (f"clip/{ballot['ticket']}/0", f"clip/{ballot['ticket']}/1", "", "page.js"):
+        files = [f"{kind}/{ballot['ticket']}" for kind in ("clip", "given")]
+        for path in (f"{files[0]}/0", f"{files[0]}/1", f"{files[1]}/0", "", "page.js"):
             status, headers, content = get(f"{at}/{path}")
             assert status == 200
-            answers.append((headers, b"" if path.startswith("clip") else content))
-        status, headers, picture = get(f"{at}/given/{ballot['ticket']}/0")
-        assert picture.startswith(b"\x89PNG") == (status == 200) == bool(ballot["given"])
+            assert content.startswith(b"\x89PNG") == path.startswith("given")
+            answers.append((headers, b"" if path.startswith(tuple(files)) else content))
     for headers, content in answers:
         assert not NAMES.search(str(headers).encode() + content)
         assert not {"last-modified", "etag", "content-disposition"} & {h.lower() for h in headers}
@@ -115,6 +132,8 @@ def test_what_is_wrong_is_refused_in_words(serve, tmp_path):
         assert get(f"{at}/vote", [1])[0] == 400
         assert get(f"{at}/vote", good, **{"Content-Type": "text/plain"})[0] == 400
         assert get(f"{at}/vote")[0] == 405
+        found, _, content = send(f"{at}/vote", b"[" * 9000)
+        assert (found, "nested too deeply" in json.loads(content)["error"]) == (400, True)
         assert get(f"{at}/ballot?voter=")[0] == 400
         assert get(f"{at}/ballot", Host="elsewhere.example")[0] == 400
         assert get(f"{at}/clip/{ballot['ticket']}/2")[0] == 400
@@ -192,6 +211,63 @@ def test_a_clip_that_changes_meanwhile_gets_no_vote_and_no_name(serve, found, ca
     assert vote[0] == 500
     assert not NAMES.search(vote[2])
     assert "is not the clip that was voted on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["another", "torn", "gone"])
+def test_a_given_image_that_changes_meanwhile_is_not_shown_and_gets_no_vote(
+    serve, found, tmp_path, capsys, change
+):
+    [image] = next(pair for pair in found if pair.given).given
+    path = Path(image.path)
+    content = path.read_bytes()
+    with serve() as at:
+        _, ballot = given_ballot(at)
+        body = {"ticket": ballot["ticket"], "seconds": 1}
+        body["answers"] = dict.fromkeys(ballot["questions"], "tie")
+        try:
+            path.write_bytes(content[:60])
+            if change == "another":
+                Image.new("RGB", (48, 32)).save(path)
+            elif change == "gone":
+                path.unlink()
+            shown, vote = get(f"{at}/given/{ballot['ticket']}/0"), get(f"{at}/vote", body)
+        finally:
+            path.write_bytes(content)
+        for status, _, said in (shown, vote):
+            assert status == 500
+            assert path.name.encode() not in said
+            assert b"whoever started this page" in said
+        assert path.name in capsys.readouterr().err
+        assert not votes.read_rows(tmp_path / "votes.jsonl")
+        assert get(f"{at}/vote", body)[0] == 200
+
+
+def test_asking_again_costs_no_memory(serve):
+    with serve() as at:
+        assert len({ask(f"{at}/ballot?voter=ann")["ticket"] for _ in range(5)}) == 1
+        assert ask(f"{at}/ballot?voter=bob")["ticket"] != ask(f"{at}/ballot?voter=ann")["ticket"]
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "names"),
+    [
+        ("127.0.0.1", "127.0.0.1", ["127.0.0.1", "localhost", "[::1]"]),
+        ("127.0.0.2", "127.0.0.2", ["127.0.0.2", "localhost"]),
+        ("::1", "::1", ["[::1]", "localhost"]),
+        ("Box.example", "10.0.0.7", ["box.example", "10.0.0.7", "localhost"]),
+    ],
+)
+def test_a_page_answers_to_its_own_names_alone(host, bound, names):
+    pytest.importorskip("starlette", reason="the page needs the extra `vote`")
+    spec = importlib.util.find_spec("seedance_jax.vote")
+    with flagsaver.flagsaver():
+        vote = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(vote)
+    found = vote.names_of(host, ipaddress.ip_address(bound))
+    assert set(names) <= set(found)
+    assert "*" not in found
+    for everywhere in ("0.0.0.0", "::"):
+        assert vote.names_of(host, ipaddress.ip_address(everywhere)) == ("*",)
 
 
 @pytest.mark.parametrize(

@@ -34,26 +34,6 @@ def test_wins_are_of_the_folder_wherever_it_was_shown():
     assert summary.summarise(rows)["a over b"]["dimensions"]["motion_quality"]["wins"] == 1
 
 
-def test_intervals_of_wilson():
-    """Against the values of Newcombe, Statistics in Medicine 17 (1998), table I."""
-    for successes, trials, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605)):
-        share, *found = summary.wilson(successes, trials)
-        assert share == successes / trials
-        np.testing.assert_allclose(found, (low, high), atol=5e-5)
-    assert summary.wilson(0, 20)[1:] == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert summary.wilson(0, 0) is None
-
-
-def test_more_voters_on_the_same_pairs_do_not_narrow_the_interval():
-    groups = [[1], [1], [-1], [0], [1], [-1]]
-    alone = summary.bootstrap_mean(groups, seed=0)
-    many = summary.bootstrap_mean([group * 10 for group in groups], seed=0)
-    assert many == pytest.approx(alone)
-    assert alone[1] < alone[0] < alone[2]
-    assert summary.bootstrap_mean(groups * 10, seed=0)[2] < alone[2]
-    assert summary.bootstrap_mean([[1, 0]], seed=0) == (0.5, None, None)
-
-
 def test_agreement_is_krippendorffs_alpha():
     """The example of Krippendorff, Computing Krippendorff's alpha-reliability (2011), part C."""
     voters = ("123321412...", "1233224125.3", ".33323422 51.".replace(" ", ""), "12332441251.")

@@ -1,0 +1,75 @@
+"""How near clips are to those that they should be: PSNR, SSIM and LPIPS, clip by clip.
+
+Of each clip the mean over its frames (the PSNR is of all its pixels), and of a set the mean over
+its clips.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.metrics import intervals
+from seedance_jax.evaluation.metrics.batches import batches
+from seedance_jax.models import lpips
+from seedance_jax.models.torch_file import open_tensors
+from seedance_jax.sampling.codec import from_bytes
+
+BATCH = 8  # frames of LPIPS at a time
+
+
+def open_lpips(vgg, heads):
+    """A function of frames (x, y) [N, H, W, 3] in [-1, 1] -> [N]: LPIPS with public weights.
+
+    Args:
+      vgg, heads: files, see `models.lpips`.
+
+    Raises FileNotFoundError, or ValueError for weights that do not fit.
+    """
+    params = jax.device_put(lpips.from_torch(open_tensors(vgg), open_tensors(heads)))
+    apply = jax.jit(lambda params, x, y: lpips.LPIPS().apply({"params": params}, x, y))
+    return functools.partial(apply, params)
+
+
+def summarize(truth, made, distance=None):
+    """{"psnr": dB, "ssim", "lpips": Estimates of the means} of clips uint8 [N, T, H, W, 3].
+
+    PSNR and SSIM are higher where clips are nearer, LPIPS is lower. Equal clips count as
+    `fidelity.MOST` dB.
+
+    Args:
+      distance: of `open_lpips`; None leaves LPIPS out.
+    """
+    scores = {"psnr": psnr, "ssim": ssim}
+    if distance is not None:
+        scores["lpips"] = functools.partial(mean_distance, distance)
+    return {
+        name: intervals.mean([score(*pair) for pair in zip(truth, made, strict=True)])
+        for name, score in scores.items()
+    }
+
+
+def check_size(shape):
+    """Raises ValueError unless clips [..., H, W, 3] are large enough for all scores."""
+    if min(shape[-3:-1]) < lpips.MINIMUM:
+        size = f"{shape[-3]}x{shape[-2]}"
+        raise ValueError(f"clips of {size} pixels: pairs need sides of {lpips.MINIMUM} or more")
+
+
+def psnr(truth, made):
+    """Peak signal-to-noise ratio of a clip in dB, `fidelity.MOST` at most."""
+    return min(fidelity.psnr(truth, made), fidelity.MOST)
+
+
+def ssim(truth, made):
+    """Mean structural similarity of the frames of a clip."""
+    pairs = zip(from_bytes(truth), from_bytes(made), strict=True)
+    return float(np.mean([fidelity.ssim(*pair) for pair in pairs]))
+
+
+def mean_distance(distance, truth, made):
+    """Mean of distance(x, y) over the frames of a clip."""
+    pair = from_bytes(truth), from_bytes(made)
+    found = [np.asarray(distance(*(x[rows] for x in pair))) for rows in batches(len(truth), BATCH)]
+    return float(np.concatenate(found)[: len(truth)].mean())
