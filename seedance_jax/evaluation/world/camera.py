@@ -39,16 +39,19 @@ GRID = 24  # places a side at which they are compared
 MAX_ODDITY = 9.0
 SOFT = 0.8  # pixels
 GROWTH = 4 / 64
-TARGET_HEIGHT = 0.4  # metres above the floor of what cameras look at
 FAR = 1e4
+# The floor pales into the horizon: so much a metre from so many metres on, as in the renderer.
+HAZE, CLEAR_AIR = 0.055, 5.0
 
 
 class View(NamedTuple):
-    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres."""
+    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres to
+    what it looks at, and metres of that above the floor."""
 
     focal: float = 1.6
     elevation: float = 18.0
     distance: float = 4.0
+    height: float = 0.4
 
 
 class CameraPath(NamedTuple):
@@ -181,24 +184,28 @@ def _comparison(images, known, shade, view):
     def compare(track, amount):
         parts = []
         for first, last in pairs:
-            place = moved(pixels, view, track, amount, (first, last), (count, height, width))
+            frames, shape = (first, last), (count, height, width)
+            place, haze = _moved(pixels, view, track, amount, frames, shape)
             late = _sampled(images[:, last], place)
             both = (late[-1] > 0.99) & (here[-1, first] > 0) & (here[-1, last] > 0)
             early, unmoved = here[:-1, first][:, both], here[:-1, last][:, both]
-            parts.append(np.concatenate([early[:-1] - late[:-2, both], early - unmoved]))
+            parts.append(
+                np.concatenate([early[:-1] - late[:-2, both], early - unmoved, haze[None, both]])
+            )
         parts = np.concatenate(parts, -1)
         if parts.shape[1] < MIN_COMMON * len(row) * len(pairs):
             return 2.0
-        errors, still, shades = parts[:2], parts[2:4], parts[4]
-        return _unexplained(errors, shades) / _unexplained(still, shades)
+        errors, still, shades = parts[:2], parts[2:4], parts[4:]
+        return _unexplained(errors, shades) / _unexplained(still, shades[:1])
 
     return compare
 
 
-def _unexplained(errors, shades):
-    """Mean of what is left of errors [C,N] without what shades [N] explain; large ones are cut."""
-    amount = errors @ shades / (shades @ shades + 1e-9)
-    return np.minimum((errors - amount[:, None] * shades) ** 2, MAX_ERROR).mean() + FLOOR
+def _unexplained(errors, causes):
+    """Mean of what is left of errors [C,N] without what causes [K,N] explain; large ones are cut."""
+    inner = causes @ causes.T + 1e-9 * np.eye(len(causes))
+    rest = errors - errors @ causes.T @ np.linalg.inv(inner) @ causes
+    return np.minimum(rest**2, MAX_ERROR).mean() + FLOOR
 
 
 def _sampled(images, place):
@@ -224,6 +231,11 @@ def moved(pixels, view, track, amount, frames, shape):
       frames: numbers of the two frames.
       shape: (number of frames, height, width) of the shot.
     """
+    return _moved(pixels, view, track, amount, frames, shape)[0]
+
+
+def _moved(pixels, view, track, amount, frames, shape):
+    """`moved`, and how much less of the horizon's colour lies over it then, a share [N]."""
     count, height, width = shape
     center, side = np.array([width / 2, height / 2]), min(height, width)
     progress = np.array(frames) / (count - 1) - 0.5
@@ -231,10 +243,11 @@ def moved(pixels, view, track, amount, frames, shape):
     focal, rotation, eye = first
     rays = np.column_stack([(pixels - center) / (focal * side), np.ones(len(pixels))]) @ rotation
     down = np.minimum(rays[:, 2], -1e-6)
-    points = rays * np.minimum(-eye[2] / down, FAR)[:, None]
+    depth = np.minimum(-eye[2] / down, FAR)
     focal, rotation, later = last
-    local = (points + eye - later) @ rotation.T
-    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center
+    local = (rays * depth[:, None] + eye - later) @ rotation.T
+    haze = [np.exp(-HAZE * np.maximum(d - CLEAR_AIR, 0.0)) for d in (depth, local[:, 2])]
+    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center, haze[1] - haze[0]
 
 
 def _pose(view, track, change):
@@ -245,7 +258,7 @@ def _pose(view, track, change):
     azimuth = math.radians(change) if track == "azimuth" else 0.0
     distance = view.distance - (change if track == "advance" else 0.0)
     pitch = -math.radians(view.elevation)
-    eye = np.array([0, 0, TARGET_HEIGHT]) - distance * np.array(_direction(azimuth, pitch))
+    eye = np.array([0, 0, view.height]) - distance * np.array(_direction(azimuth, pitch))
     azimuth -= math.radians(change) if track == "yaw" else 0.0
     pitch += math.radians(change) if track == "pitch" else 0.0
     x, y, z = forward = _direction(azimuth, pitch)
