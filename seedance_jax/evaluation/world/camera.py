@@ -20,7 +20,7 @@ AMOUNTS = {
     "pitch": np.linspace(-15, 15, 11),
     "zoom": np.linspace(-0.6, 0.6, 13),
     "advance": np.linspace(-1.8, 1.8, 10),
-    "azimuth": np.linspace(-56, 56, 9),
+    "azimuth": np.linspace(-56, 56, 29),
 }
 # A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
 MAX_MISFIT = 0.9

@@ -16,6 +16,8 @@ ABOUT = 3
 # Where no object is, the median pixel changes so many times as much as about it, and by half a
 # level more: rendered clips 0.64 at most, the same scene from elsewhere 1.4 at least.
 MIN_BREAK, BREAK_LEVELS = 1.0, 0.5
+# Metres above the floor from which things are thrown, on average.
+RELEASE = 0.27
 # A shot must have so many frames to be judged.
 MIN_FRAMES = 4
 
@@ -116,19 +118,26 @@ def look(frames, lengths, asked):
     """
     starts = np.cumsum([0, *lengths])
     parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
-    return [_look(frames[a:b], int(a), shot["camera"], asked["objects"]) for a, b, shot in parts]
+    return [_look(frames[a:b], int(a), shot["camera"], asked) for a, b, shot in parts]
 
 
-def _look(frames, start, planned, objects):
+def _look(frames, start, planned, asked):
     lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
     masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
-    view = camera.View(planned["focal"], planned["elevation"])
-    scale = metres_per_pixel(tracks, objects)
+    view = camera.View(planned["focal"], planned["elevation"], height=target_height(asked, start))
+    scale = metres_per_pixel(tracks, asked["objects"])
     if scale:
         distance = planned["focal"] * min(frames.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
     return Shot(start, frames, tracks, camera.find_path(lab, masks, view), view)
+
+
+def target_height(asked, start):
+    """Metres above the floor of what the camera of a shot looks at: the middle of the action."""
+    size = max(max(body["half_extents"]) for body in asked["objects"])
+    rise = asked["numbers"].get("height", 0.0) if start == 0 else 0.0
+    return size + rise / 2 + (RELEASE / 2 if rise and asked["event"] == "throw" else 0.0)
 
 
 def metres_per_pixel(tracks, objects):
