@@ -25,8 +25,8 @@ AMOUNTS = {
 # A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
 MAX_MISFIT = 0.9
 # Frames that are compared lie so many shots apart, in so many pairs.
-LAGS = (0.5, 0.75)
-PAIRS = 3
+LAGS = (0.35, 0.5, 0.75)
+PAIRS = 5
 # Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
 MAX_ERROR, FLOOR = 3.0, 0.02
 MIN_COMMON = 0.15  # share of the places that must be background in both frames
@@ -107,12 +107,19 @@ def _lengths(effects):
     return [float(np.hypot(*effects[:2])), float(abs(effects[2])), float(abs(effects[3]))]
 
 
-def find_path(lab, masks, view):
-    """The `CameraPath` of a shot in CIE Lab [T,H,W,3]; masks [T,H,W] are of all its objects."""
+def find_path(lab, objects, view, flies):
+    """The `CameraPath` of a shot in CIE Lab [T,H,W,3].
+
+    Args:
+      objects: masks [T,H,W] of its objects.
+      flies: whether they leave the floor.
+    """
     if len(lab) < 3:
         return CameraPath("none", 0.0, 1.0)
-    images, known = _background(lab, masks)
-    compare = _comparison(images, known, _shade(masks, view.elevation), view)
+    nothing = np.zeros(lab.shape[:3])
+    images, known = _background(lab, np.any([nothing, *objects], axis=0))
+    shade = sum((_shade(masks, view.elevation, flies) for masks in objects), nothing)
+    compare = _comparison(images, known, shade, view)
     misfit = {(track, a): compare(track, a) for track, amounts in AMOUNTS.items() for a in amounts}
     coarse = {track: min(a, key=lambda x: misfit[track, x]) for track, a in AMOUNTS.items()}
     best = {
@@ -148,20 +155,23 @@ def _background(lab, masks):
     return np.moveaxis(soft, -1, 0), 1.0 - odd
 
 
-def _shade(masks, elevation):
-    """How much objects [T,H,W] darken the floor about them, as [T,H,W] up to a factor.
+def _shade(masks, elevation, flies):
+    """How much an object [T,H,W] darkens the floor about it, as [T,H,W] up to a factor.
 
-    A sphere on the floor hides a share of the sky that falls with the third power of the distance.
+    A sphere hides a share of the sky that falls with the third power of the distance. What `flies`
+    is as high above the floor as it is in the frame above where it is lowest.
     """
+    seen = np.flatnonzero(masks.any((1, 2)))
     rows, columns = np.mgrid[: masks.shape[1], : masks.shape[2]]
-    shade = np.zeros(masks.shape)
-    for mask, out in zip(masks, shade, strict=True):
-        labels, number = ndimage.label(mask)
-        for label in range(1, number + 1):
-            y, x = np.nonzero(labels == label)
-            square = len(y) / np.pi
-            down = (rows - y.mean() - 0.8 * math.sqrt(square)) / math.sin(math.radians(elevation))
-            out += (1 + ((columns - x.mean()) ** 2 + down**2) / square) ** -1.5
+    angle, shade = math.radians(elevation), np.zeros(masks.shape)
+    places = {k: [part.mean() for part in np.nonzero(masks[k])] for k in seen}
+    lowest = max((y for y, _ in places.values()), default=0.0)
+    for k, (y, x) in places.items():
+        square = masks[k].sum() / np.pi
+        lift = (lowest - y) / math.cos(angle) if flies else 0.0
+        height = math.sqrt(square) + lift
+        down = (rows - y - height * math.cos(angle)) / math.sin(angle)
+        shade[k] = square * height * (height**2 + (columns - x) ** 2 + down**2) ** -1.5
     return shade
 
 

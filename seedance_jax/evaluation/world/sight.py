@@ -124,13 +124,14 @@ def look(frames, lengths, asked):
 def _look(frames, start, planned, asked):
     lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
-    masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
     view = camera.View(planned["focal"], planned["elevation"], height=target_height(asked, start))
     scale = metres_per_pixel(tracks, asked["objects"])
     if scale:
         distance = planned["focal"] * min(frames.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
-    return Shot(start, frames, tracks, camera.find_path(lab, masks, view), view)
+    flies = asked["event"] in ("drop", "throw")
+    path = camera.find_path(lab, [track.masks for track in tracks], view, flies)
+    return Shot(start, frames, tracks, path, view)
 
 
 def target_height(asked, start):
