@@ -25,8 +25,8 @@ AMOUNTS = {
 # A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
 MAX_MISFIT = 0.9
 # Frames that are compared lie so many shots apart, in so many pairs.
-LAGS = (0.35, 0.5, 0.75)
-PAIRS = 5
+LAGS = (0.5, 0.75)
+PAIRS = 3
 # Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
 MAX_ERROR, FLOOR = 3.0, 0.02
 MIN_COMMON = 0.15  # share of the places that must be background in both frames
