@@ -14,10 +14,10 @@ from scipy import ndimage
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES
 
 # Amounts over the shot that are tried, by the track of a move in `CAMERA_MOVES`: degrees, log focal
-# ratio, metres.
+# ratio, metres: somewhat more than shots have, for a wide pan looks much like an orbit.
 AMOUNTS = {
-    "yaw": np.linspace(-18, 18, 13),
-    "pitch": np.linspace(-15, 15, 11),
+    "yaw": np.linspace(-15, 15, 11),
+    "pitch": np.linspace(-12, 12, 9),
     "zoom": np.linspace(-0.6, 0.6, 13),
     "advance": np.linspace(-1.8, 1.8, 10),
     "azimuth": np.linspace(-56, 56, 29),
@@ -30,7 +30,7 @@ PAIRS = 3
 # Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
 MAX_ERROR, FLOOR = 3.0, 0.02
 MIN_COMMON = 0.15  # share of the places that must be background in both frames
-MAX_SHADE = 0.07  # of `_shade`, beyond which the floor is not looked at
+MAX_SHADE = 0.04  # of `_shade`, beyond which the floor is not looked at
 REFINED = 3  # moves whose best amounts are looked at closely
 GRID = 24  # places a side at which they are compared
 
@@ -123,7 +123,7 @@ def find_path(lab, objects, view, flies):
     misfit = {(track, a): compare(track, a) for track, amounts in AMOUNTS.items() for a in amounts}
     coarse = {track: min(a, key=lambda x: misfit[track, x]) for track, a in AMOUNTS.items()}
     best = {
-        track: _refined(lambda a, t=track: compare(t, a), coarse[track], np.ptp(AMOUNTS[track][:2]))
+        track: _refined(lambda a, t=track: compare(t, a), coarse[track], AMOUNTS[track])
         for track in sorted(coarse, key=lambda t: misfit[t, coarse[t]])[:REFINED]
     }
     track = min(best, key=lambda name: best[name][1])
@@ -133,12 +133,12 @@ def find_path(lab, objects, view, flies):
     return CameraPath(track, float(amount), least)
 
 
-def _refined(function, place, step):
-    """(place, value) of a minimum near `place`, by steps that are halved."""
-    value = function(place)
+def _refined(function, place, places):
+    """(place, value) of a minimum near `place`, by halves of the steps between `places`."""
+    value, step = function(place), places[1] - places[0]
     for _ in range(4):
         step /= 2
-        for other in (place - step, place + step):
+        for other in np.clip((place - step, place + step), places[0], places[-1]):
             tried = function(other)
             if tried < value:
                 place, value = other, tried
