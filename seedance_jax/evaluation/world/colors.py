@@ -91,7 +91,7 @@ def background(lab, known):
     """Median [T,H,1,3] of each row's known pixels, or of its pixels over the clip if few are.
 
     Args:
-      known: mask [T,H,W] of pixels that no object covers.
+      known: mask [T,H,W] of pixels that no object of a colour covers.
     """
     clip = _median(np.concatenate(list(lab), 1)[None], np.concatenate(list(known), 1)[None])
     few = known.mean(2) < MIN_KNOWN

@@ -57,7 +57,8 @@ def find_tracks(lab):
     present = [
         name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
-    parts = _split(lab, present, colors.background(lab, ~strong))
+    grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
+    parts = _split(lab, present, colors.background(lab, grey))
     colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
     white = colors.white_pixels(lab, ndimage.binary_dilation(colored, np.ones((1, 3, 3))))
     if _is_object(white):
