@@ -212,7 +212,7 @@ def _comparison(images, known, shade, view):
 
 
 def _unexplained(errors, causes):
-    """Mean of what is left of errors [C,N] without what causes [K,N] explain; large ones are cut."""
+    """Mean of what causes [K,N] leave unexplained of errors [C,N]; large ones are cut."""
     inner = causes @ causes.T + 1e-9 * np.eye(len(causes))
     rest = errors - errors @ causes.T @ np.linalg.inv(inner) @ causes
     return np.minimum(rest**2, MAX_ERROR).mean() + FLOOR

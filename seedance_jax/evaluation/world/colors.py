@@ -101,7 +101,9 @@ def background(lab, known):
 def _median(values, known):
     """Median over the known ones of the last axis but one of [...,W,3], which stays; [...,1,3]."""
     ordered = np.sort(np.where(known[..., None], values, np.inf), axis=-2)
-    middle = np.take_along_axis(ordered, (known.sum(-1) // 2)[..., None, None].clip(max=known.shape[-1] - 1), -2)
+    middle = np.take_along_axis(
+        ordered, (known.sum(-1) // 2)[..., None, None].clip(max=known.shape[-1] - 1), -2
+    )
     return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 

@@ -32,7 +32,9 @@ def exposure(frames, follow):
         them until the next frame.
     """
     light = np.log(luma(frames) + 8.0)
-    grid = np.stack(np.meshgrid(*(np.arange(1, n, 2) for n in light.shape[:0:-1])), -1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(*(np.arange(1, n, 2) for n in light.shape[:0:-1])), -1).reshape(
+        -1, 2
+    )
     steps = [0.0]
     for number in range(len(light) - 1):
         x, y = follow(grid + 0.5, number).T - 0.5

@@ -138,7 +138,9 @@ def likeness(frames, objects, number):
     after = _backdrop(frames, objects, slice(number, number + ABOUT))
     known = before[1] & after[1]
     weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
-    first, second = ((p - (p * weight).sum(1, keepdims=True)) * (weight > 0) for p, _ in (before, after))
+    first, second = (
+        (p - (p * weight).sum(1, keepdims=True)) * (weight > 0) for p, _ in (before, after)
+    )
     return float((first * second).sum() / math.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
 
 
