@@ -62,7 +62,7 @@ def find_tracks(lab):
     colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
     white = colors.white_pixels(lab, ndimage.binary_dilation(colored, np.ones((1, 3, 3))))
     if _is_object(white):
-        parts["white"] = _parts(white)
+        parts["white"] = white
     tracks = [_track(name, mask) for name, mask in parts.items()]
     tracks = [track for track in tracks if track is not None and track.seen.sum() >= MIN_FRAMES]
     return sorted(tracks, key=lambda track: -track.area.sum())
