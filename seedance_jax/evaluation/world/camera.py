@@ -14,13 +14,13 @@ from scipy import ndimage
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES
 
 # Amounts over the shot that are tried, by the track of a move in `CAMERA_MOVES`: degrees, log focal
-# ratio, metres.
+# ratio, metres: somewhat more than shots have, for a wide pan looks much like an orbit.
 AMOUNTS = {
-    "yaw": np.linspace(-18, 18, 13),
-    "pitch": np.linspace(-15, 15, 11),
+    "yaw": np.linspace(-15, 15, 11),
+    "pitch": np.linspace(-12, 12, 9),
     "zoom": np.linspace(-0.6, 0.6, 13),
     "advance": np.linspace(-1.8, 1.8, 10),
-    "azimuth": np.linspace(-56, 56, 9),
+    "azimuth": np.linspace(-56, 56, 29),
 }
 # A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
 MAX_MISFIT = 0.9
@@ -30,7 +30,7 @@ PAIRS = 3
 # Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
 MAX_ERROR, FLOOR = 3.0, 0.02
 MIN_COMMON = 0.15  # share of the places that must be background in both frames
-MAX_SHADE = 0.07  # of `_shade`, beyond which the floor is not looked at
+MAX_SHADE = 0.04  # of `_shade`, beyond which the floor is not looked at
 REFINED = 3  # moves whose best amounts are looked at closely
 GRID = 24  # places a side at which they are compared
 
@@ -39,16 +39,19 @@ GRID = 24  # places a side at which they are compared
 MAX_ODDITY = 9.0
 SOFT = 0.8  # pixels
 GROWTH = 4 / 64
-TARGET_HEIGHT = 0.4  # metres above the floor of what cameras look at
 FAR = 1e4
+# The floor pales into the horizon: so much a metre from so many metres on, as in the renderer.
+HAZE, CLEAR_AIR = 0.055, 5.0
 
 
 class View(NamedTuple):
-    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres."""
+    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres to
+    what it looks at, and metres of that above the floor."""
 
     focal: float = 1.6
     elevation: float = 18.0
     distance: float = 4.0
+    height: float = 0.4
 
 
 class CameraPath(NamedTuple):
@@ -104,16 +107,23 @@ def _lengths(effects):
     return [float(np.hypot(*effects[:2])), float(abs(effects[2])), float(abs(effects[3]))]
 
 
-def find_path(lab, masks, view):
-    """The `CameraPath` of a shot in CIE Lab [T,H,W,3]; masks [T,H,W] are of all its objects."""
+def find_path(lab, objects, view, flies):
+    """The `CameraPath` of a shot in CIE Lab [T,H,W,3].
+
+    Args:
+      objects: masks [T,H,W] of its objects.
+      flies: whether they leave the floor.
+    """
     if len(lab) < 3:
         return CameraPath("none", 0.0, 1.0)
-    images, known = _background(lab, masks)
-    compare = _comparison(images, known, _shade(masks, view.elevation), view)
+    nothing = np.zeros(lab.shape[:3])
+    images, known = _background(lab, np.any([nothing, *objects], axis=0))
+    shade = sum((_shade(masks, view.elevation, flies) for masks in objects), nothing)
+    compare = _comparison(images, known, shade, view)
     misfit = {(track, a): compare(track, a) for track, amounts in AMOUNTS.items() for a in amounts}
     coarse = {track: min(a, key=lambda x: misfit[track, x]) for track, a in AMOUNTS.items()}
     best = {
-        track: _refined(lambda a, t=track: compare(t, a), coarse[track], np.ptp(AMOUNTS[track][:2]))
+        track: _refined(lambda a, t=track: compare(t, a), coarse[track], AMOUNTS[track])
         for track in sorted(coarse, key=lambda t: misfit[t, coarse[t]])[:REFINED]
     }
     track = min(best, key=lambda name: best[name][1])
@@ -123,12 +133,12 @@ def find_path(lab, masks, view):
     return CameraPath(track, float(amount), least)
 
 
-def _refined(function, place, step):
-    """(place, value) of a minimum near `place`, by steps that are halved."""
-    value = function(place)
+def _refined(function, place, places):
+    """(place, value) of a minimum near `place`, by halves of the steps between `places`."""
+    value, step = function(place), places[1] - places[0]
     for _ in range(4):
         step /= 2
-        for other in (place - step, place + step):
+        for other in np.clip((place - step, place + step), places[0], places[-1]):
             tried = function(other)
             if tried < value:
                 place, value = other, tried
@@ -145,20 +155,23 @@ def _background(lab, masks):
     return np.moveaxis(soft, -1, 0), 1.0 - odd
 
 
-def _shade(masks, elevation):
-    """How much objects [T,H,W] darken the floor about them, as [T,H,W] up to a factor.
+def _shade(masks, elevation, flies):
+    """How much an object [T,H,W] darkens the floor about it, as [T,H,W] up to a factor.
 
-    A sphere on the floor hides a share of the sky that falls with the third power of the distance.
+    A sphere hides a share of the sky that falls with the third power of the distance. What `flies`
+    is as high above the floor as it is in the frame above where it is lowest.
     """
+    seen = np.flatnonzero(masks.any((1, 2)))
     rows, columns = np.mgrid[: masks.shape[1], : masks.shape[2]]
-    shade = np.zeros(masks.shape)
-    for mask, out in zip(masks, shade, strict=True):
-        labels, number = ndimage.label(mask)
-        for label in range(1, number + 1):
-            y, x = np.nonzero(labels == label)
-            square = len(y) / np.pi
-            down = (rows - y.mean() - 0.8 * math.sqrt(square)) / math.sin(math.radians(elevation))
-            out += (1 + ((columns - x.mean()) ** 2 + down**2) / square) ** -1.5
+    angle, shade = math.radians(elevation), np.zeros(masks.shape)
+    places = {k: [part.mean() for part in np.nonzero(masks[k])] for k in seen}
+    lowest = max((y for y, _ in places.values()), default=0.0)
+    for k, (y, x) in places.items():
+        square = masks[k].sum() / np.pi
+        lift = (lowest - y) / math.cos(angle) if flies else 0.0
+        height = math.sqrt(square) + lift
+        down = (rows - y - height * math.cos(angle)) / math.sin(angle)
+        shade[k] = square * height * (height**2 + (columns - x) ** 2 + down**2) ** -1.5
     return shade
 
 
@@ -181,24 +194,28 @@ def _comparison(images, known, shade, view):
     def compare(track, amount):
         parts = []
         for first, last in pairs:
-            place = moved(pixels, view, track, amount, (first, last), (count, height, width))
+            frames, shape = (first, last), (count, height, width)
+            place, haze = _moved(pixels, view, track, amount, frames, shape)
             late = _sampled(images[:, last], place)
             both = (late[-1] > 0.99) & (here[-1, first] > 0) & (here[-1, last] > 0)
             early, unmoved = here[:-1, first][:, both], here[:-1, last][:, both]
-            parts.append(np.concatenate([early[:-1] - late[:-2, both], early - unmoved]))
+            parts.append(
+                np.concatenate([early[:-1] - late[:-2, both], early - unmoved, haze[None, both]])
+            )
         parts = np.concatenate(parts, -1)
         if parts.shape[1] < MIN_COMMON * len(row) * len(pairs):
             return 2.0
-        errors, still, shades = parts[:2], parts[2:4], parts[4]
-        return _unexplained(errors, shades) / _unexplained(still, shades)
+        errors, still, shades = parts[:2], parts[2:4], parts[4:]
+        return _unexplained(errors, shades) / _unexplained(still, shades[:1])
 
     return compare
 
 
-def _unexplained(errors, shades):
-    """Mean of what is left of errors [C,N] without what shades [N] explain; large ones are cut."""
-    amount = errors @ shades / (shades @ shades + 1e-9)
-    return np.minimum((errors - amount[:, None] * shades) ** 2, MAX_ERROR).mean() + FLOOR
+def _unexplained(errors, causes):
+    """Mean of what causes [K,N] leave unexplained of errors [C,N]; large ones are cut."""
+    inner = causes @ causes.T + 1e-9 * np.eye(len(causes))
+    rest = errors - errors @ causes.T @ np.linalg.inv(inner) @ causes
+    return np.minimum(rest**2, MAX_ERROR).mean() + FLOOR
 
 
 def _sampled(images, place):
@@ -224,6 +241,11 @@ def moved(pixels, view, track, amount, frames, shape):
       frames: numbers of the two frames.
       shape: (number of frames, height, width) of the shot.
     """
+    return _moved(pixels, view, track, amount, frames, shape)[0]
+
+
+def _moved(pixels, view, track, amount, frames, shape):
+    """`moved`, and how much less of the horizon's colour lies over it then, a share [N]."""
     count, height, width = shape
     center, side = np.array([width / 2, height / 2]), min(height, width)
     progress = np.array(frames) / (count - 1) - 0.5
@@ -231,10 +253,11 @@ def moved(pixels, view, track, amount, frames, shape):
     focal, rotation, eye = first
     rays = np.column_stack([(pixels - center) / (focal * side), np.ones(len(pixels))]) @ rotation
     down = np.minimum(rays[:, 2], -1e-6)
-    points = rays * np.minimum(-eye[2] / down, FAR)[:, None]
+    depth = np.minimum(-eye[2] / down, FAR)
     focal, rotation, later = last
-    local = (points + eye - later) @ rotation.T
-    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center
+    local = (rays * depth[:, None] + eye - later) @ rotation.T
+    haze = [np.exp(-HAZE * np.maximum(d - CLEAR_AIR, 0.0)) for d in (depth, local[:, 2])]
+    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center, haze[1] - haze[0]
 
 
 def _pose(view, track, change):
@@ -245,7 +268,7 @@ def _pose(view, track, change):
     azimuth = math.radians(change) if track == "azimuth" else 0.0
     distance = view.distance - (change if track == "advance" else 0.0)
     pitch = -math.radians(view.elevation)
-    eye = np.array([0, 0, TARGET_HEIGHT]) - distance * np.array(_direction(azimuth, pitch))
+    eye = np.array([0, 0, view.height]) - distance * np.array(_direction(azimuth, pitch))
     azimuth -= math.radians(change) if track == "yaw" else 0.0
     pitch += math.radians(change) if track == "pitch" else 0.0
     x, y, z = forward = _direction(azimuth, pitch)

@@ -34,6 +34,9 @@ MOTION_SHARE = 0.05
 # 8-bit levels. Rendered clips have 11 or more, a still with noise of 2 levels has 1.2.
 MIN_MOTION = 5.0
 
+# Share of a row that must be seen between objects, to tell what it looks like without them.
+MIN_KNOWN = 0.15
+
 GAMMA = 2.2
 # Linear RGB -> CIE XYZ; the rows are scaled so that white is (1, 1, 1).
 RGB_TO_XYZ = np.array(
@@ -82,6 +85,26 @@ def contrast(lab):
     first, second = lab - row, lab - clip
     nearer = (first**2).sum(-1, keepdims=True) < (second**2).sum(-1, keepdims=True)
     return np.where(nearer, first, second)
+
+
+def background(lab, known):
+    """Median [T,H,1,3] of each row's known pixels, or of its pixels over the clip if few are.
+
+    Args:
+      known: mask [T,H,W] of pixels that no object of a colour covers.
+    """
+    clip = _median(np.concatenate(list(lab), 1)[None], np.concatenate(list(known), 1)[None])
+    few = known.mean(2) < MIN_KNOWN
+    return np.where(few[..., None, None], clip, _median(lab, known))
+
+
+def _median(values, known):
+    """Median over the known ones of the last axis but one of [...,W,3], which stays; [...,1,3]."""
+    ordered = np.sort(np.where(known[..., None], values, np.inf), axis=-2)
+    middle = np.take_along_axis(
+        ordered, (known.sum(-1) // 2)[..., None, None].clip(max=known.shape[-1] - 1), -2
+    )
+    return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 
 def white_pixels(lab, taken):

@@ -57,7 +57,8 @@ def find_tracks(lab):
     present = [
         name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
-    parts = _split(lab, present)
+    grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
+    parts = _split(lab, present, colors.background(lab, grey))
     colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
     white = colors.white_pixels(lab, ndimage.binary_dilation(colored, np.ones((1, 3, 3))))
     if _is_object(white):
@@ -83,7 +84,7 @@ def _is_object(mask):
     return (core.mean((1, 2)) > MIN_AREA).sum() >= MIN_FRAMES
 
 
-def _split(lab, present):
+def _split(lab, present, background):
     """{colour: mask [T,H,W]} of the colours that are present, each pixel to one at most."""
     if not present:
         return {}
@@ -91,8 +92,7 @@ def _split(lab, present):
     own = np.cos(colors.hue(lab)[..., None] - angle).argmax(-1)
     masks = {}
     for number, name in enumerate(present):
-        signal = lab[..., 1] * np.cos(angle[number]) + lab[..., 2] * np.sin(angle[number])
-        signal = signal - np.percentile(signal, 25, axis=2, keepdims=True)
+        signal = (lab - background)[..., 1:] @ [np.cos(angle[number]), np.sin(angle[number])]
         mask = (own == number) & (signal > MIN_SIGNAL)
         if mask.any():
             mask &= signal > EDGE * np.percentile(signal[mask], 75)

@@ -217,7 +217,7 @@ def mechanics_asked(asked, fps):
 
 def looks(shots):
     """Flicker, exposure, dynamics and sharpness."""
-    gains = [quality.exposure(shot.frames) for shot in shots]
+    gains = [quality.exposure(shot.frames, shot.follow) for shot in shots]
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
     return {
         "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),

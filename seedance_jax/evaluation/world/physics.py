@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 MIN_FLIGHT = 4  # frames of a flight that can be measured
+LATEST_START = 2
 # A flight goes on as long as a parabola explains it up to so many pixels of a frame of 64.
 TOLERANCE = 0.55 / 64
 # Shares of its area: less shows of what is hidden, more of what is seen well enough.
@@ -58,15 +59,20 @@ def _fit(height, first, last):
 
 
 def free_fall(height, size):
-    """The `Flight` with which a drop or throw begins; frames at the impact are left out."""
-    flight = find_flight(height, 0, size)
-    if flight is None:
+    """The `Flight` with which a drop or throw begins; frames at the impact are left out.
+
+    It is the longest from one of the first frames on: one whose outline is bad does not end it.
+    """
+    flights = [find_flight(height, first, size) for first in range(LATEST_START + 1)]
+    flights = [flight for flight in flights if flight]
+    if not flights:
         return None
+    flight = max(flights, key=lambda flight: flight.last - flight.first)
     # The frame before an impact may lie on the parabola by chance, that after it too.
     steps = np.diff(height)
     turns = np.flatnonzero((steps[1:] < 0.5 * steps[:-1]) & (steps[:-1] > 0.01 * size))
     last = min(flight.last, int(turns[0]) + 1 if len(turns) else flight.last)
-    return _fit(height, 0, last)[0] if last >= MIN_FLIGHT - 1 else flight
+    return _fit(height, flight.first, last)[0] if last - flight.first >= MIN_FLIGHT - 1 else flight
 
 
 def gravity(flight, fps, scale, elevation):

@@ -22,14 +22,26 @@ def flicker(frames):
     return float(np.median(second.reshape(len(second), -1), axis=1).mean())
 
 
-def exposure(frames):
-    """Per cent by which the brightness strays, most, from the mean: [T] gains and their range.
+def exposure(frames, follow):
+    """Per cent [T] by which the brightness strays from the mean.
 
-    The gain from a frame to the next is that of the median pixel, so that what moves counts little.
+    The gain from a frame to the next is that of the median place, so that what moves counts little.
+
+    Args:
+      follow: (places [N,2] pixels (x, y), number of a frame) -> where the camera's own motion takes
+        them until the next frame.
     """
     light = np.log(luma(frames) + 8.0)
-    steps = np.median(np.diff(light, axis=0).reshape(len(light) - 1, -1), axis=1)
-    path = np.concatenate([[0.0], np.cumsum(steps)])
+    grid = np.stack(np.meshgrid(*(np.arange(1, n, 2) for n in light.shape[:0:-1])), -1).reshape(
+        -1, 2
+    )
+    steps = [0.0]
+    for number in range(len(light) - 1):
+        x, y = follow(grid + 0.5, number).T - 0.5
+        later = ndimage.map_coordinates(light[number + 1], [y, x], order=1, cval=np.nan)
+        gain = later - light[number][grid[:, 1], grid[:, 0]]
+        steps.append(np.nanmedian(gain) if np.isfinite(gain).any() else 0.0)
+    path = np.cumsum(steps)
     return 100 * (path - path.mean())
 
 

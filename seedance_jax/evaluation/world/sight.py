@@ -8,14 +8,16 @@ from scipy import ndimage
 
 from seedance_jax.evaluation.world import camera, colors, detection, quality
 
-# A cut changes the picture so many times as much as any of the changes about it, and by so many
-# 8-bit levels: rendered cuts 1.6 times or more.
-MIN_CUT = 1.6
-MIN_CUT_LEVELS = 4.0
+# Where a cut may be: the picture changes so many times as much as any of the changes about it, and
+# by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
+MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
+MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
 ABOUT = 3
-# Where no object is, the median pixel changes so many times as much as about it, and by half a
-# level more: rendered clips 0.64 at most, the same scene from elsewhere 1.4 at least.
-MIN_BREAK, BREAK_LEVELS = 1.0, 0.5
+# Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
+# 0.5 or less. They are compared when softened by so many pixels.
+SAME_PLACE, BACKDROP = 0.5, 2.0
+# Metres above the floor from which things are thrown, on average.
+RELEASE = 0.27
 # A shot must have so many frames to be judged.
 MIN_FRAMES = 4
 
@@ -51,6 +53,13 @@ class Shot(NamedTuple):
         near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
         return 1 / (1 - near)
 
+    def follow(self, points, number):
+        """Where the camera's motion takes places [N,2] of the scene from frame `number` on."""
+        path, shape = self.path, self.frames.shape[:3]
+        if path.track == "none":
+            return points
+        return camera.moved(points, self.view, path.track, path.amount, (number, number + 1), shape)
+
     def steady(self, points):
         """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
         count, height, width = self.frames.shape[:3]
@@ -81,30 +90,69 @@ def check_clip(frames, fps):
         raise ValueError(f"fps={fps} must be a number above 0")
 
 
-def find_cuts(frames):
-    """Numbers of the frames uint8 [T,H,W,3] that open a new shot."""
+def find_cuts(frames, shots):
+    """Numbers of the frames that open a new shot: the picture changes at once, and what is behind
+    the objects then is another place.
+
+    Args:
+      frames: uint8 [T,H,W,3] of the clip.
+      shots: its `Shot`s.
+    """
+    objects = np.concatenate([_objects(shot) for shot in shots])
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
-    cuts = []
+    sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
+    sudden |= {number for shot in shots for number in _breaks(shot)}
+    return [number for number in sorted(sudden) if likeness(frames, objects, number) < SAME_PLACE]
+
+
+def _objects(shot):
+    return np.any([np.zeros(shot.frames.shape[:3], bool), *(t.masks for t in shot.tracks)], axis=0)
+
+
+def _jumps(change, times, levels):
+    """Where a change [T] is so many levels, and so many times as large as those about it."""
+    jumps = []
     for number, value in enumerate(change):
         near = np.delete(change[max(0, number - ABOUT) : number + ABOUT + 1], min(number, ABOUT))
-        if value > MIN_CUT_LEVELS and value > MIN_CUT * near.max(initial=0.0):
-            cuts.append(number + 1)
-    return cuts
+        if value > max(levels, times * near.max(initial=0.0)):
+            jumps.append(number)
+    return jumps
 
 
-def find_breaks(shot):
+def _breaks(shot):
     """Numbers of the frames of the clip at which the background of a `Shot` changes at once."""
-    masks = [track.masks for track in shot.tracks] or [np.zeros(shot.frames.shape[:3], bool)]
-    known = ~ndimage.binary_dilation(np.any(masks, axis=0), np.ones((1, 5, 5)))
+    known = ~ndimage.binary_dilation(_objects(shot), np.ones((1, 5, 5)))
     change = np.abs(np.diff(quality.luma(shot.frames), axis=0))
     pairs = zip(change, known[1:] & known[:-1], strict=True)
-    change = [float(np.median(step[both])) if both.any() else 0.0 for step, both in pairs]
-    breaks = []
-    for number, value in enumerate(change):
-        near = change[max(0, number - ABOUT) : number] + change[number + 1 : number + ABOUT + 1]
-        if value > MIN_BREAK * (max(near, default=0.0) + BREAK_LEVELS):
-            breaks.append(shot.start + number + 1)
-    return breaks
+    change = np.array([np.median(step[both]) if both.any() else 0.0 for step, both in pairs])
+    return [shot.start + n + 1 for n in _jumps(change + BREAK_LEVELS, MIN_BREAK, 0.0)]
+
+
+def likeness(frames, objects, number):
+    """Correlation of the background just before a frame and from it on, 1 is the same.
+
+    It is that of what differs along rows: floor and sky look alike from everywhere otherwise. A few
+    frames are averaged, so that a texture that flickers is still the same.
+    """
+    before = _backdrop(frames, objects, slice(max(0, number - ABOUT), number))
+    after = _backdrop(frames, objects, slice(number, number + ABOUT))
+    known = before[1] & after[1]
+    weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
+    first, second = (
+        (p - (p * weight).sum(1, keepdims=True)) * (weight > 0) for p, _ in (before, after)
+    )
+    return float((first * second).sum() / math.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
+
+
+def _backdrop(frames, objects, part):
+    """(softened mean of lightness and b of frames without objects and shadows [H,W,2], where)."""
+    light = colors.lab_of(frames[part])[..., [0, 2]]
+    dark = light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -camera.MAX_ODDITY
+    side = 2 * round(camera.GROWTH * frames.shape[1]) + 1
+    known = ~ndimage.maximum_filter(dark | objects[part], (1, side, side))
+    weight = ndimage.gaussian_filter(known.sum(0).astype(float), BACKDROP)[..., None]
+    total = ndimage.gaussian_filter((light * known[..., None]).sum(0), (BACKDROP, BACKDROP, 0))
+    return total / (weight + 1e-6), known.any(0)
 
 
 def look(frames, lengths, asked):
@@ -116,19 +164,27 @@ def look(frames, lengths, asked):
     """
     starts = np.cumsum([0, *lengths])
     parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
-    return [_look(frames[a:b], int(a), shot["camera"], asked["objects"]) for a, b, shot in parts]
+    return [_look(frames[a:b], int(a), shot["camera"], asked) for a, b, shot in parts]
 
 
-def _look(frames, start, planned, objects):
+def _look(frames, start, planned, asked):
     lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
-    masks = np.any([t.masks for t in tracks], axis=0) if tracks else np.zeros(lab.shape[:3], bool)
-    view = camera.View(planned["focal"], planned["elevation"])
-    scale = metres_per_pixel(tracks, objects)
+    view = camera.View(planned["focal"], planned["elevation"], height=target_height(asked, start))
+    scale = metres_per_pixel(tracks, asked["objects"])
     if scale:
         distance = planned["focal"] * min(frames.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
-    return Shot(start, frames, tracks, camera.find_path(lab, masks, view), view)
+    flies = asked["event"] in ("drop", "throw")
+    path = camera.find_path(lab, [track.masks for track in tracks], view, flies)
+    return Shot(start, frames, tracks, path, view)
+
+
+def target_height(asked, start):
+    """Metres above the floor of what the camera of a shot looks at: the middle of the action."""
+    size = max(max(body["half_extents"]) for body in asked["objects"])
+    rise = asked["numbers"].get("height", 0.0) if start == 0 else 0.0
+    return size + rise / 2 + (RELEASE / 2 if rise and asked["event"] == "throw" else 0.0)
 
 
 def metres_per_pixel(tracks, objects):

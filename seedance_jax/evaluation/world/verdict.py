@@ -137,8 +137,7 @@ def check_asked(asked, frames):
 
 def measure(shots, frames, fps, asked):
     """All findings; {dimension: `Finding`} in the order of `DIMENSIONS`."""
-    breaks = [number for shot in shots for number in sight.find_breaks(shot)]
-    cuts = sorted({*sight.find_cuts(frames), *breaks})
+    cuts = sight.find_cuts(frames, shots)
     found = {
         **measures.alignment(shots, asked),
         **measures.mechanics(shots, fps, asked),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.evaluation.metrics import intervals
-from seedance_jax.evaluation.world import calibration, corruptions, verdict
+from seedance_jax.evaluation.world import calibration, corruptions, sight, verdict
 
 # The gate that is there for each; others may shut too.
 GATES = {
@@ -60,7 +60,19 @@ def test_a_cut_that_was_not_asked_for_fails(scene, spec):
     index, asked = scene
     [shot] = corruptions.stage("validation", index, spec)
     v = verdict.judge_clip(corruptions.spurious_cut(shot, None, 12), 12, asked)
+    assert v.findings["cuts"].value == [8]
     assert not v.passed
+
+
+def test_another_light_or_grain_is_no_cut(records, scene):
+    index, asked = scene
+    frames = records[index]["frames"].astype(float)
+    grain = np.random.default_rng(0).normal(size=frames.shape)
+    later = np.arange(17)[:, None, None, None] >= 8
+    for other in (1.1 * frames, frames + 6 * grain):
+        changed = corruptions.as_bytes(np.where(later, other, frames))
+        shots = sight.look(changed, [17], asked)
+        assert sight.find_cuts(changed, shots) == []
 
 
 def test_intervals_hold_the_rate_and_shrink():
