@@ -138,7 +138,7 @@ def print_ranking(settings, reports):
     print(f"\n{len(pairs)} of {len(settings)} fit" + (", the best first:" if pairs else ""))
     for report, setting in pairs:
         bound = max(report["bounds"].values())
-        print(f"  at best {bound:.3f} s ({report['binds']}), MFU <= "
+        print(f"  at best {1e3 * bound:,.3g} ms ({report['binds']}), MFU <= "
               f"{100 * report['mfu_at_most']:.1f} %: {setting}")  # fmt: skip
 
 
