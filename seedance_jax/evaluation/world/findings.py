@@ -229,7 +229,8 @@ def looks(shots):
 
 def continuity(shots, asked):
     """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
-    object that should be seen is lost."""
+    object that should be seen is lost: the camera may leave bystanders, which stand by the record.
+    """
     shakes, jumps, lost = [], [], []
     for shot in shots:
         for k, body in enumerate(asked["objects"]):
@@ -245,7 +246,8 @@ def continuity(shots, asked):
             jumping = np.where(large[:, None], center, np.nan)
             size, frame = quality.longest_jump(jumping, track.radius)
             jumps.append((size, shot.start + frame, body["color"]))
-            gaps = [] if hides else np.flatnonzero(~track.seen)
+            leaves = body["static"] and asked["event"] != "occlude"
+            gaps = [] if hides or leaves else np.flatnonzero(~track.seen)
             lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
     shakes = [value for value in shakes if value is not None]
     jump = max(jumps, default=None)
