@@ -105,10 +105,20 @@ def jitter(center, radius):
 
 
 def longest_jump(center, radius):
-    """By how much a step of a track [T,2] exceeds those about it, most, in radii; and its frame."""
-    step = np.linalg.norm(np.diff(center, axis=0), axis=1)
+    """By how much a step of a track [T,2] differs from those about it, most, in radii; its frame.
+
+    It is longer than both, or goes sideways unlike both: up and down things bounce.
+    """
+    step = np.diff(center, axis=0)
     if len(step) < 3:
         return 0.0, 0
-    near = np.fmax(np.append(step[1:], step[-2]), np.insert(step[:-1], 0, step[1]))
-    excess = np.nan_to_num((step - near) / radius)
+    length, side = np.linalg.norm(step, axis=1), step[:, 0]
+    longer = length - np.fmax(*_beside(length))
+    unlike = np.fmin(*(np.abs(side - other) for other in _beside(side)))
+    excess = np.nan_to_num(np.fmax(longer, unlike) / radius)
     return float(excess.max()), int(excess.argmax()) + 1
+
+
+def _beside(values):
+    """The value before each [N] and the one after it; at the ends it is that of the other side."""
+    return np.insert(values[:-1], 0, values[1]), np.append(values[1:], values[-2])
