@@ -4,18 +4,19 @@
     python -m seedance_jax.calibrate --output=calibration --slice=plain --num_frames=49 --fps=24
 
 True clips of one range of numbers set the thresholds; then true clips of another range, and clips
-that are wrong in known ways, are judged. Writes thresholds.json, calibration.json and
-calibration.md; --write puts the thresholds of this slice where the judges read them.
+that are wrong in known ways, are judged. Writes calibration.json, with the thresholds, and the
+table calibration.md; --write puts the thresholds of this slice where the judges read them, after
+which results of suites that older ones judged are refused.
 """
 
 import json
-from pathlib import Path
 
 from absl import flags
 
 from seedance_jax import cli
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec
 from seedance_jax.evaluation.world import calibration, verdict
+from seedance_jax.sampling import media
 
 OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
 SLICE = flags.DEFINE_string("slice", "tiny", "Slice of the world.")
@@ -30,12 +31,11 @@ WRITE = flags.DEFINE_bool("write", False, "Whether the judges are to use these t
 
 def main(argv):
     del argv
+    output = media.check_writable(OUTPUT.value)
     spec = WorldSpec(NUM_FRAMES.value, SIZE.value, SIZE.value, FPS.value, SLICE.value)
     bounds = calibration.calibrate(spec, CALIBRATION.value)
     results = calibration.report(spec, bounds, REPORT.value, CORRUPTED.value)
     setting = {"world": WORLD_VERSION, "clips": CALIBRATION.value, **vars(spec)}
-    output = Path(OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
     if WRITE.value:
         stored = json.loads(verdict.THRESHOLDS.read_text())
         stored["slices"][spec.slice] = bounds

@@ -47,13 +47,17 @@ def compare(real, fake, networks, seed=0):
             controls[name] |= distance(network, first, other, seed)
         for what, sets in (("", (x, y)), ("controls, ", (first, y[chosen]))):
             notes += [f"{what}{network.frechet}: {note}" for note in [too_few(*sets)] if note]
+    dimensions = {name: of_clips(clips) for name, clips in (("real", real), ("fake", fake))}
+    for name, found in dimensions.items():
+        if not found["temporal_flickering"]["count"]:
+            notes.append(f"{name}: no clip is still, and temporal_flickering is of still clips")
     return {
         "real": {"name": real.name, "clips": len(real.frames)},
         "fake": {"name": fake.name, "clips": len(fake.frames)},
         "form": real.form,
         **distances,
         "controls": controls,
-        "vbench": {name: of_clips(clips) for name, clips in (("real", real), ("fake", fake))},
+        "vbench": dimensions,
         "notes": notes,
     }
 

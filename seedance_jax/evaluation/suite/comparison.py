@@ -123,11 +123,20 @@ def difference(both, first, second, neither):
 
 
 def one_line(report):
-    """The comparison in a line."""
-    found = report["rows"]["all gates"]
+    """The comparison in a line: all gates, and the axes."""
+    names = ("all gates", *(name for name in axes.AXES if name in report["rows"]))
+    first, second = (report[name] for name in ("first", "second"))
+    counts = f"{report['clips']} clips"
+    if {first["clips"], second["clips"]} != {report["clips"]}:
+        counts += f" that both have, of {first['clips']} and {second['clips']}"
+    told = "; ".join(tell(name, report["rows"][name]) for name in names)
+    return f"{first['folder']} against {second['folder']}, {counts}: {told}"
+
+
+def tell(name, found):
+    """A row of a comparison in words."""
     return (
-        f"{report['first']['folder']} against {report['second']['folder']}, {report['clips']} "
-        f"clips: passed {found['first']:.2f} and {found['second']:.2f}, difference "
+        f"{name} {found['first']:.2f} and {found['second']:.2f}, difference "
         f"{in_words(found['difference'], '+.2f')}, {found['wins']} wins, {found['ties']} ties, "
         f"{found['losses']} losses, p = {found['p']:.2g}"
     )

@@ -48,7 +48,9 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
     identity = identify(pipeline, suite, settings)
     with results.open_rows(folder, identity) as (file, done):
         starts = missing_batches(chosen, done, batch_size)
-        for start in tqdm.tqdm(starts, desc=suite.name, unit="batch", disable=None):
+        for start in tqdm.tqdm(
+            starts, desc=suite.name, unit="batch", disable=not cluster.is_main()
+        ):
             batch = chosen[start : start + batch_size]
             true = np.stack([cases.true_clip(suite, case) for case in batch])
             made = sample(pipeline, suite, batch, true, batch_size, settings)

@@ -66,6 +66,7 @@ def test_only_clips_that_both_have_are_compared(two):
     report, pairs = comparison.compare(*two)
     assert len(pairs) == report["clips"] == 5
     assert [report[name]["clips"] for name in ("first", "second")] == [7, 5]
+    assert "5 clips that both have, of 7 and 5: all gates" in comparison.one_line(report)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,9 @@ def test_a_missing_clip_is_named(two, tmp_path):
 
 def test_the_command_compares(two, entry_point, tmp_path, capsys):
     entry_point("evaluate", "--compare", *map(str, two), f"--output={tmp_path}/out")
-    assert "passed 0.57 and 1.00, difference -0.43" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "7 clips: all gates 0.57 and 1.00, difference -0.43" in told
+    assert "; motion_quality 0.57 and 1.00" in told
     assert (tmp_path / "out" / "comparison.html").exists()
 
 
