@@ -58,8 +58,8 @@ def test_what_nothing_counts_is_what_other_clips_of_the_same_kind_count(fakes):
         frames[..., 1:, :, :, :] = frames[..., :1, :, :, :]
         real, fake = (clips.Clips(part, 12.0, "a") for part in (frames[0], frames[1, :fakes]))
         with pytest.MonkeyPatch.context() as patch:
-            still = {"temporal_flickering": {"count": 1}}
-            patch.setattr(measurement, "of_clips", lambda clips: still)
+            some = {"temporal_flickering": {"count": 1}}
+            patch.setattr(measurement, "of_clips", lambda clips, some=some: some)
             controls = measurement.compare(real, fake, [MEANS])["controls"]
         found.append([controls[name]["fvd_mean"]["value"] for name in ("real_halves", "fake")])
     nothing, fake = np.array(found).T
