@@ -239,14 +239,15 @@ def continuity(shots, asked):
                 lost.append([shot.start, body["color"]])
                 continue
             hides = asked["event"] == "occlude" and k == 0
+            leaves = body["static"] and asked["event"] != "occlude"
             center = shot.steady(track.center)
             still = np.where(clear(track)[:, None], center, np.nan)
             shakes.append(quality.jitter(still, track.radius))
-            large = track.area > CLEAR * usual_area(track)
-            jumping = np.where(large[:, None], center, np.nan)
+            # What the picture's edge cuts off seems to move less than it does.
+            told = track.area > CLEAR * usual_area(track) * (hides or leaves)
+            jumping = np.where(told[:, None], center, np.nan)
             size, frame = quality.longest_jump(jumping, track.radius)
             jumps.append((size, shot.start + frame, body["color"]))
-            leaves = body["static"] and asked["event"] != "occlude"
             gaps = [] if hides or leaves else np.flatnonzero(~track.seen)
             lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
     shakes = [value for value in shakes if value is not None]
