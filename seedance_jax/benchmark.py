@@ -8,21 +8,27 @@ python -m seedance_jax.benchmark --what=dit_cost --generator=configs/pretrain.py
                                                     decoupled against full attention, 2 s to 12 s
 python -m seedance_jax.benchmark --what=input --generator=configs/pretrain.py:7b
                                                     the input pipeline, from mp4 and from latents
+python -m seedance_jax.benchmark --what=train --generator=configs/pretrain.py:base --size=480p \
+    --seconds=2,5 --batch=4                         a training step on the devices at hand, MFU
+python -m seedance_jax.benchmark --what=sample --generator=configs/pretrain.py:base --size=480p \
+    --seconds=5                                     a guided step of sampling there
 """
 
 import functools
 import json
 import tempfile
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax import cli
 from seedance_jax.data import sources
 from seedance_jax.data.loader import Bucket
-from seedance_jax.evaluation import dit_speed, input_speed, throughput
+from seedance_jax.evaluation import cost, dit_speed, input_speed, step_speed, throughput
+from seedance_jax.sampling.sizes import SIZES
 
-NAMES = ("diffusers", "length", "thin", "dit", "dit_cost", "input")
+NAMES = ("diffusers", "length", "thin", "dit", "dit_cost", "input", "train", "sample")
 WHAT = flags.DEFINE_enum("what", None, NAMES, "Which one.", required=True)
 SIDES = flags.DEFINE_list("sides", ["128", "256"], "Height and width of the clips.")
 FRAMES = flags.DEFINE_list("frames", ["17"], "Frames of the clips: 4n+1.")
@@ -36,14 +42,17 @@ DIT_WIDTH = flags.DEFINE_integer("dit_width", 512, "Of the DiT.", 1)
 LAYERS = flags.DEFINE_integer("layers", 8, "Of the DiT, spatial and temporal ones.", 2)
 WORDS = flags.DEFINE_integer("words", 64, "Text tokens of the DiT.", 1)
 COMPILED = flags.DEFINE_bool("torch_compile", True, "Compile diffusers' DiT; takes minutes.")
-GENERATOR = config_flags.DEFINE_config_file("generator", help_string="Config, for dit_cost, input.")
+GENERATOR = config_flags.DEFINE_config_file("generator", help_string="For all that follow dit.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
 DATA = flags.DEFINE_string("data", None, "Data set for input; default: one that is thrown away.")
 LATENTS = flags.DEFINE_string("latents", None, "The latents of --data.")
 WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Processes that read, for input.")
 WINDOW = flags.DEFINE_float("window", 5, "Seconds of every run of input.", 0)
 STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "Of a training step, for input.", 0)
-BATCH = flags.DEFINE_integer("batch", None, "Clips of that step, over all hosts.", 1)
+BATCH = flags.DEFINE_integer("batch", None, "Clips of a step, over all hosts.", 1)
+SIZE = flags.DEFINE_enum("size", None, list(SIZES), "Of the clips of train and sample; 16:9.")
+SECONDS = flags.DEFINE_list("seconds", ["5"], "Of those clips, with --size.")
+STEPS = flags.DEFINE_list("num_inference_steps", ["50", "8"], "Of sampling.")
 COMPILED_STEPS = flags.DEFINE_string("steps", None, "Or else: the file of `compile --json`.")
 HOSTS = flags.DEFINE_integer("hosts", 1, "That read such a batch together.", 1)
 CORES = flags.DEFINE_integer("cores", None, "Of one of these hosts.", 1)
@@ -160,7 +169,34 @@ def read_steps(shape):
     return input_speed.read_steps(COMPILED_STEPS.value, shape, HOSTS.value)
 
 
-RUNS = (diffusers, length, thin, dit, dit_cost, input_pipeline)
+def clips():
+    """[(frames, height, width)] of --size and --seconds, or else of the config's first bucket."""
+    if GENERATOR.value is None or GENERATOR.value.stage != "flow_matching":
+        raise ValueError(f"--what={WHAT.value} needs --generator=configs/pretrain.py:base")
+    data = GENERATOR.value.data.to_dict()
+    if SIZE.value is None:
+        if SECONDS.present:
+            raise ValueError("--seconds needs --size")
+        return [sources.make_buckets(data["buckets"])[0].shape]
+    fps = sources.clip_fps(data)
+    return [cost.clip_shape(SIZE.value, float(seconds), fps) for seconds in SECONDS.value]
+
+
+def train():
+    """Seconds and MFU of training steps, on latents."""
+    for clip in clips():
+        bucket = Bucket(*clip, BATCH.value or jax.device_count())
+        yield step_speed.train(GENERATOR.value, bucket, REPEATS.value)
+
+
+def sample():
+    """Seconds of steps of sampling with guidance, without the autoencoder."""
+    for clip in clips():
+        steps = list(map(int, STEPS.value))
+        yield step_speed.sample(GENERATOR.value, clip, steps, REPEATS.value, BATCH.value or 1)
+
+
+RUNS = (diffusers, length, thin, dit, dit_cost, input_pipeline, train, sample)
 BENCHMARKS = dict(zip(NAMES, RUNS, strict=True))
 
 
