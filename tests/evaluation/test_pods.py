@@ -66,8 +66,8 @@ def test_slices_that_this_jax_cannot_read_are_refused_before_the_first_compile(m
 def test_the_step_of_small_compiles_for_a_slice(tmp_path):
     """The step of a cell of the table, of a smaller model."""
     report = tmp_path / "small.json"
-    flags = "--topology=v5e:4x4 --mesh=fsdp=8,sequence=2 --batch=128 --config.data.latents=true"
-    flags += f" --config=configs/pretrain.py:small --json={report}"
+    flags = "--config=configs/pretrain.py:small --config.data.latents=true --topology=v5e:4x4"
+    flags += f" --mesh=fsdp=8,sequence=2 --batch=128 --json={report}"
     command = [sys.executable, "-m", "seedance_jax.compile", *flags.split()]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found = json.loads(report.read_text())
