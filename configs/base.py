@@ -45,7 +45,7 @@ def world(size):
 def data(size, buckets, latents=False):
     """The data section; `buckets` are (frames, height, width, global batch size, weight).
 
-    `latents`: train on what `seedance_jax.encode` precomputed instead of encoding every batch.
+    `latents`: train on what `seedance_jax encode` precomputed instead of encoding every batch.
     """
     return {
         "source": "world",

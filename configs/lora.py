@@ -1,6 +1,6 @@
 """Low-rank adapters on a finished generator, for a style or a subject shown by few clips.
 
-    python -m seedance_jax.train --config=configs/lora.py:tiny --config.vae_run=runs/vae \\
+    python -m seedance_jax train --config=configs/lora.py:tiny --config.vae_run=runs/vae \\
         --config.lora.base_run=runs/pretrain --workdir=runs/lora
 
 then `sample --workdir=runs/pretrain --lora=runs/lora`, or `merge` makes an ordinary run of both.

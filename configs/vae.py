@@ -1,6 +1,6 @@
 """Causal video autoencoder on clips and images.
 
-    python -m seedance_jax.train --config=configs/vae.py:tiny --workdir=runs/vae
+    python -m seedance_jax train --config=configs/vae.py:tiny --workdir=runs/vae
 
 `tiny` takes about 6 minutes on two idle cores.
 """
@@ -12,7 +12,7 @@ def get_config(size="base"):
     """`size` is smoke, tiny, released, small, base (also called seedance) or wan22.
 
     wan22 is base with the layers of the open Wan 2.2 autoencoder, whose weights
-    `seedance_jax.convert` turns into a run.
+    `seedance_jax convert` turns into a run.
     """
     base.check_size(size, more=("seedance", "wan22"))
     wan22 = size == "wan22"

@@ -1,6 +1,6 @@
 """Fine-tuning of the decoder alone, at a higher resolution; latents stay what they were.
 
-    python -m seedance_jax.train --config=configs/vae_decoder.py:tiny --config.init_from=runs/vae \\
+    python -m seedance_jax train --config=configs/vae_decoder.py:tiny --config.init_from=runs/vae \\
         --workdir=runs/vae_decoder
 
 The new run may be used in the place of the old one by everything trained on its latents.

@@ -1,6 +1,6 @@
 """A thin decoder for an encoder that stays as it is: faster where decoding takes its time.
 
-    python -m seedance_jax.train --config=configs/vae_thin.py:tiny --config.init_from=runs/vae \\
+    python -m seedance_jax train --config=configs/vae_thin.py:tiny --config.init_from=runs/vae \\
         --workdir=runs/vae_thin
 
 Next to the pixels channels are halved (Seedance 1.0, Section 2.1;

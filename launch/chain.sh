@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 # on a CPU much system time (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
-run() { python -m "seedance_jax.$1" "${@:2}"; }
+run() { python -m seedance_jax "$@"; }
 config() { echo "--config=configs/$1.py:$size --config.data.data_dir=$data"; }
 
 # 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files.

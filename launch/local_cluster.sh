@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs an entry point as a cluster of N processes on this machine's CPU: the rehearsal of many hosts.
+# Runs a command as a cluster of N processes on this machine's CPU: the rehearsal of many hosts.
 #
 #   bash launch/local_cluster.sh [--logs=DIR] [--grace=SECONDS] N COMMAND...
-#   bash launch/local_cluster.sh 2 python -m seedance_jax.train --config=configs/vae.py:smoke \
+#   bash launch/local_cluster.sh 2 python -m seedance_jax train --config=configs/vae.py:smoke \
 #       --workdir=runs/two
 #
 # Every process gets --coordinator, --num_processes and --process_id. Its output is in DIR/I.log and

@@ -49,13 +49,13 @@ need() {
   for name; do [ "${option[$name]:-}" ] || fail "--$name=... is missing"; done
 }
 
-# Checks the command in `rest`, `ENTRY_POINT --flag=value...`, before it costs accelerator time.
-check_entry_point() {
+# Checks the command in `rest`, `COMMAND --flag=value...`, before it costs accelerator time.
+check_command() {
   local entry=${rest[0]:-} names word path
-  names=$(cd "$repository/seedance_jax" && grep -l 'cli\.run(main' ./*.py | tr -d '\n')
+  names=$(cd "$repository/seedance_jax/commands" && grep -l '^def main' ./*.py | tr -d '\n')
   names=${names//.py/} # "./train./sample"
   [[ $names/ == *"./$entry./"* || $names == *"./$entry" ]] ||
-    fail "no entry point '$entry'; write -- ENTRY_POINT --flags, legal:${names//.\// }"
+    fail "no command '$entry'; write -- COMMAND --flags, legal:${names//.\// }"
   for word in "${rest[@]}"; do
     [[ $word == --config=* ]] || continue
     path=${word#--config=} && path=${path%:*}

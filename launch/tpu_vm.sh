@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs an entry point on all hosts of a Cloud TPU slice.
+# Runs a command on all hosts of a Cloud TPU slice.
 #
 #   bash launch/tpu_vm.sh COMMAND --name=NAME --zone=ZONE [--project=PROJECT] [--dry-run] ...
 #
@@ -71,7 +71,7 @@ cd seedance-jax && git fetch --quiet $url $revision && git checkout --quiet --de
 start() {
   need accelerator
   local of_type
-  check_entry_point
+  check_command
   of_type=$(of_accelerator_type "${option[accelerator]}")
   on_workers all "$(worker idle)" # no host may start if one of them cannot
   on_workers all "$(worker start "${of_type% *}" "${rest[@]}")"

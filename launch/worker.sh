@@ -3,7 +3,7 @@
 # it on all hosts; the job, its log and its lock are in runs/worker.
 #
 #   bash launch/worker.sh install EXTRAS
-#   bash launch/worker.sh start GENERATION ENTRY_POINT [--flag=value ...]
+#   bash launch/worker.sh start GENERATION COMMAND [--flag=value ...]
 #   bash launch/worker.sh idle | stop | status | logs
 set -euo pipefail
 # shellcheck source=launch/shell.sh
@@ -38,7 +38,7 @@ start() {
   exec 9> "$lock"
   flock --nonblock 9 || fail "$(hostname): a job is running; stop it first"
   echo "$(date -Is) $(quoted "$entry" "${@:3}")" >> "$log"
-  setsid nohup .venv/bin/python -m "seedance_jax.$entry" "${@:3}" >> "$log" 2>&1 < /dev/null &
+  setsid nohup .venv/bin/python -m seedance_jax "${@:2}" >> "$log" 2>&1 < /dev/null &
   echo "$! $entry" > "$pid"
   sleep 2 # a mistake in the flags ends it by now
   if ! kill -0 $! 2> /dev/null && ! wait $!; then

@@ -64,7 +64,7 @@ def make_mesh(devices=None, **sizes):
     Axes follow the links between the devices; where sizes ask for it, as 8x8 on 4x4x4 chips, two
     axes share one of them, which `jax.make_mesh` would refuse.
 
-    devices: others, which need not be there (`evaluation.chips.open_topology`).
+    devices: others, which need not be there (`performance.chips.open_topology`).
     """
     shape = mesh_shape(jax.device_count() if devices is None else len(devices), **sizes)
     grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)

@@ -30,6 +30,9 @@ os.environ.pop("XLA_FLAGS")
 if outer_flags is not None:
     os.environ["XLA_FLAGS"] = outer_flags
 
+# Fixtures that the tests of several folders share.
+pytest_plugins = ("tests.clip_fixtures", "tests.random_pipeline")
+
 
 def _random_params(init, *args, **kwargs):
     generator = np.random.default_rng(17)
@@ -61,13 +64,13 @@ def one_device():
 
 
 @pytest.fixture
-def entry_point():
-    """Function (name, *flags) that runs the main of an entry point in this process."""
-    from seedance_jax import cli  # noqa: F401 - defines flags that are to stay
+def run_command():
+    """Function (name, *flags) that runs the main of a command in this process."""
+    from seedance_jax.commands import cli  # noqa: F401 - defines flags that are to stay
 
     def run(name, *arguments):
-        with flagsaver.flagsaver():  # entry points define flags of the same names
-            spec = importlib.util.find_spec(f"seedance_jax.{name}")
+        with flagsaver.flagsaver():  # commands define flags of the same names
+            spec = importlib.util.find_spec(f"seedance_jax.commands.{name}")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             module.main(flags.FLAGS([name, *arguments]))

@@ -63,7 +63,7 @@ def test_chain_makes_clips_and_reports(chain):
 def test_chain_started_again_does_nothing_twice(chain):
     root, _ = chain
     before = (root / "runs/pretrain/metrics.jsonl").read_text()
-    train = (sys.executable, "-m", "seedance_jax.train", "--config=configs/pretrain.py:smoke")
+    train = (sys.executable, "-m", "seedance_jax", "train", "--config=configs/pretrain.py:smoke")
     flags = (
         f"--config.data.data_dir={root}/data",
         f"--config.vae_run={root}/runs/vae",
@@ -94,7 +94,7 @@ def test_clip_is_made_again_from_its_sidecar(chain):
         f"--{name}={sidecar[name]}"
         for name in ("prompt", "num_inference_steps", "guidance_scale", "num_frames")
     ]
-    sample = (sys.executable, "-m", "seedance_jax.sample", f"--workdir={sidecar['workdir']}")
+    sample = (sys.executable, "-m", "seedance_jax", "sample", f"--workdir={sidecar['workdir']}")
     clips = [decode_mp4(root / "runs/samples/0002.mp4")[0].astype(int)]
     for number, seed in enumerate((sidecar["seed"], sidecar["seed"] + 1)):
         done = call(*sample, *arguments, f"--seed={seed}", f"--output={root}/again")
@@ -108,7 +108,7 @@ def test_clip_is_made_again_from_its_sidecar(chain):
 def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
     root, _ = chain
     workdir = root / "runs/stopped"
-    command = (sys.executable, "-m", "seedance_jax.train", "--config=configs/vae.py:smoke")
+    command = (sys.executable, "-m", "seedance_jax", "train", "--config=configs/vae.py:smoke")
     command += (f"--config.data.data_dir={root}/data", f"--workdir={workdir}")
     command += ("--config.log_every=1", "--config.checkpoint_every=1")
     process = start(*command)
@@ -128,7 +128,7 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
 
 def test_bad_frame_count_is_one_line(chain):
     root, _ = chain
-    sample = (sys.executable, "-m", "seedance_jax.sample", f"--workdir={root}/runs/pretrain")
+    sample = (sys.executable, "-m", "seedance_jax", "sample", f"--workdir={root}/runs/pretrain")
     done = call(*sample, "--prompt=a ball", "--num_frames=16", f"--output={root}/bad")
     assert done.returncode != 0
     assert "16 frames" in done.stderr.splitlines()[-1]

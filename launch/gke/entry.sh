@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a pod runs: entry.sh GENERATION ENTRY_POINT [--flag=value ...]. It becomes the entry point, so
+# What a pod runs: entry.sh GENERATION COMMAND [--flag=value ...]. It becomes the command, so
 # that the SIGTERM of an eviction reaches it.
 set -euo pipefail
 # shellcheck source=launch/shell.sh
@@ -7,4 +7,4 @@ set -euo pipefail
 cd "$repository"
 . launch/environment.sh
 tpu_environment "$1"
-exec python -m "seedance_jax.$2" "${@:3}"
+exec python -m seedance_jax "${@:2}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs an entry point on a TPU slice of a GKE cluster, the one that kubectl talks to.
+# Runs a command on a TPU slice of a GKE cluster, the one that kubectl talks to.
 #
 #   bash launch/gke/jobset.sh apply --name=NAME --accelerator=v5e --topology=16x16 --image=IMAGE
 #       --claim=CLAIM [--nodes=N] [--chips-per-node=N] [--restarts=N] [--service-account=NAME]
@@ -81,7 +81,7 @@ manifest() {
 
 apply() {
   need accelerator topology image claim
-  check_entry_point
+  check_command
   local text
   text=$(manifest)
   if [ "${option[dry-run]:-}" ]; then echo "$text"; else kubectl apply -f - <<< "$text"; fi

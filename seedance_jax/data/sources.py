@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seedance_jax.data import loader
-from seedance_jax.data.builders import folder, storage, world
+from seedance_jax.data.builders import folder, storage, world_clips
 from seedance_jax.data.loader import Bucket
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.vocabulary import SPLITS
@@ -27,11 +27,13 @@ def _world_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build_world(data: Mapping[str, Any]) -> Path:
     arguments = _world_arguments(data["world"])
-    return world.build_world(data["data_dir"], num_processes=data["num_processes"], **arguments)
+    return world_clips.build_world(
+        data["data_dir"], num_processes=data["num_processes"], **arguments
+    )
 
 
 def _locate_world(data: Mapping[str, Any]) -> Path:
-    return world.world_directory(data["data_dir"], **_world_arguments(data["world"]))
+    return world_clips.world_directory(data["data_dir"], **_world_arguments(data["world"]))
 
 
 def _build_folder(data: Mapping[str, Any]) -> Path:
@@ -90,7 +92,7 @@ def locate(data: Mapping[str, Any]) -> Path:
     if not storage.is_complete(directory):
         raise ValueError(
             f"no complete data set in {directory}; build it with the same config:\n"
-            "  python -m seedance_jax.build_data --config=..."
+            "  python -m seedance_jax build_data --config=..."
         )
     return directory
 
@@ -112,7 +114,7 @@ def check_built(config: Mapping[str, Any]) -> None:
         told += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"
     raise ValueError(
         f"no complete data set in {directory}; where it is, say by --data_dir, or build it:\n"
-        f"  python -m seedance_jax.build_data {told}"
+        f"  python -m seedance_jax build_data {told}"
     )
 
 

@@ -15,12 +15,12 @@ CARD = """\
 A release of seedance-jax: a generator of {parameters:,} parameters after {step:,} training steps,
 and its autoencoder in `autoencoder/`, {autoencoder_parameters:,} parameters, both in bfloat16.
 
-    python -m seedance_jax.sample --workdir=DIRECTORY --prompt="{prompt}"
+    python -m seedance_jax sample --workdir=DIRECTORY --prompt="{prompt}"
 
 | | |
 |---|---|
 | trained by | {trained_by} |
-| released by | `python -m seedance_jax.release`, at commit {commit} |
+| released by | `python -m seedance_jax release`, at commit {commit} |
 | data | {data} |
 | clips (frames, height, width), first the one it makes by default | {buckets} |
 | captions | at most {text_length} tokens |
@@ -93,7 +93,7 @@ def current_commit():
 def describe_training(config):
     """The command that trains a run like this one."""
     if not of_world(config):
-        return "`python -m seedance_jax.train`, with the settings of `config.json`"
+        return "`python -m seedance_jax train`, with the settings of `config.json`"
     if config["size"] == "released":
         return "`bash launch/release.sh`, from nothing to this directory"
     return f"`bash launch/chain.sh {config['size']}`"

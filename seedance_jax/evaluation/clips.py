@@ -8,7 +8,7 @@ import numpy as np
 from seedance_jax.data import loader, sources, transforms
 from seedance_jax.data.video import ClipError, decode_mp4
 from seedance_jax.evaluation.reconstruction import video_bucket
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint
 
 SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi")

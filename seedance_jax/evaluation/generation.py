@@ -7,9 +7,9 @@ import numpy as np
 
 from seedance_jax.data import loader, schema, sources, transforms
 from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.judges import summary
+from seedance_jax.evaluation.judges.verdict import asked_of
 from seedance_jax.evaluation.reconstruction import video_bucket
-from seedance_jax.evaluation.world import summary
-from seedance_jax.evaluation.world.verdict import asked_of
 from seedance_jax.sampling import media
 
 # A given frame only passes through the autoencoder, and a few clips show how.
@@ -22,7 +22,7 @@ class Clips(NamedTuple):
 
     Attributes:
       prompts: texts; of several shots the JSON form with durations.
-      asked: `world.verdict.asked_of` each.
+      asked: `judges.verdict.asked_of` each.
       lengths: frames of the shots of each.
       frames: the true clips, uint8 [N,T,H,W,3].
       fps: frames a second.

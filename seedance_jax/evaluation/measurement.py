@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from seedance_jax.data.world import violations
 from seedance_jax.evaluation.clips import check_same
-from seedance_jax.evaluation.metrics import paired, plausibility, vbench, violations
+from seedance_jax.evaluation.metrics import paired, plausibility, vbench
 from seedance_jax.evaluation.metrics.features import check_length, extract
 from seedance_jax.evaluation.metrics.frechet import frechet_estimate, too_few
 from seedance_jax.evaluation.metrics.intervals import as_json, grouped_mean

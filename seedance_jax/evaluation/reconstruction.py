@@ -8,7 +8,8 @@ import numpy as np
 
 from seedance_jax.data import loader, sources, transforms
 from seedance_jax.evaluation import baselines, fidelity
-from seedance_jax.sampling import codec, media, runs
+from seedance_jax.pretrained import codec, runs
+from seedance_jax.sampling import media
 from seedance_jax.stages.vae import perceptual_distance
 
 PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for seconds

@@ -13,7 +13,7 @@ import itertools
 import numpy as np
 
 from seedance_jax.data.schema import FRAME_STRIDE
-from seedance_jax.sampling import codec
+from seedance_jax.pretrained import codec
 
 # Frames besides a multiple of FRAME_STRIDE of a clip that is extended so.
 EXTENSIONS = {"forward": 1, "backward": 0}

@@ -14,7 +14,8 @@ from seedance_jax import sharding
 from seedance_jax.data import schema
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.sampling import codec, runs, steps
+from seedance_jax.pretrained import codec, runs
+from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.requests import Request, make_plan
 from seedance_jax.training import checkpoint
@@ -51,12 +52,12 @@ class Pipeline:
             boxed = jax.eval_shape(generator.init, jax.random.key(0), *example)["params"]
             self._params = jax.device_put(params, sharding.layout(boxed, mesh))
             self.weights = jax.device_put(weights, sharding.replicated(mesh))
-        self._begin = jax.jit(functools.partial(steps.begin, generator), static_argnames="names")
+        self._begin = jax.jit(functools.partial(sampler.begin, generator), static_argnames="names")
         self._step = jax.jit(
-            functools.partial(steps.step, generator),
+            functools.partial(sampler.step, generator),
             static_argnames=("solver", "rescale", "interval"),
         )
-        self._loss = jax.jit(functools.partial(steps.denoising_loss, generator))
+        self._loss = jax.jit(functools.partial(sampler.denoising_loss, generator))
         self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
         self._compiled = set()
 

@@ -9,7 +9,7 @@ import numpy as np
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.data.transforms import encode_captions
 from seedance_jax.diffusion import guidance, solvers
-from seedance_jax.sampling.encoders import word_count
+from seedance_jax.pretrained.text_encoder import word_count
 from seedance_jax.sampling.given import collect
 from seedance_jax.sampling.shots import latent_shots, parse_prompt, quote, shot_lengths
 from seedance_jax.sampling.sizes import resolve_size

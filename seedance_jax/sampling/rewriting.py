@@ -13,10 +13,11 @@ import numpy as np
 
 from seedance_jax import sharding
 from seedance_jax.data.schema import GLOBAL
-from seedance_jax.data.world import prompts as world_prompts
 from seedance_jax.data.world import vocabulary
-from seedance_jax.data.world.story import Story, rewrite_shots
-from seedance_jax.sampling import language, requests
+from seedance_jax.data.world.language import prompts as world_prompts
+from seedance_jax.data.world.language.story import Story, rewrite_shots
+from seedance_jax.pretrained import language_model
+from seedance_jax.sampling import requests
 from seedance_jax.sampling.shots import (
     cut_at_marks,
     looks_like_json,
@@ -71,7 +72,7 @@ def make_rewriter(
     if name == "lm":
         if not (0 <= top_p <= 1 and temperature > 0):
             raise ValueError(f"{top_p=}, {temperature=}: must be in [0, 1] and above 0")
-        model = language.open_language(directory, sharding.make_mesh(fsdp=-1))
+        model = language_model.open_language(directory, sharding.make_mesh(fsdp=-1))
         draws = {"top_p": top_p, "temperature": temperature, "seed": seed}
         return functools.partial(REWRITERS[name], model=model, pipeline=pipeline, **draws)
     return REWRITERS[name]
@@ -225,7 +226,7 @@ def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWE
         )
     padded = np.full((1, length), model.tokenizer.pad, np.int32)
     padded[0, : len(ids)] = ids
-    out, kept = language.generate(
+    out, kept = language_model.generate(
         model.model,
         model.params,
         padded,

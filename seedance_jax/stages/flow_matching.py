@@ -11,7 +11,7 @@ from seedance_jax.data import schema, sources
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.text import caption_starts
-from seedance_jax.sampling import codec, encoders, latents, runs
+from seedance_jax.pretrained import codec, latents, runs, text_encoder
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -35,7 +35,7 @@ def make_stage(config):
     )
     if "texts" not in text_options:
         limit = config.text.max_words if encoder is None else encoder.max_words
-        encoders.check_rows(sources.open_split(data, "train"), limit)
+        text_encoder.check_rows(sources.open_split(data, "train"), limit)
     width = None if encoder is None else encoder.width
     init, loss_fn = objective(config, vae, width, read_text)
     metadata = {
@@ -100,25 +100,25 @@ def objective(config, vae, text_width, read_text):
 def open_text(config):
     """Where text comes from: (encoder or None, options of `sources.open_training`, read_text).
 
-    read_text(batch, frozen) -> what the generator takes; see `sampling/encoders.py`.
+    read_text(batch, frozen) -> what the generator takes; see `pretrained/text_encoder.py`.
     """
-    text, data = encoders.DEFAULTS | config.text.to_dict(), config.data.to_dict()
-    encoders.check_mode(text)
+    text, data = text_encoder.DEFAULTS | config.text.to_dict(), config.data.to_dict()
+    text_encoder.check_mode(text)
     mode = text["mode"]
     if mode == "joint":
         return None, {"tokenizer": runs.open_tokenizer(text)}, batch_text("text")
     if mode == "precomputed":
-        encoder = encoders.open_encoder(text)
+        encoder = text_encoder.open_encoder(text)
         options = {
-            "texts": encoders.open_tokens(data, encoder),
+            "texts": text_encoder.open_tokens(data, encoder),
             "text_length": encoder.positions(data["text_length"]),
         }
         return encoder, options, batch_text("text_tokens")
-    encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
+    encoder = text_encoder.open_encoder(text, sharding.make_mesh(**config.mesh))
     ids = batch_text("text")
 
     def encode(batch, frozen):
-        return encoders.encode(
+        return text_encoder.encode(
             encoder.model, encoder.max_words, frozen["text"], *ids(batch, frozen)
         )
 

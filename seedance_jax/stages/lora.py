@@ -7,7 +7,7 @@ import jax
 
 from seedance_jax import sharding
 from seedance_jax.models import lora
-from seedance_jax.sampling import encoders
+from seedance_jax.pretrained import text_encoder
 from seedance_jax.training import checkpoint
 
 # How a model is run, and where a part of it lies.
@@ -50,7 +50,7 @@ def adapt(stage, config):
 
 def model_of(config):
     """The fields of a config (as JSON) that decide what its weights compute."""
-    text = checkpoint.as_json(encoders.DEFAULTS) | config.get("text", {})
+    text = checkpoint.as_json(text_encoder.DEFAULTS) | config.get("text", {})
     sections = {"text": text, "model": config.get("model", {})}
     return {
         name: {field: value for field, value in section.items() if field not in MAY_DIFFER}

@@ -1,7 +1,7 @@
 """What the values of a config may be, as far as that is known before data or devices are seen."""
 
 from seedance_jax.models.dit import DiT
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint
 
 # The least value of a setting, wherever a config has it.

@@ -18,11 +18,12 @@ import optax
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
-from seedance_jax.models import perceptual, torch_file
 from seedance_jax.models.discriminator import Discriminator, hinge_critic, hinge_generator
-from seedance_jax.models.lpips import LPIPS, from_torch
+from seedance_jax.models.perception import gradients
+from seedance_jax.models.perception.lpips import LPIPS, from_torch
+from seedance_jax.models.public import torch_file
 from seedance_jax.models.vae import VAE, last_layer
-from seedance_jax.sampling import codec, runs
+from seedance_jax.pretrained import codec, runs
 from seedance_jax.training import checkpoint
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -134,7 +135,7 @@ def perceptual_distance(config):
     """
     name = config["name"]
     if name == "gradients":
-        return lambda frozen, x, y: perceptual.gradient_distance(x, y), {}
+        return lambda frozen, x, y: gradients.gradient_distance(x, y), {}
     if name != "lpips":
         raise ValueError(f"perceptual.name={name!r}; legal names: ['gradients', 'lpips']")
     if not (config["vgg"] and config["heads"]):

@@ -6,7 +6,7 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader, schema, tokenizer, transforms
-from seedance_jax.data.builders.latents import build_latents, open_latents
+from seedance_jax.data.builders.side_tables import build_latents, open_latents
 from seedance_jax.data.loader import Bucket
 
 BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.evaluation.world import verdict
+from seedance_jax.evaluation.judges import verdict
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -116,14 +116,14 @@ def test_all_pairs_of_one_scene_count_as_one(monkeypatch):
         (["--run=released", "--output=."], "--output=. is a directory"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused(entry_point, arguments, message):
+def test_flags_that_do_not_go_together_are_refused(run_command, arguments, message):
     with pytest.raises(ValueError, match=message):
-        entry_point("measure", *arguments)
+        run_command("measure", *arguments)
 
 
 @pytest.mark.parametrize("wrong", ["output", "run", "world", "frames", "names"])
 def test_what_cannot_be_done_is_said_before_anything_is_measured(
-    entry_point, tmp_path, videos, monkeypatch, wrong
+    run_command, tmp_path, videos, monkeypatch, wrong
 ):
     def measured(*_):
         raise AssertionError("it was measured")
@@ -148,14 +148,14 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(
         "names": ("--paired", "real has 0003.mp4"),
     }[wrong]
     with pytest.raises((ValueError, OSError), match=message):
-        entry_point("measure", *sets, more)
+        run_command("measure", *sets, more)
 
 
-def test_the_command_measures_and_writes(entry_point, tmp_path, videos, capsys):
+def test_the_command_measures_and_writes(run_command, tmp_path, videos, capsys):
     folders = [write(tmp_path / name, videos[:8]) for name in ("real", "fake")]
     output = tmp_path / "new" / "found.json"
     sets = [f"--real={folders[0]}", f"--fake={folders[1]}"]
-    entry_point("measure", *sets, "--paired", f"--output={output}")
+    run_command("measure", *sets, "--paired", f"--output={output}")
     found = json.loads(capsys.readouterr().out)
     assert json.loads(output.read_text()) == found
     assert found["paired"]["psnr"]["value"] == 99.0
@@ -180,18 +180,18 @@ def test_clips_of_another_form_are_refused(tmp_path, videos, change):
         clips.read_clips(str(fake))
 
 
-def test_folders_without_clips_are_refused(entry_point, tmp_path, videos):
+def test_folders_without_clips_are_refused(run_command, tmp_path, videos):
     with pytest.raises(FileNotFoundError, match="is no folder of clips, nor a RUN:SPLIT"):
         clips.read_clips(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match=r"has no clips \(.mp4"):
         clips.read_clips(str(tmp_path))
     few = write(tmp_path / "few", videos[:7])
     with pytest.raises(ValueError, match="few has 7 clips: needs 8 or more"):
-        entry_point("measure", f"--real={few}", f"--fake={few}")
+        run_command("measure", f"--real={few}", f"--fake={few}")
     (few / "0001.mp4").write_bytes(b"no video")
     with pytest.raises(ValueError, match="few/0001.mp4 cannot be read"):
         clips.read_clips(str(few))
     with pytest.raises(ValueError, match="--output=x.npz: must end with .safetensors"):
-        entry_point("train_features", "--output=x.npz")
+        run_command("train_features", "--output=x.npz")
     with pytest.raises(OSError, match="cannot write to output directory"):
-        entry_point("train_features", f"--output={few}/0000.mp4/x.safetensors")
+        run_command("train_features", f"--output={few}/0000.mp4/x.safetensors")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seedance_jax.models import i3d as ours
+from seedance_jax.models.perception import i3d as ours
 
 LOGITS = Path(__file__).with_name("i3d.npz")
 SHAPE = (1, 10, 200, 224, 3)  # sizes that halve to odd ones, so that padding has two sides

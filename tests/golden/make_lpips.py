@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seedance_jax.models import lpips as ours
+from seedance_jax.models.perception import lpips as ours
 
 HERE = Path(__file__).parent
 DISTANCES = HERE / "lpips.json"

@@ -1,4 +1,4 @@
-"""Gathers the reports in a folder of `python -m seedance_jax.pods --out=FOLDER` in `pods.json`.
+"""Gathers the reports in a folder of `python -m seedance_jax pods --out=FOLDER` in `pods.json`.
 
 python tests/golden/make_pods.py FOLDER
 """
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from seedance_jax.evaluation import pods
+from seedance_jax.performance import pods
 
 KEPT = ("memory", "collectives", "operations", "bounds", "binds", "mfu_at_most")
 

@@ -137,8 +137,8 @@ def test_the_other_commands():
         (("create", *HERE, "--accelerator=v6e-8", "--spot", "--reserved"), "exclude each other"),
         (("create", *HERE, "--sport"), "no option --sport; legal: --name="),
         (("create", *HERE, "--accelerator="), "--accelerator= is empty"),
-        (("run", *HERE, "--accelerator=v6e-8"), "no entry point ''"),
-        (("run", *HERE, "--accelerator=v6e-8", "--", "trian"), "no entry point 'trian'.* train"),
+        (("run", *HERE, "--accelerator=v6e-8"), "no command ''"),
+        (("run", *HERE, "--accelerator=v6e-8", "--", "trian"), "no command 'trian'.* train"),
         (
             ("run", *HERE, "--accelerator=v6e-8", "--", "train", "--config=configs/sftt.py:base"),
             "configs/sftt.py:base: no such file; legal: .*configs/pretrain.py",

@@ -1,4 +1,4 @@
-"""A cluster of processes on this machine, with small programs in the place of an entry point."""
+"""A cluster of processes on this machine, with small programs in the place of a command."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The background job of a TPU host, with a stand-in for the entry point."""
+"""The background job of a TPU host, with a stand-in for the command."""
 
 import os
 import shutil

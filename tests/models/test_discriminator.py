@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.models import discriminator, perceptual
+from seedance_jax.models import discriminator
 from seedance_jax.models.discriminator import Discriminator
+from seedance_jax.models.perception import gradients
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (300, 16), (16, 1)])
@@ -71,11 +72,11 @@ def test_hinge_losses():
 
 def test_the_stand_in_sees_edges_and_not_brightness():
     frame = clips(1, 1)[:, 0]
-    assert perceptual.gradient_distance(frame, frame + 0.3)[0] < 1e-6
+    assert gradients.gradient_distance(frame, frame + 0.3)[0] < 1e-6
     blurred = (frame + jnp.roll(frame, 1, 1) + jnp.roll(frame, 1, 2)) / 3
-    assert perceptual.gradient_distance(frame, blurred)[0] > 0.1
+    assert gradients.gradient_distance(frame, blurred)[0] > 0.1
     mirrored = frame[:, ::-1]
-    a, b = perceptual.gradient_distance(
+    a, b = gradients.gradient_distance(
         jnp.concatenate([frame, frame]), jnp.concatenate([mirrored, frame])
     )
     assert a > 0.1

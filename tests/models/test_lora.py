@@ -6,7 +6,7 @@ from flax import traverse_util
 
 from seedance_jax.models import lora
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.evaluation import chips, hlo
 from seedance_jax.models.dit import Condition, DiT
+from seedance_jax.performance import chips
+from seedance_jax.performance.compiled import hlo
 
 BATCH, FRAMES, SIDE = 8, 6, 8  # four devices do not divide the frames
 TEXT, CHANNELS, WIDTH = 4, 4, 64

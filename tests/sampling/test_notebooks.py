@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,9 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.diffusion import solvers
-from seedance_jax.sampling import codec, steps
+from seedance_jax.pretrained import codec
 from seedance_jax.sampling import pipeline as pipeline_module
+from seedance_jax.sampling import sampler
 from seedance_jax.sampling.pipeline import Pipeline
 
 PROMPT = "a red ball"
@@ -220,12 +221,12 @@ def test_the_network_sees_given_frames_as_in_training(solver):
     mask, seeds = jnp.array([[1.0, 0.0]]), jnp.array([3])
     inputs = (text, text, jnp.zeros((1, 2)), given, mask, seeds)
     names = ("positive", "unconditional")
-    noise, conditions = steps.begin(network, {}, *inputs, names=names)
+    noise, conditions = sampler.begin(network, {}, *inputs, names=names)
     weights = {"positive": 2.0, "unconditional": -1.0}
     now = jax.tree.map(lambda x: x[0], solvers.SOLVERS[solver].prepare(jnp.array([t, 0.5, 0.0])))
     x = (1 - t) * given + t * noise
     settings = {"solver": solver, "rescale": 0.0, "interval": (0.0, 1.0)}
-    state, _ = steps.step(
+    state, _ = sampler.step(
         network, {}, state=solvers.start(x), now=now, start=(noise, conditions, weights), **settings
     )
     xt, times, condition = network.seen[0]

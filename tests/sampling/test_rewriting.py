@@ -7,7 +7,8 @@ import pytest
 
 from seedance_jax.data import tokenizer
 from seedance_jax.data.schema import GLOBAL
-from seedance_jax.sampling import language, rewriting
+from seedance_jax.pretrained import language_model
+from seedance_jax.sampling import rewriting
 from seedance_jax.sampling.shots import parse_prompt
 
 SHOTS = (
@@ -103,7 +104,7 @@ def test_the_sidecar_has_both_prompts():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, one_device):
     directory = language_models.write_directory(tmp_path_factory.mktemp("chat"))
-    return language.open_language(directory, one_device, dtype="float32")
+    return language_model.open_language(directory, one_device, dtype="float32")
 
 
 def test_the_conversation_is_that_of_chatml(model):

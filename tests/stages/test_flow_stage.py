@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import tokenizer
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.stages.flow_matching import flow_loss
 
 CHANNELS, LENGTH, FRAMES = 4, 16, 3

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training import checkpoint
 from seedance_jax.training.loop import Stage

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import lora, pretrain, vae
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.stages import settings
 from seedance_jax.training import checkpoint
 

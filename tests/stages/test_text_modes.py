@@ -14,7 +14,7 @@ from seedance_jax.data import sources
 from seedance_jax.data.builders.folder import FolderSpec
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.models.vae import VAE
-from seedance_jax.sampling import encoders, runs
+from seedance_jax.pretrained import runs, text_encoder
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.stages import flow_matching
 from seedance_jax.training import checkpoint
@@ -88,17 +88,17 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
     data = config.data.to_dict()
     with pytest.raises(ValueError, match="no text tokens of these clips by language model"):
         stage_of(config, "precomputed")
-    text = encoders.DEFAULTS | config.text.to_dict() | {"mode": "precomputed"}
-    encoder = encoders.open_encoder(text, sharding.make_mesh(**config.mesh))
+    text = text_encoder.DEFAULTS | config.text.to_dict() | {"mode": "precomputed"}
+    encoder = text_encoder.open_encoder(text, sharding.make_mesh(**config.mesh))
     assert encoder.params["blocks"]["mlp"]["gate"]["kernel"].sharding.spec[1:] == ("fsdp", "tensor")
     with pytest.raises(ValueError, match="text_length=19 is too short"):
-        encoders.encode_all(data | {"text_length": 19}, encoder)
-    encoders.encode_all(data, encoder)
+        text_encoder.encode_all(data | {"text_length": 19}, encoder)
+    text_encoder.encode_all(data, encoder)
     with pytest.raises(ValueError, match="data.text_length must be 20 or more"):
-        encoders.open_tokens(data | {"text_length": 19}, encoder)
-    other = encoders.open_encoder(text | {"layers": (0,)})
+        text_encoder.open_tokens(data | {"text_length": 19}, encoder)
+    other = text_encoder.open_encoder(text | {"layers": (0,)})
     with pytest.raises(ValueError, match=r"there is \w+ with layers=\[-1\]"):
-        encoders.open_tokens(data, other)
+        text_encoder.open_tokens(data, other)
 
     frozen, _ = stage_of(config, "frozen")
     precomputed, settings = stage_of(config, "precomputed")

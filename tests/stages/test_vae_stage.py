@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from configs import base, vae_thin
-from seedance_jax.models import discriminator, perceptual
+from seedance_jax.models import discriminator
 from seedance_jax.models.discriminator import Discriminator
+from seedance_jax.models.perception import gradients
 from seedance_jax.models.vae import VAE
-from seedance_jax.sampling import codec
+from seedance_jax.pretrained import codec
 from seedance_jax.stages import vae
 from seedance_jax.training import checkpoint
 
@@ -43,19 +44,19 @@ def test_pixels_span_minus_one_to_one():
 
 
 def loss_of(params, video, critic=CRITIC, step=10, freeze_encoder=False, **changes):
-    distance, key, weights = perceptual.gradient_distance, jax.random.key(0), WEIGHTS | changes
+    distance, key, weights = gradients.gradient_distance, jax.random.key(0), WEIGHTS | changes
     step = jnp.int32(step)
     return vae.vae_loss(MODEL, critic, distance, params, video, key, step, weights, freeze_encoder)
 
 
-def gradients(params, video, **changes):
+def gradients_of(params, video, **changes):
     loss = lambda params: loss_of(params, video, **changes)  # noqa: E731
     (value, metrics), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     return value, metrics, grads
 
 
 def test_gradients_reach_every_parameter(params):
-    value, metrics, grads = gradients(params, codec.from_bytes(clips(2)))
+    value, metrics, grads = gradients_of(params, codec.from_bytes(clips(2)))
     assert np.isfinite(value)
     assert metrics.keys() == {
         *("psnr", "psnr_first_frame", "kl", "perceptual", "critic", "verdict", "adaptive")
@@ -79,7 +80,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(params):
 def test_one_loss_gives_the_gradients_of_the_two_players(params):
     """The critics' gradient is that of their hinge alone, the autoencoder's has none of it."""
     video = codec.from_bytes(clips(2))
-    _, metrics, both = gradients(params, video)
+    _, metrics, both = gradients_of(params, video)
     chosen = jax.random.randint(jax.random.split(jax.random.key(0))[1], (2, 2), 0, FRAMES)
     noise = jax.random.split(jax.random.key(0))[0]
 
@@ -99,7 +100,7 @@ def test_one_loss_gives_the_gradients_of_the_two_players(params):
         return (
             jnp.abs(error).mean()
             + WEIGHTS["l2"] * (error**2).mean()
-            + WEIGHTS["perceptual"] * perceptual.gradient_distance(*pairs).mean()
+            + WEIGHTS["perceptual"] * gradients.gradient_distance(*pairs).mean()
             + WEIGHTS["kl"] * vae.kl_divergence(coded["mean"], coded["log_variance"])
             + WEIGHTS["adversarial"] * metrics["adaptive"] * discriminator.hinge_generator(judged)
         )
@@ -118,8 +119,8 @@ def test_one_loss_gives_the_gradients_of_the_two_players(params):
 def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
     video = codec.from_bytes(clips(2))
     only = {"l2": 0.0, "kl": 0.0, "perceptual": 0.0}
-    _, _, rec = gradients(params, video, critic=None, **only)
-    _, metrics, both = gradients(params, video, adversarial=1.0, **only)
+    _, _, rec = gradients_of(params, video, critic=None, **only)
+    _, metrics, both = gradients_of(params, video, adversarial=1.0, **only)
     kernel = lambda grads: grads["decoder"]["conv_out"]["kernel"]  # noqa: E731
     verdict = jnp.linalg.norm(kernel(both) - kernel(rec))
     assert verdict == pytest.approx(float(jnp.linalg.norm(kernel(rec))), rel=1e-2)
@@ -128,8 +129,8 @@ def test_the_adaptive_weight_balances_the_gradients_at_the_last_kernel(params):
 
 def test_critics_wait_for_their_start(params):
     video = codec.from_bytes(clips(2))
-    before, _, early = gradients(params, video, step=4)
-    alone, _, none = gradients(params, video, critic=None)
+    before, _, early = gradients_of(params, video, step=4)
+    alone, _, none = gradients_of(params, video, critic=None)
     np.testing.assert_allclose(before, alone, rtol=1e-5)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(early["discriminator"]))
     for part in ("encoder", "decoder"):
@@ -139,13 +140,13 @@ def test_critics_wait_for_their_start(params):
 
 
 def test_a_frozen_encoder_gets_no_gradient(params):
-    _, _, grads = gradients(params, codec.from_bytes(clips(2)), freeze_encoder=True)
+    _, _, grads = gradients_of(params, codec.from_bytes(clips(2)), freeze_encoder=True)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder"]))
     assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["decoder"]))
 
 
 def test_images_are_trained_on_too(params):
-    value, metrics, _ = gradients(params, codec.from_bytes(clips(2)[:, :1]))
+    value, metrics, _ = gradients_of(params, codec.from_bytes(clips(2)[:, :1]))
     assert np.isfinite(value)
     assert metrics["psnr"] == metrics["psnr_first_frame"]
 

@@ -2,7 +2,7 @@
 
     python -m tests.training.process --config=tests/training/process.py --workdir=runs/vectors
 
-is `seedance_jax.train` on it; it takes PAUSE seconds for each batch.
+is `seedance_jax train` on it; it takes PAUSE seconds for each batch.
 """
 
 import os
@@ -78,7 +78,7 @@ def make_stage(config):
 
 
 if __name__ == "__main__":
-    from seedance_jax import cli, train
+    from seedance_jax.commands import cli, train
     from seedance_jax.stages import STAGES
 
     STAGES["vectors"] = make_stage

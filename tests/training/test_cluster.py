@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from seedance_jax import cli, sharding
+from seedance_jax import sharding
+from seedance_jax.commands import cli
 from seedance_jax.training import checkpoint, cluster
 
 ROOT = Path(__file__).parents[2]
@@ -201,7 +202,7 @@ def test_what_process_0_makes_or_fails_with_is_of_all(monkeypatch):
         cluster.of_main(fail)
 
 
-def test_an_entry_point_for_one_process_refuses_several():
+def test_a_command_for_one_process_refuses_several():
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["test"])
     flags.FLAGS.num_processes = 2

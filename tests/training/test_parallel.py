@@ -5,7 +5,7 @@ from jax.sharding import PartitionSpec as P
 
 from seedance_jax import sharding
 from seedance_jax.data import tokenizer
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.stages.flow_matching import flow_loss
 from seedance_jax.training import loop
 from seedance_jax.training.optimizer import make_optimizer

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.captions import CaptionedFile, Captions, list_captioned
+from seedance_jax.data.builders.caption_files import CaptionedFile, Captions, list_captioned
 from seedance_jax.data.builders.processes import mapper
 
 

@@ -8,9 +8,9 @@ from seedance_jax.data import schema
 from seedance_jax.data.world import render
 from seedance_jax.data.world import vocabulary as words
 from seedance_jax.data.world.camera import Rejected, film
-from seedance_jax.data.world.captions import captions
 from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
 from seedance_jax.data.world.events import sample_scene
+from seedance_jax.data.world.language.captions import captions
 from seedance_jax.data.world.physics import SLOTS, simulate
 from seedance_jax.data.world.scene import CameraPlan, Draw, generator
 from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec

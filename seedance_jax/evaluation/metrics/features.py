@@ -9,11 +9,11 @@ import numpy as np
 from flax import traverse_util
 
 from seedance_jax.evaluation.metrics.batches import batches
-from seedance_jax.models import i3d, world_features
-from seedance_jax.models.torch_file import check_shapes, open_tensors
+from seedance_jax.models.perception import i3d, world_features
+from seedance_jax.models.public.torch_file import check_shapes, open_tensors
 from seedance_jax.training import release
 
-# Made by `python -m seedance_jax.train_features`.
+# Made by `python -m seedance_jax train_features`.
 WORLD = Path(__file__).parents[2] / "weights" / "features" / "world.safetensors"
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.metrics.batches import batches
-from seedance_jax.models import lpips
-from seedance_jax.models.torch_file import open_tensors
-from seedance_jax.sampling.codec import from_bytes
+from seedance_jax.models.perception import lpips
+from seedance_jax.models.public.torch_file import open_tensors
+from seedance_jax.pretrained.codec import from_bytes
 
 BATCH = 8  # frames of LPIPS at a time
 

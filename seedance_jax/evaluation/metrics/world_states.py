@@ -6,7 +6,7 @@ import numpy as np
 
 from seedance_jax.data.world import WorldSpec, generate
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES, SLICES
-from seedance_jax.models.world_features import STRIDE
+from seedance_jax.models.perception.world_features import STRIDE
 
 SLICE = "tiny"
 # What is told of a clip by its name, and the names.

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from seedance_jax.evaluation.metrics import features
 from seedance_jax.evaluation.metrics import world_states as states
-from seedance_jax.models.world_features import WorldFeatures, preprocess
+from seedance_jax.models.perception.world_features import WorldFeatures, preprocess
 
 BATCH = 32
 PEAK_LR = 3e-3

@@ -4,9 +4,9 @@ SeedVideoBench-1.0 (arXiv:2506.09113) judges prompt following by subject, action
 """
 
 from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.judges.findings import Finding
+from seedance_jax.evaluation.judges.verdict import AXES as HEADINGS
 from seedance_jax.evaluation.voting.ballot import DIMENSIONS as AXES
-from seedance_jax.evaluation.world.findings import Finding
-from seedance_jax.evaluation.world.verdict import AXES as HEADINGS
 
 GIVEN = "given_frames"
 # dB that the frames a model was given keep: an autoencoder loses some, the one that comes with the

@@ -30,7 +30,7 @@ class Case(NamedTuple):
       split, index: of the world, which renders what the prompt tells of.
       prompt: text; of two shots JSON with durations.
       given: [first, last] of the runs of frames of the true clip that the model is given.
-      asked: the record of the scene, see `world.verdict.judge_clip`.
+      asked: the record of the scene, see `judges.verdict.judge_clip`.
     """
 
     number: int

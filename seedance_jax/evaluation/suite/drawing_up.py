@@ -16,8 +16,8 @@ from seedance_jax.data import schema
 from seedance_jax.data.world import generate
 from seedance_jax.data.world.vocabulary import SLICES
 from seedance_jax.evaluation.generation import write_prompt
+from seedance_jax.evaluation.judges.verdict import asked_of
 from seedance_jax.evaluation.suite.cases import FOLDER, SUITES
-from seedance_jax.evaluation.world.verdict import asked_of
 
 FIRST_INDEX, INDICES = 10_000_000, 100_000  # of the first group; of each
 CASES = 32  # of each group

@@ -7,7 +7,7 @@ import jax
 
 from seedance_jax.data import sources
 from seedance_jax.evaluation.suite import cases, command, report
-from seedance_jax.sampling import runs
+from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
 

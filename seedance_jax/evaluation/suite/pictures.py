@@ -6,10 +6,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from seedance_jax.evaluation.judges import drawing
+from seedance_jax.evaluation.judges.findings import Finding
+from seedance_jax.evaluation.judges.verdict import Verdict
 from seedance_jax.evaluation.suite import results
-from seedance_jax.evaluation.world import drawing
-from seedance_jax.evaluation.world.findings import Finding
-from seedance_jax.evaluation.world.verdict import Verdict
 
 QUALITY = 80  # of WebP
 FRAMES = 48  # of a picture, at most

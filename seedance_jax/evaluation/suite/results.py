@@ -3,7 +3,7 @@
 <folder>/
     results.jsonl   a row per clip, see `KEYS`
     results.lock    is locked by the run that writes to it
-    clips/0000.mp4  and 0000.json, as `seedance_jax.sample` writes them and `.vote` reads them
+    clips/0000.mp4  and 0000.json, as `seedance_jax sample` writes them and `.vote` reads them
     report.json, report.html
 """
 

@@ -8,9 +8,9 @@ import tqdm
 
 from seedance_jax.data.world import vocabulary
 from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.suite import axes, cases, results
-from seedance_jax.evaluation.world import verdict
 from seedance_jax.training import cluster
 
 # Of the settings of a clip, those that the whole suite shares and that change clips.
@@ -23,8 +23,8 @@ SHARED = (
     "guidance_interval",
     "solver",
 )
-# Modules of `world` that no verdict depends on.
-BESIDE = ("__init__", "drawing", "summary", "calibration", "corruptions")
+# Modules of `judges` that no verdict depends on.
+BESIDE = ("__init__", "drawing", "summary", "calibration")
 
 
 def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
@@ -92,9 +92,9 @@ def judges():
 
 
 def judging_files():
-    """Paths of them: `world`, but for what only draws, sums up or calibrates, and its words."""
-    world = verdict.THRESHOLDS.parent
-    own = [path for path in world.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
+    """Paths of them: `judges`, but for what only draws, sums up or calibrates, and its words."""
+    folder = verdict.THRESHOLDS.parent
+    own = [path for path in folder.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
     others = (Path(module.__file__) for module in (axes, fidelity, vocabulary))
     return [*sorted(own), verdict.THRESHOLDS, *others]
 

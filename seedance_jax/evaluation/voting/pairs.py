@@ -1,4 +1,4 @@
-"""Pairs of clips of the same prompt and seed, from folders that `seedance_jax.sample` wrote."""
+"""Pairs of clips of the same prompt and seed, from folders that `seedance_jax sample` wrote."""
 
 import hashlib
 import itertools
@@ -104,7 +104,7 @@ def read_folder(folder):
             )
         clips[key] = clip
     if not clips:
-        raise FileNotFoundError(f"{str(folder)!r} has no clips of seedance_jax.sample")
+        raise FileNotFoundError(f"{str(folder)!r} has no clips of `seedance_jax sample`")
     return clips
 
 

@@ -7,7 +7,7 @@ from clips import moving_square
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.captions import CaptionedFile, Captions
+from seedance_jax.data.builders.caption_files import CaptionedFile, Captions
 from seedance_jax.data.builders.folder import (
     FolderSpec,
     build_folder,

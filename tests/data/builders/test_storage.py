@@ -4,7 +4,7 @@ from clips import clip_record, write_clips
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.latents import build_latents, open_latents
+from seedance_jax.data.builders.side_tables import build_latents, open_latents
 
 
 def test_rows_come_back_in_order(clips_directory, source):

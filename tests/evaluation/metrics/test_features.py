@@ -3,7 +3,7 @@ import pytest
 
 from seedance_jax.evaluation.metrics import features, kernel, world_training
 from seedance_jax.evaluation.metrics import world_states as states
-from seedance_jax.models.world_features import WIDTH
+from seedance_jax.models.perception.world_features import WIDTH
 
 
 @pytest.fixture(scope="module")

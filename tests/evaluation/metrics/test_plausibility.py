@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from configs import pretrain
-from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.evaluation.metrics import plausibility, violations
+from seedance_jax.data.world import WorldSpec, generate, violations
+from seedance_jax.evaluation.metrics import plausibility
 from seedance_jax.sampling.pipeline import Pipeline
 
 SPEC = WorldSpec(slice="tiny")

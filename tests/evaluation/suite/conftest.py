@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from seedance_jax.evaluation.judges import verdict
+from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.suite import cases, scoring
-from seedance_jax.evaluation.world import verdict
-from seedance_jax.evaluation.world.findings import Finding
 
 SETTINGS = {
     "negative_prompt": "",

@@ -107,8 +107,8 @@ def test_a_missing_clip_is_named(two, tmp_path):
         command.compare(*two, tmp_path / "out")
 
 
-def test_the_command_compares(two, entry_point, tmp_path, capsys):
-    entry_point("evaluate", "--compare", *map(str, two), f"--output={tmp_path}/out")
+def test_the_command_compares(two, run_command, tmp_path, capsys):
+    run_command("evaluate", "--compare", *map(str, two), f"--output={tmp_path}/out")
     told = capsys.readouterr().out
     assert "7 clips: all gates 0.57 and 1.00, difference -0.43" in told
     assert "; motion_quality 0.57 and 1.00" in told
@@ -128,6 +128,6 @@ def test_the_command_compares(two, entry_point, tmp_path, capsys):
         ([], "--workdir is missing"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused(entry_point, flags, message):
+def test_flags_that_do_not_go_together_are_refused(run_command, flags, message):
     with pytest.raises(ValueError, match=message):
-        entry_point("evaluate", *flags)
+        run_command("evaluate", *flags)

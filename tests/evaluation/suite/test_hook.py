@@ -64,9 +64,9 @@ def test_runs_that_it_cannot_judge_are_refused(make, config, settings, message):
         make(config, **settings)
 
 
-def test_a_flag_that_does_nothing_is_refused(entry_point, tmp_path):
+def test_a_flag_that_does_nothing_is_refused(run_command, tmp_path):
     with pytest.raises(ValueError, match="--suite_every=5 does nothing without --suite"):
-        entry_point(
+        run_command(
             "train",
             "--config=configs/pretrain.py:smoke",
             f"--workdir={tmp_path}/run",

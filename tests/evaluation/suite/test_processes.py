@@ -24,7 +24,7 @@ def run(*folders):
             f"--coordinator=127.0.0.1:{free.getsockname()[1]}",
             f"--num_processes={len(folders)}",
         )
-    command = (sys.executable, "-m", "seedance_jax.evaluate", *SUITE, *place)
+    command = (sys.executable, "-m", "seedance_jax", "evaluate", *SUITE, *place)
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [
         subprocess.Popen(

@@ -8,9 +8,9 @@ import pytest
 
 import seedance_jax
 from seedance_jax.data.video import decode_mp4
+from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.suite import axes, command, results, scoring
 from seedance_jax.evaluation.voting import ballot, pairs
-from seedance_jax.evaluation.world import verdict
 from seedance_jax.training import cluster
 
 

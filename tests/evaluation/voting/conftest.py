@@ -1,4 +1,4 @@
-"""Folders of samples, written as `seedance_jax.sample` writes them, and the page of them."""
+"""Folders of samples, written as `seedance_jax sample` writes them, and the page of them."""
 
 import contextlib
 import hashlib

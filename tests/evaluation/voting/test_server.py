@@ -278,24 +278,24 @@ def test_a_page_answers_to_its_own_names_alone(host, bound, names):
         (["--summary", "--votes=nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )
-def test_the_command_refuses(entry_point, arguments, message):
+def test_the_command_refuses(run_command, arguments, message):
     pytest.importorskip("starlette", reason="the page needs the extra `vote`")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        entry_point("vote", *arguments)
+        run_command("vote", *arguments)
 
 
-def test_the_command_prints_the_summary(entry_point, serve, tmp_path, capsys):
+def test_the_command_prints_the_summary(run_command, serve, tmp_path, capsys):
     with serve() as at:
         vote_on_all(at, "ann")
-    entry_point("vote", "--summary", f"--votes={tmp_path}/votes.jsonl")
+    run_command("vote", "--summary", f"--votes={tmp_path}/votes.jsonl")
     printed = capsys.readouterr().out
     assert "secret_alpha over " in printed
     assert "1 voters, 3 pairs, 3 votes" in printed
 
 
-def test_a_port_in_use_is_said(entry_point, serve, folders, tmp_path):
+def test_a_port_in_use_is_said(run_command, serve, folders, tmp_path):
     with serve() as at:
         port = at.rpartition(":")[2]
         flags = (f"--port={port}", f"--votes={tmp_path}/more.jsonl")
         with pytest.raises(OSError, match=f"cannot listen at --host=127.0.0.1 --port={port}: "):
-            entry_point("vote", *flags, *map(str, folders))
+            run_command("vote", *flags, *map(str, folders))

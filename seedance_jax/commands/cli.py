@@ -1,0 +1,178 @@
+"""What commands share: errors of one line, the cache of compiled programs, and processes."""
+
+import functools
+import itertools
+import os
+import runpy
+import sys
+import traceback
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+
+from seedance_jax.training import cluster
+from seedance_jax.training.hooks import NonFiniteError
+
+flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Compiled programs are kept here; '' is off. Default: JAX_COMPILATION_CACHE_DIR, or else "
+    "~/.cache/seedance_jax.",
+)
+flags.DEFINE_bool("traceback", False, "Show the traceback of an error, not only its message.")
+flags.DEFINE_string(
+    "coordinator",
+    os.environ.get("JAX_COORDINATOR_ADDRESS"),
+    "host:port of process 0, if there are several; TPU pods, GKE and SLURM are found without.",
+)
+flags.DEFINE_integer(
+    "num_processes",
+    os.environ.get("JAX_NUM_PROCESSES"),
+    "How many there are; 1 never looks for others.",
+    1,
+)
+flags.DEFINE_integer(
+    "process_id", os.environ.get("JAX_PROCESS_ID"), "Which of them this is: 0, 1, ...", 0
+)
+flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for the other processes.", 1)
+flags.DEFINE_integer("heartbeat", 60, "Seconds without life after which a process is dead.", 5)
+
+# Mistakes of the user's, or of the machine: the message says all.
+EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
+# Modules that come with an extra, and its name.
+PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")
+EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"), "vote")
+QUOTING = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
+
+
+def run(command, arguments, many=False, operands=False):
+    """Parses the flags and runs the `main(argv)` of a command.
+
+    Args:
+      command: its module, whose docstring --help shows.
+      arguments: what follows its name on the command line.
+      many: whether it makes sense as one of several processes.
+      operands: whether it takes arguments that are no flags; see `parse_flags`.
+    """
+    # absl shows the docstring of __main__, and the flags of the module that argv[0] names.
+    sys.modules["__main__"].__doc__ = command.__doc__
+    sys.argv = [command.__name__, *arguments]
+    parser = functools.partial(parse_flags, operands=operands)
+    app.run(one_line_errors(command.main, many), argv=sys.argv, flags_parser=parser)
+
+
+def parse_flags(argv, operands=False):
+    """Parses the command line, whose errors end in one line; returns what main gets.
+
+    A --config is required where there is one, a --config.field that does not exist ends with the
+    legal ones, and arguments that are no flags are refused, unless the command takes `operands`,
+    which then follow its name.
+    """
+    if "config" in flags.FLAGS and flags.FLAGS["config"].default is None:
+        flags.mark_flag_as_required("config")
+    if operands:
+        flags.FLAGS.set_gnu_getopt()  # flags may follow them
+    try:
+        found = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+        if "--traceback" in argv:
+            raise
+        sys.exit(f"error: {explain_flag(error)}")
+    except (AttributeError, KeyError):
+        # Both "--config=file" and "--config file" are legal.
+        parts = [part for argument in argv[1:] for part in argument.split("=", 1)]
+        settings = dict(itertools.pairwise(parts))
+        path, _, size = settings["--config"].partition(":")
+        config = runpy.run_path(path)["get_config"](*[size] if size else [])
+        for name in settings:
+            if name.startswith("--config."):
+                check_field(config, name[len("--config.") :])
+        raise
+    if found and not operands:
+        sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {QUOTING}")
+    return argv[:1] + found
+
+
+def explain_flag(error):
+    """The message of an illegal flag in one line; of a config that cannot be made, the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) == 1:
+        return f"{lines[0]} (--helpshort shows the flags)"
+    return f"{lines[0].partition(': Error')[0]}: {lines[-1].removeprefix('ValueError: ')}"
+
+
+def check_field(config, name):
+    """Exits with a message if the config has no field of this dotted name."""
+    parts = name.split(".")
+    for i, part in enumerate(parts):
+        if not hasattr(config, "keys") or part not in config:
+            where = ".".join(["config", *parts[:i]])
+            legal = sorted(config) if hasattr(config, "keys") else "none"
+            sys.exit(f"error: --config.{name}: {where} has no field {part!r}; legal: {legal}")
+        config = config[part]
+
+
+def join_processes(many):
+    """Meets the other processes, all but the first of which print nothing from then on.
+
+    Raises:
+      ValueError: several, of a command that cannot be `many`.
+    """
+    given = [flags.FLAGS[name].value for name in ("coordinator", "num_processes", "process_id")]
+    if many:
+        timeouts = {name: flags.FLAGS[name].value for name in ("connect_timeout", "heartbeat")}
+        cluster.join(*given, **timeouts)
+        if cluster.joined() and not cluster.is_main():
+            sys.stdout = open(os.devnull, "w")  # one process speaks
+    elif (given[1] or 1) > 1:
+        raise ValueError(f"this runs in one process, not in num_processes={given[1]}")
+
+
+def one_line_errors(main, many=False):
+    """Wraps main: sets up cache and processes, and ends expected errors with their message."""
+
+    @functools.wraps(main)
+    def wrapped(argv):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate at INFO
+        path = flags.FLAGS.compilation_cache
+        if path is None:
+            path = jax.config.jax_compilation_cache_dir or "~/.cache/seedance_jax"
+        path = str(Path(path).expanduser()) if path else None
+        jax.config.update("jax_compilation_cache_dir", path)
+        try:
+            join_processes(many)
+            main(argv)
+        except Exception as error:
+            expected = is_expected(error) and not flags.FLAGS.traceback
+            if cluster.joined():  # an ordinary exit would wait for the others
+                if not expected:
+                    traceback.print_exc()
+                cluster.end(cluster.explain(explain(error)))
+            if not expected:
+                raise
+            sys.exit(f"error: {explain(error)}")
+
+    return wrapped
+
+
+def is_expected(error):
+    """Whether the message of an error says all, so that nobody needs its traceback."""
+    return isinstance(error, EXPECTED) or out_of_memory(error)
+
+
+def out_of_memory(error):
+    """Whether the host, or a device, has no memory left."""
+    full = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return full or isinstance(error, MemoryError)
+
+
+def explain(error):
+    """The message of an expected error, and what helps."""
+    extra = isinstance(error, ImportError) and EXTRAS.get((error.name or "").split(".")[0])
+    if extra:
+        return f'{error.name} is not installed; it comes with pip install -e ".[{extra}]"'
+    if out_of_memory(error):
+        return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
+    return str(error)

@@ -1,0 +1,35 @@
+"""Autoencoder weights from the open Wan 2.2 files, and to them.
+
+    python -m seedance_jax convert --from=wan22 --path=Wan2.2_VAE.safetensors --workdir=runs/wan22
+    python -m seedance_jax convert --to=wan22 --path=vae.safetensors --workdir=runs/vae
+
+The first makes an ordinary run of the `vae` stage: encode, evaluate, fine-tune or train a generator
+with it. Both public spellings of the names are read, from `.safetensors` or, without unpickling
+anything but tensors, from `.pth`. The second writes the names of diffusers' `AutoencoderKLWan`.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from seedance_jax.pretrained import exchange
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/vae.py:wan22", "Config of the run to make."
+)
+flags.DEFINE_enum("from", None, ["wan22"], "Layout of the file to read.")
+flags.DEFINE_enum("to", None, ["wan22"], "Layout of the file to write.")
+PATH = flags.DEFINE_string("path", None, "The public file.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Our run.", required=True)
+
+
+def main(argv):
+    del argv
+    if bool(flags.FLAGS["from"].value) == bool(flags.FLAGS["to"].value):
+        raise ValueError("give either --from=wan22 or --to=wan22")
+    path, workdir = Path(PATH.value), Path(WORKDIR.value)
+    if flags.FLAGS["from"].value:
+        print(exchange.import_run(path, workdir, CONFIG.value))
+    else:
+        print(exchange.export_run(path, workdir))

@@ -1,0 +1,33 @@
+"""Shows what a config's model is and costs, without making it.
+
+    python -m seedance_jax describe --config=configs/pretrain.py:7b
+    python -m seedance_jax describe --config=configs/pretrain.py:7b --size=480p --seconds=12
+    python -m seedance_jax describe --config=configs/pretrain.py:7b --devices=256 --check
+
+The clip is the config's first bucket unless --size and --seconds say otherwise. Fields of the
+config can be set as in training: --config.model.attention=full, --config.mesh.sequence=8.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from seedance_jax.data import sources
+from seedance_jax.performance import cost, description
+from seedance_jax.sampling.sizes import SIZES
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="The config to describe.")
+SIZE = flags.DEFINE_enum("size", None, list(SIZES), "Named size, 16:9.")
+SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
+DEVICES = flags.DEFINE_integer("devices", 1, "How many the config's mesh is laid over.", 1)
+CHECK = flags.DEFINE_bool("check", False, "Generators: count with XLA, too.")
+
+
+def main(argv):
+    del argv
+    config = CONFIG.value.to_dict()
+    if SECONDS.present and not SIZE.value:
+        raise ValueError("--seconds needs --size")
+    fps = sources.clip_fps(config["data"])
+    clip = cost.clip_shape(SIZE.value, SECONDS.value, fps) if SIZE.value else None
+    for line in description.describe(config, clip, DEVICES.value, CHECK.value):
+        print(line, flush=True)

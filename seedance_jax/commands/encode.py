@@ -1,0 +1,52 @@
+"""Writes what a config reads precomputed, once, so that training need not compute it.
+
+    python -m seedance_jax encode --config=configs/pretrain.py:tiny --config.vae_run=runs/vae
+
+Latents of the clips by the autoencoder (data.latents), and text tokens of the captions by the
+language model in text.path (text.mode="precomputed").
+"""
+
+import jax
+from ml_collections import config_flags
+
+from seedance_jax import sharding
+from seedance_jax.data import schema, sources
+from seedance_jax.pretrained import latents, runs, text_encoder
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
+
+
+def main(argv):
+    del argv
+    config = CONFIG.value
+    data, text = config.data.to_dict(), text_encoder.DEFAULTS | config.text.to_dict()
+    text_encoder.check_mode(text)
+    if not data["latents"] and text["mode"] != "precomputed":
+        raise ValueError(
+            f"nothing to encode: data.latents={data['latents']} and text.mode={text['mode']!r}; "
+            "the config must have data.latents=True or text.mode='precomputed'"
+        )
+    if text["mode"] == "precomputed":
+        encoder = text_encoder.open_encoder(text, sharding.make_mesh(**config.mesh))
+        print(text_encoder.encode_all(data, encoder))
+    if data["latents"]:
+        for directory in encode_clips(config, data):
+            print(directory)
+
+
+def encode_clips(config, data):
+    """Writes the latents of every bucket; returns their directories."""
+    model, weights = runs.load_autoencoder(config.vae_run)
+    schema.check_compression(*model.compression)
+    params = jax.device_put(weights["params"])  # once, not with every batch
+
+    @jax.jit
+    def encode(params, video):
+        return model.apply({"params": params}, video, method="encode")[0]
+
+    return latents.encode_all(
+        data,
+        sources.make_buckets(data["buckets"]),
+        runs.latent_fingerprint(weights),
+        lambda video: encode(params, video),
+    )

@@ -1,0 +1,117 @@
+"""Public metrics of clips: distances to a reference, VBench, and the plausibility of a run.
+
+    python -m seedance_jax measure --real=runs/tiny/pretrain:validation --fake=samples
+    python -m seedance_jax measure --real=real --fake=fake --i3d=i3d_pretrained_400.pt
+    python -m seedance_jax measure --real=real --fake=decoded --paired
+    python -m seedance_jax measure --run=released
+
+--real and --fake are folders of video files of one length, size and rate, or RUN:SPLIT for a split
+of the data that a run was trained on. `fvd_world` and `kvd_world` are distances over features of a
+small network that knows the synthetic world only, and no FVD; `fvd` and `kvd` are over I3D with the
+public weights, which --i3d names. --paired takes files of the same name in both folders as pairs,
+of which one should be the other, and adds PSNR, SSIM and, with public weights, LPIPS. --run asks a
+generator whether it prefers what can happen in the world (LikePhys); `released` are the weights
+that come with the package. Prints JSON: every metric with its 95 % interval.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from seedance_jax.data.world import violations
+from seedance_jax.evaluation import clips, measurement
+from seedance_jax.evaluation.metrics import features, paired
+from seedance_jax.models.perception.i3d import EPSILONS
+from seedance_jax.pretrained import runs
+from seedance_jax.sampling import media
+from seedance_jax.sampling.pipeline import Pipeline
+
+REAL = flags.DEFINE_string("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
+FAKE = flags.DEFINE_string("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
+LIMIT = flags.DEFINE_integer(
+    "limit", None, "Clips of either at most, the first ones.", measurement.LEAST
+)
+DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data set of a RUN is, if it has moved.")
+I3D = flags.DEFINE_string("i3d", "", "File of public weights of I3D (.pt, .pth, .safetensors).")
+I3D_FILE = flags.DEFINE_enum(
+    "i3d_file", "i3d_pretrained_400", sorted(EPSILONS), "Which public weights --i3d is."
+)
+WORLD = flags.DEFINE_string("features", str(features.WORLD), "Of `train_features`.")
+PAIRED = flags.DEFINE_bool("paired", False, "Files of the same name are pairs: PSNR and SSIM.")
+LPIPS = flags.DEFINE_list(
+    "lpips", [], "Files of public weights, of VGG16 and of the heads: vgg16-397923af.pth,vgg.pth"
+)
+RUN = flags.DEFINE_string("run", "", "Generator to ask for plausibility, or `released`.")
+NUM_PAIRS = flags.DEFINE_integer("num_pairs", 48, "Pairs of clips of each violation.", 1)
+SEED = flags.DEFINE_integer("seed", 0, "Of noise, bootstrap and shuffled frames.", 0)
+OUTPUT = flags.DEFINE_string("output", "", "File for the JSON, too.")
+
+# The flags that have no use without another one.
+USELESS = {
+    "real": ("limit", "data_dir", "i3d", "features", "paired"),
+    "i3d": ("i3d_file",),
+    "paired": ("lpips",),
+    "run": ("num_pairs",),
+}
+
+
+def check_flags():
+    """Raises ValueError for flags that do not go together, or OSError for an --output."""
+    if bool(REAL.value) != bool(FAKE.value) or not (REAL.value or RUN.value):
+        raise ValueError("give --real and --fake, or --run, or all three")
+    for needed, names in USELESS.items():
+        for name in names:
+            if flags.FLAGS[name].present and not flags.FLAGS[needed].value:
+                value = flags.FLAGS[name].value
+                raise ValueError(f"--{name}={value} has no use without --{needed}")
+    if len(LPIPS.value) not in (0, 2):
+        raise ValueError(f"--lpips={','.join(LPIPS.value)}: give two files, VGG16 and the heads")
+    if OUTPUT.value:
+        if Path(OUTPUT.value).is_dir():
+            raise ValueError(f"--output={OUTPUT.value} is a directory; give a file")
+        media.check_writable(Path(OUTPUT.value).parent)
+
+
+def open_run():
+    """The pipeline of --run; ValueError unless it was trained on the world."""
+    pipeline = Pipeline.from_run(runs.RELEASED if RUN.value == "released" else RUN.value)
+    violations.spec_of(pipeline.config["data"])
+    return pipeline
+
+
+def open_sets():
+    """(real, fake, networks, LPIPS or None), checked."""
+    networks = [features.open_world(WORLD.value)]
+    if I3D.value:
+        networks.append(features.open_i3d(I3D.value, I3D_FILE.value))
+    lpips = paired.open_lpips(*LPIPS.value) if LPIPS.value else None
+    real, fake = (
+        clips.read_clips(where, LIMIT.value, DATA_DIR.value) for where in (REAL.value, FAKE.value)
+    )
+    measurement.check(real, fake, networks)
+    if PAIRED.value:
+        measurement.check_paired(real, fake)
+    return real, fake, networks, lpips
+
+
+def measure_sets(real, fake, networks, lpips):
+    """`measurement.compare`, and "paired" if that is asked for."""
+    found = measurement.compare(real, fake, networks, SEED.value)
+    if PAIRED.value:
+        found["paired"] = measurement.of_pairs(real, fake, lpips)
+    return found
+
+
+def main(argv):
+    del argv
+    check_flags()
+    pipeline = open_run() if RUN.value else None
+    sets = open_sets() if REAL.value else None
+    found = measure_sets(*sets) if sets else {}
+    if pipeline:
+        found["plausibility"] = measurement.of_run(pipeline, NUM_PAIRS.value, SEED.value)
+    text = json.dumps(found, indent=2)
+    print(text)
+    if OUTPUT.value:
+        Path(OUTPUT.value).write_text(text + "\n")

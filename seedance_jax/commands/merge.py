@@ -1,0 +1,21 @@
+"""Adds adapters to the weights they were trained on: an ordinary run of the generator.
+
+python -m seedance_jax merge --workdir=runs/pretrain --lora=runs/lora --output=runs/merged
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from seedance_jax.pretrained import runs
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
+LORA = flags.DEFINE_string("lora", None, "Run of the adapters.", required=True)
+LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
+OUTPUT = flags.DEFINE_string("output", None, "New run.", required=True)
+
+
+def main(argv):
+    del argv
+    runs.merge_lora(WORKDIR.value, LORA.value, LORA_SCALE.value, Path(OUTPUT.value))
+    print(OUTPUT.value)

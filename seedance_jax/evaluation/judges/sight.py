@@ -1,0 +1,219 @@
+"""What is seen in a clip: its shots, the objects' tracks and the camera's path in each."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from seedance_jax.evaluation.judges import camera_motion, colors, detection, quality
+
+# Where a cut may be: the picture changes so many times as much as any of the changes about it, and
+# by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
+MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
+MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
+ABOUT = 3
+# Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
+# 0.5 or less. They are compared when softened by so many pixels.
+SAME_PLACE, BACKDROP = 0.5, 2.0
+# Metres above the floor from which things are thrown, on average.
+RELEASE = 0.27
+# A shot must have so many frames to be judged.
+MIN_FRAMES = 4
+
+
+class Shot(NamedTuple):
+    """A shot and what was found in it.
+
+    Attributes:
+      start: number of its first frame in the clip.
+      frames: uint8 [T,H,W,3].
+      tracks: `detection.Track`s, the largest first.
+      path: the `camera.CameraPath`.
+      view: the `camera.View` that was asked for, at the distance that the objects' size tells.
+    """
+
+    start: int
+    frames: Any
+    tracks: list
+    path: Any
+    view: Any
+
+    def track(self, color):
+        """The track of a colour; None if it is not seen."""
+        return next((track for track in self.tracks if track.color == color), None)
+
+    @property
+    def scale(self):
+        """[T] how large things look by the camera's zoom or dolly; 1 halfway."""
+        progress = np.arange(len(self.frames)) / max(len(self.frames) - 1, 1) - 0.5
+        amount = self.path.amount * progress
+        if self.path.track == "zoom":
+            return np.exp(amount)
+        near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
+        return 1 / (1 - near)
+
+    def follow(self, points, number):
+        """Where the camera's motion takes places [N,2] of the scene from frame `number` on."""
+        path, shape = self.path, self.frames.shape[:3]
+        if path.track == "none":
+            return points
+        return camera_motion.moved(
+            points, self.view, path.track, path.amount, (number, number + 1), shape
+        )
+
+    def steady(self, points):
+        """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
+        count, height, width = self.frames.shape[:3]
+        middle = np.array([width / 2, height / 2])
+        track, amount = self.path.track, self.path.amount
+        if track in ("yaw", "pitch"):
+            shape = (count, height, width)
+            moved = [
+                camera_motion.moved(
+                    point[None], self.view, track, amount, (k, (count - 1) / 2), shape
+                )
+                for k, point in enumerate(points)
+            ]
+            return np.concatenate(moved)
+        return middle + (points - middle) / self.scale[:, None]
+
+
+def check_clip(frames, fps):
+    """Raises ValueError unless these are frames of a clip that can be judged."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4:
+        found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
+        raise ValueError(f"frames must be uint8 [T,H,W,3], got {found}")
+    count, height, width, channels = frames.shape
+    if channels != 3 or count < MIN_FRAMES or min(height, width) < 32 or height % 16 or width % 16:
+        raise ValueError(
+            f"frames must be [T,H,W,3] with T >= {MIN_FRAMES} and H and W of 32, 48, 64, ..., "
+            f"got {frames.shape}"
+        )
+    if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
+        raise ValueError(f"fps={fps} must be a number above 0")
+
+
+def find_cuts(frames, shots):
+    """Numbers of the frames that open a new shot: the picture changes at once, and what is behind
+    the objects then is another place.
+
+    Args:
+      frames: uint8 [T,H,W,3] of the clip.
+      shots: its `Shot`s.
+    """
+    objects = np.concatenate([_objects(shot) for shot in shots])
+    change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
+    sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
+    sudden |= {number for shot in shots for number in _breaks(shot)}
+    return [number for number in sorted(sudden) if likeness(frames, objects, number) < SAME_PLACE]
+
+
+def _objects(shot):
+    return np.any([np.zeros(shot.frames.shape[:3], bool), *(t.masks for t in shot.tracks)], axis=0)
+
+
+def _jumps(change, times, levels):
+    """Where a change [T] is so many levels, and so many times as large as those about it."""
+    jumps = []
+    for number, value in enumerate(change):
+        near = np.delete(change[max(0, number - ABOUT) : number + ABOUT + 1], min(number, ABOUT))
+        if value > max(levels, times * near.max(initial=0.0)):
+            jumps.append(number)
+    return jumps
+
+
+def _breaks(shot):
+    """Numbers of the frames of the clip at which the background of a `Shot` changes at once."""
+    known = ~ndimage.binary_dilation(_objects(shot), np.ones((1, 5, 5)))
+    change = np.abs(np.diff(quality.luma(shot.frames), axis=0))
+    pairs = zip(change, known[1:] & known[:-1], strict=True)
+    change = np.array([np.median(step[both]) if both.any() else 0.0 for step, both in pairs])
+    return [shot.start + n + 1 for n in _jumps(change + BREAK_LEVELS, MIN_BREAK, 0.0)]
+
+
+def likeness(frames, objects, number):
+    """Correlation of the background just before a frame and from it on, 1 is the same.
+
+    It is that of what differs along rows: floor and sky look alike from everywhere otherwise. A few
+    frames are averaged, so that a texture that flickers is still the same.
+    """
+    before = _backdrop(frames, objects, slice(max(0, number - ABOUT), number))
+    after = _backdrop(frames, objects, slice(number, number + ABOUT))
+    known = before[1] & after[1]
+    weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
+    first, second = (
+        (p - (p * weight).sum(1, keepdims=True)) * (weight > 0) for p, _ in (before, after)
+    )
+    return float((first * second).sum() / math.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
+
+
+def _backdrop(frames, objects, part):
+    """(softened mean of lightness and b of frames without objects and shadows [H,W,2], where)."""
+    light = colors.lab_of(frames[part])[..., [0, 2]]
+    dark = (
+        light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -camera_motion.MAX_ODDITY
+    )
+    side = 2 * round(camera_motion.GROWTH * frames.shape[1]) + 1
+    known = ~ndimage.maximum_filter(dark | objects[part], (1, side, side))
+    weight = ndimage.gaussian_filter(known.sum(0).astype(float), BACKDROP)[..., None]
+    total = ndimage.gaussian_filter((light * known[..., None]).sum(0), (BACKDROP, BACKDROP, 0))
+    return total / (weight + 1e-6), known.any(0)
+
+
+def look(frames, lengths, asked):
+    """The `Shot`s of a clip, cut where it was asked to be cut.
+
+    Args:
+      lengths: frames of each shot.
+      asked: see `verdict.judge_clip`.
+    """
+    starts = np.cumsum([0, *lengths])
+    parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
+    return [_look(frames[a:b], int(a), shot["camera"], asked) for a, b, shot in parts]
+
+
+def _look(frames, start, planned, asked):
+    lab = colors.lab_of(frames)
+    tracks = detection.find_tracks(lab)
+    view = camera_motion.View(
+        planned["focal"], planned["elevation"], height=target_height(asked, start)
+    )
+    scale = metres_per_pixel(tracks, asked["objects"])
+    if scale:
+        distance = planned["focal"] * min(frames.shape[1:3]) * scale
+        view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
+    flies = asked["event"] in ("drop", "throw")
+    path = camera_motion.find_path(lab, [track.masks for track in tracks], view, flies)
+    return Shot(start, frames, tracks, path, view)
+
+
+def target_height(asked, start):
+    """Metres above the floor of what the camera of a shot looks at: the middle of the action."""
+    size = max(max(body["half_extents"]) for body in asked["objects"])
+    rise = asked["numbers"].get("height", 0.0) if start == 0 else 0.0
+    return size + rise / 2 + (RELEASE / 2 if rise and asked["event"] == "throw" else 0.0)
+
+
+def metres_per_pixel(tracks, objects):
+    """From the largest object of a colour that was asked for; None if none is seen."""
+    for track in tracks:
+        for body in objects:
+            if body["color"] == track.color:
+                return mean_radius(body) / track.radius
+    return None
+
+
+def mean_radius(body):
+    """Radius, metres, of the disc as large as an object looks on average over all its poses.
+
+    By Cauchy's formula, the mean shadow of a convex body is a quarter of its surface.
+    """
+    x, _, z = body["half_extents"]
+    surface = {
+        "ball": 4 * math.pi * x * x,
+        "cube": 24 * x * x,
+        "cylinder": 2 * math.pi * x * x + 4 * math.pi * x * z,
+        "pillar": 2 * math.pi * x * x + 4 * math.pi * x * z,
+    }
+    return math.sqrt(surface[body["shape"]] / 4 / math.pi)

@@ -1,0 +1,236 @@
+"""Language models in the directories of Hugging Face: settings, and weights onto the mesh.
+
+Two layouts are known, that of Qwen2.5 (`model_type` qwen2) and that of Qwen3 (qwen3). The weights
+are read one tensor at a time and put where they belong, so a host never holds a copy of the model.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from seedance_jax import sharding
+from seedance_jax.models.public.torch_file import Tensors, check_shapes, open_tensors
+from seedance_jax.models.text import TextModel
+
+# Theirs -> ours: fields of config.json, all of them required.
+FIELDS = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "width",
+    "num_hidden_layers": "depth",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "intermediate_size": "hidden",
+    "rms_norm_eps": "epsilon",
+    "tie_word_embeddings": "tied",
+}
+LAYOUTS = {
+    "qwen2": {"qkv_bias": True, "qk_norm": False},
+    "qwen3": {"qkv_bias": False, "qk_norm": True},
+}
+# Fields that would change what the model computes, and the only value that is ours.
+FIXED = {
+    "hidden_act": "silu",
+    "use_sliding_window": False,
+    "use_mrope": False,
+    "attention_bias": False,
+    "rope_scaling": None,
+    "quantization_config": None,
+}
+# Ours -> theirs, applied in order to "blocks/attention/query/kernel" and the like.
+NAMES = (
+    (r"^embed/embedding", "model.embed_tokens.weight"),
+    (r"^norm_out", "model.norm"),
+    (r"^head", "lm_head"),
+    (r"^blocks", "model.layers.{}"),
+    (r"attention_norm", "input_layernorm"),
+    (r"mlp_norm", "post_attention_layernorm"),
+    (r"attention/(q|k)[a-z]*_norm", r"self_attn.\1_norm"),
+    (r"attention/(q|k|v|o)[a-z]*", r"self_attn.\1_proj"),
+    (r"mlp/(gate|up|down)", r"mlp.\1_proj"),
+    (r"(kernel|scale)$", "weight"),
+)
+HEAD = "lm_head."
+
+
+def load(directory, mesh, *, layers=(-1,), dtype="bfloat16", head=False):
+    """Returns (TextModel, params) of a directory, params laid out on the mesh.
+
+    Args:
+      directory: holds config.json and model.safetensors, or its parts with their index.
+      layers: of TextModel.
+      dtype: of the weights and of the computation.
+      head: whether the output layer is wanted, for generation.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a config or tensors that are not of a known layout, saying in what.
+    """
+    model = make_model(directory, layers=layers, dtype=dtype)
+    return model, load_params(model, open_directory(directory), mesh, head)
+
+
+def make_model(directory, *, layers, dtype):
+    """The TextModel of a directory, without its weights; raises ValueError as `load` does."""
+    model = TextModel(**read_settings(directory), layers=layers, dtype=jnp.dtype(dtype))
+    model.check_layers()
+    return model
+
+
+def read_settings(directory):
+    """The fields of TextModel that config.json tells.
+
+    Raises:
+      ValueError: another architecture; the message names the field.
+    """
+    path, config = _read_config(directory)
+    layout = config.get("model_type")
+    if layout not in LAYOUTS:
+        raise ValueError(f"{path}: model_type={layout!r}; legal ones: {sorted(LAYOUTS)}")
+    theta = _rope_theta(path, config)
+    required = [*FIELDS, *(["head_dim"] if layout == "qwen3" else [])]
+    missing = [name for name in required if name not in config]
+    if missing:
+        raise ValueError(f"{path}: no field {', '.join(missing)}")
+    for name, value in FIXED.items():
+        if config.get(name, value) != value:
+            raise ValueError(f"{path}: {name}={config[name]!r}; only {value!r} is known here")
+    if set(config.get("layer_types") or ()) - {"full_attention"}:
+        raise ValueError(f"{path}: layer_types has others than full_attention")
+    settings = {ours: config[theirs] for theirs, ours in FIELDS.items()}
+    return settings | LAYOUTS[layout] | {"rope_theta": theta, "head_size": config.get("head_dim")}
+
+
+def read_limits(directory):
+    """(most tokens that the model reads, ids that end a text) of a directory."""
+    path, config = _read_config(directory)
+    generation = Path(directory) / "generation_config.json"
+    if generation.is_file():
+        config |= json.loads(generation.read_text())
+    missing = [n for n in ("max_position_embeddings", "eos_token_id") if config.get(n) is None]
+    if missing:
+        raise ValueError(f"{path}: no field {', '.join(missing)}")
+    ends = config["eos_token_id"]
+    return config["max_position_embeddings"], tuple(ends if isinstance(ends, list) else [ends])
+
+
+def _read_config(directory):
+    path = Path(directory) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path, json.loads(path.read_text())
+
+
+def _rope_theta(path, config):
+    """From `rope_theta`, or in the spelling of newer files from `rope_parameters`."""
+    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta")}
+    if rope.get("rope_type", "default") != "default":
+        raise ValueError(f"{path}: rope_parameters={rope}; only rope_type='default' is known here")
+    if rope.get("rope_theta") is None:
+        raise ValueError(f"{path}: no field rope_theta")
+    return float(rope["rope_theta"])
+
+
+def fingerprint(directory):
+    """Hash (16 hex digits) of the config and the weights in a directory."""
+    digest = hashlib.sha256()
+    for path in [Path(directory) / "config.json", *sorted(Path(directory).glob("*.safetensors"))]:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def open_directory(directory):
+    """The tensors of model.safetensors or of its parts, as one `Tensors`; nothing is read yet.
+
+    Raises:
+      FileNotFoundError: neither is there, or a part is missing.
+    """
+    directory = Path(directory)
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file():
+        return _with_prefix(open_tensors(directory / "model.safetensors"))
+    names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    parts = [open_tensors(directory / name) for name in names]
+    where = {name: part for part in parts for name in part}
+    shapes = {name: part.shapes[name] for name, part in where.items()}
+    return _with_prefix(Tensors(directory, shapes, lambda name: where[name][name]))
+
+
+def _with_prefix(tensors):
+    """Files of the bare model, without an output layer, leave out the prefix of the names."""
+    return tensors.renamed(lambda name: re.sub(rf"^(?!model\.|{re.escape(HEAD)})", "model.", name))
+
+
+def load_params(model, tensors, mesh, head=False):
+    """The parameters of a TextModel from public tensors, one at a time onto the mesh.
+
+    Raises:
+      ValueError: names or shapes that do not match one to one, with a report.
+    """
+    ids, mask = jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1), bool)
+    init = functools.partial(model.clone(layers=(-1,)).init, method="predict" if head else None)
+    boxed = jax.eval_shape(init, jax.random.key(0), ids, mask)
+    places = sharding.layout(boxed["params"], mesh)
+    flat, tree = jax.tree_util.tree_flatten_with_path(nn.unbox(boxed["params"]))
+    check_shapes(
+        "language model",
+        tensors,
+        {name: shape for path, leaf in flat for name, shape in public_shapes(path, leaf.shape)},
+        optional=() if head and not model.tied else (HEAD,),
+    )
+    leaves = [
+        load_leaf(tensors, public_shapes(path, leaf.shape), leaf.shape, place, model.dtype)
+        for (path, leaf), place in zip(flat, jax.tree.leaves(places), strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(tree, leaves)
+
+
+def public_shapes(path, shape):
+    """[(their name, their shape)] of our parameter at a tree path, one for every layer of it."""
+    path = "/".join(key.key for key in path)
+    name, layers = path, range(1)
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
+    if path.startswith("blocks/"):
+        layers, shape = range(shape[0]), shape[1:]
+    if path.endswith("kernel"):  # theirs are [out, in]
+        inputs = 2 if path.endswith("out/kernel") else 1
+        shape = (int(np.prod(shape[inputs:])), int(np.prod(shape[:inputs])))
+    elif path.endswith("bias"):
+        shape = (int(np.prod(shape)),)
+    return [(name.replace("/", ".").format(i), shape) for i in layers]
+
+
+def load_leaf(tensors, names, shape, place, dtype):
+    """One of our parameters: a tensor, or the tensors of all layers, written one after the other.
+
+    Args:
+      names: as `public_shapes` gives them.
+      shape, place, dtype: of the parameter.
+    """
+
+    def read(name, shape, place):
+        array = np.asarray(tensors[name]).astype(dtype)
+        array = (array.T if array.ndim == 2 and "embed" not in name else array).reshape(shape)
+        return jax.make_array_from_callback(shape, place, lambda index: array[index])
+
+    if "layers" not in names[0][0]:
+        return read(names[0][0], shape, place)
+    slice_place = NamedSharding(place.mesh, PartitionSpec(*place.spec[1:]))
+    write = jax.jit(_write, donate_argnums=0, out_shardings=place)
+    stack = jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=place)()
+    for i, (name, _) in enumerate(names):
+        stack = write(stack, read(name, shape[1:], slice_place), i)
+    return stack
+
+
+def _write(stack, layer, i):
+    return stack.at[i].set(layer)

@@ -1,0 +1,289 @@
+"""What a generator costs before it runs, from shapes alone: parameters and operations per part.
+
+Counted are the products with weights (two operations per weight and token) and attention (four per
+query, key and channel), both with the padding that they compute on. Norms, softmax, rotations and
+gates are not: `xla_flops`, the compiler's own count of the same program, has them.
+"""
+
+import functools
+import math
+from collections import Counter
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from seedance_jax.data import schema
+from seedance_jax.data.loader import Bucket
+from seedance_jax.models.dit import BlockPairs, window_grid
+from seedance_jax.models.text import TextBlock
+from seedance_jax.pretrained import text_encoder
+from seedance_jax.pretrained.runs import build_generator
+from seedance_jax.sampling.sizes import resolve_size
+
+
+def clip_shape(size, seconds, fps):
+    """(frames, height, width) of a clip of a named size at 16:9.
+
+    Raises:
+      ValueError: an unknown size, or a duration that is not a whole number of latent frames.
+    """
+    steps = seconds * fps / schema.FRAME_STRIDE
+    if steps < 0 or abs(steps - round(steps)) > 1e-6:
+        raise ValueError(
+            f"seconds={seconds} at {fps} fps must be a multiple of {schema.FRAME_STRIDE} frames"
+        )
+    return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
+
+
+def latent_shape(frames, height, width):
+    """(T, H, W) of the latents of a clip; ValueError if it has none."""
+    Bucket(frames, height, width, batch_size=1)  # raises
+    strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
+    return (frames - 1) // strides[0] + 1, height // strides[1], width // strides[1]
+
+
+class Program(NamedTuple):
+    """A module with its arguments, nothing of it allocated.
+
+    Attributes:
+      params: boxed, as shapes.
+      inputs: as shapes.
+    """
+
+    model: Any
+    params: Any
+    inputs: Any
+
+
+class Generation(NamedTuple):
+    """What a training step of a generator runs at one shape of clip.
+
+    Attributes:
+      trained: Program of the Generator.
+      frozen: Program of the finished language model before it, or None.
+      words: how many text tokens the DiT gets.
+    """
+
+    trained: Program
+    frozen: Any
+    words: int
+
+    @property
+    def params(self):
+        """Of both, unboxed, in one tree."""
+        frozen = {"text": self.frozen.params} if self.frozen else {}
+        return nn.unbox({**self.trained.params, **frozen})
+
+    @property
+    def latents(self):
+        """(T, H, W) of the clip."""
+        return self.trained.inputs[0].shape[1:4]
+
+
+def make_program(config, latents, attention=None, remat="none"):
+    """The `Generation` of a config (a dict) for one clip with latents of shape (T, H, W)."""
+    fields = config["model"] | {"remat": remat}
+    fields |= {"attention": attention} if attention else {}
+    model = build_generator(config["text"], fields, schema.LATENT_CHANNELS)
+    text, frozen, words = _text_inputs(config)
+    t, h, w = latents
+    video = _array((t, h, w, schema.LATENT_CHANNELS))
+    inputs = (video, _array(()), text, (_array((t,), jnp.int32), video, _array((t,))))
+    return Generation(_program(model, inputs), frozen, words)
+
+
+def _text_inputs(config):
+    """(text that the generator takes, Program of a frozen language model or None, words)."""
+    text, length = text_encoder.DEFAULTS | config["text"], config["data"]["text_length"]
+    ids = tuple(_array((length,), dtype) for dtype in (jnp.int32, bool, jnp.int32))
+    if text["mode"] == "joint":
+        return ids, None, min(text["max_words"] or length, length)
+    model, own = text_encoder.read_model(text)
+    words = own.get("max_words") or length
+    tokens = _array((words, model.width * len(model.layers)), model.dtype)
+    marks = (_array((words,), bool), _array((words,), jnp.int32))
+    return (tokens, *marks), _program(model, ids) if text["mode"] == "frozen" else None, words
+
+
+def _array(shape, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct((1, *shape), dtype)
+
+
+def _program(model, inputs):
+    return Program(model, jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"], inputs)
+
+
+class Row(NamedTuple):
+    """Parameters of a part, and forward operations: products with weights, and attention."""
+
+    name: str
+    parameters: int
+    gemm: int
+    attention: int
+
+    @property
+    def flops(self):
+        return self.gemm + self.attention
+
+
+PATCH, TIME, TEXT_MODEL, TEXT_IN = "patch", "time", "text model", "text in"
+VIDEO, TEXT, TEMPORAL, HEAD = "spatial: video", "spatial: text", "temporal", "head"
+PARTS = (PATCH, TIME, TEXT_MODEL, TEXT_IN, VIDEO, TEXT, TEMPORAL, HEAD)
+ENDS = {"patch": PATCH, "text_norm": TEXT_IN, "text_in": TEXT_IN, "out": HEAD}
+
+
+def part_of(path):
+    """The part of a generator that a parameter belongs to; path: its names from the top down."""
+    if path[0] == "text":
+        return TEXT_MODEL
+    if path[1] != "pairs":
+        return ENDS.get(path[1], TIME)
+    _, _, _, block, layer, *_ = path
+    return TEMPORAL if block == "temporal" else TEXT if layer.startswith("text") else VIDEO
+
+
+def count(program):
+    """The rows of all PARTS of a Generation for one clip."""
+    tokens, attention = _tokens(program), _attention(program)
+    parameters, gemm = Counter(), Counter()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(program.params):
+        names = tuple(entry.key for entry in path)
+        part = part_of(names)
+        parameters[part] += leaf.size
+        if names[-1] == "kernel":
+            # Temporal projections work on whole windows; the pairs differ in their shift.
+            cut = part == TEMPORAL and names[4] != "mlp"
+            gemm[part] += 2 * leaf.size * tokens[names[2] if cut else part]
+    return [Row(part, parameters[part], gemm[part], attention[part]) for part in PARTS]
+
+
+def total(rows):
+    """The sum of rows, as a row."""
+    return Row("total", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
+
+
+def step_flops(program, remat):
+    """Operations of a training step on one clip.
+
+    Backward is twice forward, and makes the weights of attention again; remat="full" is forward
+    once more. A frozen language model runs forward alone.
+    """
+    is_frozen = {TEXT_MODEL: program.frozen is not None}
+    rows = count(program)
+    trained = total([row for row in rows if not is_frozen.get(row.name)])
+    once = total(rows).flops - trained.flops
+    return once + (3 + (remat == "full")) * trained.flops + trained.attention
+
+
+def _windows(program):
+    """[(windows, positions in each)] of the temporal blocks, pair after pair of one scan step."""
+    _, h, w = program.latents
+    dit = program.trained.model.dit
+    full = dit.get("attention") == "full"
+    window, shifts = ((h, w), [(0, 0)]) if full else (dit["window"], _shifts(program))
+    grids = [window_grid(window, shift, (h, w)) for shift in shifts]
+    return [(rows[1] * columns[1], math.prod(window)) for rows, columns in grids]
+
+
+def _shifts(program):
+    """See DiT.shifts."""
+    return program.trained.model.bind({"params": {}}).video.shifts
+
+
+def scan_steps(program):
+    """How many times the scan over depth runs its body."""
+    return program.trained.model.dit["depth"] // len(_shifts(program))
+
+
+def _tokens(program):
+    """How many tokens the kernels of a part see, and those of the projections of pair{i}."""
+    t, h, w = program.latents
+    video = t * h * w
+    padded = {f"pair{i}": t * m * p for i, (m, p) in enumerate(_windows(program))}
+    words, length = program.words, text_length(program)
+    times = 2  # of the frames, and of the text
+    sides = {PATCH: video, TIME: times, TEXT_MODEL: length, TEXT_IN: words, HEAD: video}
+    return sides | {VIDEO: video, TEXT: words, TEMPORAL: video} | padded
+
+
+def text_length(program):
+    """How many ids the text model reads."""
+    source = program.frozen.inputs if program.frozen else program.trained.inputs[2]
+    return source[0].shape[1]
+
+
+def attention_pairs(program):
+    """{part: (query, key) pairs of a block of the DiT, one shift of its windows after another}."""
+    (t, h, w), words = program.latents, program.words
+    video = t * h * w
+    keys = video if program.trained.model.dit.get("attention") == "full" else h * w
+    return {
+        VIDEO: [video * (keys + words)],
+        TEXT: [words * (video + words)],
+        TEMPORAL: [m * (t * p) ** 2 for m, p in _windows(program)],
+    }
+
+
+def _attention(program):
+    """Operations of attention by part."""
+    dit = program.trained.model.dit
+    layers = 4 * dit["width"] * dit["depth"]
+    pairs = attention_pairs(program)
+    work = {part: round(layers * sum(own) / len(own)) for part, own in pairs.items()}
+    return Counter(work | {TEXT_MODEL: 4 * text_length(program) ** 2 * _text_channels(program)})
+
+
+def _text_channels(program):
+    """Channels of the queries of the text model, over all its layers."""
+    leaves = jax.tree_util.tree_leaves_with_path(program.params.get("text", {}))
+    queries = [leaf.shape for path, leaf in leaves if "query" in str(path) and leaf.ndim > 2]
+    return sum(math.prod(shape) // shape[-3] for shape in queries)
+
+
+def lowered_flops(function, *shapes):
+    """The compiler's count for a function at these shapes, nothing being run or compiled."""
+    return jax.jit(function).lower(*shapes).cost_analysis()["flops"]
+
+
+def xla_flops(program):
+    """Forward operations as the compiler counts them.
+
+    It counts the body of a loop once. So one step of each scan over depth, lowered by itself with
+    the shapes that it gets inside of the model, is added for every further step.
+    """
+    return sum(_scanned_flops(*part) for part in (program.trained, program.frozen) if part)
+
+
+def _scanned_flops(model, params, inputs):
+    bodies = {}
+
+    def note(call, args, kwargs, context):
+        if isinstance(context.module, BlockPairs | TextBlock) and context.method_name == "__call__":
+            bodies[context.module.path] = context.module, args
+        return call(*args, **kwargs)
+
+    params = nn.unbox(params)
+    with nn.intercept_methods(note):
+        jax.eval_shape(model.apply, {"params": params}, *inputs)
+    flops = lowered_flops(model.apply, {"params": params}, *inputs)
+    for path, (block, args) in bodies.items():
+        part = functools.reduce(dict.__getitem__, path, params)
+        flops += (steps_of(part) - 1) * body_flops(block.clone(parent=None, name=None), part, args)
+    return flops
+
+
+def steps_of(stacked):
+    """How many layers the stacked parameters of a scan hold."""
+    return jax.tree.leaves(stacked)[0].shape[0]
+
+
+def body_flops(block, stacked, args):
+    """`lowered_flops` of one step of a scan over parameters."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
+    return lowered_flops(block.apply, {"params": one}, *_shapes_of(args))
+
+
+def _shapes_of(tree):
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)

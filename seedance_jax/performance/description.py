@@ -1,0 +1,193 @@
+"""Tables of what a config's model is and costs: parameters, operations and memory."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from seedance_jax import sharding
+from seedance_jax.models.vae import VAE
+from seedance_jax.performance import cost, memory
+from seedance_jax.pretrained import text_encoder
+from seedance_jax.pretrained.runs import as_tuples
+
+MIB = 2**20
+
+
+def table(head, rows):
+    """Lines of text with aligned columns: the first to the left, numbers to the right."""
+    rows = [head, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    for name, *values in rows:
+        cells = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
+        yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
+
+
+def percent(part, whole):
+    return f"{100 * part / max(whole, 1):.1f}%"
+
+
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+def flops(number):
+    """With its unit: 565 T."""
+    size, name = next((unit for unit in UNITS if number >= unit[0]), UNITS[-1])
+    return f"{number / size:,.4g} {name}"
+
+
+def mebibytes(size):
+    """Bytes in MiB: 1,234, and of small sizes a decimal."""
+    return f"{size / MIB:,.0f}" if size >= 10 * MIB else f"{size / MIB:.1f}"
+
+
+def describe_generator(config, clip, devices, check):
+    """Lines about the generator of a config (a dict) for one clip (frames, height, width).
+
+    Args:
+      devices: how many the config's mesh is laid over.
+      check: also count with the compiler.
+    """
+    latents = cost.latent_shape(*clip)
+    program = cost.make_program(config, latents)
+    rows = cost.count(program)
+    yield from _size_lines(clip, latents, program.words)
+    yield ""
+    yield from _cost_table(rows)
+    yield from _text_lines(config)
+    yield ""
+    yield from _step_lines(config, latents, program)
+    if check:
+        yield from _check_lines(program, cost.total(rows))
+    yield ""
+    yield from _memory_lines(config, clip, program, devices)
+
+
+def _size_lines(clip, latents, words):
+    t, h, w = latents
+    yield f"clip {'x'.join(map(str, clip))} -> latents {t}x{h}x{w}"
+    yield f"tokens: {h * w:,} per frame, {t * h * w:,} of video in all, {words:,} of text"
+
+
+def _cost_table(rows):
+    whole = cost.total(rows)
+    head = ("part", "parameters", "share", "FLOP", "share", "of it attention")
+    yield from table(
+        head,
+        [
+            (
+                row.name,
+                f"{row.parameters:,}",
+                percent(row.parameters, whole.parameters),
+                flops(row.flops),
+                percent(row.flops, whole.flops),
+                percent(row.attention, row.flops),
+            )
+            for row in (*rows, whole)
+        ],
+    )
+
+
+TEXT_MODES = {
+    "joint": "is trained with the generator",
+    "frozen": "stays as it is: it runs forward alone",
+    "precomputed": "is not run: its text tokens are read from disk",
+}
+
+
+def _text_lines(config):
+    text = text_encoder.DEFAULTS | config["text"]
+    name = "" if text["mode"] == "joint" else f" {text['path']}"
+    yield f"text.mode={text['mode']!r}: the text model{name} {TEXT_MODES[text['mode']]}"
+
+
+def _step_lines(config, latents, program):
+    remat, whole = config["model"]["remat"], cost.total(cost.count(program))
+    yield f"forward: {flops(whole.flops)}FLOP per clip, windows' padding included"
+    backward = "backward is twice forward, and attention's weights again"
+    backward += "; remat='full' is forward once more" * (remat == "full")
+    step = flops(cost.step_flops(program, remat))
+    yield f"training step: {step}FLOP per clip: {backward}"
+    for other in ("decoupled", "full"):
+        rows = cost.count(cost.make_program(config, latents, attention=other))
+        one = cost.total(rows)
+        ratio = f"{one.flops / whole.flops:.2f} of the above"
+        share = percent(one.attention, one.flops)
+        yield f"attention={other!r}: {flops(one.flops)}FLOP ({ratio}), {share} in attention"
+
+
+def _check_lines(program, whole):
+    xla = cost.xla_flops(program)
+    ratio = f"counted / XLA = {whole.flops / xla:.4f}"
+    yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
+
+
+STATE = {  # other names are their own
+    "language": "text model, frozen",
+    "base": "base of the adapters, frozen",
+    "merged": "base with adapters, where there are some",
+}
+
+
+def _memory_lines(config, clip, program, devices):
+    mesh = sharding.plan_mesh(devices, **config["mesh"])
+    axes = ", ".join(f"{name}={size}" for name, size in mesh.shape.items())
+    clips = _clips(config, clip, mesh)
+    yield f"training, per device; {devices} device(s): {axes}; clips on each: {clips}"
+    sections = config["optimizer"], config.get("lora")
+    state = memory.state_bytes(program, mesh, *sections)._asdict()
+    own, kept = config["model"]["remat"], memory.activation_bytes(config, program.latents)
+    kept = {name: clips * size / mesh.shape["sequence"] for name, size in kept.items()}
+    logits = clips * memory.logit_bytes(program, mesh)
+    whole = sum(state.values()) + kept[own]
+    rows = [
+        *((STATE.get(name, name), size) for name, size in state.items() if size),
+        *((f"activations, remat={name!r}", kept[name]) for name in kept),
+        ("attention logits, float32, of the largest block", logits),
+        (f"in all, with remat={own!r}", whole + logits),
+        ("in all, if a flash kernel spares the logits", whole),
+    ]
+    yield from table(("what", "MiB"), [(name, mebibytes(size)) for name, size in rows])
+
+
+def _clips(config, clip, mesh):
+    """Clips of a global batch that every device shares in; 1 if no bucket is of this shape."""
+    for bucket in config["data"]["buckets"]:
+        if tuple(bucket[:3]) == clip:
+            return -(-bucket[3] // (mesh.shape["data"] * mesh.shape["fsdp"]))
+    return 1
+
+
+def describe_autoencoder(config, clip, devices, check):
+    """Lines about an autoencoder: parameters, and operations as the compiler counts them."""
+    del devices
+    if check:
+        raise ValueError("--check is for generators: of autoencoders XLA's is the only count")
+    latents, model = cost.latent_shape(*clip), VAE(**as_tuples(config["vae"]))
+    video = jax.ShapeDtypeStruct((1, *clip, 3), jnp.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), video)["params"]
+    code = jax.ShapeDtypeStruct((1, *latents, model.latent_channels), jnp.float32)
+    rows = []
+    for name, method, inputs in (("encoder", "encode", video), ("decoder", "decode", code)):
+        leaves = jax.tree.leaves(params[name])
+        size, held = sum(leaf.size for leaf in leaves), memory.tree_bytes(leaves) / MIB
+        apply = functools.partial(model.apply, method=method)
+        work = cost.lowered_flops(apply, {"params": params}, inputs)
+        rows.append((name, f"{size:,}", flops(work), f"{held:,.1f}"))
+    yield f"clip {'x'.join(map(str, clip))} -> latents {'x'.join(map(str, latents))}"
+    yield from table(("part", "parameters", "FLOP", "MiB"), rows)
+
+
+DESCRIPTIONS = {"vae": describe_autoencoder, "flow_matching": describe_generator}
+
+
+def describe(config, clip=None, devices=1, check=False):
+    """Lines of text about a config (a dict); `clip` is its first bucket if None.
+
+    Raises:
+      ValueError: a stage without a description, or a clip that has no latents.
+    """
+    if config["stage"] not in DESCRIPTIONS:
+        raise ValueError(f"stage {config['stage']!r} is not one of {sorted(DESCRIPTIONS)}")
+    clip = clip or tuple(config["data"]["buckets"][0][:3])
+    return DESCRIPTIONS[config["stage"]](config, clip, devices, check)

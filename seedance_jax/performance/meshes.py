@@ -1,0 +1,67 @@
+"""Meshes and ways to save memory that a training step could be compiled for, the likely ones first.
+
+What is estimated here only decides what is tried: the compiler has the last word.
+"""
+
+import dataclasses
+import itertools
+import math
+
+from seedance_jax import sharding
+from seedance_jax.models.dit import REMAT_POLICIES
+from seedance_jax.performance import cost, memory
+
+RECOMPUTED = ("none", "save_attention", "full", "offload")  # from least to most work
+SLACK = 1.5  # an estimate above so many times the memory is not tried
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """mesh: sizes of all axes; remat: one of the policies of the DiT; estimate: bytes a device."""
+
+    mesh: dict
+    remat: str
+    estimate: float = math.nan
+
+    def __str__(self):
+        return f"mesh {','.join(f'{k}={v}' for k, v in self.mesh.items())}, remat={self.remat}"
+
+
+def candidates(config, bucket, devices, limit):
+    """Settings that divide batch and heads, within SLACK * `limit` bytes of a device.
+
+    In order: those within `limit`, the least `tensor`, the least to make again, the least
+    `sequence`.
+
+    Raises:
+      ValueError: none does.
+    """
+    settings = config.to_dict()
+    program = cost.make_program(settings, cost.latent_shape(*bucket.shape))
+    kept = memory.activation_bytes(settings, program.latents)
+    found = []
+    for sequence, tensor in itertools.product(_powers(devices), _powers(devices)):
+        shards = devices // (sequence * tensor)
+        clips = bucket.batch_size // config.accumulate
+        if sequence * tensor > devices or config.model.heads % tensor or clips % shards:
+            continue
+        sizes = {"data": 1, "fsdp": shards, "sequence": sequence, "tensor": tensor}
+        mesh = sharding.plan_mesh(devices, **sizes)
+        state = sum(memory.state_bytes(program, mesh, settings["optimizer"]))
+        for remat in REMAT_POLICIES:
+            estimate = state + clips // shards * kept[remat] / (sequence * tensor)
+            if estimate <= SLACK * limit:
+                found.append(Setting(sizes, remat, estimate))
+    if not found:
+        raise ValueError(
+            f"no mesh of {devices} devices holds a batch of {bucket.batch_size} x {bucket.shape} "
+            f"in {limit / 2**30:.0f} GiB each; raise accumulate={config.accumulate}, or take more "
+            "devices"
+        )
+    work = lambda s: (s.mesh["tensor"], RECOMPUTED.index(s.remat), s.mesh["sequence"])  # noqa: E731
+    return sorted(found, key=lambda s: (s.estimate > limit, *work(s)))
+
+
+def _powers(most):
+    """1, 2, 4, ... up to `most`."""
+    return [2**i for i in range(most.bit_length()) if 2**i <= most]

@@ -1,0 +1,182 @@
+"""Cost and seconds of the DiT: decoupled against full attention, and ours against diffusers'."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seedance_jax.models.dit import ATTENTION, Condition, DiT
+from seedance_jax.performance import cost
+from seedance_jax.performance.timed.autoencoder_speed import in_turns
+
+CHANNELS = 48
+HEAD_SIZE = 64
+WINDOW = (8, 8)
+FRAME = (32, 32)  # latents: 16 windows
+
+# What a config says of the model, for the count; the text model is left out of it.
+TEXT = {"depth": 1, "heads": 1, "dtype": "float32"}
+
+
+def make_dit(width, layers, attention="decoupled", window=WINDOW):
+    """A DiT of `layers` blocks, spatial and temporal ones alike counted."""
+    return DiT(CHANNELS, width, layers // 2, width // HEAD_SIZE, window, attention=attention)
+
+
+def make_condition(latents, words, width):
+    """Condition of one shot for `latents` [1, T, H, W, C], and `words` random text tokens."""
+    text = jax.random.normal(jax.random.key(1), (1, words, width))
+    shape, frames = (1, words), jnp.zeros(latents.shape[:2], int)
+    given = frames.astype(jnp.float32)
+    return Condition(text, jnp.ones(shape, bool), jnp.zeros(shape, int), frames, latents, given)
+
+
+def our_runners(model, shape, words):
+    """{"forward", "forward+backward": function without arguments}, random weights, one clip."""
+    xt = jax.random.normal(jax.random.key(0), (1, *shape, CHANNELS))
+    inputs = (xt, jnp.full(1, 0.5), make_condition(xt, words, model.width))
+    params = nn.unbox(jax.jit(model.init)(jax.random.key(2), *inputs))
+
+    def loss(params, *inputs):
+        return (model.apply(params, *inputs) ** 2).mean()
+
+    forward, backward = jax.jit(model.apply), jax.jit(jax.grad(loss))
+    return {
+        "forward": lambda: jax.block_until_ready(forward(params, *inputs)),
+        "forward+backward": lambda: jax.block_until_ready(backward(params, *inputs)),
+    }
+
+
+def our_flops(model, shape, words):
+    """Of the forward pass, as `performance.cost` counts."""
+    names = ("width", "depth", "heads", "window", "attention")
+    fields = {name: getattr(model, name) for name in names}
+    text = TEXT | {"width": model.width, "max_words": words}
+    config = {"model": fields, "text": text, "data": {"text_length": words}}
+    rows = cost.count(cost.make_program(config, shape))
+    return sum(row.flops for row in rows if row.name != cost.TEXT_MODEL)
+
+
+def reference(width, layers):
+    """diffusers' WanTransformer3DModel with as many weights in its MLP (extra: parity)."""
+    from diffusers import WanTransformer3DModel
+
+    return WanTransformer3DModel(
+        patch_size=(1, 1, 1),
+        num_attention_heads=width // HEAD_SIZE,
+        attention_head_dim=HEAD_SIZE,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        text_dim=width,
+        ffn_dim=4 * width,
+        num_layers=layers,
+    )
+
+
+def reference_inputs(shape, words, width):
+    """Random arguments of `reference` for one clip."""
+    import torch
+
+    return {
+        "hidden_states": torch.randn(1, CHANNELS, *shape),
+        "timestep": torch.full((1,), 500.0),
+        "encoder_hidden_states": torch.randn(1, words, width),
+        "return_dict": False,
+    }
+
+
+def reference_flops(width, layers, shape, words):
+    """Of its forward pass, counted by torch on shapes alone."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        reference(width, layers)(**reference_inputs(shape, words, width))
+    return counter.get_total_flops()
+
+
+def reference_runners(width, layers, shape, words, compiled):
+    """`our_runners` of the reference; `compiled` is torch.compile, which takes minutes."""
+    import torch
+
+    torch.manual_seed(0)
+    model = reference(width, layers)
+    run = torch.compile(model) if compiled else model
+    inputs = reference_inputs(shape, words, width)
+
+    def forward():
+        with torch.no_grad():
+            run(**inputs)
+
+    def backward():
+        model.zero_grad()
+        run(**inputs)[0].square().mean().backward()
+
+    return {"forward": forward, "forward+backward": backward}
+
+
+def compare(tokens, what, *, width, layers, words, compiled, repeats):
+    """Seconds of ours and of diffusers', in turns, for so many video tokens in frames of FRAME.
+
+    what: "forward" or "forward+backward".
+
+    Raises:
+      ValueError: tokens that are not whole frames.
+    """
+    if tokens < 1 or tokens % np.prod(FRAME):
+        raise ValueError(f"tokens={tokens} must be a multiple of {np.prod(FRAME)}")
+    if width % HEAD_SIZE or layers % 2:
+        raise ValueError(f"width={width} must be a multiple of {HEAD_SIZE}, layers={layers} even")
+    shape = (int(tokens // np.prod(FRAME)), *FRAME)
+    model = make_dit(width, layers)
+    theirs = reference_runners(width, layers, shape, words, compiled)
+    runners = {"ours": our_runners(model, shape, words)[what], "diffusers": theirs[what]}
+    seconds = in_turns(runners, repeats)
+    gflops = {
+        "ours": our_flops(model, shape, words) / 1e9,
+        "diffusers": reference_flops(width, layers, shape, words) / 1e9,
+    }
+    return {
+        "tokens": tokens,
+        "what": what,
+        "diffusers is compiled": compiled,
+        "forward GFLOP": {name: round(number, 1) for name, number in gflops.items()},
+        "seconds": {name: round(number, 3) for name, number in seconds.items()},
+        "speed-up": round(seconds["diffusers"] / seconds["ours"], 2),
+    }
+
+
+def growth(config, seconds, *, width, repeats):
+    """Forward cost of both kinds of attention at 480p: operations of a config, seconds of a toy.
+
+    The toy is one pair of `width` on frames of 8x12 latents in 16 windows, with as many latent
+    frames as the clip: full attention at the true size does not fit into ordinary memory.
+
+    Args:
+      config: of a generator, as a dict.
+      seconds: of the clip, at 24 frames per second.
+    """
+    latents = cost.latent_shape(*cost.clip_shape("480p", seconds, 24))
+    toy = (latents[0], 8, 12)
+    report = {"seconds of video": seconds, "tokens": int(np.prod(latents))}
+    report |= compare_flops(config, latents)
+    runners = {}
+    for kind in ATTENTION:
+        model = make_dit(width, 2, kind, window=(2, 3))
+        runners[kind] = our_runners(model, toy, words=48)["forward"]
+    median = in_turns(runners, repeats)
+    report["toy tokens"] = int(np.prod(toy))
+    report |= {f"{kind} toy s": round(median[kind], 4) for kind in median}
+    return report | {"time ratio": round(median["full"] / median["decoupled"], 2)}
+
+
+def compare_flops(config, latents):
+    """Operations of a forward pass over latents (t, h, w) with either attention, and their ratio.
+
+    They are in TFLOP, or, where one has less than 10 of these, in GFLOP.
+    """
+    programs = {kind: cost.make_program(config, latents, attention=kind) for kind in ATTENTION}
+    flops = {kind: cost.total(cost.count(program)).flops for kind, program in programs.items()}
+    unit, size = ("TFLOP", 1e12) if min(flops.values()) >= 1e13 else ("GFLOP", 1e9)
+    report = {f"{kind} {unit}": round(count / size, 1) for kind, count in flops.items()}
+    return report | {"FLOP ratio": round(flops["full"] / flops["decoupled"], 2)}

@@ -1,0 +1,110 @@
+"""Runs made out of public files, public files made out of runs, and runs made fit to hand on."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import safetensors
+from flax import linen as nn
+
+from seedance_jax.models.public import torch_file, wan
+from seedance_jax.models.vae import VAE
+from seedance_jax.pretrained import runs
+from seedance_jax.training import checkpoint, release
+
+
+def import_run(path, workdir, config):
+    """Makes the run `workdir` of `config` out of the tensors in `path`; returns what it did.
+
+    Raises:
+      ValueError: the directory is in use, or the tensors are not those of the model one to one.
+    """
+    if workdir.exists() and any(workdir.iterdir()):
+        raise ValueError(f"{workdir} is not empty; use another --workdir")
+    tensors = torch_file.open_tensors(path)
+    model = VAE(**config.vae)
+    size = model.compression[1]
+    video = jax.ShapeDtypeStruct((1, 1 + model.compression[0], size, size, 3), jnp.float32)
+    like = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), video))["params"]
+    mean, std = own_statistics(path) or statistics(model.latent_channels)
+    params = wan.import_params(tensors, like)
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_weights(workdir, params)
+    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(config.to_dict()))
+    checkpoint.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
+
+
+def own_statistics(path):
+    """(mean, std) that `export_run` wrote into a file, or None."""
+    if path.suffix != ".safetensors":
+        return None
+    with safetensors.safe_open(path, "np") as file:
+        metadata = file.metadata() or {}
+    if not {"mean", "std"} <= metadata.keys():
+        return None
+    return tuple(json.loads(metadata[name]) for name in ("mean", "std"))
+
+
+def statistics(channels):
+    """Latent mean and standard deviation, published for the 48 channels of Wan 2.2 only."""
+    if channels != len(wan.MEAN):
+        raise ValueError(f"vae.latent_channels={channels}: Wan 2.2 has {len(wan.MEAN)}")
+    return list(wan.MEAN), list(wan.STD)
+
+
+def export_run(path, workdir):
+    """Writes the weights of the run `workdir` to `path`; returns what it did.
+
+    Raises:
+      ValueError: the file exists or is no .safetensors, or the model has another layout.
+    """
+    if path.suffix != ".safetensors" or path.exists() or not path.parent.is_dir():
+        raise ValueError(f"--path={path}: must be a new .safetensors file in an existing directory")
+    model, weights = runs.load_autoencoder(workdir)
+    if model.linear_ends:
+        raise ValueError(f"{workdir} has vae.linear_ends=True, which the public layout has not")
+    metadata = {name: str(weights[name].tolist()) for name in ("mean", "std")}
+    tensors = wan.export_params(weights["params"])
+    release.save_tensors(tensors, path, {"format": "pt", **metadata})
+    return f"{path}: {len(tensors)} tensors"
+
+
+def check_release(workdir, output):
+    """(config of the generator `workdir`, run of its autoencoder) if `output` can be made of it.
+
+    Raises:
+      ValueError: `output` is in use, or the run is not whole by itself: it holds adapters, or it
+        reads captions by a language model of other people's.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"{output} is not empty; use another --output")
+    config, metadata = runs.read_stage(workdir, "flow_matching"), runs.read_metadata(workdir)
+    if "lora" in config or config["text"]["mode"] != "joint":
+        raise ValueError(f"{workdir}: only a generator with a text model of its own is released")
+    vae_run, _, _ = runs.autoencoder_of(workdir, metadata)
+    return config, vae_run
+
+
+def release_run(workdir, output):
+    """Makes the release `output` of the generator `workdir`, with its autoencoder in a directory.
+
+    Raises:
+      ValueError: see `check_release`.
+    """
+    config, vae_run = check_release(workdir, output)
+    autoencoder, metadata = output / "autoencoder", runs.read_metadata(workdir)
+    parts = runs.read_stage(vae_run, "vae"), runs.read_metadata(vae_run)
+    _write_release(autoencoder, vae_run, *parts, ("encoder", "decoder"))
+    # Rounded, it is another autoencoder than the one of the training.
+    _, weights = runs.load_autoencoder(autoencoder)
+    metadata |= {"autoencoder": runs.latent_fingerprint(weights), "vae_run": autoencoder.name}
+    _write_release(output, workdir, config, metadata)
+
+
+def _write_release(output, workdir, config, metadata, parts=()):
+    output.mkdir(parents=True, exist_ok=True)
+    release.write(output, checkpoint.load(workdir, parts=parts), metadata["step"])
+    checkpoint.write_json(output, "config.json", config)
+    checkpoint.write_json(output, "metadata.json", metadata)

@@ -1,0 +1,250 @@
+"""Language models that turn captions into the generator's text tokens, and tokens kept on disk.
+
+`config.text.mode` says where the tokens come from: a byte model that is trained with the generator
+("joint"), a finished model that stays as it is ("frozen"), or what such a model once made of the
+captions of the data set ("precomputed", by `python -m seedance_jax encode`). A caption's first
+token has seen the start token alone, so the tokens of the empty caption, which caption dropout
+needs, are among those of every caption.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from seedance_jax.data import loader, schema, sources, tokenizer
+from seedance_jax.data.builders import storage
+from seedance_jax.data.builders.side_tables import build_texts, open_texts
+from seedance_jax.models.public import qwen
+from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
+from seedance_jax.pretrained import language_model
+from seedance_jax.pretrained.latents import describe_clips
+from seedance_jax.training import checkpoint
+
+MODES = ("joint", "frozen", "precomputed")
+# What a section `text` of a config may leave out.
+DEFAULTS = {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)}
+SPACE_ID = tokenizer.BYTE_OFFSET + ord(" ")
+BATCH = 32  # captions
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """A finished language model with its tokenizer; `params` lie on a mesh, or are None.
+
+    Attributes:
+      max_words: of `pool_words`; 0 hands every token on.
+      identity: what decides its text tokens (JSON).
+    """
+
+    model: TextModel
+    params: Any
+    tokenizer: tokenizer.Tokenizer
+    max_words: int
+    identity: dict
+
+    def positions(self, text_length):
+        """How many text tokens come of `text_length` ids."""
+        return self.max_words or text_length
+
+    @property
+    def width(self):
+        """E of a text token."""
+        return self.model.width * len(self.model.layers)
+
+
+def encode(model, max_words, params, ids, mask, shot):
+    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient.
+
+    They are as precise as those that are stored; see `as_stored`.
+    """
+    hidden = jax.lax.stop_gradient(model.apply({"params": params}, ids, mask, shot))
+    return pool_words(as_stored(hidden), ids, mask, shot, SPACE_ID, max_words)
+
+
+def check_mode(text):
+    """Raises ValueError unless the section `text` of a config has a mode and what that needs."""
+    mode, path = text["mode"], text["path"]
+    if mode not in MODES:
+        raise ValueError(f"text.mode={mode!r} is not one of {MODES}")
+    if (mode != "joint") != bool(path):
+        need = "none" if path else "a language model, a Hugging Face directory or a run"
+        raise ValueError(f"text.path={path!r}: text.mode={mode!r} needs {need}")
+    if mode == "joint" and text["tokenizer"] != "bytes" and text["max_words"]:
+        raise ValueError(
+            f"text.max_words={text['max_words']} counts words of bytes; text.tokenizer="
+            f"{text['tokenizer']!r} needs 0, every token"
+        )
+
+
+def open_encoder(text, mesh=None):
+    """The `Encoder` that the section `text` of a config names, frozen or precomputed.
+
+    Args:
+      mesh: for the weights of a Hugging Face directory; None leaves them where they are.
+
+    Raises:
+      FileNotFoundError: text.path is neither a Hugging Face directory nor a run.
+      ValueError: it is one of another kind, or its tokenizer does not fit it.
+    """
+    model, own = read_model(text)
+    opened = _open_run if own else _open_directory
+    params, words, fingerprint = opened(text["path"], model, own, mesh)
+    max_words = own["max_words"] if own else 0
+    identity = {
+        "language": fingerprint,
+        "layers": list(model.layers),
+        "tokenizer": words.identity,
+        "dtype": jnp.dtype(model.dtype).name,
+        "max_words": max_words,
+    }
+    return Encoder(model, params, words, max_words, identity)
+
+
+def read_model(text):
+    """The TextModel that the section `text` of a config names, by config.json of its path alone.
+
+    Returns:
+      (model, the section `text` of the run that it was trained in, {} if it comes from elsewhere).
+    """
+    check_mode(text)
+    path, config = text["path"], checkpoint.read_json(text["path"], "config.json")
+    chosen = {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
+    if "stage" not in config:
+        return qwen.make_model(path, **chosen), {}
+    own = DEFAULTS | config.get("text", {})
+    if own["mode"] != "joint" or "width" not in own:
+        raise ValueError(f"text.path={path!r} is a run without a language model of its own")
+    return TextModel(**model_fields(own) | chosen), own
+
+
+def _open_directory(path, model, own, mesh):
+    """(params, tokenizer, fingerprint) of a Hugging Face directory."""
+    del own
+    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
+    words = tokenizer.open_tokenizer(path)
+    language_model.check_vocabulary(model, words)
+    return params, words, qwen.fingerprint(path)
+
+
+def _open_run(path, model, own, mesh):
+    """The same of the byte model that was trained with the generator of a run."""
+    del model, mesh  # it is small
+    params = checkpoint.load(path, parts=("text",))["text"]
+    words = tokenizer.open_tokenizer(own["tokenizer"])
+    return params, words, checkpoint.fingerprint(params)
+
+
+def model_fields(text):
+    """The fields of the TextModel that the section `text` of a joint config describes."""
+    words = tokenizer.open_tokenizer(text["tokenizer"])
+    fields = {name: text[name] for name in ("width", "depth", "heads", "dtype") if name in text}
+    return fields | {"vocab_size": words.vocab_size, "layers": tuple(text["layers"])}
+
+
+def open_tokens(data, encoder):
+    """The precomputed text tokens of every row of the training clips.
+
+    Raises:
+      ValueError: there are none by this encoder; the message tells how those that are there differ.
+    """
+    expected = describe(data, encoder)
+    directory = storage.dataset_directory(data["data_dir"], "texts", expected)
+    if not storage.is_complete(directory):
+        others = [_difference(path, expected) for path in directory.parent.glob("*/spec.json")]
+        found = "".join(f"\n  there is {other}" for other in others)
+        raise ValueError(
+            f"no text tokens of these clips by language model {encoder.identity['language']} in "
+            f"{directory}{found}\nmake them with the same config:\n"
+            "  python -m seedance_jax encode --config=..."
+        )
+    longest = storage.read_report(directory)["longest"]
+    if longest > (limit := encoder.positions(data["text_length"])):
+        raise ValueError(
+            f"a clip of {directory} has {longest} text tokens, the text length is {limit}: "
+            f"data.text_length must be {longest} or more"
+        )
+    return open_texts(directory, expected)
+
+
+def _difference(path, expected):
+    found = json.loads(path.read_text())
+    differing = {key: found.get(key) for key in expected if found.get(key) != expected[key]}
+    return f"{path.parent.name} with " + ", ".join(f"{k}={v!r}" for k, v in differing.items())
+
+
+def describe(data, encoder):
+    """What text tokens are tokens of: everything that decides their values."""
+    return {**describe_clips(data), **encoder.identity}
+
+
+def encode_all(data, encoder):
+    """Writes the text tokens of all training clips, unless they are there; returns where."""
+    source = sources.open_split(data, "train")
+    loader.check_captions(source, data["text_length"], encoder.tokenizer)
+    check_rows(source, encoder.max_words)
+    metadata = describe(data, encoder)
+    directory = storage.dataset_directory(data["data_dir"], "texts", metadata)
+    return build_texts(directory, encode_rows(source, data["text_length"], encoder), metadata)
+
+
+def encode_rows(source, text_length, encoder):
+    """Yields (id, tokens float32 [n, E], shot [n]) of every row, caption after caption."""
+    parts = tqdm.tqdm(
+        encode_captions(_captions(source), text_length, encoder),
+        desc="encode captions",
+        unit="caption",
+        mininterval=1.0,
+    )
+    for name, captions in itertools.groupby(parts, key=lambda part: part[0]):
+        _, shots, tokens = zip(*captions, strict=True)
+        yield name, np.concatenate(tokens), np.repeat(shots, [len(part) for part in tokens])
+
+
+def _captions(source):
+    """(id, shot, caption) of every caption of every row."""
+    for number in range(len(source)):
+        row = source[number]
+        for shot, caption in schema.captions_of(row["caption"], schema.read_shots(row)).items():
+            yield row["id"], np.int32(shot), caption
+
+
+def encode_captions(captions, text_length, encoder):
+    """(id, shot, caption) -> (id, shot, tokens float32 [n, E]), each caption by itself."""
+    run = jax.jit(functools.partial(encode, encoder.model, encoder.max_words))
+    for batch in _batches(captions, BATCH):
+        texts = [caption for _, _, caption in batch] + [""] * (BATCH - len(batch))
+        encoded = (encoder.tokenizer.encode(text, text_length) for text in texts)
+        ids, mask = (np.stack(arrays) for arrays in zip(*encoded, strict=True))
+        tokens, kept, _ = jax.device_get(run(encoder.params, ids, mask, np.zeros_like(ids)))
+        for (name, shot, _), own, valid in zip(batch, tokens, kept, strict=False):
+            yield name, shot, own[valid].astype(np.float32)
+
+
+def _batches(items, size):
+    """Lists of `size` items; the last may be shorter (`itertools.batched` is of Python 3.12)."""
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+def check_words(captions, limit):
+    """Raises ValueError if captions of one clip have more words than the model reads; 0 is none."""
+    count = sum(word_count(caption) for caption in captions)
+    if limit and count > limit:
+        raise ValueError(
+            f"captions have {count - len(captions)} words and {len(captions)} starts, "
+            f"text.max_words={limit}: {list(captions)}"
+        )
+
+
+def check_rows(source, limit):
+    """`check_words` of all captions of every row."""
+    for captions in loader.captions_of_rows(source) if limit else ():
+        check_words(captions.values(), limit)

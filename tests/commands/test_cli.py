@@ -1,0 +1,78 @@
+"""Errors of the command line end in one line."""
+
+import jax
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from ml_collections import config_flags
+
+from seedance_jax.commands import cli
+
+
+@pytest.fixture
+def parse():
+    """Function (*arguments) that parses them as a command with --config and --prompt does."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    flags.DEFINE_string("prompt", "a blue ball", "", flag_values=values)
+
+    def run(*arguments, operands=False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(flags, "FLAGS", values)
+            patch.setattr(flags, "mark_flag_as_required", lambda name: None)
+            return cli.parse_flags(["sample", *arguments], operands)
+
+    return run
+
+
+def test_arguments_that_belong_to_no_flag_are_refused(parse):
+    assert parse("--prompt=a blue cube falls") == ["sample"]
+    with pytest.raises(SystemExit, match="error: 'cube falls' belongs to no flag.*--prompt="):
+        parse("--prompt=blue", "cube", "falls")
+    with pytest.raises(SystemExit, match="'num_steps=3' .*flags begin with --"):
+        parse("num_steps=3")
+
+
+def test_a_command_that_takes_operands_gets_them_from_before_and_after_its_flags(parse):
+    assert parse("a", "--prompt=blue", "b", operands=True) == ["sample", "a", "b"]
+    with pytest.raises(SystemExit, match="^error: Unknown command line flag 'bla'"):
+        parse("a", "--bla=3", operands=True)
+
+
+def test_flags_that_are_wrong_end_in_one_line(parse):
+    with pytest.raises(SystemExit) as caught:
+        parse("--config=configs/pretrain.py:huge")
+    message = str(caught.value)
+    assert message.startswith(
+        "error: flag --config=configs/pretrain.py:huge: no size 'huge'; write"
+    )
+    assert "\n" not in message
+    with pytest.raises(SystemExit, match="^error: Unknown command line flag 'bla'.*--helpshort"):
+        parse("--bla=3")
+
+
+def raised(error):
+    def main(argv):
+        raise error
+
+    with flagsaver.flagsaver():
+        flags.FLAGS(["test", "--num_processes=1"])
+        cli.one_line_errors(main)(["test"])
+
+
+def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *args: None)
+    exhausted = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GiB\nof\nthem")
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch.utils")
+    page = ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+    for error, message in (
+        (missing, r'error: torch.utils is not installed; .* pip install -e "\.\[parity\]"$'),
+        (page, r'error: uvicorn is not installed; .* pip install -e "\.\[vote\]"$'),
+        (ImportError("the world needs mujoco"), "error: the world needs mujoco$"),
+        (MemoryError(), "error: out of memory: none is left$"),
+        (exhausted, "error: out of memory: RESOURCE_EXHAUSTED: 9 GiB$"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            raised(error)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        raised(jax.errors.JaxRuntimeError("INTERNAL: a bug"))

@@ -1,0 +1,74 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import tokenizers
+from clips import moving_square
+
+from seedance_jax.data.video import encode_mp4
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIG = """
+from ml_collections import ConfigDict
+
+def get_config():
+    folder = dict(path={films!r}, num_frames=9, fps=12.0, storage_size=32, validation_fraction=0.0)
+    return ConfigDict(dict(seed=0, tasks=dict(image_to_video=1.0), condition_dropout=0.0, text=dict(
+        mode="joint", tokenizer={words!r}, max_words=0), data=dict(
+        source="folder", data_dir={data_dir!r}, num_processes=1, text_length=12, folder=folder,
+        buckets=((9, 32, 32, 2, 1.0), (1, 16, 16, 2, 1.0)))))
+"""
+
+
+def write_words(directory):
+    """A tokenizer of words, by which captions are shorter than in bytes."""
+    directory.mkdir()
+    vocabulary = {word: i for i, word in enumerate(("[pad]", "a", "square", "moves"))}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "[pad]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[pad]"}))
+
+
+def run(module, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"seedance_jax.{module}", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_config_is_asked_for():
+    done = run("build_data")
+    assert done.returncode != 0
+    assert "--config must have a value" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    for index in range(2):
+        (films / f"{index}.mp4").write_bytes(encode_mp4(moving_square(index, 20), 12))
+        (films / f"{index}.txt").write_text("a square moves")
+    config = tmp_path / "config.py"
+    write_words(tmp_path / "words")
+    places = {"films": films, "data_dir": tmp_path / "data", "words": tmp_path / "words"}
+    config.write_text(CONFIG.format(**{name: str(path) for name, path in places.items()}))
+    flags = [f"--config={config}", f"--output={tmp_path / 'sheet.png'}", "--num_batches=2"]
+    early = run("inspect_data", *flags)
+    assert early.returncode != 0
+    assert "python -m seedance_jax build_data" in early.stderr
+    built = run("build_data", flags[0])
+    assert built.returncode == 0, built.stderr
+    assert "{'train': 4} rows, 0 files lost" in built.stdout
+    shown = run("inspect_data", *flags)
+    assert shown.returncode == 0, shown.stderr
+    assert (tmp_path / "sheet.png").exists()
+    report = json.loads((tmp_path / "sheet.json").read_text())
+    assert report["rows"] == 4
+    assert report["caption_tokens"] == {"1 to 2": 0, "3 to 4": 4}  # a start and three words

@@ -1,0 +1,134 @@
+import pytest
+from absl.testing import flagsaver
+from ml_collections import ConfigDict
+
+from seedance_jax.commands import cli  # noqa: F401 - defines flags that are to stay
+from seedance_jax.pretrained import runs
+from seedance_jax.training import checkpoint
+
+with flagsaver.flagsaver():  # other commands define flags of the same names
+    from seedance_jax.commands.train import compare, finished, prepare
+    from seedance_jax.training.checkpoint import flatten
+
+CONFIG = {
+    "stage": "vae",
+    "num_steps": 10,
+    "seed": 0,
+    "data": {"data_dir": "data", "buckets": ((1, 16, 16, 2, 1.0),)},
+    "optimizer": {"name": "adamw", "peak_lr": 0.1},
+}
+
+
+def config(**changes):
+    """CONFIG with other values; double underscores descend into sections."""
+    changed = ConfigDict(CONFIG)
+    changed.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    return changed
+
+
+def save(workdir, step):
+    """As if the run had saved a checkpoint."""
+    (workdir / "checkpoints" / str(step)).mkdir(parents=True)
+
+
+def test_a_new_run_keeps_its_config(tmp_path):
+    workdir = tmp_path / "runs" / "new"
+    prepare(config(), workdir)
+    assert checkpoint.read_json(workdir, "config.json") == checkpoint.as_json(CONFIG)
+    prepare(config(), workdir)
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_steps": 20}, {"data__data_dir": "elsewhere"}], ids=lambda change: str(change)
+)
+def test_what_does_not_change_the_result_may_change(tmp_path, change):
+    prepare(config(), tmp_path)
+    save(tmp_path, 10)
+    prepare(config(**change), tmp_path)
+    assert checkpoint.read_json(tmp_path, "config.json") == checkpoint.as_json(
+        config(**change).to_dict()
+    )
+
+
+def test_another_config_is_refused_and_every_field_that_differs_is_named(tmp_path):
+    prepare(config(), tmp_path)
+    save(tmp_path, 10)
+    with pytest.raises(ValueError, match="holds a run of another config") as caught:
+        prepare(config(seed=7, optimizer__peak_lr=0.5, num_steps=99), tmp_path)
+    lines = str(caught.value).splitlines()[1:]
+    assert lines == ["  optimizer.peak_lr: 0.1 -> 0.5", "  seed: 0 -> 7"]
+    assert checkpoint.read_json(tmp_path, "config.json") == checkpoint.as_json(CONFIG)
+
+
+def test_a_config_that_trained_nothing_yet_may_be_corrected(tmp_path):
+    prepare(config(mesh={"fsdp": 3}), tmp_path)
+    prepare(config(seed=7), tmp_path)
+    assert checkpoint.read_json(tmp_path, "config.json")["seed"] == 7
+
+
+def test_fewer_steps_than_were_done_are_refused_and_another_number_is_said(tmp_path, capsys):
+    prepare(config(), tmp_path)
+    save(tmp_path, 8)
+    prepare(config(), tmp_path)
+    assert not capsys.readouterr().out
+    with pytest.raises(ValueError, match="num_steps=6, but .* is at step 8 already"):
+        prepare(config(num_steps=6), tmp_path)
+    prepare(config(num_steps=20), tmp_path)
+    assert "num_steps: 10 -> 20; the learning rate" in capsys.readouterr().out
+
+
+def test_a_run_is_finished_by_the_metadata_of_its_newest_checkpoint(tmp_path):
+    save(tmp_path, 10)
+    assert not finished(tmp_path)
+    checkpoint.write_json(tmp_path, "metadata.json", {"step": 10})
+    assert finished(tmp_path)
+    save(tmp_path, 20)
+    assert not finished(tmp_path)
+
+
+def test_a_field_that_is_new_or_gone_differs():
+    one, other = flatten({"a": {"b": 1}, "c": 2}), flatten({"c": 2, "d": 3})
+    assert compare(one, other) == [("a.b", 1, None), ("d", None, 3)]
+
+
+def test_a_directory_of_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="is not empty and is not a run"):
+        prepare(config(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_unknown_stage_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"stage='gan'; legal stages: .*'flow_matching', .*'vae'"):
+        prepare(config(stage="gan"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["num_steps", "log_every", "checkpoint_every", "accumulate"])
+def test_periods_are_at_least_one(tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name}=0: must be at least 1"):
+        prepare(ConfigDict(CONFIG | {name: 0}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["ema_decay", "caption_dropout"])
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_shares_are_below_one(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}: must be at least 0 and below 1"):
+        prepare(ConfigDict(CONFIG | {name: value}), tmp_path / "run")
+
+
+def test_a_run_of_another_stage_is_not_an_autoencoder(tmp_path):
+    prepare(config(stage="flow_matching"), tmp_path)
+    with pytest.raises(ValueError, match="is a run of stage 'flow_matching', not of 'vae'"):
+        runs.load_autoencoder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="run directory '' does not exist"):
+        runs.load_autoencoder("")
+
+
+def test_an_unfinished_run_is_not_an_autoencoder(tmp_path):
+    prepare(config(), tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not a finished run"):
+        runs.load_autoencoder(tmp_path)
