@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
@@ -111,6 +112,34 @@ def check_field(config, name):
             legal = sorted(config) if hasattr(config, "keys") else "none"
             sys.exit(f"error: --config.{name}: {where} has no field {part!r}; legal: {legal}")
         config = config[part]
+
+
+def needs(uses: Mapping[str, Iterable[str]], mode: str | None = None) -> None:
+    """Refuses a flag that was given but would do nothing.
+
+    Args:
+      uses: the flags that have a use where a condition holds, by condition: `--lora` (it has a
+        value), `--rewriter=lm` (it has this one) or, with `mode`, any words. A flag that stands
+        under several needs one of them; flags that stand under none always have a use.
+      mode: the only condition that holds; without it, those that the flags fulfil.
+
+    Raises:
+      ValueError: with the flag as it was given, and what it needs.
+    """
+    holds = [condition for condition in uses if (condition == mode if mode else given(condition))]
+    useful = {name for condition in holds for name in uses[condition]}
+    for name in dict.fromkeys(name for names in uses.values() for name in names):
+        flag = flags.FLAGS[name]
+        if flag.present and name not in useful:
+            needed = " or ".join(condition for condition in uses if name in uses[condition])
+            raise ValueError(f"{flag.serialize()} does nothing without {needed}")
+
+
+def given(condition: str) -> bool:
+    """Whether the flag of `--name` has a value, or that of `--name=value` has this one."""
+    name, equals, value = condition.removeprefix("--").partition("=")
+    found = flags.FLAGS[name].value
+    return str(found) == value if equals else bool(found)
 
 
 def join_processes(many):

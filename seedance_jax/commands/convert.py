@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from seedance_jax.commands import cli
 from seedance_jax.pretrained import exchange
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -28,6 +29,7 @@ def main(argv):
     del argv
     if bool(flags.FLAGS["from"].value) == bool(flags.FLAGS["to"].value):
         raise ValueError("give either --from=wan22 or --to=wan22")
+    cli.needs({"--from": ("config",)})
     path, workdir = Path(PATH.value), Path(WORKDIR.value)
     if flags.FLAGS["from"].value:
         print(exchange.import_run(path, workdir, CONFIG.value))

@@ -11,6 +11,7 @@ config can be set as in training: --config.model.attention=full, --config.mesh.s
 from absl import flags
 from ml_collections import config_flags
 
+from seedance_jax.commands import cli
 from seedance_jax.data import sources
 from seedance_jax.performance import cost, description
 from seedance_jax.sampling.sizes import SIZES
@@ -25,8 +26,7 @@ CHECK = flags.DEFINE_bool("check", False, "Generators: count with XLA, too.")
 def main(argv):
     del argv
     config = CONFIG.value.to_dict()
-    if SECONDS.present and not SIZE.value:
-        raise ValueError("--seconds needs --size")
+    cli.needs({"--size": ("seconds",)})
     fps = sources.clip_fps(config["data"])
     clip = cost.clip_shape(SIZE.value, SECONDS.value, fps) if SIZE.value else None
     for line in description.describe(config, clip, DEVICES.value, CHECK.value):

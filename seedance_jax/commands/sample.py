@@ -27,6 +27,7 @@ import jax
 from absl import flags
 
 from seedance_jax import sharding
+from seedance_jax.commands import cli
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling import given, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
@@ -139,14 +140,7 @@ def write_clips(pipeline, prepared, output, origin):
 def check_flags():
     """Raises ValueError for a flag that would do nothing without another one."""
     runs.check_scale(LORA_SCALE.value)
-    by_language = REWRITER.value == "lm"
-    for flag, there, other in (
-        (LORA_SCALE, LORA.value, "--lora"),
-        (REWRITER_MODEL, by_language, "--rewriter=lm"),
-        (REWRITER_TOP_P, by_language, "--rewriter=lm"),
-    ):
-        if flag.present and not there:
-            raise ValueError(f"{flag.name}={flag.value} does nothing without {other}")
+    cli.needs({"--lora": ("lora_scale",), "--rewriter=lm": ("rewriter_model", "rewriter_top_p")})
 
 
 def check_used(request, plan):

@@ -16,6 +16,7 @@ import socket
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.evaluation.voting import box, pairs, summary, votes
 
 VOTES = flags.DEFINE_string("votes", "votes.jsonl", "The file of votes; it is begun or continued.")
@@ -35,6 +36,8 @@ WARNING = """
 
 def main(argv):
     folders = argv[1:]
+    mode = "--summary" if SUMMARY.value else "folders of clips"
+    cli.needs({"folders of clips": ("host", "port", "seed")}, mode)
     if SUMMARY.value:
         if folders:
             raise ValueError(f"--summary reads --votes alone, not {folders}")

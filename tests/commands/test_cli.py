@@ -51,6 +51,62 @@ def test_flags_that_are_wrong_end_in_one_line(parse):
         parse("--bla=3")
 
 
+@pytest.fixture
+def given(monkeypatch):
+    """Function (*arguments) that parses them as a command with --lora and --rewriter does."""
+
+    def parse(*arguments):
+        values = flags.FlagValues()
+        flags.DEFINE_string("lora", "", "", flag_values=values)
+        flags.DEFINE_float("lora_scale", 1.0, "", flag_values=values)
+        flags.DEFINE_bool("warmup", False, "", flag_values=values)
+        flags.DEFINE_enum("rewriter", None, ["lm", "world"], "", flag_values=values)
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        monkeypatch.setattr(flags, "FLAGS", values)
+        values(["sample", *arguments])
+
+    return parse
+
+
+def test_a_flag_needs_one_of_the_flags_that_give_it_a_use(given):
+    uses = {"--lora": ("lora_scale", "warmup"), "--rewriter=lm": ("warmup",)}
+    given()
+    cli.needs(uses)  # defaults are no matter
+    given("--lora=runs/a", "--lora_scale=2", "--warmup")
+    cli.needs(uses)
+    given("--lora=", "--rewriter=lm", "--nowarmup")
+    cli.needs(uses)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lora_scale=1.0"], "^--lora_scale=1.0 does nothing without --lora$"),
+        (["--lora=", "--lora_scale=2"], "^--lora_scale=2.0 does nothing without --lora$"),
+        (
+            ["--nowarmup", "--rewriter=world"],
+            "^--nowarmup does nothing without --lora or --rewriter=lm$",
+        ),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused_with_what_it_needs(given, arguments, said):
+    given(*arguments)
+    with pytest.raises(ValueError, match=said):
+        cli.needs({"--lora": ("lora_scale", "warmup"), "--rewriter=lm": ("warmup",)})
+
+
+def test_a_flag_of_another_mode_is_refused(given):
+    uses = {"a generator": ("lora_scale", "warmup"), "an autoencoder": ("config", "warmup")}
+    given("--config=configs/vae.py:smoke", "--warmup", "--lora=a")
+    cli.needs(uses, mode="an autoencoder")
+    with pytest.raises(ValueError, match="^--config=configs/vae.py:smoke does nothing without an"):
+        cli.needs(uses, mode="a generator")
+    with pytest.raises(
+        ValueError, match="--warmup does nothing without a generator or an autoencoder"
+    ):
+        cli.needs(uses, mode="a reward")  # where none of these has a use
+
+
 def raised(error):
     def main(argv):
         raise error
