@@ -10,8 +10,9 @@ On several hosts, or as several processes, start the same command once per proce
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
 The work directory must be on storage that all of them share.
 
-With --suite=world_v1, a generator of the synthetic world makes the first clips of that suite every
---suite_every steps, and has them judged (see `seedance_jax evaluate`).
+With --suite=world_v1, a generator of the synthetic world, or adapters merged into theirs, makes the
+first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
+evaluate`).
 """
 
 from pathlib import Path
@@ -135,7 +136,7 @@ def suite_hook(stage, config, workdir, mesh):
     return SuiteHook(
         workdir,
         checkpoint.as_json(config.to_dict()),
-        stage.finish,
+        stage,
         name=SUITE.value,
         every=SUITE_EVERY.value,
         limit=SUITE_LIMIT.value,

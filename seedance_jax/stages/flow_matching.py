@@ -60,6 +60,7 @@ def make_stage(config):
         frozen=frozen,
         identity=identity,
         finish=lambda params: metadata,
+        generator_params=lambda params, frozen: params,
     )
     return adapt(stage, config) if "lora" in config else stage
 

@@ -30,8 +30,11 @@ def adapt(stage, config):
     def init(key):
         return lora.init_adapters(key, boxed, settings.rank, settings.targets)
 
+    def merge(params, frozen):
+        return lora.merge(frozen["base"], params, scale)
+
     def loss_fn(params, batch, key, frozen):
-        return stage.loss_fn(lora.merge(frozen["base"], params, scale), batch, key, frozen)
+        return stage.loss_fn(merge(params, frozen), batch, key, frozen)
 
     def finish(params):
         del params  # what a generator tells of itself does not depend on its weights
@@ -45,6 +48,7 @@ def adapt(stage, config):
         finish=finish,
         frozen={**stage.frozen, "base": base},
         identity={**stage.identity, "base": fingerprint},
+        generator_params=merge,
     )
 
 

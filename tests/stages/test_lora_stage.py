@@ -94,6 +94,8 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     lora_run = save_adapters(tmp_path / "lora", adapted, adapters)
     trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
     applied = runs.add_lora(params, METADATA, lora_run)
+    judged = adapted.generator_params(adapters, adapted.frozen)
+    jax.tree.map(np.testing.assert_array_equal, judged, applied)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
     runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
     _, merged, _, metadata = runs.load_generator(tmp_path / "merged")

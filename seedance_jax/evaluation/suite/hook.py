@@ -19,18 +19,19 @@ class SuiteHook:
     waits for it: the first time longer, to compile.
     """
 
-    def __init__(self, workdir, config, finish, *, name, every, limit, mesh):
-        """config: of the run, a dict; finish: of its `Stage`.
+    def __init__(self, workdir, config, stage, *, name, every, limit, mesh):
+        """config: of the run, a dict; stage: its `Stage`.
 
-        Raises ValueError if the run is not of a generator, or not one that the suite is for.
+        Raises ValueError if the run trains no generator, or not one that the suite is for.
         """
-        if config["stage"] != "flow_matching" or "lora" in config:
-            raise ValueError(f"suite={name}: only whole generators make clips, not this stage")
+        if stage.generator_params is None:
+            raise ValueError(f"suite={name}: only generators make clips, not this stage")
         suite, data = cases.read_suite(name), config["data"]
         made = [bucket[:3] for bucket in data["buckets"]]
         cases.check_model(suite, config, {"buckets": made, "fps": sources.clip_fps(data)})
         cases.first_cases(suite, limit)
-        self._folder, self._config, self._finish = Path(workdir), config, finish
+        self._folder, self._config, self._stage = Path(workdir), config, stage
+        self._generator_params = jax.jit(stage.generator_params)
         self._name, self._every, self._limit, self._mesh = name, every, limit, mesh
         self._pipeline = None
 
@@ -44,13 +45,15 @@ class SuiteHook:
         with jax.transfer_guard("allow"):
             if self._pipeline is None:
                 self._pipeline = self._open(state.ema)
-            pipeline = self._pipeline.with_params(state.ema)
+            params = self._generator_params(state.ema, self._stage.frozen)
+            pipeline = self._pipeline.with_params(params)
             found = command.run(pipeline, self._name, folder, self._limit, self._limit)
         if cluster.is_main():
             print(f"step {step}: {report.one_line(found)}")
 
-    def _open(self, params):
-        metadata = self._finish(params)
+    def _open(self, ema):
+        metadata = self._stage.finish(ema)
+        params = self._generator_params(ema, self._stage.frozen)
         generator, params, config = runs.complete(self._config, params, metadata)
         _, autoencoder, weights = runs.autoencoder_of(self._folder, metadata)
         return Pipeline(generator, params, autoencoder, weights, config, metadata, self._mesh)

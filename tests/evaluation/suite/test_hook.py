@@ -6,17 +6,18 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import pytest
 
-from configs import pretrain, vae
+from configs import lora, pretrain, vae
 from seedance_jax.evaluation.suite.hook import SuiteHook
 
 
 @pytest.fixture
 def make(tmp_path):
-    """Function (config, **settings) -> hook in tmp_path."""
+    """Function (config, generator_params, **settings) -> hook in tmp_path."""
 
-    def make(config, **settings):
+    def make(config, generator_params=lambda params, frozen: params, **settings):
+        stage = SimpleNamespace(finish=dict, generator_params=generator_params, frozen={"base": 3})
         settings = {"name": "world_v1", "every": 10, "limit": 2, "mesh": None} | settings
-        return SuiteHook(tmp_path, config.to_dict(), dict, **settings)
+        return SuiteHook(tmp_path, config.to_dict(), stage, **settings)
 
     return make
 
@@ -26,7 +27,7 @@ def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
 ):
     hook, opened = make(pretrain.get_config("smoke")), []
     pipeline = fake()
-    pipeline.with_params = lambda params: fake(name=f"weights {params}")
+    pipeline.with_params = lambda params: fake(name=f"weights {int(params)}")
     monkeypatch.setattr(hook, "_open", lambda params: opened.append(params) or pipeline)
     with quick():
         for step in range(1, 31):
@@ -37,6 +38,19 @@ def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
     assert told == ["weights 10", "weights 20", "weights 30"]
     assert opened == [10]
     assert capsys.readouterr().out.count("of 2 clips pass") == 3
+
+
+def test_what_is_judged_is_what_the_trained_parameters_become(
+    make, fake, quick, tmp_path, monkeypatch
+):
+    hook = make(lora.get_config("smoke"), lambda params, frozen: frozen["base"] + 2 * params)
+    pipeline = fake()
+    pipeline.with_params = lambda params: fake(name=f"weights {int(params)}")
+    monkeypatch.setattr(hook, "_open", lambda params: pipeline)
+    with quick():
+        hook(10, SimpleNamespace(ema=5), {})
+    report = json.loads((tmp_path / "suite_world_v1" / "00000010" / "report.json").read_text())
+    assert report["weights"] == "weights 13"
 
 
 def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monkeypatch):
@@ -54,7 +68,7 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
 @pytest.mark.parametrize(
     ("config", "settings", "message"),
     [
-        (vae.get_config("smoke"), {}, "only whole generators make clips"),
+        (vae.get_config("smoke"), {"generator_params": None}, "only generators make clips"),
         (pretrain.get_config("small"), {}, "clips of 17x64x64 .* was trained on "),
         (pretrain.get_config("smoke"), {"limit": 300}, "limit=300 must be from 1 to 224"),
     ],
