@@ -32,9 +32,9 @@ def write_words(directory):
     (directory / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[pad]"}))
 
 
-def run(module, *arguments):
+def run(command, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"seedance_jax.{module}", *arguments],
+        [sys.executable, "-m", "seedance_jax", command, *arguments],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,

@@ -15,7 +15,7 @@ def save(*_):
     print("saved", flush=True)
     sys.exit(0)
 signal.signal(signal.SIGTERM, save)
-print("flags", *sys.argv[1:], os.environ["LIBTPU_INIT_ARGS"], flush=True)
+print("flags", *sys.argv[2:], os.environ["LIBTPU_INIT_ARGS"], flush=True)
 if "--bad" in sys.argv:
     sys.exit("error: bad flag")
 time.sleep(60)
@@ -24,10 +24,10 @@ time.sleep(60)
 
 @pytest.fixture
 def host(tmp_path):
-    """Function (command, ...) -> the finished launch/worker.sh of a repository of one module."""
+    """Function (command, ...) -> the finished launch/worker.sh of a repository whose only command is JOB."""
     shutil.copytree(ROOT / "launch", tmp_path / "launch")
     (tmp_path / "seedance_jax").mkdir()
-    (tmp_path / "seedance_jax" / "job.py").write_text(JOB)
+    (tmp_path / "seedance_jax" / "__main__.py").write_text(JOB)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
 

@@ -259,7 +259,7 @@ def test_asking_again_costs_no_memory(serve):
 )
 def test_a_page_answers_to_its_own_names_alone(host, bound, names):
     pytest.importorskip("starlette", reason="the page needs the extra `vote`")
-    spec = importlib.util.find_spec("seedance_jax.vote")
+    spec = importlib.util.find_spec("seedance_jax.commands.vote")
     with flagsaver.flagsaver():
         vote = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(vote)
