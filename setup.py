@@ -42,6 +42,7 @@ EXTRAS = {
         "torchvision>=0.19",
         "transformers>=5",
     ],
+    "dev": ["cosmic-ray>=8.4"],  # would the tests notice a fault? see tests/mutation
     "vote": ["starlette>=1", "uvicorn>=0.30"],  # the page where people compare clips
     # A browser for playwright is not among them: tests take a chromium that is installed.
     "test": [

@@ -31,6 +31,8 @@ def test_given_frames_do_not_count():
     garbage = jnp.where(flow.expand(given, error) > 0, 1e3, error)
     assert flow.masked_mean_square(garbage, given) == flow.masked_mean_square(error, given)
     assert flow.masked_mean_square(error, jnp.ones((3, 2))) == 0.0
+    single = jnp.full((1, 2, 1, 1, 1), 3.0)
+    assert flow.masked_mean_square(single, jnp.array([[1.0, 0.0]])) == 9.0
 
 
 def test_every_frame_may_have_its_own_time():

@@ -92,6 +92,10 @@ def test_a_full_rescale_restores_the_deviation_of_what_is_generated():
     np.testing.assert_allclose(none, run(9.0), rtol=1e-6)
 
 
+def test_without_the_positive_prediction_there_is_no_deviation_to_restore():
+    np.testing.assert_array_equal(run(0.0, rescale=0.7), run(0.0))
+
+
 def test_guidance_stays_within_its_interval():
     for t in (0.1, 0.4, 0.9):
         t = jnp.array(t)
@@ -107,6 +111,14 @@ def test_frames_with_times_of_their_own_are_guided_by_their_own():
         (jnp.arange(3) == 1)[:, None, None, None], run(3.0, t=t), part("positive", t)
     )
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_frames_outside_of_their_interval_are_not_rescaled():
+    t = jnp.array([0.1, 0.5, 0.9])
+    result = run(9.0, t=t, rescale=1.0, interval=(0.2, 0.8))
+    outside = np.array([0, 2])
+    np.testing.assert_allclose(result[:, outside], part("positive", t)[:, outside], rtol=1e-5)
+    assert np.abs(result - part("positive", t))[:, 1].max() > 0.1
 
 
 def test_gradients_pass_through_an_interval():

@@ -90,3 +90,12 @@ def test_a_step_calls_the_network_as_often_as_it_says(name):
     first = jax.tree.map(lambda array: array[0], solver.prepare(jnp.array([1.0, 0.0])))
     solver.step(counting, solvers.start(x), first)
     assert len(calls) == solver.evaluations
+
+
+def test_the_first_and_the_last_step_of_the_multistep_solver_have_no_memory():
+    """Between them the velocity is extrapolated to the middle of the step."""
+    grid = jnp.array([1.0, 0.9, 0.6, 0.2, 0.0])
+    both = jnp.stack([grid, jnp.array([1.0, 0.9, 0.6, 0.0, 0.0])], axis=1)  # one is done earlier
+    weights = SOLVERS["multistep"].prepare(both)[2]
+    np.testing.assert_allclose(weights[:, 0], [0.0, 3 / 2, 4 / 6, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(weights[:, 1], [0.0, 3 / 2, 0.0, 0.0], rtol=1e-5)

@@ -74,6 +74,14 @@ def test_given_frames_are_dropped_as_often_as_said():
     np.testing.assert_array_equal(images[:, 2], given[:, 2])
 
 
+def test_which_task_is_drawn_and_whether_it_is_dropped_are_independent():
+    draw = functools.partial(tasks.sample_conditions, jax.random.key(2), 4000, 3)
+    given, _ = draw({"first_and_last": 1.0, "image_to_video": 1.0}, 0.5)
+    kept = np.asarray(given)[given.any(1)]
+    np.testing.assert_allclose(len(kept) / 4000, 0.5, atol=0.03)
+    np.testing.assert_allclose(kept[:, 2].mean(), 0.5, atol=0.04)
+
+
 def test_a_task_of_weight_0_is_never_drawn():
     weights = {"text_to_video": 0.0, "image_to_video": 2.0}
     assert tasks.sample_conditions(jax.random.key(0), 500, 2, weights)[0][:, 0].all()

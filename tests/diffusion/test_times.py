@@ -62,3 +62,30 @@ def test_a_share_of_the_samples_has_a_time_for_every_frame():
     assert abs(np.corrcoef(t[own, 0], t[own, 2])[0, 1]) < 0.1
     np.testing.assert_allclose(np.median(t[own]), times.shift_times(0.5, 2.0), atol=0.01)
     np.testing.assert_allclose(np.median(t[~own]), times.shift_times(0.5, 2.0), atol=0.02)
+
+
+def test_the_draws_of_training_times_do_not_depend_on_each_other():
+    """No time is drawn twice, and who has times of its own says nothing of what they are."""
+    t = np.asarray(times.sample_frame_times(jax.random.key(1), 100, 3, 1.0, 0.5))
+    own = t[:, 0] != t[:, 1]
+    drawn = np.concatenate([t[own].ravel(), t[~own, 0]])
+    assert len(np.unique(drawn)) == len(drawn)
+    images = times.sample_frame_times(jax.random.key(2), 20_000, 1, 1.0, 0.3)
+    np.testing.assert_allclose(jnp.median(images), 0.5, atol=0.01)
+    np.testing.assert_allclose(jnp.percentile(images, 97.725), jax.nn.sigmoid(2.0), atol=0.01)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (-1.0, 0.5)])
+def test_training_times_are_logit_normal(mean, std):
+    t = times.sample_times(jax.random.key(0), (20_000,), 1.0, mean, std)
+    logits = jnp.log(t) - jnp.log1p(-t)
+    np.testing.assert_allclose(logits.mean(), mean, atol=0.03)
+    np.testing.assert_allclose(logits.std(), std, rtol=0.03)
+    np.testing.assert_allclose(((logits - mean) ** 4).mean() / std**4, 3.0, atol=0.2)
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_grid_is_uniform_before_its_shift(shift):
+    grid = times.sampling_grid(8, shift)
+    back = grid / (shift - (shift - 1) * grid)
+    np.testing.assert_allclose(back, np.linspace(1.0, 0.0, 9), atol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 
 from seedance_jax.models import attention
 from seedance_jax.models.attention import attend
+from seedance_jax.models.rope import rope_table
 
 SHAPES = ((2, 5, 3, 8), (2, 7, 3, 8), (2, 7, 3, 8))
 
@@ -151,3 +152,50 @@ def test_an_unknown_kernel_is_refused():
     assert attention.choose_kernel("auto", jnp.bfloat16) == "xla"
     with pytest.raises(ValueError, match="kernel=.cudnn. has no float32"):
         attention.choose_kernel("cudnn", jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def projected(random_params):
+    """Function (x, positions) -> query, key, value of a QKV, and its parameters."""
+    model, x = attention.QKV(2), jnp.zeros((3, 5, 16))
+    params = random_params(model.init, x, rope_table((jnp.arange(5),) * 3, 8))
+
+    def project(x, positions):
+        return model.apply(params, x, rope_table((jnp.asarray(positions),) * 3, 8))
+
+    return project, params["params"]
+
+
+def test_queries_and_keys_have_the_length_of_their_norms_scales(projected):
+    """However large tokens are, and wherever they stand: rotation keeps lengths."""
+    project, params = projected
+    x = jax.random.normal(jax.random.key(3), (3, 5, 16))
+    for size in (0.1, 1.0, 50.0):
+        for name, part in zip(("query", "key"), project(size * x, range(5)), strict=False):
+            plain = jnp.einsum("bld,dnk->blnk", size * x, params[name]["kernel"])
+            plain = plain / jnp.sqrt((plain**2).mean(-1, keepdims=True))
+            plain = plain * params[f"{name}_norm"]["scale"]
+            lengths = (jnp.linalg.norm(y, axis=-1) for y in (part, plain))
+            np.testing.assert_allclose(*lengths, rtol=1e-3)
+            np.testing.assert_allclose(project(size * x, [0] * 5)[name == "key"], plain, rtol=1e-2)
+
+
+def test_scores_depend_on_distances_and_values_not_on_places(projected):
+    project, _ = projected
+    x = jax.random.normal(jax.random.key(4), (3, 5, 16))
+    here, moved, apart = (project(x, np.arange(5) * step + start) for step, start in
+                          ((1, 0), (1, 7), (2, 0)))  # fmt: skip
+    score = lambda parts: jnp.einsum("bqnk,bpnk->bnqp", *parts[:2])  # noqa: E731
+    np.testing.assert_allclose(score(here), score(moved), atol=1e-4)
+    assert np.abs(score(here) - score(apart)).max() > 0.1
+    for other in (moved, apart):
+        assert np.abs(here[0] - other[0]).max() > 0.1
+        np.testing.assert_array_equal(here[2], other[2])
+
+
+def test_the_output_projection_merges_heads(random_params):
+    model = attention.output_projection(6, jnp.float32, None)
+    x = jax.random.normal(jax.random.key(5), (2, 5, 2, 8))
+    params = random_params(model.init, x)
+    expected = x.reshape(2, 5, 16) @ params["params"]["kernel"].reshape(16, 6)
+    np.testing.assert_allclose(model.apply(params, x), expected, rtol=1e-4, atol=1e-5)

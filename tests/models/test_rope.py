@@ -80,6 +80,16 @@ def test_each_axis_turns_its_own_share_of_the_head():
     assert len(np.unique(np.concatenate(turned))) == HEAD_SIZE // 2
 
 
+def test_every_axis_turns_from_once_per_position_to_a_ten_thousandth_of_it():
+    position = 3
+    for axis, pairs in enumerate(rope.axis_pairs(HEAD_SIZE)):
+        places = tuple(jnp.ones(1) * (i == axis) * position for i in range(3))
+        cos, sin = rope.rope_table(places, HEAD_SIZE)
+        start = sum(rope.axis_pairs(HEAD_SIZE)[:axis])
+        turned = jnp.arctan2(sin, cos)[0, start : start + pairs]
+        np.testing.assert_allclose(turned, position * 1e4 ** (-np.arange(pairs) / pairs), rtol=1e-5)
+
+
 def test_the_head_of_128_is_split_as_published():
     assert rope.axis_pairs(128) == (8, 28, 28)
 

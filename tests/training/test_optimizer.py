@@ -56,10 +56,31 @@ def updates(gradient, **settings):
     return transform.update(grads, transform.init(params), params)
 
 
-def test_weights_decay_but_biases_do_not():
-    decay, _ = updates(0.0, weight_decay=0.5)
+@pytest.mark.parametrize("name", ["adamw", "adamw_bf16", "adafactor"])
+def test_weights_decay_but_biases_do_not(name):
+    decay, _ = updates(0.0, name=name, weight_decay=0.5)
     np.testing.assert_allclose(decay["kernel"], -0.1 * 0.5, rtol=1e-5)
     np.testing.assert_array_equal(decay["bias"], 0.0)
+
+
+def test_the_moments_of_adamw_forget_in_10_and_in_50_steps():
+    gradient = 0.01  # is not clipped
+    _, state = updates(gradient)
+    for name, expected in (("mu", 0.1 * gradient), ("nu", 0.02 * gradient**2)):
+        (moment,) = [leaf for _, leaf in optax.tree.get_all_with_path(state, name)]
+        np.testing.assert_allclose(moment["kernel"], expected, rtol=1e-5)
+
+
+def test_a_sudden_gradient_moves_adafactor_no_further_than_the_rate():
+    transform = optimizer.make_optimizer(
+        **SETTINGS | {"name": "adafactor", "warmup_steps": 0, "clip_norm": 1e9}
+    )
+    params = {"kernel": jnp.ones((4, 4))}
+    state = transform.init(params)
+    for size in (1e-3, 1e-3, 1e3):
+        grads = {"kernel": jnp.full((4, 4), size)}
+        change, state = transform.update(grads, state, params)
+        assert np.sqrt((change["kernel"] ** 2).mean()) <= 0.1 * (1 + 1e-5)
 
 
 def test_a_large_gradient_is_clipped_by_the_norm_of_the_whole_tree():
@@ -77,10 +98,20 @@ def test_muon_gives_kernels_orthogonal_updates_and_is_for_kernels_only():
     state = muon.init(params)
     for _ in range(2):  # the first step's learning rate is 0
         updates, state = muon.update(grads, state, params)
+    np.testing.assert_allclose(updates["encoder"]["bias"], -0.2 * 0.1, rtol=0.2)  # AdamW's
     assert np.linalg.cond(kernel.reshape(36, 6)) > 8
     assert np.linalg.cond(updates["encoder"]["kernel"].reshape(36, 6)) < 3
     with pytest.raises(ValueError, match="'muon' is for the autoencoder"):
         muon.init({"dit": {"kernel": kernel}})
+
+
+def test_muon_decays_kernels_alone():
+    settings = {"name": "muon", "warmup_steps": 0, "weight_decay": 0.5}
+    muon = optimizer.make_optimizer(**SETTINGS | settings)
+    params = {"encoder": {"kernel": jnp.ones((1, 3, 3, 4, 6)), "bias": jnp.ones(6)}}
+    updates, _ = muon.update(jax.tree.map(jnp.zeros_like, params), muon.init(params), params)
+    np.testing.assert_allclose(updates["encoder"]["kernel"], -0.1 * 0.5, rtol=1e-5)
+    np.testing.assert_array_equal(updates["encoder"]["bias"], 0.0)
 
 
 def steps(name, count=60):

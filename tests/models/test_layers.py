@@ -1,0 +1,109 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seedance_jax.models import layers
+
+X = np.random.default_rng(0).normal(0.5, 2.0, (3, 7, 16)).astype(np.float32)
+
+
+def root_mean_square(x):
+    return np.sqrt((np.asarray(x, np.float64) ** 2).mean(-1))
+
+
+@pytest.mark.parametrize("size", [1e-2, 1.0, 1e3])
+def test_rms_norm_leaves_a_root_mean_square_of_its_scale(size):
+    scale = np.linspace(0.5, 2.0, 16).astype(np.float32)
+    y = layers.RMSNorm().apply({"params": {"scale": scale}}, size * X)
+    np.testing.assert_allclose(root_mean_square(y / scale), 1.0, rtol=1e-2 if size < 1 else 1e-5)
+    np.testing.assert_allclose(y, X * scale / root_mean_square(X)[..., None], rtol=1e-2, atol=1e-4)
+
+
+def test_rms_norm_starts_as_a_plain_norm_and_works_in_float32():
+    init = layers.RMSNorm().init(jax.random.key(0), X)
+    np.testing.assert_array_equal(init["params"]["scale"], np.ones(16))
+    half = layers.RMSNorm().apply(init, (100 * X).astype(jnp.float16))  # squares overflow float16
+    assert half.dtype == jnp.float16
+    np.testing.assert_allclose(root_mean_square(half), 1.0, rtol=1e-3)
+
+
+def test_layer_norm_leaves_mean_0_and_deviation_1():
+    y = layers.layer_norm(X)
+    np.testing.assert_allclose(y.mean(-1), 0.0, atol=1e-5)
+    np.testing.assert_allclose(y.std(-1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(layers.layer_norm(3.0 * X + 5.0), y, atol=1e-5)
+    assert layers.layer_norm(X.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("norm", [layers.layer_norm, lambda x: layers.RMSNorm().apply(ONES, x)])
+def test_norms_of_nothing_are_nothing(norm):
+    zero = jnp.zeros((2, 16))
+    np.testing.assert_array_equal(norm(zero), zero)
+    assert np.isfinite(jax.jacobian(norm)(zero)).all()
+
+
+ONES = {"params": {"scale": np.ones(16, np.float32)}}
+
+
+def test_swiglu_is_gated_by_silu(random_params):
+    model = layers.SwiGLU(24)
+    params = random_params(model.init, X)
+    gate, up, down = (params["params"][name]["kernel"] for name in ("gate", "up", "down"))
+    assert gate.shape == up.shape == (16, 24)
+    hidden = X @ gate
+    expected = (hidden / (1 + np.exp(-hidden)) * (X @ up)) @ down
+    np.testing.assert_allclose(model.apply(params, X), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [8, 64, 128, 768, 1536])
+def test_the_gated_mlp_has_as_many_weights_as_a_plain_one(width):
+    hidden = layers.swiglu_hidden(width)
+    assert hidden % 32 == 0
+    assert 0 <= 3 * hidden - 8 * width < 3 * 32
+
+
+def test_modulation_adds_a_bias_of_its_own_to_the_shared_vectors():
+    shared = jax.random.normal(jax.random.key(0), (2, 5, 6, 16))
+    model = layers.Modulation(3)
+    init = model.init(jax.random.key(0), shared)
+    np.testing.assert_array_equal(init["params"]["bias"], np.zeros((3, 16)))
+    bias = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    parts = model.apply({"params": {"bias": bias}}, shared)
+    assert len(parts) == 3
+    for i, part in enumerate(parts):
+        np.testing.assert_allclose(part, shared[:, :, i] + bias[i], rtol=1e-6)
+
+
+def test_shift_scale_and_gate_act_on_every_token_of_their_clip():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
+    shift, scale = jax.random.normal(jax.random.key(1), (2, 2, 3, 8))
+    wide = lambda vector: vector[:, :, None, None]  # noqa: E731
+    expected = x * (1 + wide(scale)) + wide(shift)
+    np.testing.assert_allclose(layers.modulate(x, shift, scale), expected, rtol=1e-6)
+    np.testing.assert_array_equal(layers.modulate(x, 0 * shift, 0 * scale), x)
+    np.testing.assert_allclose(layers.gated(x, scale), x * wide(scale), rtol=1e-6)
+    assert layers.gated(x.astype(jnp.bfloat16), scale).dtype == jnp.bfloat16
+    assert layers.modulate(x.astype(jnp.bfloat16), shift, scale).dtype == jnp.bfloat16
+
+
+def test_timestep_features_are_waves_from_a_thousandth_of_the_path_to_all_of_it():
+    t, width = np.array([0.0, 0.25, 1.0], np.float32), 8
+    features = layers.timestep_features(jnp.array(t), width)
+    angles = 1000.0 * t[:, None] * 10_000.0 ** (-np.arange(4) / 4)
+    expected = np.concatenate([np.cos(angles), np.sin(angles)], -1)
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    assert features.dtype == jnp.float32
+
+
+def test_a_projection_has_the_named_axes_and_a_bias_only_if_wanted():
+    x = jnp.ones((2, 3, 64))
+    for use_bias in (False, True):
+        model = layers.linear((2, 64), ("embed", "heads", None), use_bias=use_bias)
+        params = model.init(jax.random.key(0), x)["params"]
+        assert set(params) == {"kernel", *["bias"] * use_bias}
+        assert params["kernel"].names == ("embed", "heads", None)
+    kernel = nn.unbox(params)["kernel"]
+    assert kernel.shape == (64, 2, 64)
+    assert kernel.std() == pytest.approx(64**-0.5, rel=0.05)
