@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +63,14 @@ def test_a_critic_is_no_steeper_than_its_layers_allow(critic):
     louder = model.apply({"params": loud}, video, chosen)
     for a, b in zip(quiet, louder, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_negative_values_pass_at_a_fifth():
+    model, x = discriminator.PatchCritic((4,), 1), clips(2, 1) + 1.0
+    params = jax.tree.map(jnp.abs, nn.unbox(model.init(jax.random.key(0), x)))  # no bias
+    scores = model.apply(params, x)
+    assert (scores > 0).all()
+    np.testing.assert_allclose(model.apply(params, -x), -0.2 * scores, rtol=1e-5)
 
 
 def test_hinge_losses():

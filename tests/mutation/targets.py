@@ -27,7 +27,7 @@ TARGETS = {
     "stages/flow_matching": ["stages/test_flow_stage", "stages/test_text_modes"],
     "stages/lora": ["models/test_lora", "stages/test_lora_stage"],
     "stages/settings": ["stages/test_settings"],
-    "stages/vae": ["stages/test_vae_stage"],
+    "stages/vae": ["stages/test_vae_inputs", "stages/test_vae_stage"],
     "sampling/given": ["sampling/test_requests", "sampling/test_pipeline"],
     "sampling/sampler": ["sampling/test_pipeline"],
     "sampling/shots": ["sampling/test_shots"],
