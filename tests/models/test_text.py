@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import tokenizer
-from seedance_jax.models.text import TextModel, caption_positions, caption_starts, pool_words
+from seedance_jax.models.text import (
+    TextModel,
+    as_stored,
+    caption_positions,
+    caption_starts,
+    pool_words,
+    rope_1d,
+    word_count,
+)
 
 LENGTH, MAX_WORDS = 20, 6
 SPACE = tokenizer.BYTE_OFFSET + ord(" ")
@@ -206,3 +214,30 @@ def test_without_pooling_every_token_is_handed_on():
     np.testing.assert_array_equal(tokens, hidden * mask[..., None])
     np.testing.assert_array_equal(kept, mask)
     np.testing.assert_array_equal(same, shot)
+
+
+def test_finished_text_has_the_precision_of_that_on_disk():
+    tokens = jax.random.normal(jax.random.key(0), (200, 8)) * 10.0 ** jnp.arange(-4, 4)
+    stored = tokens.astype(jnp.bfloat16).astype(jnp.float32)
+    np.testing.assert_array_equal(as_stored(tokens), stored)
+
+
+@pytest.mark.parametrize("theta", [1e4, 1e6])
+def test_positions_turn_the_pairs_of_a_head_at_falling_speeds(theta):
+    cos, sin = rope_1d(jnp.array([[0, 3]]), 8, theta)
+    angles = 3 * theta ** (-np.arange(4) / 4)
+    np.testing.assert_allclose(cos[0], [np.ones(4), np.cos(angles)], atol=1e-5)
+    np.testing.assert_allclose(sin[0], [np.zeros(4), np.sin(angles)], atol=1e-5)
+
+
+def test_the_last_hidden_states_have_passed_a_norm(language_model):
+    model, variables = language_model
+    hidden = model.apply(variables, *encode(TEXTS[:1]))
+    scale = variables["params"]["norm_out"]["scale"]
+    np.testing.assert_allclose(((hidden / scale) ** 2).mean(-1), 1.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_has_as_many_pooled_tokens_as_is_said(text):
+    ids, mask = encode([text])
+    assert pool(places(ids), ids, mask)[1].sum() == min(word_count(text), MAX_WORDS)
