@@ -28,7 +28,7 @@ from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.evaluation.suite import cases, command, comparison, report
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training import cluster, run_directory
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
@@ -152,7 +152,7 @@ def main(argv):
     workdir = WORKDIR.value
     if SUITE.value:
         return run_suite(workdir)
-    stage = checkpoint.read_json(workdir, "config.json")["stage"]
+    stage = run_directory.read_json(workdir, "config.json")["stage"]
     if stage not in EVALUATIONS:
         raise ValueError(f"{workdir}: stage {stage!r} is not one of {sorted(EVALUATIONS)}")
     if KIND.value and KIND.value != stage:
@@ -161,6 +161,6 @@ def main(argv):
     found, sheet = EVALUATIONS[stage](workdir)
     stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
     if cluster.is_main():
-        checkpoint.write_json(workdir, f"{stem}.json", found)
+        run_directory.write_json(workdir, f"{stem}.json", found)
         sheet.save(Path(workdir) / f"{stem}.png")
     print(json.dumps(found, indent=2))

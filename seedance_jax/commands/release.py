@@ -20,7 +20,7 @@ from seedance_jax.evaluation.generation import evaluate_generator
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.pretrained import exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "New directory.", required=True)
@@ -68,6 +68,6 @@ def judge(release, sheet_path):
     report["autoencoder"], _ = evaluate_autoencoder(
         release / "autoencoder", SPLIT.value, data_dir=DATA_DIR.value
     )
-    checkpoint.write_json(release, "evaluation.json", report)
+    run_directory.write_json(release, "evaluation.json", report)
     sheet.save(sheet_path)
     return report

@@ -33,7 +33,7 @@ from seedance_jax.sampling import given, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.prompt_files import COLUMNS, PATHS, parse_frames, read_prompts
 from seedance_jax.sampling.requests import SIZE, size_note
-from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training import cluster, run_directory
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
@@ -290,10 +290,10 @@ def parse_interval(text):
 
 def describe_run(workdir):
     """What identifies the weights: run, step and hash of the config."""
-    config = checkpoint.read_json(workdir, "config.json")
+    config = run_directory.read_json(workdir, "config.json")
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
     return {
         "workdir": workdir,
-        "checkpoint_step": checkpoint.latest_step(workdir),
+        "checkpoint_step": run_directory.latest_step(workdir),
         "config_hash": digest,
     }

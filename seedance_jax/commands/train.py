@@ -28,7 +28,7 @@ from seedance_jax.evaluation.suite import cases
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.performance import chips, cost
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import checkpoint, cluster, hooks, loop, release
+from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
@@ -67,7 +67,7 @@ def main(argv):
         if flag.present and not SUITE.value:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     prepare(config, workdir)
-    if checkpoint.latest_step(workdir) == config.num_steps and finished(workdir):
+    if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
         print(f"{workdir}: already trained, {config.num_steps} steps")
         return
     mesh = sharding.make_mesh(**config.mesh)
@@ -81,7 +81,7 @@ def main(argv):
     with jax.set_mesh(mesh):
         metadata = stage.finish(state.ema) | {"step": int(state.step)}
     if cluster.is_main():
-        checkpoint.write_json(workdir, "metadata.json", metadata)
+        run_directory.write_json(workdir, "metadata.json", metadata)
     print(f"{workdir}: trained, {config.num_steps} steps")
 
 
@@ -135,7 +135,7 @@ def suite_hook(stage, config, workdir, mesh):
     """The hook of --suite."""
     return SuiteHook(
         workdir,
-        checkpoint.as_json(config.to_dict()),
+        run_directory.as_json(config.to_dict()),
         stage,
         name=SUITE.value,
         every=SUITE_EVERY.value,
@@ -176,8 +176,8 @@ def finished(workdir):
     """Whether what later stages need was written, for the newest checkpoint."""
     if not (workdir / "metadata.json").exists():
         return False
-    metadata = checkpoint.read_json(workdir, "metadata.json")
-    return metadata.get("step") == checkpoint.latest_step(workdir)
+    metadata = run_directory.read_json(workdir, "metadata.json")
+    return metadata.get("step") == run_directory.latest_step(workdir)
 
 
 def prepare(config, workdir):
@@ -193,11 +193,11 @@ def prepare(config, workdir):
     settings.check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
-    wanted, found = checkpoint.as_json(config.to_dict()), checkpoint.latest_step(workdir)
+    wanted, found = run_directory.as_json(config.to_dict()), run_directory.latest_step(workdir)
     alike = {"workdir": str(workdir.resolve()), "checkpoint": found, **cluster.code_version()}
-    cluster.check_same(checkpoint.flatten({"config": wanted}) | alike)
+    cluster.check_same(run_directory.flatten({"config": wanted}) | alike)
     if found is not None:
-        check_continues(checkpoint.read_json(workdir, "config.json"), wanted, workdir)
+        check_continues(run_directory.read_json(workdir, "config.json"), wanted, workdir)
     elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
     if found is None and config.get("init_from"):
@@ -205,7 +205,7 @@ def prepare(config, workdir):
     cluster.wait("the directory is checked")
     if cluster.is_main():
         workdir.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_json(workdir, "config.json", wanted)
+        run_directory.write_json(workdir, "config.json", wanted)
     cluster.wait("the directory is there")
     if not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not on storage that all processes share")
@@ -213,13 +213,13 @@ def prepare(config, workdir):
 
 def check_continues(found, wanted, workdir):
     """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
-    differing = compare(checkpoint.flatten(found), checkpoint.flatten(wanted))
+    differing = compare(run_directory.flatten(found), run_directory.flatten(wanted))
     if differing:
         lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
         raise ValueError(
             f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
         )
-    old, new, saved = found["num_steps"], wanted["num_steps"], checkpoint.latest_step(workdir)
+    old, new, saved = found["num_steps"], wanted["num_steps"], run_directory.latest_step(workdir)
     if new < saved:
         raise ValueError(
             f"num_steps={new}, but {workdir} is at step {saved} already; use another --workdir"

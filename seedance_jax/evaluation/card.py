@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from seedance_jax.data.world import WORLD_VERSION
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 CARD = """\
 # {name}
@@ -55,7 +55,9 @@ def write_card(output, report, commit):
       report: the judges', or None.
       commit: of the code that makes it.
     """
-    config, metadata = (checkpoint.read_json(output, f"{n}.json") for n in ("config", "metadata"))
+    config, metadata = (
+        run_directory.read_json(output, f"{n}.json") for n in ("config", "metadata")
+    )
     return CARD.format(
         name=Path(output).name,
         parameters=count_parameters(output),

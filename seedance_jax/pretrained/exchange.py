@@ -10,7 +10,7 @@ from flax import linen as nn
 from seedance_jax.models.public import torch_file, wan
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import runs
-from seedance_jax.training import checkpoint, release
+from seedance_jax.training import checkpoint, release, run_directory
 
 
 def import_run(path, workdir, config):
@@ -30,8 +30,8 @@ def import_run(path, workdir, config):
     params = wan.import_params(tensors, like)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(workdir, params)
-    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(config.to_dict()))
-    checkpoint.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
+    run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
+    run_directory.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
 
@@ -106,5 +106,5 @@ def release_run(workdir, output):
 def _write_release(output, workdir, config, metadata, parts=()):
     output.mkdir(parents=True, exist_ok=True)
     release.write(output, checkpoint.load(workdir, parts=parts), metadata["step"])
-    checkpoint.write_json(output, "config.json", config)
-    checkpoint.write_json(output, "metadata.json", metadata)
+    run_directory.write_json(output, "config.json", config)
+    run_directory.write_json(output, "metadata.json", metadata)

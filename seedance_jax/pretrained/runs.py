@@ -11,7 +11,7 @@ from seedance_jax.models import lora
 from seedance_jax.models.generator import Generator
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import text_encoder
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 # The weights that come with the package: a release of `configs/pretrain.py:released`.
 RELEASED = Path(__file__).parents[1] / "weights" / "tiny"
@@ -82,7 +82,7 @@ def as_tuples(value):
 def latent_fingerprint(weights):
     """Hash of what makes latents what they are: the encoder and the statistics, not the decoder."""
     parts = {name: weights[name] for name in ("mean", "std")}
-    return checkpoint.fingerprint({"encoder": weights["params"]["encoder"], **parts})
+    return run_directory.fingerprint({"encoder": weights["params"]["encoder"], **parts})
 
 
 def load_generator(workdir):
@@ -150,7 +150,7 @@ def add_lora(params, metadata, workdir, scale=1.0):
                 f"{workdir} was trained with {name} {own.get(name)}, the generator with "
                 f"{metadata.get(name)}"
             )
-    found = checkpoint.fingerprint(trained_part(params, metadata))
+    found = run_directory.fingerprint(trained_part(params, metadata))
     if own.get("base") != found:
         raise ValueError(
             f"{workdir} was trained on the weights {own.get('base')}, those of "
@@ -174,8 +174,8 @@ def merge_lora(workdir, lora_run, scale, output):
     checkpoint.save_weights(output, params)
     origin = {"merged": {"workdir": str(workdir), "lora": str(lora_run), "lora_scale": scale}}
     origin["vae_run"] = str((Path(workdir) / metadata["vae_run"]).resolve())
-    checkpoint.write_json(output, "config.json", config)
-    checkpoint.write_json(output, "metadata.json", metadata | origin | {"step": 0})
+    run_directory.write_json(output, "config.json", config)
+    run_directory.write_json(output, "metadata.json", metadata | origin | {"step": 0})
 
 
 def open_tokenizer(text):
@@ -183,7 +183,7 @@ def open_tokenizer(text):
     text = text_encoder.DEFAULTS | text
     if text["mode"] == "joint":
         return tokenizer.open_tokenizer(text["tokenizer"])
-    config = checkpoint.read_json(text["path"], "config.json")
+    config = run_directory.read_json(text["path"], "config.json")
     return (
         open_tokenizer(config["text"])
         if "stage" in config
@@ -205,8 +205,8 @@ def read_data(workdir, stage, data_dir=""):
 
 def read_metadata(workdir):
     """metadata.json of a run; FileNotFoundError unless it was written by the newest checkpoint."""
-    metadata = checkpoint.read_json(workdir, "metadata.json")
-    step, newest = metadata.get("step"), checkpoint.latest_step(workdir)
+    metadata = run_directory.read_json(workdir, "metadata.json")
+    step, newest = metadata.get("step"), run_directory.latest_step(workdir)
     if step != newest:
         raise FileNotFoundError(
             f"{workdir} is not a finished run: it was at step {step}, its checkpoint is at {newest}"
@@ -218,7 +218,7 @@ def read_stage(workdir, stage):
     """The config of a run; ValueError if it is a run of another stage."""
     if not workdir or not Path(workdir).is_dir():
         raise FileNotFoundError(f"run directory {str(workdir)!r} does not exist")
-    config = checkpoint.read_json(workdir, "config.json")
+    config = run_directory.read_json(workdir, "config.json")
     if config["stage"] != stage:
         raise ValueError(f"{workdir} is a run of stage {config['stage']!r}, not of {stage!r}")
     return config

@@ -25,7 +25,7 @@ from seedance_jax.models.public import qwen
 from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.pretrained import language_model
 from seedance_jax.pretrained.latents import describe_clips
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 MODES = ("joint", "frozen", "precomputed")
 # What a section `text` of a config may leave out.
@@ -114,7 +114,7 @@ def read_model(text):
       (model, the section `text` of the run that it was trained in, {} if it comes from elsewhere).
     """
     check_mode(text)
-    path, config = text["path"], checkpoint.read_json(text["path"], "config.json")
+    path, config = text["path"], run_directory.read_json(text["path"], "config.json")
     chosen = {"layers": tuple(text["layers"]), "dtype": text["dtype"]}
     if "stage" not in config:
         return qwen.make_model(path, **chosen), {}
@@ -138,7 +138,7 @@ def _open_run(path, model, own, mesh):
     del model, mesh  # it is small
     params = checkpoint.load(path, parts=("text",))["text"]
     words = tokenizer.open_tokenizer(own["tokenizer"])
-    return params, words, checkpoint.fingerprint(params)
+    return params, words, run_directory.fingerprint(params)
 
 
 def model_fields(text):

@@ -18,7 +18,7 @@ from seedance_jax.pretrained import codec, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.requests import Request, make_plan
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 # Latent frames from which on a clip is decoded piece by piece, at constant memory.
 STREAM_FRAMES = 16
@@ -78,7 +78,7 @@ class Pipeline:
         if lora:
             params = runs.add_lora(params, metadata, lora, lora_scale)
         vae_run, autoencoder, weights = runs.autoencoder_of(workdir, metadata, vae_run)
-        decoder = checkpoint.fingerprint(weights["params"]["decoder"])
+        decoder = run_directory.fingerprint(weights["params"]["decoder"])
         metadata |= {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, config, metadata, mesh)
 
@@ -90,8 +90,8 @@ class Pipeline:
         return other
 
     def fingerprint(self):
-        """Hash (16 hex digits) of all weights, see `checkpoint.fingerprint`."""
-        return checkpoint.fingerprint({"generator": self._params, "autoencoder": self.weights})
+        """Hash (16 hex digits) of all weights, see `run_directory.fingerprint`."""
+        return run_directory.fingerprint({"generator": self._params, "autoencoder": self.weights})
 
     def __call__(self, prompt, *, callback_on_step_end=None, output_type="np", **request):
         """Generates the clips of a request.

@@ -8,7 +8,7 @@ import jax
 from seedance_jax import sharding
 from seedance_jax.models import lora
 from seedance_jax.pretrained import text_encoder
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 # How a model is run, and where a part of it lies.
 MAY_DIFFER = ("remat", "dtype", "kernel", "path")
@@ -25,7 +25,7 @@ def adapt(stage, config):
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
     base = load_base(settings.base_run, boxed, config, stage.identity)
-    fingerprint, scale = checkpoint.fingerprint(base), settings.alpha / settings.rank
+    fingerprint, scale = run_directory.fingerprint(base), settings.alpha / settings.rank
 
     def init(key):
         return lora.init_adapters(key, boxed, settings.rank, settings.targets)
@@ -54,7 +54,7 @@ def adapt(stage, config):
 
 def model_of(config):
     """The fields of a config (as JSON) that decide what its weights compute."""
-    text = checkpoint.as_json(text_encoder.DEFAULTS) | config.get("text", {})
+    text = run_directory.as_json(text_encoder.DEFAULTS) | config.get("text", {})
     sections = {"text": text, "model": config.get("model", {})}
     return {
         name: {field: value for field, value in section.items() if field not in MAY_DIFFER}
@@ -65,13 +65,13 @@ def model_of(config):
 def load_base(workdir, boxed, config, identity):
     """The weights of a finished run of the same identity, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
-    metadata = checkpoint.read_json(workdir, "metadata.json")
-    for name, value in checkpoint.as_json(dict(identity)).items():
+    metadata = run_directory.read_json(workdir, "metadata.json")
+    for name, value in run_directory.as_json(dict(identity)).items():
         if metadata.get(name) != value:
             raise ValueError(f"{workdir} was trained with {name} {metadata.get(name)}, not {value}")
-    wanted = checkpoint.as_json(config.to_dict())
-    if lines := checkpoint.differences(
-        model_of(checkpoint.read_json(workdir, "config.json")), model_of(wanted)
+    wanted = run_directory.as_json(config.to_dict())
+    if lines := run_directory.differences(
+        model_of(run_directory.read_json(workdir, "config.json")), model_of(wanted)
     ):
         raise ValueError(f"{workdir} is another model than the config's:{lines}")
     checkpoint.check_fits(lambda: wanted, workdir, shapes)

@@ -2,7 +2,7 @@
 
 from seedance_jax.models.dit import DiT
 from seedance_jax.pretrained import runs
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 # The least value of a setting, wherever a config has it.
 LEAST = {
@@ -31,7 +31,7 @@ TYPES = ("float32", "bfloat16", "float16")
 
 def check_values(config):
     """Raises ValueError, naming field and value, unless the settings of a stage are legal."""
-    flat = checkpoint.flatten(config.to_dict())
+    flat = run_directory.flatten(config.to_dict())
     weights = {name: 0 for name in flat if name.startswith("loss.")}
     for name, least in (weights | LEAST).items():
         if not flat.get(name, least) >= least:
@@ -77,4 +77,4 @@ def check_source(config):
     if "vae_run" in config:
         _, autoencoder = runs.load_autoencoder(config.vae_run)
         parts = {"autoencoder": runs.latent_fingerprint(autoencoder)}
-        checkpoint.check_parts(config.init_from, parts)
+        run_directory.check_parts(config.init_from, parts)

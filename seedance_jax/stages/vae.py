@@ -24,7 +24,7 @@ from seedance_jax.models.perception.lpips import LPIPS, from_torch
 from seedance_jax.models.public import torch_file
 from seedance_jax.models.vae import VAE, last_layer
 from seedance_jax.pretrained import codec, runs
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -103,7 +103,7 @@ def read_statistics(settings, workdir):
     if not workdir:
         raise ValueError("freeze_encoder=True needs the run of the encoder: --config.init_from=RUN")
     found = runs.read_stage(workdir, "vae")["vae"]
-    for name, value in checkpoint.as_json(settings).items():
+    for name, value in run_directory.as_json(settings).items():
         if name not in OF_THE_DECODER and found.get(name) != value:
             raise ValueError(f"vae.{name}={value}, but the encoder of {workdir} has {found[name]}")
     metadata = runs.read_metadata(workdir)

@@ -1,16 +1,14 @@
 """Saving, resuming and handing weights from one stage to the next.
 
-A run directory is `config.json`, `metadata.json`, `metrics.jsonl` and `checkpoints/<step>/{state,
-data, checksums}`: the TrainState, the input iterator, and a sum over the bits of every array. Or it
-is a release (`training/release.py`), which can be read all the same.
+A checkpoint is `checkpoints/<step>/{state, data, checksums}` of a run directory: the TrainState,
+the input iterator, and a sum over the bits of every array. The weights of a release
+(`training/release.py`) can be read all the same.
 
 A checkpoint gets its name when it is complete, so a process may end at any moment. One that turns
 out to be damaged is moved to `damaged/<step>`.
 """
 
 import contextlib
-import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as managers
 
 from seedance_jax import sharding
-from seedance_jax.training import cluster, release
+from seedance_jax.training import cluster, release, run_directory
 
 
 class Saver:
@@ -82,7 +80,7 @@ class Saver:
         try:
             yield
         except Exception as error:
-            step = latest_step(self._workdir)
+            step = run_directory.latest_step(self._workdir)
             safe = "none is there yet" if step is None else f"that of step {step} is safe"
             raise OSError(
                 f"cannot write a checkpoint to {self._workdir} ({safe}); make room, or give back "
@@ -99,7 +97,7 @@ def restore(state, workdir, init_from="", inherit=()):
     Raises:
       OSError: there are checkpoints, and none can be read; they stay where they are.
     """
-    steps, errors = all_steps(workdir), {}
+    steps, errors = run_directory.all_steps(workdir), {}
     for step in reversed(steps):
         try:
             restored = _read_state(state, workdir, step)
@@ -118,7 +116,7 @@ def restore(state, workdir, init_from="", inherit=()):
         raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
-        check_fits(lambda: read_json(workdir, "config.json"), init_from, parts)
+        check_fits(lambda: run_directory.read_json(workdir, "config.json"), init_from, parts)
         ema = load(init_from, like=parts)
         ema = {**state.ema, **ema} if inherit else ema
         return state.replace(params=ema, ema=jax.tree.map(jnp.copy, ema))
@@ -208,79 +206,15 @@ def check_fits(read_config, init_from, params):
     found = shapes({name: stored[name] for name in params if name in stored})
     if found != wanted:
         sections = ("stage", "vae", "text", "model")
-        configs = read_json(init_from, "config.json"), read_config()
+        configs = run_directory.read_json(init_from, "config.json"), read_config()
         old, new = ({name: c[name] for name in sections if name in c} for c in configs)
         names = [name for name in wanted | found if found.get(name) != wanted.get(name)]
         first = ({name: tree.get(name) for name in names[:3]} for tree in (found, wanted))
+        lines = run_directory.differences(old, new) or run_directory.differences(*first)
         raise ValueError(
             f"{len(names)} of {len(wanted | found)} weights are not as in the run {init_from}; "
-            f"what differs:{differences(old, new) or differences(*first)}"
+            f"what differs:{lines}"
         )
-
-
-def differences(found, wanted):
-    """One line for every field of two configs that differs; "" if they are equal."""
-    found, wanted = flatten(found), flatten(wanted)
-    return "".join(
-        f"\n  {name}: {found.get(name)!r} -> {wanted.get(name)!r}"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
-    )
-
-
-def flatten(tree, prefix=""):
-    """Nested dictionaries -> {dotted name: value}."""
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def check_identity(workdir, identity):
-    """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
-    if latest_step(workdir) is None:
-        if cluster.is_main():
-            Path(workdir).mkdir(parents=True, exist_ok=True)
-            write_json(workdir, "identity.json", identity)
-    elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
-        raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
-
-
-# The finished models that a generator reads and writes the language of.
-SHARED = ("autoencoder", "text")
-
-
-def check_parts(init_from, identity):
-    """Raises ValueError if a run was trained with another autoencoder or text model.
-
-    Of parts that the run does not tell, or that `identity` has not, nothing is asked.
-    """
-    files = [
-        name for name in ("metadata.json", "identity.json") if (Path(init_from) / name).exists()
-    ]
-    found, wanted = read_json(init_from, files[0]) if files else {}, as_json(dict(identity))
-    for part in SHARED:
-        if part in found and part in wanted and found[part] != wanted[part]:
-            raise ValueError(
-                f"init_from={init_from} was trained with {part} {found[part]}, this run has "
-                f"{wanted[part]}"
-            )
-
-
-def latest_step(workdir):
-    """Step of the newest finished checkpoint of a run, or None."""
-    if release.exists(workdir):
-        return release.step(workdir)
-    return max(all_steps(workdir), default=None)
-
-
-def all_steps(workdir):
-    """Steps of the finished checkpoints of a run, rising."""
-    path = Path(workdir) / "checkpoints"
-    return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
 
 
 def load(workdir, like=None, parts=()):
@@ -328,7 +262,7 @@ def _reading(path):
 
 
 def _newest(workdir):
-    step = latest_step(workdir)
+    step = run_directory.latest_step(workdir)
     if step is None:
         raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
     return epath.Path(workdir).resolve() / "checkpoints" / str(step)
@@ -340,45 +274,6 @@ def save_weights(workdir, params):
         sums = ocp.args.JsonSave(checksums(params, ".ema"))
         state = ocp.args.StandardSave({"ema": params})
         manager.save(0, args=ocp.args.Composite(state=state, checksums=sums))
-
-
-def fingerprint(params):
-    """Hash (16 hex digits) of the names, shapes and values of a weight tree.
-
-    Of arrays that lie on several hosts too: all of them must call it then.
-    """
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        array = np.asarray(sharding.fetch(leaf))
-        digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def read_json(workdir, name):
-    """A JSON file of a run, `config.json` or `metadata.json`.
-
-    Raises:
-      FileNotFoundError: `workdir` has no such file.
-    """
-    path = Path(workdir) / name
-    if not path.is_file():
-        what = "is not a run" if name == "config.json" else "is not a finished run"
-        raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
-    return json.loads(path.read_text())
-
-
-def as_json(value):
-    """The value that `read_json` would give back: tuples become lists."""
-    return json.loads(json.dumps(value))
-
-
-def write_json(workdir, name, value):
-    """Writes a JSON file of a run, whole or not at all."""
-    path = Path(workdir) / name
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
-    draft.replace(path)
 
 
 def _abstract(tree):

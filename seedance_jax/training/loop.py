@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training import checkpoint, cluster, run_directory
 from seedance_jax.training.accumulation import accumulated
 
 
@@ -90,9 +90,9 @@ def train(
     Returns:
       The last TrainState; its step is below num_steps if the process was told to stop.
     """
-    checkpoint.check_identity(workdir, dict(stage.identity))
-    if init_from and checkpoint.latest_step(workdir) is None:
-        checkpoint.check_parts(init_from, stage.identity)
+    run_directory.check_identity(workdir, dict(stage.identity))
+    if init_from and run_directory.latest_step(workdir) is None:
+        run_directory.check_parts(init_from, stage.identity)
     with jax.set_mesh(mesh):
         state, layout = init_state(stage, jax.random.key(seed), mesh)
         state = checkpoint.restore(state, workdir, init_from=init_from, inherit=stage.inherit)

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import pretrain, vae
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 
 @pytest.mark.parametrize(
@@ -18,16 +18,16 @@ from seedance_jax.training import checkpoint
     ],
 )
 def test_a_flag_that_the_stage_has_no_use_for_is_refused(run_command, tmp_path, stage, flag):
-    checkpoint.write_json(tmp_path, "config.json", {"stage": stage})
+    run_directory.write_json(tmp_path, "config.json", {"stage": stage})
     with pytest.raises(ValueError, match=f"{flag} is for runs of .* is one of {stage}"):
         run_command("evaluate", f"--workdir={tmp_path}", flag)
 
 
 def test_other_kinds_of_runs_are_refused(run_command, tmp_path):
-    checkpoint.write_json(tmp_path, "config.json", {"stage": "vae"})
+    run_directory.write_json(tmp_path, "config.json", {"stage": "vae"})
     with pytest.raises(ValueError, match="is a run of stage 'vae', not --kind=flow_matching"):
         run_command("evaluate", f"--workdir={tmp_path}", "--kind=flow_matching")
-    checkpoint.write_json(tmp_path, "config.json", {"stage": "reward"})
+    run_directory.write_json(tmp_path, "config.json", {"stage": "reward"})
     with pytest.raises(ValueError, match="stage 'reward' is not one of"):
         run_command("evaluate", f"--workdir={tmp_path}")
 
@@ -36,7 +36,7 @@ def test_other_kinds_of_runs_are_refused(run_command, tmp_path):
 def test_data_that_are_not_there_are_asked_for_by_their_config(run_command, tmp_path, module):
     config = module.get_config("tiny")
     config.data.data_dir = f"{tmp_path}/data"
-    checkpoint.write_json(tmp_path, "config.json", config.to_dict())
+    run_directory.write_json(tmp_path, "config.json", config.to_dict())
     name = {pretrain: "pretrain", vae: "vae"}[module]
     told = f"say by --data_dir, or build it:\n.*build_data --config=configs/{name}.py:tiny "
     with pytest.raises(ValueError, match=f"{told}--config.data.data_dir={tmp_path}/data$"):

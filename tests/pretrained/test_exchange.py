@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from configs import vae as vae_config
 from seedance_jax.pretrained import codec, exchange, runs
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NARROW = {"encoder_widths": (2, 4, 8, 8), "decoder_widths": (8, 8, 4, 2), "dtype": "float32"}
@@ -91,8 +91,10 @@ def test_an_exported_run_comes_back_with_its_own_statistics(run, config, tmp_pat
     """And so with its latents: those of a run trained here are not the published ones."""
     own = tmp_path / "own"
     shutil.copytree(run, own)
-    metadata = checkpoint.read_json(own, "metadata.json")
-    checkpoint.write_json(own, "metadata.json", metadata | {"mean": [0.25] * 48, "std": [2.0] * 48})
+    metadata = run_directory.read_json(own, "metadata.json")
+    run_directory.write_json(
+        own, "metadata.json", metadata | {"mean": [0.25] * 48, "std": [2.0] * 48}
+    )
     exchange.export_run(tmp_path / "own.safetensors", own)
     exchange.import_run(tmp_path / "own.safetensors", tmp_path / "back", config)
     fingerprints = [

@@ -17,11 +17,11 @@ from seedance_jax.evaluation.judges import detection, quality
 from seedance_jax.evaluation.judges.colors import lab_of
 from seedance_jax.pretrained import exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import checkpoint, release
+from seedance_jax.training import checkpoint, release, run_directory
 
 
 def fields(module, names):
-    return checkpoint.as_json({name: getattr(module, name) for name in names})
+    return run_directory.as_json({name: getattr(module, name) for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +37,18 @@ def run(parts, tmp_path_factory):
     ):
         workdir.mkdir()
         checkpoint.save_weights(workdir, tree)
-        checkpoint.write_json(workdir, "config.json", written)
-        checkpoint.write_json(workdir, "metadata.json", statistics | {"step": 0})
+        run_directory.write_json(workdir, "config.json", written)
+        run_directory.write_json(workdir, "metadata.json", statistics | {"step": 0})
     text = {"mode": "joint", "tokenizer": "bytes", **config["text"]}
     model = {name: generator.dit[name] for name in ("width", "depth", "heads", "window")}
     folder = {"source": "folder", "folder": {"path": "/somewhere/films"}}
     written = {"stage": "flow_matching", "size": "smoke", "text": text, "model": model}
     written |= {"data": folder}
-    checkpoint.write_json(root / "flow", "config.json", checkpoint.as_json(written))
+    run_directory.write_json(root / "flow", "config.json", run_directory.as_json(written))
     _, weights = runs.load_autoencoder(root / "vae")
     metadata |= {"latent_channels": 4, "autoencoder": runs.latent_fingerprint(weights)}
     metadata |= {"vae_run": str(root / "vae"), "step": 0}
-    checkpoint.write_json(root / "flow", "metadata.json", metadata)
+    run_directory.write_json(root / "flow", "metadata.json", metadata)
     return root / "flow"
 
 
@@ -112,18 +112,18 @@ def test_weights_are_read_as_asked_for(released):
 def test_a_run_starts_from_a_release(released):
     tree = checkpoint.stored_tree(released)
     checkpoint.check_fits(lambda: {}, released, tree)
-    assert checkpoint.latest_step(released) == 0
+    assert run_directory.latest_step(released) == 0
 
 
 def test_what_cannot_be_released_is_refused(run, released, tmp_path):
     with pytest.raises(ValueError, match="is not empty"):
         exchange.release_run(run, released)
-    config = checkpoint.read_json(run, "config.json")
+    config = run_directory.read_json(run, "config.json")
     for change in ({"lora": {"rank": 2}}, {"text": config["text"] | {"mode": "frozen"}}):
-        checkpoint.write_json(run, "config.json", config | change)
+        run_directory.write_json(run, "config.json", config | change)
         with pytest.raises(ValueError, match="a text model of its own"):
             exchange.release_run(run, tmp_path / "new")
-    checkpoint.write_json(run, "config.json", config)
+    run_directory.write_json(run, "config.json", config)
     assert not (tmp_path / "new").exists()
 
 
@@ -152,13 +152,13 @@ def world_run(run, tmp_path_factory):
     shutil.copytree(run.parent, root / "runs")
     perceptual = {"name": "gradients"}
     for name in ("vae", "flow"):
-        config = checkpoint.read_json(root / "runs" / name, "config.json")
+        config = run_directory.read_json(root / "runs" / name, "config.json")
         config |= {"data": data, "perceptual": perceptual}
         config["text"] = config.get("text", {}) | {"max_words": 40}
-        checkpoint.write_json(root / "runs" / name, "config.json", config)
-    metadata = checkpoint.read_json(root / "runs/flow", "metadata.json")
+        run_directory.write_json(root / "runs" / name, "config.json", config)
+    metadata = run_directory.read_json(root / "runs/flow", "metadata.json")
     metadata |= {"vae_run": "../vae", "text_length": 200}
-    checkpoint.write_json(root / "runs/flow", "metadata.json", metadata)
+    run_directory.write_json(root / "runs/flow", "metadata.json", metadata)
     return root / "runs/flow"
 
 
@@ -167,10 +167,10 @@ def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_pat
     with pytest.raises(ValueError, match="build_data"):
         run_command("release", *arguments)
     assert not list(tmp_path.iterdir())
-    sources.build(checkpoint.read_json(world_run, "config.json")["data"])
+    sources.build(run_directory.read_json(world_run, "config.json")["data"])
     run_command("release", *arguments)
     assert {path.name for path in tmp_path.iterdir()} == {"new", "new_sheet.png"}
-    report = checkpoint.read_json(tmp_path / "new", "evaluation.json")
+    report = run_directory.read_json(tmp_path / "new", "evaluation.json")
     assert report["clips"] == 2
     told = (tmp_path / "new" / "README.md").read_text()
     assert card.write_table(report) in told
@@ -207,7 +207,7 @@ def test_a_card_names_the_command_that_makes_the_release():
 def test_the_card_of_the_released_weights_is_that_of_its_report():
     told = (runs.RELEASED / "README.md").read_text()
     commit = re.search(r"`, at commit (\w+) \|", told)[1]
-    report = checkpoint.read_json(runs.RELEASED, "evaluation.json")
+    report = run_directory.read_json(runs.RELEASED, "evaluation.json")
     assert told == card.write_card(runs.RELEASED, report, commit)
 
 
@@ -216,7 +216,7 @@ def test_the_released_weights_are_small_and_have_a_card():
     assert sum(path.stat().st_size for path in files) < 20e6
     assert {"README.md", "evaluation.json", "weights.safetensors"} <= {path.name for path in files}
     assert release.exists(runs.RELEASED / "autoencoder")
-    judged = checkpoint.read_json(runs.RELEASED, "evaluation.json")
+    judged = run_directory.read_json(runs.RELEASED, "evaluation.json")
     for task, frames in (("image_to_video", ["first"]), ("first_and_last", ["first", "last"])):
         for frame in frames:  # images that were given come back
             assert judged[task][f"autoencoder_psnr_{frame}_frame"] >= 30

@@ -13,7 +13,7 @@ from seedance_jax.data.builders.side_tables import build_texts, open_texts
 from seedance_jax.data.loader import Bucket
 from seedance_jax.models.text import TextModel, caption_starts
 from seedance_jax.pretrained import runs, text_encoder
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 LENGTH = 32
 BUCKETS = [Bucket(17, 32, 32, 4), Bucket(5, 32, 32, 4)]
@@ -42,7 +42,7 @@ def encoder(request, tmp_path_factory, one_device):
         ids = np.ones((1, 4), np.int32)
         params = lm.init(jax.random.key(0), ids, ids > 0)["params"]
         checkpoint.save_weights(path, {"text": nn.unbox(params)})
-        checkpoint.write_json(path, "config.json", {"stage": "flow_matching", "text": JOINT})
+        run_directory.write_json(path, "config.json", {"stage": "flow_matching", "text": JOINT})
     return text_encoder.open_encoder(FROZEN | {"path": str(path)}, one_device)
 
 
@@ -150,7 +150,7 @@ def test_settings_that_do_not_fit_each_other(text, said):
 def test_paths_without_a_language_model(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         text_encoder.open_encoder(text_encoder.DEFAULTS | FROZEN | {"path": str(tmp_path)})
-    checkpoint.write_json(tmp_path, "config.json", {"stage": "vae"})
+    run_directory.write_json(tmp_path, "config.json", {"stage": "vae"})
     with pytest.raises(ValueError, match="without a language model of its own"):
         text_encoder.open_encoder(text_encoder.DEFAULTS | FROZEN | {"path": str(tmp_path)})
 

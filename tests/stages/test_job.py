@@ -4,11 +4,11 @@ from ml_collections import ConfigDict
 
 from seedance_jax.commands import cli  # noqa: F401 - defines flags that are to stay
 from seedance_jax.pretrained import runs
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 with flagsaver.flagsaver():  # other commands define flags of the same names
     from seedance_jax.commands.train import compare, finished, prepare
-    from seedance_jax.training.checkpoint import flatten
+    from seedance_jax.training.run_directory import flatten
 
 CONFIG = {
     "stage": "vae",
@@ -36,7 +36,7 @@ def save(workdir, step):
 def test_a_new_run_keeps_its_config(tmp_path):
     workdir = tmp_path / "runs" / "new"
     prepare(config(), workdir)
-    assert checkpoint.read_json(workdir, "config.json") == checkpoint.as_json(CONFIG)
+    assert run_directory.read_json(workdir, "config.json") == run_directory.as_json(CONFIG)
     prepare(config(), workdir)
 
 
@@ -47,7 +47,7 @@ def test_what_does_not_change_the_result_may_change(tmp_path, change):
     prepare(config(), tmp_path)
     save(tmp_path, 10)
     prepare(config(**change), tmp_path)
-    assert checkpoint.read_json(tmp_path, "config.json") == checkpoint.as_json(
+    assert run_directory.read_json(tmp_path, "config.json") == run_directory.as_json(
         config(**change).to_dict()
     )
 
@@ -59,13 +59,13 @@ def test_another_config_is_refused_and_every_field_that_differs_is_named(tmp_pat
         prepare(config(seed=7, optimizer__peak_lr=0.5, num_steps=99), tmp_path)
     lines = str(caught.value).splitlines()[1:]
     assert lines == ["  optimizer.peak_lr: 0.1 -> 0.5", "  seed: 0 -> 7"]
-    assert checkpoint.read_json(tmp_path, "config.json") == checkpoint.as_json(CONFIG)
+    assert run_directory.read_json(tmp_path, "config.json") == run_directory.as_json(CONFIG)
 
 
 def test_a_config_that_trained_nothing_yet_may_be_corrected(tmp_path):
     prepare(config(mesh={"fsdp": 3}), tmp_path)
     prepare(config(seed=7), tmp_path)
-    assert checkpoint.read_json(tmp_path, "config.json")["seed"] == 7
+    assert run_directory.read_json(tmp_path, "config.json")["seed"] == 7
 
 
 def test_fewer_steps_than_were_done_are_refused_and_another_number_is_said(tmp_path, capsys):
@@ -82,7 +82,7 @@ def test_fewer_steps_than_were_done_are_refused_and_another_number_is_said(tmp_p
 def test_a_run_is_finished_by_the_metadata_of_its_newest_checkpoint(tmp_path):
     save(tmp_path, 10)
     assert not finished(tmp_path)
-    checkpoint.write_json(tmp_path, "metadata.json", {"step": 10})
+    run_directory.write_json(tmp_path, "metadata.json", {"step": 10})
     assert finished(tmp_path)
     save(tmp_path, 20)
     assert not finished(tmp_path)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import runs
 from seedance_jax.stages.lora import adapt
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.loop import Stage
 
 TEXT = {"mode": "joint", "width": 16, "depth": 1, "heads": 2, "max_words": 4}
@@ -39,8 +39,8 @@ STAGE = Stage(
 def save_run(workdir, params, told=METADATA, **sections):
     workdir.mkdir()
     checkpoint.save_weights(workdir, params)
-    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(SECTIONS | sections))
-    checkpoint.write_json(workdir, "metadata.json", told)
+    run_directory.write_json(workdir, "config.json", run_directory.as_json(SECTIONS | sections))
+    run_directory.write_json(workdir, "metadata.json", told)
     return str(workdir)
 
 

@@ -5,7 +5,7 @@ import pytest
 from configs import lora, pretrain, vae
 from seedance_jax.pretrained import runs
 from seedance_jax.stages import settings
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 
 def generator(**changes):
@@ -70,12 +70,12 @@ def test_a_run_starts_from_its_own_kind_and_autoencoder_alone(tmp_path, monkeypa
         ({"stage": "vae"}, "is a run of stage 'vae', not of 'flow_matching'"),
         ({"stage": "flow_matching", "lora": {}}, "is a run of adapters of stage 'flow_matching'"),
     ):
-        checkpoint.write_json(tmp_path, "config.json", found)
+        run_directory.write_json(tmp_path, "config.json", found)
         with pytest.raises(ValueError, match=f"init_from.* {message}"):
             settings.check_source(config)
-    checkpoint.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
-    checkpoint.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
+    run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
+    run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
     with pytest.raises(ValueError, match="was trained with autoencoder a0, this run has a1"):
         settings.check_source(config)
-    checkpoint.write_json(tmp_path, "metadata.json", {"autoencoder": "a1"})
+    run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a1"})
     settings.check_source(config)

@@ -17,7 +17,7 @@ from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import runs, text_encoder
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.stages import flow_matching
-from seedance_jax.training import checkpoint
+from seedance_jax.training import checkpoint, run_directory
 
 VAE_FIELDS = {
     "latent_channels": 4,
@@ -42,9 +42,9 @@ def config(tmp_path_factory, random_params):
     (root / "films/a.txt").write_text("noise of a film \u732b")
     params = random_params(VAE(**VAE_FIELDS).init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
     checkpoint.save_weights(root / "vae", params)
-    checkpoint.write_json(root / "vae", "config.json", {"stage": "vae", "vae": VAE_FIELDS})
+    run_directory.write_json(root / "vae", "config.json", {"stage": "vae", "vae": VAE_FIELDS})
     statistics = {"mean": [0.0] * 4, "std": [1.0] * 4, "step": 0}
-    checkpoint.write_json(root / "vae", "metadata.json", statistics)
+    run_directory.write_json(root / "vae", "metadata.json", statistics)
     language_models.write_directory(root / "language")
 
     config = pretrain.get_config("smoke").unlock()
@@ -77,9 +77,9 @@ def loss_of(stage, params):
 
 def save_run(workdir, config, stage, params):
     checkpoint.save_weights(workdir, params)
-    checkpoint.write_json(workdir, "config.json", checkpoint.as_json(config.to_dict()))
+    run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
     metadata = stage.finish(params) | {"step": 0}
-    checkpoint.write_json(workdir, "metadata.json", checkpoint.as_json(metadata))
+    run_directory.write_json(workdir, "metadata.json", run_directory.as_json(metadata))
 
 
 def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(

@@ -12,7 +12,7 @@ from seedance_jax.models.perception import gradients
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec
 from seedance_jax.stages import vae
-from seedance_jax.training import checkpoint
+from seedance_jax.training import run_directory
 
 NARROW = {"latent_channels": 4, "encoder_widths": (8,) * 3, "decoder_widths": (8,) * 3}
 MODEL = VAE(**base.vae("tiny") | NARROW)
@@ -181,13 +181,13 @@ def test_a_frozen_encoder_must_be_that_of_the_run(tmp_path):
     with pytest.raises(ValueError, match="--config.init_from=RUN"):
         vae.read_statistics(settings, "")
     run = {"stage": "vae", "vae": base.vae("tiny")}
-    checkpoint.write_json(tmp_path, "config.json", run)
+    run_directory.write_json(tmp_path, "config.json", run)
     with pytest.raises(FileNotFoundError, match="not a finished run"):
         vae.read_statistics(settings, tmp_path)
     statistics = {"mean": [0.5], "std": [2.0]}
-    checkpoint.write_json(tmp_path, "metadata.json", statistics)
+    run_directory.write_json(tmp_path, "metadata.json", statistics)
     assert vae.read_statistics(settings, tmp_path) == statistics
-    checkpoint.write_json(tmp_path, "config.json", run | {"vae": base.vae("small")})
+    run_directory.write_json(tmp_path, "config.json", run | {"vae": base.vae("small")})
     message = r"vae.encoder_blocks=\[0, 0, 0\], but the encoder of .* has \[2, 2, 2, 2\]"
     with pytest.raises(ValueError, match=message):
         vae.read_statistics(settings, tmp_path)

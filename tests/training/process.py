@@ -6,6 +6,7 @@ is `seedance_jax train` on it; it takes PAUSE seconds for each batch.
 """
 
 import os
+import sys
 import time
 
 from ml_collections import ConfigDict
@@ -82,4 +83,4 @@ if __name__ == "__main__":
     from seedance_jax.stages import STAGES
 
     STAGES["vectors"] = make_stage
-    cli.run(train.main, many=True)
+    cli.run(train, sys.argv[1:], many=True)

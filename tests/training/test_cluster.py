@@ -14,7 +14,7 @@ from absl import flags
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
-from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training import cluster, run_directory
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "tests/training/process.py"
@@ -71,7 +71,7 @@ def losses(workdir):
 def wait_for(workdir, step):
     """Returns when the run has logged a step, and has a checkpoint."""
     deadline = time.monotonic() + PATIENCE
-    while max(losses(workdir), default=0) < step or not checkpoint.latest_step(workdir):
+    while max(losses(workdir), default=0) < step or not run_directory.latest_step(workdir):
         assert time.monotonic() < deadline, f"{workdir} never came to step {step}"
         time.sleep(0.05)
 
@@ -102,7 +102,7 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     assert time.monotonic() - killed < 5 * HEARTBEAT
     assert status != 0
     assert any(text in errors for text in LOST.split("|")), errors
-    first = checkpoint.latest_step(workdir)
+    first = run_directory.latest_step(workdir)
     assert 3 <= first < NUM_STEPS
 
     processes = start_all(workdir, 2, pause=0.05)
@@ -110,7 +110,7 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     processes[1].send_signal(signal.SIGTERM)
     results = finish(processes)
     assert [status for status, _, _ in results] == [0, 0], results
-    stopped = checkpoint.latest_step(workdir)
+    stopped = run_directory.latest_step(workdir)
     assert first < stopped < NUM_STEPS
     assert f"stopped at step {stopped} of {NUM_STEPS}" in results[0][1]
     assert "stopped" not in results[1][1]  # process 0 alone reports
@@ -120,7 +120,10 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
 
     ((status, _, errors),) = finish([start(workdir)])  # in one process: another number of hosts
     assert status == 0, errors
-    assert checkpoint.read_json(workdir, "metadata.json") == {"kind": "vectors", "step": NUM_STEPS}
+    assert run_directory.read_json(workdir, "metadata.json") == {
+        "kind": "vectors",
+        "step": NUM_STEPS,
+    }
     assert_trains_as(alone, workdir)
 
 

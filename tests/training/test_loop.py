@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from seedance_jax.data import loader
-from seedance_jax.training import checkpoint, hooks, loop
+from seedance_jax.training import checkpoint, hooks, loop, run_directory
 from seedance_jax.training.hooks import LogHook, NonFiniteError
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -89,7 +89,7 @@ def test_a_killed_run_resumes_to_the_same_losses_and_state(run, whole, tmp_path)
     killed, resumed = Recorder(5, kill), Recorder()
     with pytest.raises(KilledError):
         run(tmp_path / "killed", killed)
-    assert checkpoint.latest_step(tmp_path / "killed") == 4
+    assert run_directory.latest_step(tmp_path / "killed") == 4
     state = run(tmp_path / "killed", resumed)
     assert list(resumed.losses) == [5, 6, 7]
     assert killed.losses | resumed.losses == losses
@@ -115,7 +115,7 @@ def test_a_signal_saves_and_returns_early(run, whole, tmp_path, number):
     handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
     stopped, resumed = Recorder(3, lambda: signal.raise_signal(number)), Recorder()
     assert int(run(tmp_path / "stopped", stopped).step) == 3
-    assert checkpoint.latest_step(tmp_path / "stopped") == 3
+    assert run_directory.latest_step(tmp_path / "stopped") == 3
     assert [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert_same(run(tmp_path / "stopped", resumed), expected)
     assert stopped.losses | resumed.losses == losses
@@ -157,7 +157,7 @@ def test_a_run_starts_from_the_average_of_another(run, one_device, whole, tmp_pa
 
 def test_a_run_of_another_autoencoder_is_refused_before_anything_is_made(run, tmp_path):
     (tmp_path / "old").mkdir()
-    checkpoint.write_json(tmp_path / "old", "metadata.json", {"autoencoder": "a"})
+    run_directory.write_json(tmp_path / "old", "metadata.json", {"autoencoder": "a"})
     stage = dataclasses.replace(quadratic(), init=None, identity={"autoencoder": "b"})
     with pytest.raises(ValueError, match="trained with autoencoder a, this run has b"):
         run(tmp_path / "new", stage=stage, init_from=tmp_path / "old")
@@ -200,7 +200,7 @@ def test_training_that_diverged_stops_with_advice_and_its_last_checkpoint(run, t
     with pytest.raises(NonFiniteError, match=message):
         run(tmp_path, hook, stage=quadratic(nan_rows=range(16)))
     hook.close()
-    assert checkpoint.latest_step(tmp_path) == 2
+    assert run_directory.latest_step(tmp_path) == 2
 
 
 def test_the_log_has_every_step_once_even_after_a_kill(run, tmp_path):

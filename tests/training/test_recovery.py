@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, loop
+from seedance_jax.training import checkpoint, loop, run_directory
 from tests.training.test_cluster import PATIENCE, start
 from tests.training.test_loop import Recorder, assert_same, quadratic, run  # noqa: F401
 
@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_put_aside_loudly_and_the_one_before_goes_on(
     assert_same(run(tmp_path / "run", recorder), finished[1])
     assert list(recorder.losses) == [7]
     assert (tmp_path / "run/damaged/7/state").is_dir()
-    assert checkpoint.all_steps(tmp_path / "run") == [6, 7]
+    assert run_directory.all_steps(tmp_path / "run") == [6, 7]
     errors = capfd.readouterr().err
     assert "WARNING: the checkpoint of step 7 cannot be read" in errors
     assert "Traceback" not in errors
@@ -91,7 +91,7 @@ def test_weights_of_a_damaged_checkpoint_are_an_error_that_names_it(
         with pytest.raises(OSError, match=r"cannot read the checkpoint .*run/checkpoints/7: "):
             read(tmp_path / "run")
     assert "Traceback" not in capfd.readouterr().err
-    assert checkpoint.all_steps(tmp_path / "run") == [6, 7]
+    assert run_directory.all_steps(tmp_path / "run") == [6, 7]
 
 
 def test_without_any_good_checkpoint_nothing_is_trained_over_the_bad_ones(
@@ -104,7 +104,7 @@ def test_without_any_good_checkpoint_nothing_is_trained_over_the_bad_ones(
         path.unlink()
     with pytest.raises(OSError, match=r"no checkpoint of .* can be read:\n  step 7: .*\n  step 6:"):
         run(tmp_path / "run")
-    assert checkpoint.all_steps(tmp_path / "run") == [6, 7]
+    assert run_directory.all_steps(tmp_path / "run") == [6, 7]
 
 
 def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
@@ -119,7 +119,7 @@ def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
     with pytest.raises(ValueError, match="1 arrays are not those that were saved"):
         checkpoint._read_state(state, tmp_path, 2)
     assert_same(checkpoint.restore(state, tmp_path), state)
-    assert checkpoint.all_steps(tmp_path) == [1]
+    assert run_directory.all_steps(tmp_path) == [1]
 
 
 @pytest.mark.parametrize("placed", [False, True])
@@ -161,7 +161,7 @@ def test_the_last_and_every_so_many_steps_are_kept(one_device, tmp_path):
     for step in range(1, 12):
         save(step, state, quadratic().batches(step))
     save.close()
-    assert checkpoint.all_steps(tmp_path) == [4, 8, 10, 11]
+    assert run_directory.all_steps(tmp_path) == [4, 8, 10, 11]
 
 
 def test_storage_that_refuses_leaves_the_last_checkpoint_and_says_which(
@@ -183,7 +183,7 @@ def test_storage_that_refuses_leaves_the_last_checkpoint_and_says_which(
         run(tmp_path / "run", Recorder(9, refuse), num_steps=12)
     folder.unlink()
     away.rename(folder)
-    assert checkpoint.all_steps(tmp_path / "run")[-1] in (7, 8)
+    assert run_directory.all_steps(tmp_path / "run")[-1] in (7, 8)
     resumed = Recorder()
     run(tmp_path / "run", resumed, num_steps=12)
     assert max(resumed.losses) == 12
@@ -197,7 +197,7 @@ def rehearse_kills(workdir, kills, rng):
         process = start(workdir, *flags, devices=2)
         try:
             deadline = time.monotonic() + PATIENCE
-            while (checkpoint.latest_step(workdir) or 0) <= seen:
+            while (run_directory.latest_step(workdir) or 0) <= seen:
                 assert time.monotonic() < deadline
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.01)
@@ -205,7 +205,7 @@ def rehearse_kills(workdir, kills, rng):
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        newest = checkpoint.latest_step(workdir)
+        newest = run_directory.latest_step(workdir)
         assert newest > seen
         assert np.isfinite(checkpoint.load(workdir)["w"]).all()
         seen = newest

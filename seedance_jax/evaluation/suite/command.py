@@ -12,7 +12,7 @@ from seedance_jax.evaluation.suite import (
     scoring,
 )
 from seedance_jax.sampling import media
-from seedance_jax.training import checkpoint, cluster
+from seedance_jax.training import cluster, run_directory
 
 
 def run(pipeline, name, folder, limit=None, batch_size=16, **settings):
@@ -29,7 +29,7 @@ def finish(suite, folder):
     """Writes report and page of the results of a folder; returns the report."""
     rows = results.read_rows(folder)
     found = report.summarize(suite, rows)
-    checkpoint.write_json(folder, "report.json", found)
+    run_directory.write_json(folder, "report.json", found)
     page.write_report(Path(folder) / "report.html", folder, found, rows, suite.spec.fps)
     return found
 
@@ -44,6 +44,6 @@ def compare(first, second, folder):
             f"{suite.checksum[:16]} here"
         )
     folder = media.check_writable(folder)
-    checkpoint.write_json(folder, "comparison.json", found)
+    run_directory.write_json(folder, "comparison.json", found)
     comparison_page.write_comparison(folder / "comparison.html", found, pairs, suite.spec.fps)
     return found

@@ -1,0 +1,118 @@
+"""The files of a run directory that are not arrays, what names a run's weights, and its steps.
+
+A run directory is `config.json`, `metadata.json` (once finished), `identity.json`, `metrics.jsonl`
+and `checkpoints/<step>/`. Or it is a release (`training/release.py`).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from seedance_jax import sharding
+from seedance_jax.training import cluster, release
+
+# The finished models that a generator reads and writes the language of.
+SHARED = ("autoencoder", "text")
+
+
+def read_json(workdir, name):
+    """A JSON file of a run, `config.json` or `metadata.json`.
+
+    Raises:
+      FileNotFoundError: `workdir` has no such file.
+    """
+    path = Path(workdir) / name
+    if not path.is_file():
+        what = "is not a run" if name == "config.json" else "is not a finished run"
+        raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
+    return json.loads(path.read_text())
+
+
+def write_json(workdir, name, value):
+    """Writes a JSON file of a run, whole or not at all."""
+    path = Path(workdir) / name
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    draft.replace(path)
+
+
+def as_json(value):
+    """The value that `read_json` would give back: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
+def flatten(tree, prefix=""):
+    """Nested dictionaries -> {dotted name: value}."""
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def differences(found, wanted):
+    """One line for every field of two configs that differs; "" if they are equal."""
+    found, wanted = flatten(found), flatten(wanted)
+    return "".join(
+        f"\n  {name}: {found.get(name)!r} -> {wanted.get(name)!r}"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    )
+
+
+def latest_step(workdir):
+    """Step of the newest finished checkpoint of a run, or None."""
+    if release.exists(workdir):
+        return release.step(workdir)
+    return max(all_steps(workdir), default=None)
+
+
+def all_steps(workdir):
+    """Steps of the finished checkpoints of a run, rising."""
+    path = Path(workdir) / "checkpoints"
+    return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
+
+
+def fingerprint(params):
+    """Hash (16 hex digits) of the names, shapes and values of a weight tree.
+
+    Of arrays that lie on several hosts too: all of them must call it then.
+    """
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        array = np.asarray(sharding.fetch(leaf))
+        digest.update(f"{jax.tree_util.keystr(path)}{array.shape}{array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_identity(workdir, identity):
+    """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
+    if latest_step(workdir) is None:
+        if cluster.is_main():
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            write_json(workdir, "identity.json", identity)
+    elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
+        raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
+
+
+def check_parts(init_from, identity):
+    """Raises ValueError if a run was trained with another autoencoder or text model.
+
+    Of parts that the run does not tell, or that `identity` has not, nothing is asked.
+    """
+    files = [
+        name for name in ("metadata.json", "identity.json") if (Path(init_from) / name).exists()
+    ]
+    found, wanted = read_json(init_from, files[0]) if files else {}, as_json(dict(identity))
+    for part in SHARED:
+        if part in found and part in wanted and found[part] != wanted[part]:
+            raise ValueError(
+                f"init_from={init_from} was trained with {part} {found[part]}, this run has "
+                f"{wanted[part]}"
+            )
