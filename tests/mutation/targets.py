@@ -28,7 +28,7 @@ TARGETS = {
     "stages/lora": ["models/test_lora", "stages/test_lora_stage"],
     "stages/settings": ["stages/test_settings"],
     "stages/vae": ["stages/test_vae_inputs", "stages/test_vae_stage"],
-    "sampling/given": ["sampling/test_requests", "sampling/test_pipeline"],
+    "sampling/given": ["sampling/test_given"],
     "sampling/sampler": ["sampling/test_pipeline"],
     "sampling/shots": ["sampling/test_shots"],
     "data/loader": ["data/test_loader"],
