@@ -33,6 +33,14 @@ def test_it_is_softmax_attention_and_so_are_its_gradients(inputs):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_neighbouring_queries_share_a_key(inputs):
+    query, key, value, mask = inputs
+    few = [jnp.concatenate([x, -x], axis=2)[:, :, 2:4] for x in (key, value)]
+    query = jnp.concatenate([query, 2 * query], axis=2)[:, :, :6]
+    many = [x[:, :, [0, 0, 0, 1, 1, 1]] for x in few]
+    np.testing.assert_allclose(attend(query, *few, mask), plain(query, *many, mask), atol=1e-5)
+
+
 def test_hidden_keys_change_nothing(inputs):
     query, key, value, _ = inputs
     mask = (jnp.arange(7) < 4)[None, None, None]
@@ -91,7 +99,17 @@ def one_by_one(query, key, value, seen):
     return jnp.stack(parts, axis=1)
 
 
+def cudnn(*arrays):
+    """cuDNN's kernel, as XLA computes what it is called with."""
+    library = jax.nn.dot_product_attention
+    stand_in = lambda *a, implementation, **k: library(*a, **k)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.nn, "dot_product_attention", stand_in)
+        return attention.KERNELS["cudnn"](*arrays)
+
+
 KERNELS = {
+    "cudnn": cudnn,
     "xla": functools.partial(attention.attend_groups, kernel="xla"),
     "splash": functools.partial(attention.splash, interpret=True),
 }
