@@ -77,6 +77,10 @@ def test_hinge_losses():
     real, fake = (jnp.array([2.0, 0.0]),), (jnp.array([-3.0, 1.0]),)
     assert discriminator.hinge_critic(real, fake) == pytest.approx(0.5 * (0.5 + 1.0))
     assert discriminator.hinge_generator(fake) == pytest.approx(1.0)
+    # Scores of frames and of clips count the same, however many there are of either.
+    real, fake = (*real, jnp.zeros((3, 2))), (*fake, jnp.full((3, 2), 2.0))
+    assert discriminator.hinge_critic(real, fake) == pytest.approx((0.75 + 0.5 * (1.0 + 3.0)) / 2)
+    assert discriminator.hinge_generator(fake) == pytest.approx((1.0 - 2.0) / 2)
 
 
 def test_the_stand_in_sees_edges_and_not_brightness():

@@ -22,7 +22,7 @@ LIBRARIES = (
     *("scipy.stats", "scipy.ndimage", "cv2", "av", "PIL.Image", "ml_collections", "mujoco"),
     *("numba", "tensorboardX", "tokenizers", "safetensors", "absl.testing.flagsaver"),
 )
-OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", "-o", "addopts=")
+OPTIONS = "-x -q -p xdist.plugin -n 0 -p no:cacheprovider --no-header --tb=line -o addopts=".split()
 CHOICE = ("-m", "not slow and not browser")
 MEMORY = 8 * 2**30  # bytes a child may have
 

@@ -47,6 +47,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_zero():
 def test_a_run_shorter_than_its_warm_up_still_has_a_schedule(num_steps):
     rates = [float(optimizer.learning_rate(0.1, 50, num_steps)(i)) for i in range(num_steps)]
     assert np.isfinite(rates).all()
+    assert rates[0] == 0.0
 
 
 def updates(gradient, **settings):
