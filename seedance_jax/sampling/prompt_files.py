@@ -7,7 +7,9 @@ frames and an interval as JSON itself, in the place of text.
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seedance_jax.sampling.media import check_file
 
@@ -64,6 +66,29 @@ def read_prompts(path):
     if not rows:
         raise ValueError(f"{path.name} has no prompts")
     return rows
+
+
+def read_requests(
+    prompt: str | None, path: str | None, shared: Mapping[str, Any]
+) -> list[tuple[str, dict]]:
+    """(where it stands, arguments of the pipeline) of a prompt, or of every row of a prompts file.
+
+    Args:
+      shared: settings of all rows that have none of their own. Seeds count up from that of them.
+
+    Raises:
+      ValueError: both or neither of prompt and path, or as `read_prompts`.
+    """
+    if (prompt is None) == (path is None):
+        raise ValueError("give either --prompt or --prompts_file")
+    rows = [(None, {"prompt": prompt})] if path is None else read_prompts(path)
+    requests, seed = [], shared.get("seed", 0)
+    for line, row in rows:
+        where = "" if line is None else f"{Path(path).name} line {line}: "
+        request = {**shared, "seed": seed, **row}
+        seed += max(request.get("num_videos_per_prompt", 1), 1)
+        requests.append((where, request))
+    return requests
 
 
 def parse_row(row, convert):

@@ -241,6 +241,20 @@ def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWE
     return model.tokenizer.decode(out[kept]), not kept.all()
 
 
+def rewrite_request(request, name, rewrite):
+    """A request with its prompt rewritten: (request, notes for the sidecar, lines for the user).
+
+    Args:
+      request: arguments of a Pipeline.
+      name, rewrite: of a rewriter, and what `make_rewriter` makes of the name.
+    """
+    prompt = request["prompt"]
+    answer = rewrite(prompt)
+    messages = [answer.hint] if answer.hint else []
+    messages += [f"prompt: {answer.prompt}"] if answer.prompt != prompt else []
+    return request | {"prompt": answer.prompt}, notes(name, prompt, answer), messages
+
+
 def notes(name, prompt, rewriting):
     """What the sidecar of a clip records of a rewriting: both prompts, and the hint if any."""
     if name == "none":

@@ -1,0 +1,141 @@
+"""Files of a request: the images and clips that it gives, and the clips that come of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seedance_jax.sampling import given, media
+from seedance_jax.sampling.prompt_files import PATHS, parse_frames
+from seedance_jax.training import cluster, run_directory
+
+VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
+
+
+def load_given(request: Mapping[str, Any], pipeline) -> tuple[dict, dict]:
+    """Reads the files that a request names: (arguments of the pipeline, notes for the sidecar).
+
+    Clips are cut to a length that they may have there. The notes say under "files" what was changed
+    of each, by path.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a file or a setting is not what the request may have there.
+    """
+    request = dict(request)
+    if "guidance_interval" in request:
+        request["guidance_interval"] = parse_interval(request["guidance_interval"])
+    paths = {name: request.pop(name) for name in PATHS if name in request}
+    frames = parse_frames(request.pop("frames")) if "frames" in request else {}
+    # Nothing is given yet, so what is said of given frames must wait.
+    clip = pipeline.prepare(**request | {"extend": "forward", "image_guidance_scale": 1.0})
+    clip = clip.settings[0]
+    arrays, notes = {}, {}
+    for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
+        check_kind(name, path)
+        pixels, changes = load_file(path, clip, pipeline.metadata["fps"])
+        if is_clip(path):
+            pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
+            changes = changes + cuts
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+        arrays[name] = pixels
+        notes[name] = {"path": path, "sha256": digest, "changes": changes}
+    request |= {name: arrays[name] for name in paths}
+    if frames:
+        request["frames"] = {index: arrays[f"frames {index}"] for index in frames}
+    # The flags that make the clip again, and what was behind them.
+    sidecar = paths | ({"frames": json.dumps(frames)} if frames else {})
+    return request, sidecar | ({"files": notes} if notes else {})
+
+
+def load_file(path: str, clip: Mapping[str, int], fps: float) -> tuple[np.ndarray, list[str]]:
+    """(pixels uint8, what was changed) of an image or a video file, at the size of the clip."""
+    size = (clip["height"], clip["width"])
+    if is_clip(path):
+        return media.read_video(path, *size, fps)
+    return media.read_image(path, *size)
+
+
+def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, list[str]]:
+    """(clip of a length that it may have as the argument `name`, notes)."""
+    if name == "video":
+        return given.cut_to_extend(pixels, extend)
+    return given.cut_to_place(pixels, int(name.removeprefix("frames ")))
+
+
+def is_clip(path: str) -> bool:
+    """Whether a file is a clip, by its name."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def check_kind(name: str, path: str) -> None:
+    """Raises ValueError unless the name of a file is one of an image or a clip, as `name` wants."""
+    media.check_file(name, path)
+    if name in given.IMAGES and is_clip(path):
+        raise ValueError(
+            f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
+        )
+    if name == "video" and not is_clip(path):
+        raise ValueError(
+            f"video {path!r} is not a clip, by its name: {', '.join(VIDEOS)}; images are given as "
+            "--image"
+        )
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """(low, high) of "low,high"."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"guidance_interval={text!r} must be two numbers, as in 0.2,0.9") from None
+    return low, high
+
+
+def describe_run(workdir: str, lora: str = "", lora_scale: float = 1.0) -> dict[str, Any]:
+    """What identifies the params of a run, with adapters if any: run, step, hash of the config."""
+    config = run_directory.read_json(workdir, "config.json")
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "workdir": workdir,
+        "checkpoint_step": run_directory.latest_step(workdir),
+        "config_hash": digest,
+        **({"lora": lora, "lora_scale": lora_scale} if lora else {}),
+    }
+
+
+def write_clips(
+    pipeline,
+    prepared: Iterable,
+    directory: Path,
+    origin: Mapping[str, Any],
+    fps: float | None = None,
+    output_type: str = "mp4",
+) -> Iterator[Path]:
+    """Generates and writes clip after clip, numbered on from what the directory holds.
+
+    Args:
+      prepared: [preparation.Prepared].
+      origin: goes to every sidecar, see `describe_run`.
+      fps: of the mp4; by default of the training.
+      output_type: "mp4", or "np" (frames) and "latent" for arrays.
+
+    Yields:
+      The file of each clip; of several as mp4 then that of a sheet of them. Only process 0 writes.
+    """
+    fps, rows, first = fps or pipeline.metadata["fps"], [], media.next_number(directory)
+    movie = output_type == "mp4"
+    write = media.write_clip if movie else media.write_array
+    for request, notes, _ in prepared:
+        result = pipeline(**request, output_type="np" if movie else output_type)
+        for frames, settings in zip(result.frames, result.settings, strict=True):
+            settings = {**settings, **notes, **origin}
+            if cluster.is_main():
+                yield write(directory / f"{first + len(rows):04d}", frames, fps, settings)
+            rows.append((settings["prompt"], frames))
+    if len(rows) > 1 and movie and cluster.is_main():
+        sheet = directory / f"sheet_{first:04d}-{first + len(rows) - 1:04d}.png"
+        media.contact_sheet(rows).save(sheet)
+        yield sheet
