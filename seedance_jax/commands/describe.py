@@ -12,7 +12,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax.commands import cli
-from seedance_jax.data import sources
 from seedance_jax.performance import cost, description
 from seedance_jax.sampling.sizes import SIZES
 
@@ -27,7 +26,6 @@ def main(argv):
     del argv
     config = CONFIG.value.to_dict()
     cli.needs({"--size": ("seconds",)})
-    fps = sources.clip_fps(config["data"])
-    clip = cost.clip_shape(SIZE.value, SECONDS.value, fps) if SIZE.value else None
+    clip = cost.clip_of(config["data"], SIZE.value, SECONDS.value)
     for line in description.describe(config, clip, DEVICES.value, CHECK.value):
         print(line, flush=True)

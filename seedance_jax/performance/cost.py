@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.data import schema
+from seedance_jax.data import schema, sources
 from seedance_jax.data.loader import Bucket
 from seedance_jax.models.dit import BlockPairs, window_grid
 from seedance_jax.models.text import TextBlock
@@ -35,6 +35,18 @@ def clip_shape(size, seconds, fps):
             f"seconds={seconds} at {fps} fps must be a multiple of {schema.FRAME_STRIDE} frames"
         )
     return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
+
+
+def clip_of(data, size=None, seconds=0.0):
+    """(frames, height, width) of a named size, or of the first bucket that a config trains on.
+
+    Args:
+      data: section of the config, as a dict.
+      size, seconds: see `clip_shape`.
+    """
+    if size is None:
+        return sources.make_buckets(data["buckets"])[0].shape
+    return clip_shape(size, seconds, sources.clip_fps(data))
 
 
 def latent_shape(frames, height, width):

@@ -189,5 +189,5 @@ def describe(config, clip=None, devices=1, check=False):
     """
     if config["stage"] not in DESCRIPTIONS:
         raise ValueError(f"stage {config['stage']!r} is not one of {sorted(DESCRIPTIONS)}")
-    clip = clip or tuple(config["data"]["buckets"][0][:3])
+    clip = clip or cost.clip_of(config["data"])
     return DESCRIPTIONS[config["stage"]](config, clip, devices, check)

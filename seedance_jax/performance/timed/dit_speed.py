@@ -23,18 +23,18 @@ def make_dit(width, layers, attention="decoupled", window=WINDOW):
     return DiT(CHANNELS, width, layers // 2, width // HEAD_SIZE, window, attention=attention)
 
 
-def make_condition(latents, words, width):
-    """Condition of one shot for `latents` [1, T, H, W, C], and `words` random text tokens."""
-    text = jax.random.normal(jax.random.key(1), (1, words, width))
-    shape, frames = (1, words), jnp.zeros(latents.shape[:2], int)
+def make_condition(latents, text_tokens, width):
+    """Condition of one shot for `latents` [1, T, H, W, C], and `text_tokens` random text tokens."""
+    text = jax.random.normal(jax.random.key(1), (1, text_tokens, width))
+    shape, frames = (1, text_tokens), jnp.zeros(latents.shape[:2], int)
     given = frames.astype(jnp.float32)
     return Condition(text, jnp.ones(shape, bool), jnp.zeros(shape, int), frames, latents, given)
 
 
-def our_runners(model, shape, words):
+def our_runners(model, shape, text_tokens):
     """{"forward", "forward+backward": function without arguments}, random weights, one clip."""
     xt = jax.random.normal(jax.random.key(0), (1, *shape, CHANNELS))
-    inputs = (xt, jnp.full(1, 0.5), make_condition(xt, words, model.width))
+    inputs = (xt, jnp.full(1, 0.5), make_condition(xt, text_tokens, model.width))
     params = nn.unbox(jax.jit(model.init)(jax.random.key(2), *inputs))
 
     def loss(params, *inputs):
@@ -47,12 +47,12 @@ def our_runners(model, shape, words):
     }
 
 
-def our_flops(model, shape, words):
+def our_flops(model, shape, text_tokens):
     """Of the forward pass, as `performance.cost` counts."""
     names = ("width", "depth", "heads", "window", "attention")
     fields = {name: getattr(model, name) for name in names}
-    text = TEXT | {"width": model.width, "max_words": words}
-    config = {"model": fields, "text": text, "data": {"text_length": words}}
+    text = TEXT | {"width": model.width, "max_words": text_tokens}
+    config = {"model": fields, "text": text, "data": {"text_length": text_tokens}}
     rows = cost.count(cost.make_program(config, shape))
     return sum(row.flops for row in rows if row.name != cost.TEXT_MODEL)
 
@@ -73,36 +73,36 @@ def reference(width, layers):
     )
 
 
-def reference_inputs(shape, words, width):
+def reference_inputs(shape, text_tokens, width):
     """Random arguments of `reference` for one clip."""
     import torch
 
     return {
         "hidden_states": torch.randn(1, CHANNELS, *shape),
         "timestep": torch.full((1,), 500.0),
-        "encoder_hidden_states": torch.randn(1, words, width),
+        "encoder_hidden_states": torch.randn(1, text_tokens, width),
         "return_dict": False,
     }
 
 
-def reference_flops(width, layers, shape, words):
+def reference_flops(width, layers, shape, text_tokens):
     """Of its forward pass, counted by torch on shapes alone."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        reference(width, layers)(**reference_inputs(shape, words, width))
+        reference(width, layers)(**reference_inputs(shape, text_tokens, width))
     return counter.get_total_flops()
 
 
-def reference_runners(width, layers, shape, words, compiled):
+def reference_runners(width, layers, shape, text_tokens, compiled):
     """`our_runners` of the reference; `compiled` is torch.compile, which takes minutes."""
     import torch
 
     torch.manual_seed(0)
     model = reference(width, layers)
     run = torch.compile(model) if compiled else model
-    inputs = reference_inputs(shape, words, width)
+    inputs = reference_inputs(shape, text_tokens, width)
 
     def forward():
         with torch.no_grad():
@@ -115,7 +115,7 @@ def reference_runners(width, layers, shape, words, compiled):
     return {"forward": forward, "forward+backward": backward}
 
 
-def compare(tokens, what, *, width, layers, words, compiled, repeats):
+def compare(tokens, what, *, width, layers, text_tokens, compiled, repeats):
     """Seconds of ours and of diffusers', in turns, for so many video tokens in frames of FRAME.
 
     what: "forward" or "forward+backward".
@@ -129,12 +129,12 @@ def compare(tokens, what, *, width, layers, words, compiled, repeats):
         raise ValueError(f"width={width} must be a multiple of {HEAD_SIZE}, layers={layers} even")
     shape = (int(tokens // np.prod(FRAME)), *FRAME)
     model = make_dit(width, layers)
-    theirs = reference_runners(width, layers, shape, words, compiled)
-    runners = {"ours": our_runners(model, shape, words)[what], "diffusers": theirs[what]}
+    theirs = reference_runners(width, layers, shape, text_tokens, compiled)
+    runners = {"ours": our_runners(model, shape, text_tokens)[what], "diffusers": theirs[what]}
     seconds = in_turns(runners, repeats)
     gflops = {
-        "ours": our_flops(model, shape, words) / 1e9,
-        "diffusers": reference_flops(width, layers, shape, words) / 1e9,
+        "ours": our_flops(model, shape, text_tokens) / 1e9,
+        "diffusers": reference_flops(width, layers, shape, text_tokens) / 1e9,
     }
     return {
         "tokens": tokens,
@@ -163,7 +163,7 @@ def growth(config, seconds, *, width, repeats):
     runners = {}
     for kind in ATTENTION:
         model = make_dit(width, 2, kind, window=(2, 3))
-        runners[kind] = our_runners(model, toy, words=48)["forward"]
+        runners[kind] = our_runners(model, toy, text_tokens=48)["forward"]
     median = in_turns(runners, repeats)
     report["toy tokens"] = int(np.prod(toy))
     report |= {f"{kind} toy s": round(median[kind], 4) for kind in median}

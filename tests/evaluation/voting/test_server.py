@@ -1,6 +1,5 @@
 """The page by its HTTP interface: a real server on a loopback port."""
 
-import importlib.util
 import ipaddress
 import json
 import re
@@ -10,10 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 
-from seedance_jax.evaluation.voting import votes
+from seedance_jax.evaluation.voting import listening, votes
 
 NAMES = re.compile(rb"secret|alpha|beta|0000|\.mp4|workdir")
 
@@ -258,16 +256,11 @@ def test_asking_again_costs_no_memory(serve):
     ],
 )
 def test_a_page_answers_to_its_own_names_alone(host, bound, names):
-    pytest.importorskip("starlette", reason="the page needs the extra `vote`")
-    spec = importlib.util.find_spec("seedance_jax.commands.vote")
-    with flagsaver.flagsaver():
-        vote = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(vote)
-    found = vote.names_of(host, ipaddress.ip_address(bound))
+    found = listening.names_of(host, ipaddress.ip_address(bound))
     assert set(names) <= set(found)
     assert "*" not in found
     for everywhere in ("0.0.0.0", "::"):
-        assert vote.names_of(host, ipaddress.ip_address(everywhere)) == ("*",)
+        assert listening.names_of(host, ipaddress.ip_address(everywhere)) == ("*",)
 
 
 @pytest.mark.parametrize(

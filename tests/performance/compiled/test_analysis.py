@@ -63,7 +63,7 @@ def test_a_mesh_is_written_as_axes_and_sizes():
         (["--mesh=fsdp=3"], "need 3 devices, but there are 4"),
         (["--mesh=fsdp=4", "--batch=6"], "a batch of 6 does not divide"),
         (["--search=2", "--mesh=fsdp=4"], "leave out --mesh"),
-        (["--seconds=5"], "--seconds needs --size"),
+        (["--seconds=5"], "--seconds=5.0 does nothing without --size"),
     ],
 )
 def test_what_cannot_be_compiled_is_said_before_the_compiler_is_opened(run_command, flags, message):

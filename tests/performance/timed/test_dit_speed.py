@@ -17,7 +17,7 @@ def test_ours_is_counted_like_any_generator():
 
 def test_diffusers_is_counted_by_torch():
     pytest.importorskip("diffusers")
-    short, long = (dit_speed.reference_flops(64, 2, (t, 8, 8), words=8) for t in (1, 2))
+    short, long = (dit_speed.reference_flops(64, 2, (t, 8, 8), text_tokens=8) for t in (1, 2))
     assert 2 * 8 * 64 * 64**2 * 2 < short < long / 1.9
 
 
@@ -32,7 +32,7 @@ def test_tokens_are_whole_frames():
 @pytest.mark.parametrize("attention", ["decoupled", "full"])
 def test_a_pass_runs(attention):
     model = dit_speed.make_dit(64, 2, attention, window=(2, 2))
-    dit_speed.our_runners(model, (2, 4, 4), words=4)["forward"]()
+    dit_speed.our_runners(model, (2, 4, 4), text_tokens=4)["forward"]()
 
 
 def test_ratios_are_of_what_was_counted_and_small_numbers_are_not_rounded_away():

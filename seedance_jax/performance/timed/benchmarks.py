@@ -1,0 +1,176 @@
+"""The benchmarks by name: each yields reports (dicts for JSON) as they are measured."""
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import jax
+
+from seedance_jax.data import sources
+from seedance_jax.data.loader import Bucket
+from seedance_jax.performance import cost
+from seedance_jax.performance.timed import autoencoder_speed, dit_speed, input_speed, step_speed
+
+
+class Benchmark(NamedTuple):
+    """A function of an object with `settings` as attributes, which yields reports."""
+
+    run: Callable[[SimpleNamespace], Iterator[dict]]
+    settings: tuple[str, ...]
+
+
+def clip_sizes(given):
+    """All (frames, height, width) of the lists `frames` and `sides`."""
+    return [(int(t), int(side), int(side)) for side in given.sides for t in given.frames]
+
+
+def diffusers(given):
+    """Seconds, ratios and peak memory next to diffusers."""
+    widths = given.width, given.decoder_width
+    for size in clip_sizes(given):
+        report = {"clip": size} | autoencoder_speed.compare(
+            size, *widths, given.chunk, given.repeats
+        )
+        for what in ("encode", "decode"):
+            for who in ("ours", "diffusers"):
+                peak = autoencoder_speed.peak_memory(
+                    autoencoder_speed.one_runner, who, what, size, *widths, given.chunk
+                )
+                report[f"{who} {what} MiB"] = peak
+        yield report
+
+
+def length(given):
+    """Peak memory of a streamed and of a whole decode."""
+    widths = given.width, given.decoder_width
+    for frames, side, _ in clip_sizes(given):
+        runner = functools.partial(
+            autoencoder_speed.peak_memory, autoencoder_speed.stream_runner, frames, side
+        )
+        yield {
+            "frames": frames,
+            "side": side,
+            "streamed MiB": runner(*widths, False),
+            "whole MiB": runner(*widths, True) if frames <= 121 else None,
+        }
+
+
+def thin(given):
+    """Decode seconds of full and thin widths, in turns."""
+    for frames, side, _ in clip_sizes(given):
+        models = {"full": autoencoder_speed.autoencoder(given.width, given.decoder_width)}
+        first, *rest = models["full"].decoder_widths
+        models["thin"] = models["full"].clone(
+            decoder_widths=(first, *(size // 2 for size in rest)), decoder_blocks=(2,) * 4
+        )
+        runners = {
+            name: autoencoder_speed.decode_runner(model, frames, side, whole=True)
+            for name, model in models.items()
+        }
+        median = autoencoder_speed.in_turns(runners, given.repeats)
+        yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
+
+
+def dit(given):
+    """Seconds of forward and backward next to diffusers' WanTransformer3DModel."""
+    for tokens in given.tokens:
+        for what in vars(given)["pass"]:
+            yield dit_speed.compare(
+                int(tokens),
+                what,
+                width=given.dit_width,
+                layers=given.layers,
+                text_tokens=given.text_tokens,
+                compiled=given.torch_compile,
+                repeats=given.repeats,
+            )
+
+
+def dit_cost(given):
+    """How cost grows with the length of a 480p clip, for decoupled and full attention."""
+    config = generator(given).to_dict()
+    for seconds in (2, 4, 6, 8, 10, 12):
+        yield dit_speed.growth(config, seconds, width=128, repeats=given.repeats)
+
+
+def input_pipeline(given):
+    """Clips per second of the loader alone, and what part of training steps that would be."""
+    data = given.generator.data.to_dict()
+    shape = sources.make_buckets(data["buckets"])[0].shape
+    bucket, steps = Bucket(*shape, batch_size=1), input_steps(given, shape)
+    with tempfile.TemporaryDirectory() as folder:
+        clips, latents = given.data, given.latents
+        if not clips:
+            clips, latents = f"{folder}/clips/set", f"{folder}/latents/set"
+            input_speed.write_throw_away(clips, latents, bucket)
+        inputs = input_speed.make_inputs(bucket, data["text_length"], clips, latents)
+        settings = data["num_threads"], list(map(int, given.workers)), given.window, given.repeats
+        for name, count, report in input_speed.in_turns(inputs, *settings):
+            yield {"input": name, "clip": shape, "workers": count, **report}
+            for step in steps:
+                part = input_speed.share(report["clips/s per core"], step, given.cores)
+                yield {"input": name, "workers": count, **part}
+
+
+def input_steps(given, shape):
+    """[input_speed.Step] whose input is compared: of `step_seconds` and `batch`, or of a file."""
+    one = [given.step_seconds, given.batch]
+    if given.steps is None and one == [None, None]:
+        return []
+    if given.cores is None or (given.steps is None) == (None in one):
+        raise ValueError(
+            "a step is --step_seconds and --batch, or --steps=FILE, with --hosts and --cores"
+        )
+    if given.steps is not None:
+        return input_speed.read_steps(given.steps, shape, given.hosts)
+    if given.batch % given.hosts:
+        raise ValueError(f"hosts={given.hosts} does not divide batch={given.batch}")
+    return [input_speed.Step(*one, given.hosts)]
+
+
+def train(given):
+    """Seconds and MFU of training steps, on latents."""
+    for clip in clips(given):
+        bucket = Bucket(*clip, given.batch or jax.device_count())
+        yield step_speed.train(given.generator, bucket, given.repeats)
+
+
+def sample(given):
+    """Seconds of steps of sampling with guidance, without the autoencoder."""
+    steps = list(map(int, given.num_inference_steps))
+    for clip in clips(given):
+        yield step_speed.sample(given.generator, clip, steps, given.repeats, given.batch or 1)
+
+
+def clips(given):
+    """[(frames, height, width)] of a size and all seconds, or of the config's first bucket."""
+    data = generator(given).data.to_dict()
+    return [cost.clip_of(data, given.size, float(seconds)) for seconds in given.seconds]
+
+
+def generator(given):
+    """The config, which must be of a generator."""
+    if given.generator.stage != "flow_matching":
+        raise ValueError(f"--generator is of stage={given.generator.stage!r}, no generator")
+    return given.generator
+
+
+CODEC = ("sides", "frames", "width", "decoder_width")
+STEP = ("generator", "size", "seconds", "batch", "repeats")
+DIT = ("tokens", "pass", "dit_width", "layers", "text_tokens", "torch_compile", "repeats")
+INPUT = (
+    *("generator", "data", "latents", "workers", "window", "repeats"),
+    *("step_seconds", "batch", "steps", "hosts", "cores"),
+)
+BENCHMARKS = {
+    "diffusers": Benchmark(diffusers, (*CODEC, "chunk", "repeats")),
+    "length": Benchmark(length, CODEC),
+    "thin": Benchmark(thin, (*CODEC, "repeats")),
+    "dit": Benchmark(dit, DIT),
+    "dit_cost": Benchmark(dit_cost, ("generator", "repeats")),
+    "input": Benchmark(input_pipeline, INPUT),
+    "train": Benchmark(train, STEP),
+    "sample": Benchmark(sample, (*STEP, "num_inference_steps")),
+}
