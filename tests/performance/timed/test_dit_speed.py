@@ -8,11 +8,11 @@ from seedance_jax.performance.timed import dit_speed
 def test_ours_is_counted_like_any_generator():
     config = pretrain.get_config("smoke").to_dict()
     model = dit_speed.make_dit(128, 6, window=(4, 4)).clone(heads=4)
-    words = config["text"]["max_words"]
+    text_tokens = config["text"]["max_words"]
     config["text"]["width"] = 128
     rows = cost.count(cost.make_program(config, (2, 4, 4)))
     counted = sum(row.flops for row in rows if row.name != cost.TEXT_MODEL)
-    assert dit_speed.our_flops(model, (2, 4, 4), words) == counted
+    assert dit_speed.our_flops(model, (2, 4, 4), text_tokens) == counted
 
 
 def test_diffusers_is_counted_by_torch():
@@ -22,7 +22,7 @@ def test_diffusers_is_counted_by_torch():
 
 
 def test_tokens_are_whole_frames():
-    settings = {"width": 64, "layers": 2, "words": 8, "compiled": False, "repeats": 1}
+    settings = {"width": 64, "layers": 2, "text_tokens": 8, "compiled": False, "repeats": 1}
     with pytest.raises(ValueError, match="tokens=1000"):
         dit_speed.compare(1000, "forward", **settings)
     with pytest.raises(ValueError, match="layers=3"):
