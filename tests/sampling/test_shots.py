@@ -94,6 +94,7 @@ def test_shots_meet_at_the_borders_of_latent_frames(durations, num_frames, lengt
     [
         ("Shot 1 (1s): a Shot 2 (2s): b", 25, r"1 \+ 2 s are 12 \+ 24 \+ 1 = 37 .*add up to 2 s"),
         ("Shot 1 (0.5s): a", None, r"0.5 s is 6 frames at 12.*write 0.3333 or 0.6667 s"),
+        ("Shot 1 (1.5s): a", None, r"1.5 s is 18 frames .*write 1.333 or 1.667 s"),
         ("Shot 1: a Shot 2: b", 5, "num_frames=5 for 2 shots: 9 or more"),
         ("Shot 1: a Shot 2: b", 1, "num_frames=1 for 2 shots: 9 or more"),
     ],
