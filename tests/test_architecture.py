@@ -1,10 +1,22 @@
-import ast
 import importlib
-from pathlib import Path
 
+import architecture
 import jax
 import jax.numpy as jnp
 import pytest
+from architecture import (
+    FLOORS,
+    PACKAGE,
+    ROOT,
+    clashes,
+    closure,
+    functions,
+    imports,
+    lines,
+    room,
+    share_of_measuring,
+    within,
+)
 from ml_collections import ConfigDict
 
 from configs.base import SIZES
@@ -15,74 +27,42 @@ from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import runs
 from seedance_jax.stages import STAGES
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = "seedance_jax"
-# Imports go strictly down; within a room they are free.
-FLOORS = {
-    "sharding": 0,
-    "models": 1,
-    "diffusion": 1,
-    "data": 1,
-    "training": 1,
-    "pretrained": 2,
-    "sampling": 3,
-    "stages": 4,
-    "evaluation": 5,
-    "performance": 5,
-    "commands": 6,
-    "__main__": 7,
+MODULES = architecture.modules()
+ARROWS = architecture.graph(MODULES)
+FORBIDDEN = ("utils", "common", "helpers", "misc")
+# Modules that share a name, and why.
+NAMESAKES = {
+    "vae": "the model and its stage",
+    "lora": "the model and its stage",
+    "generation": "of scenes, and of clips to judge",
+    "summary": "of verdicts, and of votes",
 }
-FORBIDDEN = ("utils.py", "common.py", "helpers.py", "misc.py")
-MODULES = [
-    path
-    for path in sorted((ROOT / PACKAGE).rglob("*.py"))
-    if path != ROOT / PACKAGE / "__init__.py"
-]
+COMMANDS = sorted(within("commands", MODULES) - {f"{PACKAGE}.commands.cli"})
+# Functions of more than 7 arguments.
+MANY = {"make_dataset": 8, "begin": 9, "step": 8, "train": 10}
 CONFIGS = sorted(
     path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base")
 )
 CONFIGS_AND_SIZES = [(name, size) for name in CONFIGS for size in SIZES] + [("pretrain", "7b")]
 
 
-def imports(path):
-    """Full dotted names that a file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"relative import in {path}"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def room(dotted):
-    """The room of the package that a dotted name belongs to."""
-    return dotted.split(".")[1]
-
-
-def name(path):
-    """The dotted name of a file, that of its folder for __init__.py."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_imports_go_strictly_down(path):
-    own = room(name(path))
-    for dotted in imports(path):
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_strictly_down(name):
+    own = room(name)
+    for dotted in imports(MODULES[name]):
         assert not dotted.startswith(("configs", "tests")), dotted
-        if dotted.startswith(PACKAGE + ".") and room(dotted) != own:
-            assert FLOORS[room(dotted)] < FLOORS[own], f"{name(path)} uses {dotted}"
+        if dotted.startswith(f"{PACKAGE}.") and room(dotted) != own:
+            assert FLOORS[room(dotted)] < FLOORS[own], f"{name} uses {dotted}"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room(name(path)) == "data"], ids=name)
-def test_the_data_layer_does_not_import_jax(path):
-    roots = {dotted.split(".")[0] for dotted in imports(path)}
+@pytest.mark.parametrize("name", sorted(within("data", MODULES)))
+def test_the_data_layer_does_not_import_jax(name):
+    roots = {dotted.split(".")[0] for dotted in imports(MODULES[name])}
     assert not roots & {"jax", "jaxlib", "flax", "optax", "orbax"}
 
 
 def test_nothing_imports_tensorflow():
-    for path in MODULES:
+    for path in MODULES.values():
         assert "tensorflow" not in {dotted.split(".")[0] for dotted in imports(path)}, path
 
 
@@ -92,13 +72,86 @@ def test_configs_import_neither_jax_nor_the_package():
         assert roots <= {"configs", "ml_collections"}, path
 
 
+def test_no_stage_imports_what_judges():
+    reached = closure(within("stages", MODULES), ARROWS)
+    assert not within("evaluation", reached)
+    assert not within("performance", reached)
+
+
+def test_what_judges_and_what_is_trained_share_the_world_alone():
+    judging = closure(within("evaluation.judges", MODULES), ARROWS)
+    shared = judging & closure(within("stages", MODULES), ARROWS)
+    shared -= {name for name in shared if not MODULES[name].read_text()}  # empty __init__.py
+    for part in ("schema", "video", "world"):
+        shared -= within(f"data.{part}", shared)
+    assert not shared
+
+
+def test_no_network_of_a_metric_on_the_world_is_in_a_loss():
+    networks = within("models.perception.world_features", MODULES)
+    assert networks <= closure(within("evaluation.metrics", MODULES), ARROWS)
+    assert not networks & closure(within("stages", MODULES), ARROWS)
+
+
+def test_two_modules_share_a_name_for_a_reason_only():
+    assert clashes(MODULES).keys() <= NAMESAKES.keys()
+
+
+def test_there_are_few_rooms():
+    entries = [path for path in (ROOT / PACKAGE).iterdir() if path.name != "__pycache__"]
+    assert len(entries) < 15, entries
+
+
+def test_what_measures_does_not_grow_faster_than_what_is_measured():
+    assert share_of_measuring(MODULES) < 0.39  # to become a third
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_reads_flags_and_makes_a_call(name):
+    assert lines(MODULES[name]) <= 250
+    assert len(functions(MODULES[name])) <= 10
+
+
+def test_commands_do_not_use_each_other():
+    for name in within("commands", MODULES):
+        assert within("commands", ARROWS[name]) <= {f"{PACKAGE}.commands.cli", name}, name
+
+
 def test_no_file_is_a_drawer():
-    assert not [path for path in MODULES if path.name in FORBIDDEN]
+    assert not [name for name in MODULES if name.rpartition(".")[2] in FORBIDDEN]
 
 
-def test_every_folder_is_a_package():
-    for path in MODULES:
+def test_every_folder_is_a_package_whose_init_defines_no_function():
+    lazy = {f"{PACKAGE}.data.world"}  # its `generate` imports the extra [world] when it is called
+    for name, path in MODULES.items():
         assert (path.parent / "__init__.py").exists(), path
+        assert path.name != "__init__.py" or name in lazy or not functions(path), path
+
+
+def test_functions_and_files_fit_on_a_page():
+    for name, path in MODULES.items():
+        assert lines(path) < 450, name
+        for function, length, arguments in functions(path):
+            assert length <= 60, f"{name}.{function}"
+            assert arguments <= MANY.get(function, 7), f"{name}.{function}"
+
+
+def test_the_figures_are_printed_for_any_repository(tmp_path):
+    for path, text in {
+        "sharding.py": "def one(self, a, *, b):\n    pass\n",
+        "data/loader.py": "from seedance_jax.sharding import one\nimport seedance_jax.models\n",
+        "models/loader.py": "",
+        "models/__init__.py": "from seedance_jax.stages import x\n",
+        "stages/x.py": "",
+    }.items():
+        file = tmp_path / PACKAGE / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    text = "\n".join(architecture.report(tmp_path))
+    assert "data              2 lines  -> models 1, sharding 1" in text
+    assert "imports that do not go down: data -> models, models -> stages" in text
+    assert "seedance_jax.data.loader, seedance_jax.models.loader" in text
+    assert architecture.functions(tmp_path / PACKAGE / "sharding.py") == [("one", 2, 2)]
 
 
 @pytest.mark.parametrize(("name", "size"), CONFIGS_AND_SIZES)

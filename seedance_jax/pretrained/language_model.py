@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,16 +41,27 @@ def check_vocabulary(model, tokenizer):
         )
 
 
+class Draws(NamedTuple):
+    """How tokens are drawn.
+
+    Attributes:
+      key: of the draws.
+      temperature: divides the logits.
+      top_p: draws among the likeliest tokens that together have this probability; 0 is greedy.
+    """
+
+    key: jax.Array
+    temperature: float = 1.0
+    top_p: float = 0.0
+
+
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("new_tokens", "end_ids"))
-def generate(model, params, ids, mask, key, temperature, top_p, *, new_tokens, end_ids):
+def generate(model, params, ids, mask, draws: Draws, *, new_tokens, end_ids):
     """Continues texts until an end token; compiled once per shape.
 
     Args:
       model: a TextModel whose `layers` is (-1,).
       ids, mask: texts int32 [B, S] and their validity, padded at the end.
-      key: of the draws.
-      temperature: divides the logits.
-      top_p: draws among the likeliest tokens that together have this probability; 0 is greedy.
       new_tokens: at most so many.
       end_ids: tuple of ids that end a text.
 
@@ -76,7 +87,8 @@ def generate(model, params, ids, mask, key, temperature, top_p, *, new_tokens, e
     def one_token(state):
         step, last, cache, valid, out, kept, done = state
         logits = model.apply({"params": params}, last, method="logits")
-        token = sample_top_p(jax.random.fold_in(key, step), logits, temperature, top_p)
+        key = jax.random.fold_in(draws.key, step)
+        token = sample_top_p(key, logits, draws.temperature, draws.top_p)
         done = done | jnp.isin(token, jnp.array(end_ids, jnp.int32))
         out, kept = out.at[:, step].set(token), kept.at[:, step].set(~done)
         valid = valid.at[:, length + step].set(True)

@@ -231,9 +231,7 @@ def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWE
         model.params,
         padded,
         np.arange(length)[None] < len(ids),
-        jax.random.key(seed),
-        temperature,
-        top_p,
+        language_model.Draws(jax.random.key(seed), temperature, top_p),
         new_tokens=new_tokens,
         end_ids=model.end_ids,
     )

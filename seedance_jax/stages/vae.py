@@ -10,6 +10,8 @@ what they were.
 """
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,17 +68,9 @@ def make_stage(config):
     def loss_fn(params, batch, key, frozen):
         flip_key, key = jax.random.split(key)
         video = random_flip(flip_key, codec.from_bytes(batch["video"]))
-        return vae_loss(
-            model,
-            critic,
-            functools.partial(distance, frozen),
-            params,
-            video,
-            key,
-            frozen["step"],
-            config.loss,
-            config.freeze_encoder,
-        )
+        of_frozen = functools.partial(distance, frozen)
+        objective = Objective(model, critic, of_frozen, config.loss, config.freeze_encoder)
+        return vae_loss(objective, params, video, key, frozen["step"])
 
     def finish(params):
         if config.freeze_encoder:
@@ -184,28 +178,33 @@ def random_flip(key, video):
     return video
 
 
-def vae_loss(
-    model,
-    critic,
-    distance,
-    params,
-    video,
-    key,
-    step,
-    weights,
-    freeze_encoder=False,
-):
-    """The loss of the module's docstring and its parts as metrics.
+class Objective(NamedTuple):
+    """What `vae_loss` is of.
 
-    Args:
+    Attributes:
+      model: the VAE.
       critic: a Discriminator, or None if `adversarial` is 0.
       distance: (x, y) [N, H, W, 3] -> [N].
-      step: of training; the adversarial terms are on from weights["adversarial_start"].
       weights: `config.loss`: l1, l2, kl, perceptual, adversarial, adversarial_start, and frames:
         how many of each clip's, drawn at random, `distance` and the critic of frames see.
+      freeze_encoder: whether the decoder alone is trained.
     """
+
+    model: VAE
+    critic: Discriminator | None
+    distance: Callable
+    weights: Mapping[str, float]
+    freeze_encoder: bool = False
+
+
+def vae_loss(objective: Objective, params, video, key, step):
+    """The loss of the module's docstring and its parts as metrics, of video [B, T, H, W, 3].
+
+    step: of training; the adversarial terms are on from weights["adversarial_start"].
+    """
+    model, weights = objective.model, objective.weights
     noise_key, frame_key = jax.random.split(key)
-    coded = code(model, params, video, noise_key, freeze_encoder)
+    coded = code(model, params, video, noise_key, objective.freeze_encoder)
     count = min(weights["frames"], video.shape[1])
     chosen = jax.random.randint(frame_key, (video.shape[0], count), 0, video.shape[1])
     target = take_frames(video, chosen)
@@ -215,17 +214,15 @@ def vae_loss(
         loss = weights["l1"] * jnp.abs(error).mean() + weights["l2"] * (error**2).mean()
         if not weights["perceptual"]:
             return loss, {}
-        value = distance(take_frames(reconstruction, chosen), target).mean()
+        value = objective.distance(take_frames(reconstruction, chosen), target).mean()
         return loss + weights["perceptual"] * value, {"perceptual": value}
 
-    if critic is None:
+    if objective.critic is None:
         loss, metrics = rec_fn(coded["video"])
     else:
         on = (step >= weights["adversarial_start"]).astype(jnp.float32)
-        judge = functools.partial(critic.apply, chosen=chosen)
-        loss, metrics = adversarial_loss(
-            model, judge, params, video, coded, rec_fn, weight=on * weights["adversarial"], on=on
-        )
+        judge = functools.partial(objective.critic.apply, chosen=chosen)
+        loss, metrics = adversarial_loss(objective, judge, params, video, coded, rec_fn, on)
     squares = ((coded["video"] - video) ** 2).mean((0, 2, 3, 4))
     divergence = kl_divergence(coded["mean"], coded["log_variance"])
     metrics |= {
@@ -250,12 +247,14 @@ def code(model, params, video, key, freeze_encoder):
     return {"video": decoded, "mean": mean, "log_variance": log_variance, "features": features}
 
 
-def adversarial_loss(model, judge, params, video, coded, rec_fn, *, weight, on):
+def adversarial_loss(objective, judge, params, video, coded, rec_fn, on):
     """rec_fn, the critics' verdict on the reconstruction, and the critics' own loss.
 
-    The verdict counts `weight` times the ratio of gradient norms of rec_fn and the verdict at the
-    decoder's last kernel (arXiv:2012.09841 Eq. 7), so that neither drowns the other.
+    Where they are `on` (1, else 0), the verdict counts weights["adversarial"] times the ratio of
+    gradient norms of rec_fn and the verdict at the decoder's last kernel (arXiv:2012.09841 Eq. 7),
+    so that neither drowns the other.
     """
+    weight = on * objective.weights["adversarial"]
     fixed = jax.lax.stop_gradient(params["discriminator"])
     fake = jax.lax.stop_gradient(coded["video"])
     (rec, metrics), rec_grad = jax.value_and_grad(rec_fn, has_aux=True)(fake)
@@ -264,7 +263,7 @@ def adversarial_loss(model, judge, params, video, coded, rec_fn, *, weight, on):
     )(fake)
     features = jax.lax.stop_gradient(coded["features"])
     last = jax.lax.stop_gradient(params["decoder"]["conv_out"])
-    _, pull = jax.vjp(lambda last: last_layer(model, last, features), last)
+    _, pull = jax.vjp(lambda last: last_layer(objective.model, last, features), last)
     norms = [jnp.linalg.norm(pull(grad)[0]["kernel"]) for grad in (rec_grad, verdict_grad)]
     adaptive = jnp.clip(norms[0] / (norms[1] + 1e-4), 0.0, MAX_ADAPTIVE)
     scores = [judge({"params": params["discriminator"]}, x) for x in (video, fake)]

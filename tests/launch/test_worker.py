@@ -24,7 +24,7 @@ time.sleep(60)
 
 @pytest.fixture
 def host(tmp_path):
-    """Function (command, ...) -> the finished launch/worker.sh of a repository whose only command is JOB."""
+    """Function (command, ...) -> the finished launch/worker.sh; JOB is the only command known."""
     shutil.copytree(ROOT / "launch", tmp_path / "launch")
     (tmp_path / "seedance_jax").mkdir()
     (tmp_path / "seedance_jax" / "__main__.py").write_text(JOB)

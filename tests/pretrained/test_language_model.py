@@ -37,7 +37,7 @@ def generate(model, params):
 
     def run(key, temperature=1.0, top_p=0.0, end_ids=(VOCAB,)):
         out, kept = language_model.generate(
-            model, params, ids, mask, jax.random.key(key), temperature, top_p,
+            model, params, ids, mask, language_model.Draws(jax.random.key(key), temperature, top_p),
             new_tokens=NEW_TOKENS, end_ids=end_ids,
         )  # fmt: skip
         return np.asarray(out), np.asarray(kept)

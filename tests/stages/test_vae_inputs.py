@@ -76,12 +76,11 @@ def test_training_sees_clips_mirrored_at_random_with_noise_of_its_own(stage, ran
     params = random_params(made.init)
     batch = {"video": dataset[0]["video"][:1]}
     loss = jax.jit(lambda key: made.loss_fn(params, batch, key, {"step": jnp.int32(0)})[0])
-    model, distance = VAE(**config.vae), gradients.gradient_distance
+    objective = vae.Objective(VAE(**config.vae), None, gradients.gradient_distance, config.loss)
 
     @jax.jit
     def expected(video, key):
-        step = jnp.int32(0)
-        return vae.vae_loss(model, None, distance, params, video, key, step, config.loss)[0]
+        return vae.vae_loss(objective, params, video, key, jnp.int32(0))[0]
 
     forms, seen = mirrored(codec.from_bytes(batch["video"])), set()
     for seed in range(12):

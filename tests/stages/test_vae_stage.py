@@ -47,7 +47,8 @@ def test_pixels_span_minus_one_to_one():
 def loss_of(params, video, step, weights, critic, freeze_encoder, perceptual):
     distance, key = gradients.gradient_distance, jax.random.key(0)
     weights = weights | FIXED | {"perceptual": perceptual}
-    return vae.vae_loss(MODEL, critic, distance, params, video, key, step, weights, freeze_encoder)
+    objective = vae.Objective(MODEL, critic, distance, weights, freeze_encoder)
+    return vae.vae_loss(objective, params, video, key, step)
 
 
 value_and_grad = jax.jit(

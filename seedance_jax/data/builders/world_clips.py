@@ -13,9 +13,7 @@ from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.processes import mapper
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
-
-# The edges of small coloured objects are the content of these videos: keep the colour sharp.
-CODEC = {"crf": 12, "pixel_format": "yuv444p"}
+from seedance_jax.data.world.spec import CODEC
 
 
 def world_directory(

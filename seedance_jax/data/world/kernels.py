@@ -1,7 +1,8 @@
 """The compiled loops of the ray caster.
 
 Vectors are tuples of three floats, so that nothing is allocated per ray. No fast-math, so that the
-compiler may not reorder sums.
+compiler may not reorder sums. All in one file: Numba compiles a cached loop anew when its own file
+changes, and would not notice an edit of what it inlines from another.
 """
 
 import math
@@ -277,8 +278,9 @@ def _sun_sample(world, s):
 
 
 @inline
-def _radiance(things, world, n, o, d, depth, seen, s):
-    """Linear RGB in [0, 1] that comes back along a ray."""
+def _radiance(scene, n, o, d, hit, s):
+    """Linear RGB in [0, 1] that comes back along a ray; scene and hit as in `_supersample`."""
+    (things, _, world), (depth, seen) = scene, hit
     view = _unit(d)
     if seen == SKY:
         return _mix(world.horizon, world.zenith, min(max(1.8 * view[2], 0.0), 1.0))
@@ -323,16 +325,16 @@ def _encode(color, gamma):
 
 
 @inline
-def _supersample(things, views, world, n, i, j, width, height):
-    """Mean radiance over a pixel."""
+def _supersample(scene, n, i, j, width, height):
+    """Mean radiance over a pixel of a scene: (Things, Views, Surroundings)."""
+    things, views, _ = scene
     o = _vector(views.eye[n])
     r, g, b = 0.0, 0.0, 0.0
     for s in range(SUBSAMPLES * SUBSAMPLES):
         y = i + (s // SUBSAMPLES + 0.5) / SUBSAMPLES
         x = j + (s % SUBSAMPLES + 0.5) / SUBSAMPLES
         d = _pixel_ray(views, n, x, y, width, height)
-        depth, seen = _nearest(things, n, o, d)
-        c = _radiance(things, world, n, o, d, depth, seen, s)
+        c = _radiance(scene, n, o, d, _nearest(things, n, o, d), s)
         r, g, b = r + c[0], g + c[1], b + c[2]
     share = 1.0 / (SUBSAMPLES * SUBSAMPLES)
     return r * share, g * share, b * share
@@ -363,6 +365,7 @@ def _mark_edges(image, edge):
 def paint_frames(things, views, world, depth, seen, frames, gamma):
     """Fills frames uint8 [T, H, W, 3]; gamma is a table of display values of linear [0, 1]."""
     count, height, width = depth.shape
+    scene = things, views, world
     image = np.empty((height, width, 3))
     edge = np.empty((height, width), np.bool_)
     for n in range(count):
@@ -370,13 +373,13 @@ def paint_frames(things, views, world, depth, seen, frames, gamma):
         for i in range(height):
             for j in range(width):
                 d = _pixel_ray(views, n, j + 0.5, i + 0.5, width, height)
-                c = _radiance(things, world, n, o, d, float(depth[n, i, j]), int(seen[n, i, j]), 0)
+                c = _radiance(scene, n, o, d, (float(depth[n, i, j]), int(seen[n, i, j])), 0)
                 image[i, j, 0], image[i, j, 1], image[i, j, 2] = _encode(c, gamma)
         _mark_edges(image, edge)
         for i in range(height):
             for j in range(width):
                 if edge[i, j]:
-                    c = _supersample(things, views, world, n, i, j, width, height)
+                    c = _supersample(scene, n, i, j, width, height)
                     image[i, j, 0], image[i, j, 1], image[i, j, 2] = _encode(c, gamma)
                 for c in range(3):
                     frames[n, i, j, c] = np.uint8(255.0 * image[i, j, c] + 0.5)

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 
-from seedance_jax.data.builders.world_clips import CODEC
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import corruptions, generate
+from seedance_jax.data.world.spec import CODEC
 from seedance_jax.evaluation.judges import sight, verdict
 from seedance_jax.evaluation.metrics import intervals
 
