@@ -40,8 +40,9 @@ def test_images_have_the_scores_of_frames_and_clips_their_own_too(critic):
     (scores,) = model.apply({"params": params}, clips(2, 1), chosen)
     assert scores.shape[0] == 2
     frames, whole = model.apply({"params": params}, clips(2, 5), jnp.array([[0, 4], [1, 1]]))
-    assert frames.shape[:2] == (2, 2)
-    assert whole.ndim == 4
+    # Every layer halves space, and of clips all but the first time; the last one takes a pixel.
+    assert frames.shape == (2, 2, 3, 3)
+    assert whole.shape == (2, 3, 3, 3)
 
 
 def test_frames_are_judged_alone_and_clips_by_their_order(critic):
