@@ -242,16 +242,20 @@ def part_of(held, shards):
 def put_batch(batch, mesh=None):
     """Puts this host's part of a batch (a dict of numpy arrays) on the mesh.
 
-    Without one it is the mesh of `jax.set_mesh`, and without that, the batch stays as it is.
+    Arrays that lie on devices already are whole, and are laid out as a batch. Without a mesh it is
+    that of `jax.set_mesh`, and without that, the batch stays as it is.
     """
     mesh = mesh or jax.sharding.get_mesh()
     if mesh.empty:
         return batch
-    sharding = batch_sharding(mesh)
-    return {
-        name: jax.make_array_from_process_local_data(sharding, array)
-        for name, array in batch.items()
-    }
+    layout = batch_sharding(mesh)
+
+    def place(array):
+        if isinstance(array, jax.Array):
+            return jax.device_put(array, layout)
+        return jax.make_array_from_process_local_data(layout, array)
+
+    return {name: place(array) for name, array in batch.items()}
 
 
 def replicated(mesh):

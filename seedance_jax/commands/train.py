@@ -4,7 +4,8 @@
         --config.optimizer.peak_lr=1e-3
 
 Started again, it goes on from the last checkpoint of the work directory; a finished run is left as
-it is. SIGTERM saves a checkpoint and exits 0.
+it is. SIGTERM saves a checkpoint and exits 0. A run that a hook stops early is finished, too, and
+says why here and as "stopped" in its metadata.json; started again, it goes on to num_steps.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
@@ -74,15 +75,20 @@ def main(argv):
     buckets = sources.make_buckets(config.data.buckets)
     check_batches(buckets, config.accumulate, mesh)
     stage = STAGES[config.stage](config)
-    state = run(stage, config, workdir, mesh)
-    if int(state.step) < config.num_steps:
-        print(f"{workdir}: stopped at step {int(state.step)} of {config.num_steps}, saved")
+    state, stopped = run(stage, config, workdir, mesh)
+    step = int(state.step)
+    if step < config.num_steps and not stopped:
+        print(f"{workdir}: stopped at step {step} of {config.num_steps}, saved")
         return
     with jax.set_mesh(mesh):
-        metadata = stage.finish(state.ema) | {"step": int(state.step)}
+        metadata = stage.finish(state.ema) | {"step": step}
+    metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)
-    print(f"{workdir}: trained, {config.num_steps} steps")
+    if stopped:
+        print(f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}")
+    else:
+        print(f"{workdir}: trained, {config.num_steps} steps")
 
 
 def check_batches(buckets, accumulate, mesh):
@@ -113,19 +119,11 @@ def run(stage, config, workdir, mesh):
         keep=config.keep_checkpoints,
         keep_every=config.keep_every,
     )
+    options = {
+        name: config[name] for name in ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
+    }
     try:
-        return loop.train(
-            stage,
-            workdir,
-            hooks=called,
-            num_steps=config.num_steps,
-            seed=config.seed,
-            mesh=mesh,
-            ema_decay=config.ema_decay,
-            init_from=config.init_from,
-            save=save,
-            accumulate=config.accumulate,
-        )
+        return loop.train(stage, workdir, loop.Settings(mesh=mesh, **options), save, called)
     finally:
         for closed in (save, *called):
             closed.close()

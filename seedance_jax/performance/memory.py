@@ -32,12 +32,14 @@ class State(NamedTuple):
     language: int  # a finished model: parameters alone
     base: int = 0  # what adapters are trained on: parameters alone
     merged: int = 0  # those of them that adapters are added to, with these
+    slow: int = 0  # copies of the parameters beside the average
 
 
-def state_bytes(program, mesh, optimizer, lora=None):
+def state_bytes(program, mesh, optimizer, lora=None, slow_copies=0):
     """State of a Generation on a device of a mesh.
 
-    `optimizer` and `lora`, if adapters are trained, are sections of the config (dicts).
+    `optimizer` and `lora`, if adapters are trained, are sections of the config (dicts);
+    `slow_copies` is how many a stage has.
     """
     base = program.trained.params
     boxed = _adapters(base, lora) if lora else base
@@ -47,7 +49,8 @@ def state_bytes(program, mesh, optimizer, lora=None):
     frozen = program.frozen
     read = _share(frozen.params, mesh, jnp.dtype(frozen.model.dtype)) if frozen else 0
     held = (_share(base, mesh), _share(_adapted(base, params), mesh)) if lora else (0, 0)
-    return State(parameters, parameters, parameters, share, read, *held)
+    slow = slow_copies * parameters
+    return State(parameters, parameters, parameters, share, read, *held, slow)
 
 
 def _adapters(base, lora):

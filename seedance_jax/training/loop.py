@@ -2,14 +2,14 @@
 
 The host never waits for the step that runs: it dispatches step n, puts the batch of step n+1 on the
 devices, and then waits for step n-1, so that there is always one step in the queue and never more.
+A rollout that needs the host waits for what it fetches.
 """
 
 import dataclasses
 import functools
-import os
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import flax
 import flax.linen as nn
@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import optax
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, cluster, run_directory
+from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.accumulation import accumulated
+from seedance_jax.training.feed import Feed, step_key, with_state
+from seedance_jax.training.stopping import StopRequests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,21 @@ class Stage:
       finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
       generator_params: (params, frozen) -> the weights of the generator that `params` make, so that
         a suite can judge it during training; None for a stage that trains no generator.
+      rollout: (state, batch, key, frozen) -> batch: what reinforcement learning does between steps.
+        The next `rollout_every` steps all train on its result, whose arrays are [B, ...] for any B;
+        each rollout consumes one batch of the data. It is called as it is, under the mesh: one
+        that stays on the devices should be a jitted function, one that needs the host (rewards
+        computed in Python) jits its parts. Numpy arrays in its result are this process's part of
+        the batch. No array of `state` may be in it: the next step overwrites those.
+      slow_copies: name -> decay, of copies of `params` that follow them, such as an old policy:
+        copy = decay * copy + (1 - decay) * params after each step. A decay is a number or a
+        function of the step, counted from 1; 0 copies, 1 keeps. A step that is skipped (not finite)
+        moves no copy.
+
+    `loss_fn` and `rollout` find in `frozen` the slow copies by their names, too.
+
+    Raises:
+      ValueError: steps between rollouts without a rollout, or one name for two weight trees.
     """
 
     init: Callable
@@ -49,12 +66,23 @@ class Stage:
     inherit: tuple[str, ...] = ()
     finish: Callable[[Any], dict] = lambda params: {}
     generator_params: Callable[[Any, Mapping], Any] | None = None
+    rollout: Callable | None = None
+    rollout_every: int = 1
+    slow_copies: Mapping[str, float | Callable] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.rollout_every < 1 or (self.rollout is None and self.rollout_every > 1):
+            raise ValueError(
+                f"rollout_every={self.rollout_every} must be at least 1, and 1 without a rollout"
+            )
+        if taken := set(self.slow_copies) & {*self.frozen, "ema", "step"}:
+            raise ValueError(f"slow_copies {sorted(taken)}: frozen has others of these names")
 
 
 @flax.struct.dataclass
 class TrainState:
     """Everything a step changes. `skipped` counts updates lost to non-finite values, `streak` in a
-    row."""
+    row; `slow` has the slow copies of a stage by name."""
 
     step: jax.Array
     params: Any
@@ -62,94 +90,100 @@ class TrainState:
     opt_state: Any
     skipped: jax.Array
     streak: jax.Array
+    slow: Any = flax.struct.field(default_factory=dict)
+
+
+class Settings(NamedTuple):
+    """How a stage is trained.
+
+    Attributes:
+      num_steps: until which step.
+      seed: of the initial parameters and of all that is random in the steps and rollouts.
+      mesh: of the devices.
+      ema_decay: of the EMA, after its warm-up.
+      init_from: run whose EMA a new run starts from; "" for none.
+      accumulate: see `make_step`.
+    """
+
+    num_steps: int
+    seed: int
+    mesh: jax.sharding.Mesh
+    ema_decay: float
+    init_from: str | Path = ""
+    accumulate: int = 1
+
+
+class Trained(NamedTuple):
+    """The last TrainState, and the reason of the hook that ended the training, or "".
+
+    The step is below num_steps if a hook did, or if the process was asked to stop by a signal.
+    """
+
+    state: TrainState
+    stopped: str = ""
 
 
 def train(
-    stage,
-    workdir,
-    hooks=(),
-    *,
-    num_steps,
-    seed,
-    mesh,
-    ema_decay,
-    save,
-    init_from="",
-    accumulate=1,
-):
+    stage: Stage,
+    workdir: str | Path,
+    settings: Settings,
+    save: checkpoint.Saver,
+    hooks: Sequence[Callable] = (),
+) -> Trained:
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
 
     Args:
-      stage: a Stage.
       workdir: run directory; its checkpoints decide where to start.
+      save: saves when due, at the end, and when the training is stopped.
       hooks: called as hook(step, state, metrics) when a step is dispatched. The metrics are still
-        being computed: a hook that fetches them waits, unless it does so at its next call.
-      save: a `checkpoint.Saver`; saves when due, at the end and when the process is told to stop.
-      accumulate: see `make_step`.
-
-    Returns:
-      The last TrainState; its step is below num_steps if the process was told to stop.
+        being computed: a hook that fetches them waits, unless it does so at its next call. One that
+        returns a `Stop` ends the training after this step (of several processes: after one of the
+        next steps, the same in all). Started again, the training goes on.
     """
     run_directory.check_identity(workdir, dict(stage.identity))
-    if init_from and run_directory.latest_step(workdir) is None:
-        run_directory.check_parts(init_from, stage.identity)
-    with jax.set_mesh(mesh):
-        state, layout = init_state(stage, jax.random.key(seed), mesh)
-        state = checkpoint.restore(state, workdir, init_from=init_from, inherit=stage.inherit)
-        start = int(state.step)
-        if start >= num_steps:
-            return state
-        batches = stage.batches(start)
-        save.resume(batches, start)
-        step_fn = make_step(stage, layout, seed=seed, ema_decay=ema_decay, accumulate=accumulate)
-        frozen = sharding.put_whole(dict(stage.frozen), mesh)
-        batch, before, idle = sharding.put_batch(next(batches), mesh), None, False
-        with StopSignal() as stopping:
-            for step in range(start + 1, num_steps + 1):
-                with jax.transfer_guard("disallow"):
-                    state, metrics = step_fn(state, batch, frozen)
-                    for hook in hooks:  # evaluate, log: each knows its own period
-                        hook(step, state, {**metrics, "idle": float(idle)})
-                stop = stopping() or save.preempted(step)
-                save(step, state, batches, force=stop or step == num_steps)
-                if stop or step == num_steps:
-                    break
-                batch = sharding.put_batch(next(batches), mesh)
-                idle = metrics["loss"].is_ready()  # the devices had to wait for this batch
-                jax.block_until_ready(before)
-                before = metrics
-        batches.close()
-    return state
+    if settings.init_from and run_directory.latest_step(workdir) is None:
+        run_directory.check_parts(settings.init_from, stage.identity)
+    with jax.set_mesh(settings.mesh):
+        state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)
+        state, rolled = checkpoint.restore(
+            state, workdir, init_from=settings.init_from, inherit=stage.inherit
+        )
+        if int(state.step) >= settings.num_steps:
+            return Trained(state)
+        frozen = sharding.put_whole(dict(stage.frozen), settings.mesh)
+        feed = Feed(stage, settings, frozen, int(state.step))
+        save.resume(feed.batches, int(state.step))
+        feed.start(state, rolled)
+        step_fn = make_step(
+            stage,
+            layout,
+            seed=settings.seed,
+            ema_decay=settings.ema_decay,
+            accumulate=settings.accumulate,
+        )
+        return run_steps(step_fn, state, frozen, feed, settings.num_steps, save, hooks)
 
 
-class StopSignal:
-    """Context in which SIGTERM and the first Ctrl-C ask for a stop instead of killing.
-
-    In one of several processes the runtime takes SIGTERM, tells the others, and lets them agree on
-    a step (`checkpoint.Saver.preempted`); Ctrl-C is passed on to it.
-    """
-
-    def __init__(self):
-        self.received = False
-
-    def __enter__(self):
-        def receive(number, frame):
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if cluster.joined():
-                os.kill(os.getpid(), signal.SIGTERM)
-            else:
-                self.received = True
-
-        numbers = (signal.SIGINT,) if cluster.joined() else (signal.SIGTERM, signal.SIGINT)
-        try:
-            self.old = {number: signal.signal(number, receive) for number in numbers}
-        except ValueError:  # not the main thread, where no handler can be set
-            self.old = {}
-        return lambda: self.received
-
-    def __exit__(self, *unused):
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
+def run_steps(step_fn, state, frozen, feed, num_steps, save, hooks) -> Trained:
+    """The steps from that of `state` on, with all that happens between them."""
+    before, idle, stopped = None, False, ""
+    with StopRequests() as requests:
+        for step in range(int(state.step) + 1, num_steps + 1):
+            with jax.transfer_guard("disallow"):
+                state, metrics = step_fn(state, feed.batch, frozen)
+                for hook in hooks:  # evaluate, log: each knows its own period
+                    requests.take(hook(step, state, {**metrics, "idle": float(idle)}))
+            stop = requests.stops_alone() or save.preempted(step)
+            last = stop or step == num_steps
+            save(step, state, feed.batches, rolled=feed.rolled(step), force=last)
+            if last:
+                stopped = requests.reason() if step < num_steps else ""
+                break
+            idle = feed.advance(step, state, metrics["loss"])
+            jax.block_until_ready(before)
+            before = metrics
+    feed.batches.close()
+    return Trained(state, stopped)
 
 
 def make_init(stage):
@@ -157,9 +191,9 @@ def make_init(stage):
 
     def init(key):
         params = stage.init(key)
-        ema = jax.tree.map(jnp.copy, params)
-        zero = jnp.int32(0)
-        return TrainState(zero, params, ema, stage.optimizer.init(params), zero, zero)
+        copy = lambda: jax.tree.map(jnp.copy, params)  # noqa: E731
+        slow, zero = {name: copy() for name in stage.slow_copies}, jnp.int32(0)
+        return TrainState(zero, params, copy(), stage.optimizer.init(params), zero, zero, slow)
 
     return init
 
@@ -190,14 +224,13 @@ def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=(layout, None))
     def step_fn(state, batch, frozen):
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = step_key(jax.random.key(seed), state.step)
         grad_fn = jax.value_and_grad(stage.loss_fn, has_aux=True)
         grad_fn = accumulated(grad_fn, accumulate, layout.params)
-        extras = {**frozen, "ema": state.ema, "step": state.step}
-        (loss, metrics), grads = grad_fn(state.params, batch, key, extras)
+        (loss, metrics), grads = grad_fn(state.params, batch, key, with_state(frozen, state))
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-        updated = apply_update(stage.optimizer, state, grads, ema_decay)
+        updated = apply_update(stage, state, grads, ema_decay)
         kept = state.replace(skipped=state.skipped + 1, streak=state.streak + 1)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
         state = state.replace(step=kept.step + 1)
@@ -208,13 +241,26 @@ def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
     return step_fn
 
 
-def apply_update(optimizer, state, grads, ema_decay):
-    """One optimizer step and its average; clears the streak of skipped steps."""
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+def apply_update(stage, state, grads, ema_decay):
+    """One optimizer step, and what follows it; clears the streak of skipped steps."""
+    updates, opt_state = stage.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    # Early on the average must forget the random init it started from.
+    # Early on the EMA must forget the random init it started from.
     done = state.step - state.skipped
-    decay = jnp.minimum(ema_decay, (1 + done) / (10 + done))
-    # In this form the average of a weight that never changes is that weight, to the last bit.
-    ema = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.ema, params)
-    return state.replace(params=params, ema=ema, opt_state=opt_state, streak=jnp.int32(0))
+    ema = follow(state.ema, params, jnp.minimum(ema_decay, (1 + done) / (10 + done)))
+    slow = {}
+    for name, decay in stage.slow_copies.items():
+        decay = decay(state.step + 1) if callable(decay) else decay
+        slow[name] = follow(state.slow[name], params, decay)
+    fields = {"params": params, "ema": ema, "opt_state": opt_state, "slow": slow}
+    return state.replace(**fields, streak=jnp.int32(0))
+
+
+def follow(copy, params, decay):
+    """decay * copy + (1 - decay) * params, of trees; for decay 0 and 1 one of them, to the bit."""
+
+    def move(old, new):
+        # In this form the average of a weight that never changes is that weight, to the last bit.
+        return jnp.where(decay == 0, new, old + (1 - decay) * (new - old))
+
+    return jax.tree.map(move, copy, params)

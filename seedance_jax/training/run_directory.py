@@ -1,7 +1,8 @@
 """The files of a run directory that are not arrays, what names a run's weights, and its steps.
 
-A run directory is `config.json`, `metadata.json` (once finished), `identity.json`, `metrics.jsonl`
-and `checkpoints/<step>/`. Or it is a release (`training/release.py`).
+A run directory is `config.json`, `metadata.json` (once finished), `identity.json`, `metrics.jsonl`,
+`checkpoints/<step>/` and `pinned.json`, which names checkpoints that are kept. Or it is a release
+(`training/release.py`).
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from seedance_jax.training import cluster, release
 
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
+PINS = "pinned.json"
 
 
 def read_json(workdir, name):
@@ -76,6 +78,32 @@ def all_steps(workdir):
     """Steps of the finished checkpoints of a run, rising."""
     path = Path(workdir) / "checkpoints"
     return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
+
+
+def pinned(workdir: str | Path) -> dict[str, int]:
+    """{name: step} of the checkpoints that `Saver.pin` keeps."""
+    steps = all_steps(workdir)  # a damaged one was moved aside
+    return {name: step for name, step in read_pins(workdir).items() if step in steps}
+
+
+def read_pins(workdir: str | Path) -> dict[str, int]:
+    """{name: step} as `Saver.pin` wrote it, be those checkpoints there or not."""
+    return read_json(workdir, PINS) if (Path(workdir) / PINS).exists() else {}
+
+
+def find_step(workdir: str | Path, step: int | str | None = None) -> int:
+    """The step of a checkpoint of a run: of its number, its name (see `Saver.pin`), or the newest.
+
+    Raises FileNotFoundError if there is none.
+    """
+    newest, names = latest_step(workdir), pinned(workdir)
+    if newest is None:
+        raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
+    found = newest if step is None else names.get(step, step)
+    steps = [newest] if release.exists(workdir) else all_steps(workdir)
+    if found not in steps:
+        raise FileNotFoundError(f"{workdir} has no checkpoint {step!r}, only {steps} and {names}")
+    return found
 
 
 def fingerprint(params):

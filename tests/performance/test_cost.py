@@ -121,6 +121,8 @@ def test_state_is_split_over_fsdp():
     assert one.parameters == sizes
     assert one.optimizer == pytest.approx(2 * sizes, rel=1e-3)  # two moments
     assert sizes / 8 < eight.parameters < sizes / 4  # some of it divides by nothing
+    copies = on(sharding.plan_mesh(8, fsdp=8), slow_copies=2)
+    assert copies == eight._replace(slow=2 * eight.parameters)
 
 
 def test_adapters_alone_are_trained():
@@ -137,7 +139,7 @@ def test_adapters_alone_are_trained():
     assert own.optimizer == pytest.approx(2 * own.parameters, rel=1e-2)
     assert own.base == whole.parameters > 10 * own.parameters
     assert 0 < only.merged < own.merged < own.base
-    assert whole[-2:] == (0, 0)
+    assert (whole.base, whole.merged) == (0, 0)
     text = [" ".join(line.split()) for line in describe(config, clip=(5, 64, 64))]
     assert f"base of the adapters, frozen {own.base / 2**20:.1f}" in text
     assert f"gradients {own.gradients / 2**20:.1f}" in text

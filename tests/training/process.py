@@ -2,7 +2,8 @@
 
     python -m tests.training.process --config=tests/training/process.py --workdir=runs/vectors
 
-is `seedance_jax train` on it; it takes PAUSE seconds for each batch.
+is `seedance_jax train` on it; it takes PAUSE seconds for each batch, and with STOP=process,step a
+hook of that process stops it from that step on.
 """
 
 import os
@@ -78,9 +79,28 @@ def make_stage(config):
     )
 
 
+def stop_when_asked():
+    """Has the log of the process that STOP names stop the training."""
+    import jax
+
+    from seedance_jax.training import hooks
+    from seedance_jax.training.stopping import Stop
+
+    process, first = map(int, os.environ["STOP"].split(","))
+    log = hooks.LogHook.__call__
+
+    def log_and_stop(self, step, state, metrics):
+        log(self, step, state, metrics)
+        return Stop("enough") if jax.process_index() == process and step >= first else None
+
+    hooks.LogHook.__call__ = log_and_stop
+
+
 if __name__ == "__main__":
     from seedance_jax.commands import cli, train
     from seedance_jax.stages import STAGES
 
     STAGES["vectors"] = make_stage
+    if "STOP" in os.environ:
+        stop_when_asked()
     cli.run(train, sys.argv[1:], many=True)

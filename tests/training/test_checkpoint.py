@@ -13,7 +13,7 @@ def test_loading_a_run_without_checkpoint_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*checkpoints"):
         checkpoint.load(tmp_path)
     state = {"ema": np.zeros(1)}
-    assert checkpoint.restore(state, tmp_path) is state
+    assert checkpoint.restore(state, tmp_path) == (state, None)
 
 
 def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):

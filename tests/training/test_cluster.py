@@ -127,6 +127,18 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     assert_trains_as(alone, workdir)
 
 
+def test_a_hook_of_one_process_stops_all_at_the_same_step(tmp_path, monkeypatch):
+    monkeypatch.setenv("STOP", "1,3")
+    workdir = tmp_path / "run"
+    results = finish(start_all(workdir, 2, pause=0.1))
+    assert [status for status, _, _ in results] == [0, 0], results
+    stopped = run_directory.latest_step(workdir)
+    assert 3 <= stopped < NUM_STEPS
+    assert f"{workdir}: stopped at step {stopped} of {NUM_STEPS}: enough\n" in results[0][1]
+    metadata = run_directory.read_json(workdir, "metadata.json")
+    assert metadata == {"kind": "vectors", "step": stopped, "stopped": "enough"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sequence", [1, 2])
 def test_four_processes_train_as_one(alone, tmp_path, sequence):

@@ -52,13 +52,12 @@ class Recorder:
 
 @pytest.fixture
 def run(one_device):
-    def run(workdir, *hooks, stage=None, num_steps=NUM_STEPS, **options):
+    def run(workdir, *hooks, stage=None, **options):
         save = checkpoint.Saver(workdir, every=EVERY)
-        options = {"seed": 0, "mesh": one_device, "ema_decay": EMA_DECAY} | options
+        fixed = {"num_steps": NUM_STEPS, "seed": 0, "mesh": one_device, "ema_decay": EMA_DECAY}
+        settings = loop.Settings(**fixed | options)
         try:
-            return loop.train(
-                stage or quadratic(), workdir, hooks, num_steps=num_steps, save=save, **options
-            )
+            return loop.train(stage or quadratic(), workdir, settings, save, hooks).state
         finally:
             save.close()
 
@@ -121,6 +120,23 @@ def test_a_signal_saves_and_returns_early(run, whole, tmp_path, number):
     assert stopped.losses | resumed.losses == losses
 
 
+def test_every_step_has_a_random_key_of_its_own(one_device):
+    """The same weights and batch, so that nothing but the key differs."""
+
+    def loss_fn(params, batch, key, frozen):
+        return 0.0 * params["w"].sum(), {"draw": jax.random.normal(key)}
+
+    stage, draws = dataclasses.replace(quadratic(), loss_fn=loss_fn), {}
+    with jax.set_mesh(one_device):
+        for seed in (0, 1):
+            state, layout = loop.init_state(stage, jax.random.key(0), one_device)
+            step = loop.make_step(stage, layout, seed=seed, ema_decay=EMA_DECAY)
+            for number in range(5):
+                state, metrics = step(state, {"x": jnp.ones((4, 4))}, stage.frozen)
+                draws[seed, number] = float(metrics["draw"])
+    assert len(set(draws.values())) == len(draws)
+
+
 def test_a_finished_run_is_left_as_it_is(run, whole, tmp_path):
     again = Recorder()
     assert_same(run(tmp_path / "whole", again), whole[1])
@@ -146,7 +162,7 @@ def test_a_run_starts_from_the_average_of_another(run, one_device, whole, tmp_pa
     seen = []
     hook = lambda step, state, metrics: seen.append(int(state.step))  # noqa: E731
     fresh, _ = loop.init_state(quadratic(), jax.random.key(1), one_device)
-    started = checkpoint.restore(fresh, tmp_path / "new", init_from=tmp_path / "whole")
+    started, _ = checkpoint.restore(fresh, tmp_path / "new", init_from=tmp_path / "whole")
     assert int(started.step) == 0
     assert_same(started.params, whole[1].ema)
     assert_same(started.ema, whole[1].ema)

@@ -22,8 +22,8 @@ def finished(one_device, tmp_path_factory):
     """(directory, last state) of a run of 7 steps with the checkpoints of 6 and 7."""
     workdir = tmp_path_factory.mktemp("finished") / "run"
     save = checkpoint.Saver(workdir, every=2)
-    options = {"num_steps": 7, "seed": 0, "mesh": one_device, "ema_decay": 0.5}
-    state = loop.train(quadratic(), workdir, save=save, **options)
+    settings = loop.Settings(num_steps=7, seed=0, mesh=one_device, ema_decay=0.5)
+    state = loop.train(quadratic(), workdir, settings, save).state
     save.close()
     return workdir, state
 
@@ -117,8 +117,8 @@ def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
     save.close()
     flip_largest(tmp_path / "checkpoints/2/state")
     with pytest.raises(ValueError, match="1 arrays are not those that were saved"):
-        checkpoint._read_state(state, tmp_path, 2)
-    assert_same(checkpoint.restore(state, tmp_path), state)
+        checkpoint._read_checkpoint(state, tmp_path, 2)
+    assert_same(checkpoint.restore(state, tmp_path)[0], state)
     assert run_directory.all_steps(tmp_path) == [1]
 
 
@@ -148,7 +148,7 @@ def test_a_checkpoint_is_read_onto_another_mesh_and_as_another_type(one_device, 
     whole = sharding.replicated(mesh)
     other = {"w": jax.device_put(jnp.zeros((8, 4), jnp.bfloat16), place)}
     other["n"] = jax.device_put(jnp.int32(0), whole)
-    read = checkpoint.restore(other, tmp_path)
+    read, _ = checkpoint.restore(other, tmp_path)
     assert read["w"].sharding == place
     assert read["w"].dtype == jnp.bfloat16
     np.testing.assert_array_equal(read["w"], state["w"].astype(jnp.bfloat16))
