@@ -120,23 +120,6 @@ def test_a_signal_saves_and_returns_early(run, whole, tmp_path, number):
     assert stopped.losses | resumed.losses == losses
 
 
-def test_every_step_has_a_random_key_of_its_own(one_device):
-    """The same weights and batch, so that nothing but the key differs."""
-
-    def loss_fn(params, batch, key, frozen):
-        return 0.0 * params["w"].sum(), {"draw": jax.random.normal(key)}
-
-    stage, draws = dataclasses.replace(quadratic(), loss_fn=loss_fn), {}
-    with jax.set_mesh(one_device):
-        for seed in (0, 1):
-            state, layout = loop.init_state(stage, jax.random.key(0), one_device)
-            step = loop.make_step(stage, layout, seed=seed, ema_decay=EMA_DECAY)
-            for number in range(5):
-                state, metrics = step(state, {"x": jnp.ones((4, 4))}, stage.frozen)
-                draws[seed, number] = float(metrics["draw"])
-    assert len(set(draws.values())) == len(draws)
-
-
 def test_a_finished_run_is_left_as_it_is(run, whole, tmp_path):
     again = Recorder()
     assert_same(run(tmp_path / "whole", again), whole[1])
