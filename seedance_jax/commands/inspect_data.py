@@ -38,10 +38,10 @@ def main(argv):
     directory = sources.locate(data)
     source = storage.open_split(directory, SPLIT.value)
     buckets = sources.make_buckets(data["buckets"])
-    words = runs.open_tokenizer(config.text.to_dict()) if "text" in config else tokenizer.BYTES
-    tokens = loader.count_tokens(source, words)
+    encoder = runs.open_tokenizer(config.text.to_dict()) if "text" in config else tokenizer.BYTES
+    tokens = loader.count_tokens(source, encoder)
     text_length = data["text_length"] if "text" in config else int(tokens.max())
-    text = {"text_length": text_length, "tokenizer": words}
+    text = {"text_length": text_length, "tokenizer": encoder}
     dataset = loader.make_dataset(source, buckets, seed=config.seed, **text)
     batches = [dataset[step] for step in range(NUM_BATCHES.value)]
     if "tasks" in config:
@@ -56,7 +56,7 @@ def main(argv):
         ]
     ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
     output = pathlib.Path(OUTPUT.value)
-    inspection.draw_sheet(inspection.pick_examples(batches, ids, words)).save(output)
+    inspection.draw_sheet(inspection.pick_examples(batches, ids, encoder)).save(output)
     report = inspection.make_report(
         source.table, buckets, tokens, text_length, storage.read_report(directory)
     )

@@ -46,9 +46,9 @@ def pick_examples(
             shape = "x".join(map(str, video.shape[:3]))
             name = ids[int(batch["index"][i])]
             text = (batch[part][i] for part in ("text", "text_mask", "text_shot"))
-            told = read_captions(*text, tokenizer)
+            captions = read_captions(*text, tokenizer)
             mask = batch["condition_mask"][i] if "condition_mask" in batch else None
-            title = f"step {step}, {shape}, row {name}: {told}"
+            title = f"step {step}, {shape}, row {name}: {captions}"
             shown.append(Shown(title, video, mask, batch["frame_shot"][i]))
     return shown[:limit]
 
@@ -57,13 +57,13 @@ def read_captions(
     text: np.ndarray, mask: np.ndarray, shot: np.ndarray, tokenizer: Tokenizer
 ) -> str:
     """The captions of one example ([S] each) in words; where there are several, a line for each."""
-    told = {
+    captions = {
         number: tokenizer.decode(text[mask & (shot == number)]) for number in np.unique(shot[mask])
     }
-    if len(told) == 1:
-        return next(iter(told.values()))
-    names = {number: f"shot {number}" for number in told} | {schema.GLOBAL: "all"}
-    return "".join(f"\n  {names[number]}: {caption}" for number, caption in told.items())
+    if len(captions) == 1:
+        return next(iter(captions.values()))
+    names = {number: f"shot {number}" for number in captions} | {schema.GLOBAL: "all"}
+    return "".join(f"\n  {names[number]}: {caption}" for number, caption in captions.items())
 
 
 def draw_sheet(examples: Sequence[Shown]) -> Image.Image:

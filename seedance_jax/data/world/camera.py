@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.physics import Motion
 from seedance_jax.data.world.scene import CameraPlan
 
@@ -89,7 +89,7 @@ def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Camer
     """`count` views about `target` under the planned move; the last is past the shot's end."""
     height, width = size
     track = dict.fromkeys(("azimuth", "yaw", "pitch", "zoom", "advance", "none"), 0.0)
-    move = words.CAMERA_MOVES[plan.move]
+    move = vocabulary.CAMERA_MOVES[plan.move]
     progress = np.arange(count) / (count - 2) - 0.5
     amount = np.log(plan.amount) if move.track == "zoom" else plan.amount
     track[move.track] = move.sign * amount * progress

@@ -9,8 +9,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from seedance_jax.data.world import generation, physics, render
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import generation, physics, render, vocabulary
 
 GAIN, NOISE, BLUR = 0.05, 0.04, 1.2  # of the brightness; of the range; pixels
 JITTER = 0.1  # radii of the object
@@ -89,7 +88,7 @@ def vanish(shot, rng, fps):
 def recolor(shot, rng, fps):
     """From the middle on the main object has another colour."""
     body = shot.scene.bodies[0]
-    others = [name for name in words.COLORS if name not in (body.color, "pink", "orange")]
+    others = [name for name in vocabulary.COLORS if name not in (body.color, "pink", "orange")]
     bodies = [dataclasses.replace(body, color=rng.choice(others)), *shot.scene.bodies[1:]]
     return spliced(
         shot, dataclasses.replace(shot, scene=dataclasses.replace(shot.scene, bodies=bodies))

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.scene import Body, CameraPlan, Draw, Scene, resting, turn
 
 UPRIGHT = ("cube", "cylinder")
@@ -168,7 +168,7 @@ def _views(draw: Draw, moves: list, view_height: tuple, side: float) -> list:
         plans.append(
             CameraPlan(
                 move=move,
-                amount=draw.uniform(*words.CAMERA_MOVES[move].amount),
+                amount=draw.uniform(*vocabulary.CAMERA_MOVES[move].amount),
                 azimuth=azimuth,
                 elevation=draw.uniform(*elevation),
                 focal=draw.uniform(1.4, 1.8),

@@ -5,8 +5,7 @@ import json
 import numpy as np
 
 from seedance_jax.data import schema
-from seedance_jax.data.world import render
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import render, vocabulary
 from seedance_jax.data.world.camera import Rejected, film
 from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
 from seedance_jax.data.world.events import sample_scene
@@ -22,8 +21,8 @@ REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6}
 
 def make_clip(split: str, index: int, spec: WorldSpec, dense: bool = False) -> dict:
     """See `seedance_jax.data.world.generate`."""
-    if split not in words.SPLITS:
-        raise ValueError(f"split={split!r} is not one of {list(words.SPLITS)}")
+    if split not in vocabulary.SPLITS:
+        raise ValueError(f"split={split!r} is not one of {list(vocabulary.SPLITS)}")
     if index < 0:
         raise ValueError(f"index={index} is not one of 0, 1, 2, ...")
     shots, attempt = shoot(split, index, spec)
@@ -69,7 +68,7 @@ def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
     events, lengths = shared.slice.events, [spec.num_frames]
     if len(spec.cut_lengths) > 1 and shared.rng.random() < shared.slice.two_shot:
         lengths = spec.cut_lengths
-        events = [name for name in words.TWO_SHOT_EVENTS if name in events]
+        events = [name for name in vocabulary.TWO_SHOT_EVENTS if name in events]
     event, moves = shared.choice(events), [shared.choice(shared.slice.moves) for _ in lengths]
     for attempt in range(1, ATTEMPTS + 1):
         rng = generator(split, index, attempt)
@@ -151,7 +150,7 @@ def describe(shots: list, spec: WorldSpec, seed: tuple) -> dict:
 
 
 def _describe_camera(plan: CameraPlan) -> dict:
-    move = words.CAMERA_MOVES[plan.move]
+    move = vocabulary.CAMERA_MOVES[plan.move]
     views = ("azimuth", "elevation", "focal")
     camera = {"move": plan.move} | {name: getattr(plan, name) for name in views}
     return camera | ({move.unit: plan.amount} if move.sign else {})

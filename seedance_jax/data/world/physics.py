@@ -14,7 +14,7 @@ except ImportError as error:
         'the synthetic world simulates with mujoco: pip install "seedance-jax[world]"'
     ) from error
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.scene import Body, Scene
 
 SLOTS = 3
@@ -79,13 +79,15 @@ def scene_xml(scene: Scene, step: float) -> str:
 def _body_xml(body: Body) -> str:
     joint = "" if body.static else "<freejoint/>"
     half = [float(h) for h in body.half]
-    size = {"sphere": half[:1], "box": half, "cylinder": half[1:]}[words.PRIMITIVES[body.shape]]
+    size = {"sphere": half[:1], "box": half, "cylinder": half[1:]}[
+        vocabulary.PRIMITIVES[body.shape]
+    ]
     friction = (body.friction, 0.3 * body.friction * half[0] * 0.1, max(body.rolling, 1e-5))
     dimensions = 6 if body.rolling else 4
     return f"""
     <body pos="{_numbers(body.position)}" quat="{_numbers(body.quaternion)}">{joint}
-      <geom type="{words.PRIMITIVES[body.shape]}" size="{_numbers(size)}" density="{body.density}"
-        friction="{_numbers(friction)}" condim="{dimensions}"
+      <geom type="{vocabulary.PRIMITIVES[body.shape]}" size="{_numbers(size)}"
+        density="{body.density}" friction="{_numbers(friction)}" condim="{dimensions}"
         solref="{-STIFFNESS} {-contact_damping(body.restitution)}"/>
     </body>"""
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.camera import Cameras
 from seedance_jax.data.world.floors import floor_table
 from seedance_jax.data.world.kernels import (
@@ -34,9 +34,9 @@ CELLS = {"solid": (0.0, 0.0, 0.0), "striped": (1.6, 0.0, 0.0), "checkered": (1.9
 def make_things(scene: Scene, position, rotation) -> Things:
     """The scene's objects at `position` [N, K, 3] and `rotation` [N, K, 3, 3]."""
     bodies = scene.bodies
-    colors = np.array([words.COLORS[b.color] for b in bodies], float)
+    colors = np.array([vocabulary.COLORS[b.color] for b in bodies], float)
     return Things(
-        np.array([KINDS[words.PRIMITIVES[b.shape]] for b in bodies]),
+        np.array([KINDS[vocabulary.PRIMITIVES[b.shape]] for b in bodies]),
         np.array([b.half for b in bodies], float),
         colors,
         0.2 * colors,  # darker, not another hue: a striped red ball must not pass for pink
@@ -55,8 +55,8 @@ def make_views(cameras: Cameras) -> Views:
 
 
 def make_surroundings(scene: Scene) -> Surroundings:
-    light = words.TIMES_OF_DAY[scene.time_of_day]
-    low, high = words.FLOORS[scene.floor]
+    light = vocabulary.TIMES_OF_DAY[scene.time_of_day]
+    low, high = vocabulary.FLOORS[scene.floor]
     azimuth = math.radians(scene.sun_azimuth)  # 0 = behind a camera of azimuth 0
     sun = np.array([math.sin(azimuth), -math.cos(azimuth), light.sun_height])
     vectors = (low, high, light.horizon, light.zenith, light.sun, sun / np.linalg.norm(sun))

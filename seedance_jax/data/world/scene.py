@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
 
 
@@ -67,7 +67,7 @@ class Draw:
 
     def __init__(self, rng: np.random.Generator, split: str, spec: WorldSpec, alone: bool = False):
         self.rng, self.split, self.spec = rng, split, spec
-        self.slice = words.SLICES[spec.slice]
+        self.slice = vocabulary.SLICES[spec.slice]
         self.company = self.slice.companions and not alone
         self.duration = spec.duration
         self.pace = min(spec.duration, 2.0)  # seconds in which things come to pass
@@ -93,7 +93,7 @@ class Draw:
     def draw_gravity(self, matters: bool):
         """Gravity leaves its range only for events that show it."""
         self.strange_gravity = self.strange_gravity and matters
-        self.gravity = self._number("gravity", *words.GRAVITY, self.strange_gravity)
+        self.gravity = self._number("gravity", *vocabulary.GRAVITY, self.strange_gravity)
 
     def graded(self, name, low, high):
         """A number with a training range, which `out_of_range` leaves on either side."""
@@ -114,7 +114,7 @@ class Draw:
         color = self.choice(self._free_colors(shape))
         self.used_colors.add(color)
         size = size if size in self.slice.sizes else self.choice(self.slice.sizes)
-        half = np.array(words.SHAPES[shape]) * self.uniform(*words.SIZES[size])
+        half = np.array(vocabulary.SHAPES[shape]) * self.uniform(*vocabulary.SIZES[size])
         textures = [name for name in textures or self.slice.textures if name in self.slice.textures]
         restitution = self.uniform(0.65, 0.8) if shape == "ball" else 0.25
         return Body(
@@ -132,7 +132,7 @@ class Draw:
         return [
             color
             for color in self.slice.colors
-            if color not in self.used_colors and (shape in words.HELD_OUT[color]) == hold_out
+            if color not in self.used_colors and (shape in vocabulary.HELD_OUT[color]) == hold_out
         ]
 
 
@@ -149,7 +149,7 @@ def turn(axis, angle):
 def seed_sequence(split: str, index: int, attempt: int) -> np.random.SeedSequence:
     """The seed of one attempt at one clip; attempt 0 is for what all attempts share."""
     version = list(WORLD_VERSION.encode())
-    return np.random.SeedSequence([*version, words.SPLITS.index(split), index, attempt])
+    return np.random.SeedSequence([*version, vocabulary.SPLITS.index(split), index, attempt])
 
 
 def generator(split: str, index: int, attempt: int) -> np.random.Generator:

@@ -1,6 +1,6 @@
 """Captions, derived from what was simulated and filmed."""
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.checks import (
     Shot,
     direction,
@@ -26,11 +26,11 @@ def captions(shots: list, slice_name: str) -> tuple:
 
     Every shot tells where things go before its own camera.
     """
-    allowed = words.SLICES[slice_name]
+    allowed = vocabulary.SLICES[slice_name]
     return _caption_cut(shots, allowed) if len(shots) > 1 else _caption_single(*shots, allowed)
 
 
-def _caption_single(shot: Shot, allowed: words.Slice) -> tuple:
+def _caption_single(shot: Shot, allowed: vocabulary.Slice) -> tuple:
     scene, sentence = shot.scene, SENTENCES[shot.scene.event]
     names = [_article(_looks(body, allowed)) for body in scene.bodies]
     full = sentence(shot, names, _place(scene)) + _time(scene, allowed) + "."
@@ -39,10 +39,10 @@ def _caption_single(shot: Shot, allowed: words.Slice) -> tuple:
     return full, _filmed(shot, motion), [full]
 
 
-def _caption_cut(shots: list, allowed: words.Slice) -> tuple:
+def _caption_cut(shots: list, allowed: vocabulary.Slice) -> tuple:
     scene = shots[0].scene
     looks, place, time = _looks(scene.bodies[0], allowed), _place(scene), _time(scene, allowed)
-    going, where = words.TWO_SHOT_EVENTS[scene.event]
+    going, where = vocabulary.TWO_SHOT_EVENTS[scene.event]
     sentence = OPENINGS.get(scene.event, SENTENCES[scene.event])
     first = sentence(shots[0], [_article(looks)], place) + time + "."
     second = CONTINUATIONS[scene.event](shots, f"the {looks}") + "."
@@ -54,10 +54,10 @@ def _caption_cut(shots: list, allowed: words.Slice) -> tuple:
 
 
 def _filmed(shot: Shot, text: str) -> str:
-    return f"{_capital(text)} {words.CAMERA_MOVES[shot.plan.move].sentence}"
+    return f"{_capital(text)} {vocabulary.CAMERA_MOVES[shot.plan.move].sentence}"
 
 
-def _looks(body: Body, allowed: words.Slice) -> str:
+def _looks(body: Body, allowed: vocabulary.Slice) -> str:
     """Size only where sizes differ, texture only where there is one."""
     parts = [body.size] if len(allowed.sizes) > 1 else []
     parts += [body.texture] if body.texture != "solid" else []
@@ -92,9 +92,9 @@ def _on(place: str, word: str = "on") -> str:
     return f" {word} {place}" if place else ""
 
 
-def _time(scene: Scene, allowed: words.Slice) -> str:
+def _time(scene: Scene, allowed: vocabulary.Slice) -> str:
     several = len(allowed.times_of_day) > 1
-    return ", " + words.TIMES_OF_DAY[scene.time_of_day].phrase if several else ""
+    return ", " + vocabulary.TIMES_OF_DAY[scene.time_of_day].phrase if several else ""
 
 
 def _bystander(shot: Shot, names) -> str:

@@ -10,7 +10,7 @@ found no place in the caption, come back beside it: nothing is dropped in silenc
 import re
 from typing import NamedTuple
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 
 # Words of a prompt -> (kind, value), beside the names in the vocabulary itself.
 SYNONYMS = {
@@ -99,7 +99,7 @@ class Rewritten(NamedTuple):
 
 def rewrite(prompt: str, slice_name: str) -> Rewritten:
     """The caption of a prompt, in the words of a slice of the world; captions stay as they are."""
-    allowed = words.SLICES[slice_name]
+    allowed = vocabulary.SLICES[slice_name]
     if is_caption(prompt, allowed):
         return Rewritten(prompt)
     reading, unread = read(prompt, allowed)
@@ -107,9 +107,9 @@ def rewrite(prompt: str, slice_name: str) -> Rewritten:
     return Rewritten(caption, in_order([*unread, *unsaid], prompt))
 
 
-def is_caption(prompt: str, allowed: words.Slice) -> bool:
+def is_caption(prompt: str, allowed: vocabulary.Slice) -> bool:
     """Whether a prompt has the form of the captions of a slice, and none but their words."""
-    sentences = tuple(words.CAMERA_MOVES[move].sentence for move in allowed.moves)
+    sentences = tuple(vocabulary.CAMERA_MOVES[move].sentence for move in allowed.moves)
     formed = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(sentences)
     return formed and CAPTION_WORDS.issuperset(read(prompt, allowed)[1])
 
@@ -124,7 +124,7 @@ def hint(left_out: tuple[str, ...], slice_name: str) -> str:
     """What to tell the user about words that were left out; "" if there are none."""
     if not left_out:
         return ""
-    allowed = words.SLICES[slice_name]
+    allowed = vocabulary.SLICES[slice_name]
     known = {
         "shapes": allowed.shapes,
         "colors": allowed.colors,
@@ -140,7 +140,7 @@ def hint(left_out: tuple[str, ...], slice_name: str) -> str:
     )
 
 
-def meanings(allowed: words.Slice) -> dict[str, tuple[str, str]]:
+def meanings(allowed: vocabulary.Slice) -> dict[str, tuple[str, str]]:
     """{word: (kind, value)} of every word that means something in a slice."""
     kinds = {
         "color": allowed.colors,
@@ -176,7 +176,7 @@ def phrases(prompt: str) -> list[tuple[str, str]]:
     return [(match[0], means(match)) for match in matches]
 
 
-def read(prompt: str, allowed: words.Slice, more: dict | None = None) -> tuple[dict, list]:
+def read(prompt: str, allowed: vocabulary.Slice, more: dict | None = None) -> tuple[dict, list]:
     """What a prompt asks for, and its words that ask for nothing the slice has.
 
     `more` are `meanings` besides those of the slice.
@@ -221,7 +221,7 @@ def read(prompt: str, allowed: words.Slice, more: dict | None = None) -> tuple[d
     return found, unread + ([verb[0]] if verb else [])
 
 
-def compose(reading: dict, allowed: words.Slice) -> tuple[str, list]:
+def compose(reading: dict, allowed: vocabulary.Slice) -> tuple[str, list]:
     """The caption of a reading, and the words of the reading that it does not say."""
     said, unsaid = {}, []
     for kind, values in reading.items():
@@ -247,11 +247,11 @@ def compose(reading: dict, allowed: words.Slice) -> tuple[str, list]:
     rest = [f" {capital(name)} stands in the background." for name in names[wanted:]]
     needless = {"spin": ["direction"], "drop": ["direction", "turning"]}.get(event, ["turning"])
     unsaid += [word for kind in needless for word, _ in reading.get(kind, [])]
-    camera = words.CAMERA_MOVES[said.get("camera", "static")].sentence
+    camera = vocabulary.CAMERA_MOVES[said.get("camera", "static")].sentence
     return f"{capital(sentence)}.{''.join(rest)} {camera}", unsaid
 
 
-def choose_event(asked: list, nouns: list, allowed: words.Slice) -> tuple[str, list]:
+def choose_event(asked: list, nouns: list, allowed: vocabulary.Slice) -> tuple[str, list]:
     """The event that a caption tells of, and the words for others."""
     events = [event for _, event in asked]
     if not events:
@@ -262,17 +262,17 @@ def choose_event(asked: list, nouns: list, allowed: words.Slice) -> tuple[str, l
     return chosen, [word for word, event in asked if event not in implied]
 
 
-def describe(noun: dict, usual_shape: str, allowed: words.Slice) -> str:
+def describe(noun: dict, usual_shape: str, allowed: vocabulary.Slice) -> str:
     """An object as captions name it: size only where sizes differ, texture only if there is one."""
     value = {kind: value for kind, (_, value) in noun.items()}
     shape = value.get("shape", usual_shape)
-    seen = [name for name in allowed.colors if shape not in words.HELD_OUT[name]]
+    seen = [name for name in allowed.colors if shape not in vocabulary.HELD_OUT[name]]
     parts = [value.get("size", allowed.sizes[0])] if len(allowed.sizes) > 1 else []
     parts += [value[kind] for kind in ("texture",) if kind in value]
     return article(" ".join([*parts, value.get("color", seen[0]), shape]))
 
 
-def say(event: str, names: list, said: dict, reading: dict, allowed: words.Slice) -> str:
+def say(event: str, names: list, said: dict, reading: dict, allowed: vocabulary.Slice) -> str:
     """The main sentence of a caption, without its full stop."""
     place = f"{article(said.get('floor', allowed.floors[0]))} floor"
     where = said.get("direction", "to the left")
@@ -300,9 +300,9 @@ def bounces(reading: dict) -> str:
     return f"bounces {often}".rstrip() if asked else ""
 
 
-def time_phrase(time: str, allowed: words.Slice) -> str:
+def time_phrase(time: str, allowed: vocabulary.Slice) -> str:
     """How captions say the time of day, where it varies."""
-    return f", {words.TIMES_OF_DAY[time].phrase}" if len(allowed.times_of_day) > 1 else ""
+    return f", {vocabulary.TIMES_OF_DAY[time].phrase}" if len(allowed.times_of_day) > 1 else ""
 
 
 def article(noun: str) -> str:

@@ -13,7 +13,7 @@ import dataclasses
 import re
 from typing import NamedTuple
 
-from seedance_jax.data.world import vocabulary as words
+from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.language import prompts
 
 BEGINNING = re.compile(r"\s*two shots of\b", re.I)  # of the captions of clips of two shots
@@ -63,13 +63,13 @@ class Shot(NamedTuple):
 
     Attributes:
       own: reading of its text, and of that before all shots.
-      asked: the same with what it takes over; `nouns` is its one object.
+      whole: the same with what it takes over; `nouns` is its one object.
       event: of the world.
       again: whether a shot before it shows the object.
     """
 
     own: dict
-    asked: dict
+    whole: dict
     event: str
     again: bool
 
@@ -77,11 +77,11 @@ class Shot(NamedTuple):
 def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
     """The Story of what a prompt says of all shots ("" for nothing) and of each of two or more.
 
-    A clip of the world shows one object. Another one is told of like the first, and then, as for
+    A clip of the world shows one object. Another one is described like the first, and then, as for
     more than two shots, there is no caption of the clip.
     """
-    full = words.SLICES[slice_name]
-    events = {name: full.events[name] for name in words.TWO_SHOT_EVENTS if name in full.events}
+    full = vocabulary.SLICES[slice_name]
+    events = {name: full.events[name] for name in vocabulary.TWO_SHOT_EVENTS if name in full.events}
     allowed = dataclasses.replace(full, events=events, companions=False)
     parts = [BEGINNING.sub("", common) if len(texts) == 2 else common, *texts]
     readings, unread = zip(
@@ -94,8 +94,8 @@ def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
         for text, shot in zip(texts, shots, strict=True)
     ]
     one_object = [shot.again for shot in shots] == [False, True]
-    told = tell_clip(shots[0], allowed) if one_object else ""
-    everything = " ".join([told, *captions, *implied(full)])
+    overall = tell_clip(shots[0], allowed) if one_object else ""
+    everything = " ".join([overall, *captions, *implied(full)])
     left_out = []
     for reading, rest, caption in zip(readings, unread, [everything, *captions], strict=True):
         left_out += [word for word in rest if not re.search(rf"\b{word}", caption.lower())]
@@ -105,10 +105,10 @@ def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
         for number, (text, caption, shot) in enumerate(zip(texts, captions, shots, strict=True), 1)
         if caption != text and (taken := taken_over(shot, number, allowed))
     ]
-    return Story(told, captions, prompts.in_order(left_out, " ".join(parts)), tuple(assumed))
+    return Story(overall, captions, prompts.in_order(left_out, " ".join(parts)), tuple(assumed))
 
 
-def take_over(readings: tuple, allowed: words.Slice) -> list[Shot]:
+def take_over(readings: tuple, allowed: vocabulary.Slice) -> list[Shot]:
     """The Shots of readings, of which the first is of the text before all shots."""
     common, first, *later = readings
     camera = {kind: common[kind] for kind in ("camera",) if kind in common}
@@ -121,8 +121,8 @@ def take_over(readings: tuple, allowed: words.Slice) -> list[Shot]:
         motion = (motion if again else {}) | {kind: own[kind] for kind in MOTION if kind in own}
         event, _ = prompts.choose_event(motion.get("event", []), [things[k]], allowed)
         things[k].setdefault("shape", ("", prompts.MAIN_SHAPE.get(event, "ball")))
-        asked = own | place | motion | {"nouns": [things[k]]}
-        shots.append(Shot(own, asked, event, again))
+        whole = own | place | motion | {"nouns": [things[k]]}
+        shots.append(Shot(own, whole, event, again))
         motion = motion | {"event": [("", event)]}
     return shots
 
@@ -153,20 +153,20 @@ def named(kind: str, readings: tuple) -> list:
     return [pair for reading in readings for pair in reading.get(kind, [])]
 
 
-def tell(shot: Shot, allowed: words.Slice) -> str:
+def tell(shot: Shot, allowed: vocabulary.Slice) -> str:
     """The caption of a shot."""
     if not shot.again:
-        return prompts.compose(shot.asked, allowed)[0]
-    camera = words.CAMERA_MOVES[first(shot.own, "camera", "static")].sentence
+        return prompts.compose(shot.whole, allowed)[0]
+    camera = vocabulary.CAMERA_MOVES[first(shot.own, "camera", "static")].sentence
     return f"The {looks(shot, allowed)} {go_on(shot, allowed)}. {camera}"
 
 
-def tell_clip(shot: Shot, allowed: words.Slice) -> str:
+def tell_clip(shot: Shot, allowed: vocabulary.Slice) -> str:
     """The caption of a clip of two shots, by the first."""
-    going, where = words.TWO_SHOT_EVENTS[shot.event]
-    place = prompts.article(first(shot.asked, "floor", allowed.floors[0]))
+    going, where = vocabulary.TWO_SHOT_EVENTS[shot.event]
+    place = prompts.article(first(shot.whole, "floor", allowed.floors[0]))
     name = prompts.article(looks(shot, allowed))
-    time = prompts.time_phrase(first(shot.asked, "time", "day"), allowed)
+    time = prompts.time_phrase(first(shot.whole, "time", "day"), allowed)
     return f"Two shots of {name} {going} {where} {place} floor{time}."
 
 
@@ -175,17 +175,17 @@ def first(reading: dict, kind: str, usual: str) -> str:
     return reading.get(kind, [("", usual)])[0][1]
 
 
-def looks(shot: Shot, allowed: words.Slice) -> str:
+def looks(shot: Shot, allowed: vocabulary.Slice) -> str:
     """The object of a shot, without its article."""
-    [thing] = shot.asked["nouns"]
+    [thing] = shot.whole["nouns"]
     return prompts.describe(thing, "ball", allowed).partition(" ")[2]
 
 
-def go_on(shot: Shot, allowed: words.Slice) -> str:
+def go_on(shot: Shot, allowed: vocabulary.Slice) -> str:
     """What an object does that a shot before has shown, from the verb on."""
     own, slides = shot.own, shot.event == "slide"
-    way = first(shot.asked, "direction", "to the left")
-    place = prompts.article(first(shot.asked, "floor", allowed.floors[0])) + " floor"
+    way = first(shot.whole, "direction", "to the left")
+    place = prompts.article(first(shot.whole, "floor", allowed.floors[0])) + " floor"
     bounces = prompts.bounces(own)
     rests = "lies still" if shot.event == "drop" else "comes to rest"
     return {
@@ -193,7 +193,7 @@ def go_on(shot: Shot, allowed: words.Slice) -> str:
         "roll": f"rolls {way}",
         "slide": f"slides {way}",
         "throw": f"is thrown {way} onto {place}",
-        "spin": f"spins {first(shot.asked, 'turning', 'clockwise')}",
+        "spin": f"spins {first(shot.whole, 'turning', 'clockwise')}",
         "landed": "bounces" if looks(shot, allowed).endswith("ball") else rests,
         "fly": f"flies {way} and lands",
         "bounce": bounces + f" {way}" * ("direction" in own),
@@ -216,22 +216,22 @@ def how(own: dict, event: str) -> str:
     return "bounce" if verbs and all(verb.startswith("bounc") for verb in verbs) else event
 
 
-def taken_over(shot: Shot, number: int, allowed: words.Slice) -> str:
+def taken_over(shot: Shot, number: int, allowed: vocabulary.Slice) -> str:
     """What a shot shows that it does not ask for, in words; "" for nothing."""
     if not shot.again:
         return "another object, as in no clip of the training" if number > 1 else ""
-    own, told = shot.own, go_on(shot, allowed)
-    way = first(shot.asked, "direction", "to the left")
-    asked = {"event", "ending"} & own.keys()
+    own, caption = shot.own, go_on(shot, allowed)
+    way = first(shot.whole, "direction", "to the left")
+    said = {"event", "ending"} & own.keys()
     taken = [] if own["nouns"] else [f"the {looks(shot, allowed)}"]
-    taken += [] if asked else [told]
-    taken += [way] if asked and "direction" not in own and told.endswith(way) else []
+    taken += [] if said else [caption]
+    taken += [way] if said and "direction" not in own and caption.endswith(way) else []
     return ", ".join(taken)
 
 
-def implied(allowed: words.Slice) -> list[str]:
+def implied(allowed: vocabulary.Slice) -> list[str]:
     """What captions of a slice need not say, for it is always so."""
-    times = [words.TIMES_OF_DAY[name].phrase for name in allowed.times_of_day]
+    times = [vocabulary.TIMES_OF_DAY[name].phrase for name in allowed.times_of_day]
     return [values[0] for values in (allowed.sizes, times) if len(values) == 1]
 
 
@@ -249,8 +249,8 @@ def unsaid(reading: dict, caption: str, clip: str) -> list[str]:
 def says(text: str, kind: str, word: str, value: str) -> bool:
     """Whether a text says what a word of a kind means."""
     forms = {
-        "camera": lambda: [words.CAMERA_MOVES[value].sentence],
-        "time": lambda: [words.TIMES_OF_DAY[value].phrase],
+        "camera": lambda: [vocabulary.CAMERA_MOVES[value].sentence],
+        "time": lambda: [vocabulary.TIMES_OF_DAY[value].phrase],
         "floor": lambda: [f"{value} floor"],
         "event": lambda: ["bounces"] if word.startswith("bounc") else SAID_BY[value],
         "ending": lambda: SAID_BY[value],
