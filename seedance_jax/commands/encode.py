@@ -36,7 +36,7 @@ def main(argv):
 
 def encode_clips(config, data):
     """Writes the latents of every bucket; returns their directories."""
-    model, weights = runs.load_autoencoder(config.vae_run)
+    model, weights = runs.load_autoencoder(runs.open_run(config.vae_run, "autoencoder", "vae_run"))
     schema.check_compression(*model.compression)
     params = jax.device_put(weights["params"])  # once, not with every batch
 

@@ -5,7 +5,7 @@
     python -m seedance_jax evaluate --workdir=runs/pretrain --suite=world_v1
     python -m seedance_jax evaluate --compare runs/a/suite_world_v1 runs/b/suite_world_v1
 
-The stage is that of the run. An autoencoder is measured by how it reconstructs the split, next to
+What is measured is what the run makes. An autoencoder is measured by how it reconstructs the split, next to
 trivial codes of its size; a generator by whether its clips show what the caption tells: colour,
 shape and direction of the object, the camera's move, cuts; and by how given frames come back.
 Report and sheet go to evaluation_<split>.json and .png in the run's directory.
@@ -33,7 +33,9 @@ from seedance_jax.training import cluster, run_directory
 WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Clips at a time.", 1)
-KIND = flags.DEFINE_string("kind", "", "Stage that the run must be of; any by default.")
+MAKES = flags.DEFINE_enum(
+    "makes", None, ["autoencoder", "generator"], "What the run must make; any by default."
+)
 TILE = flags.DEFINE_integer(
     "tile", 0, "Autoencoders: decode in tiles of so many latent positions; 0 is whole.", 0
 )
@@ -67,9 +69,9 @@ def evaluate_vae(workdir):
     )
 
 
-def evaluate_flow_matching(workdir):
+def evaluate_of_split(workdir):
     """Report and sheet of a generator."""
-    data = runs.read_data(workdir, "flow_matching", DATA_DIR.value)
+    data = runs.read_data(runs.open_run(workdir, "generator"), DATA_DIR.value)
     pipeline = open_pipeline(workdir)
     return evaluate_generator(
         pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, data, **given_settings()
@@ -110,12 +112,12 @@ def compare(folders):
     print(output / "comparison.html")
 
 
-EVALUATIONS = {"vae": evaluate_vae, "flow_matching": evaluate_flow_matching}
-# The flags that only one stage has a use for.
-OWN = {"vae": ("tile",), "flow_matching": ("vae_run", "num_prompts", *SETTINGS)}
+EVALUATIONS = {"autoencoder": evaluate_vae, "generator": evaluate_of_split}
+# The flags that have a use for only one of them.
+OWN = {"autoencoder": ("tile",), "generator": ("vae_run", "num_prompts", *SETTINGS)}
 
 # The flags that a mode has no use for.
-OF_SPLIT = ("split", "kind", "tile", "data_dir", "num_prompts")
+OF_SPLIT = ("split", "makes", "tile", "data_dir", "num_prompts")
 USELESS = {
     "compare": ("workdir", "suite", "limit", "batch_size", "vae_run", *SETTINGS, *OF_SPLIT),
     "suite": OF_SPLIT,
@@ -123,13 +125,15 @@ USELESS = {
 }
 
 
-def check_flags(workdir, stage):
-    """Raises ValueError if a flag of another stage than the run's is given."""
+def check_flags(workdir, makes):
+    """Raises ValueError if a flag has no use for what the run makes."""
     for other, names in OWN.items():
-        for name in names if other != stage else ():
+        for name in names if other != makes else ():
             if flags.FLAGS[name].present:
                 given = f"--{name}={flags.FLAGS[name].value}"
-                raise ValueError(f"{given} is for runs of {other}; {workdir} is one of {stage}")
+                raise ValueError(
+                    f"{given} is for a run of {runs.MAKES[other]}; {workdir} makes {runs.MAKES[makes]}"
+                )
 
 
 def check_mode(folders):
@@ -152,13 +156,10 @@ def main(argv):
     workdir = WORKDIR.value
     if SUITE.value:
         return run_suite(workdir)
-    stage = run_directory.read_json(workdir, "config.json")["stage"]
-    if stage not in EVALUATIONS:
-        raise ValueError(f"{workdir}: stage {stage!r} is not one of {sorted(EVALUATIONS)}")
-    if KIND.value and KIND.value != stage:
-        raise ValueError(f"{workdir} is a run of stage {stage!r}, not --kind={KIND.value}")
-    check_flags(workdir, stage)
-    found, sheet = EVALUATIONS[stage](workdir)
+    asked = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
+    run = runs.open_run(workdir, *asked)
+    check_flags(workdir, run.makes)
+    found, sheet = EVALUATIONS[run.makes](workdir)
     stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
     if cluster.is_main():
         run_directory.write_json(workdir, f"{stem}.json", found)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import adapters, runs
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
 LORA = flags.DEFINE_string("lora", None, "Run of the adapters.", required=True)
@@ -17,5 +17,7 @@ OUTPUT = flags.DEFINE_string("output", None, "New run.", required=True)
 
 def main(argv):
     del argv
-    runs.merge_lora(WORKDIR.value, LORA.value, LORA_SCALE.value, Path(OUTPUT.value))
+    run = runs.open_run(WORKDIR.value, "generator")
+    added = runs.open_run(LORA.value, "adapters", "--lora")
+    adapters.merge_lora(run, added, LORA_SCALE.value, Path(OUTPUT.value))
     print(OUTPUT.value)

@@ -34,13 +34,13 @@ DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the runs' data set is, if 
 def main(argv):
     del argv
     output = Path(OUTPUT.value).resolve()
-    config, vae_run = exchange.check_release(WORKDIR.value, output)
-    judged = card.of_world(config)
-    check_judges(WORKDIR.value, vae_run, judged)
+    run = runs.open_run(WORKDIR.value, "generator")
+    vae_run, judged = exchange.check_release(run, output), card.of_world(run.config)
+    check_judges(run, vae_run, judged)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
         draft = Path(directory) / output.name
-        exchange.release_run(WORKDIR.value, draft)
+        exchange.release_run(run, draft)
         report = judge(draft, output.with_name(f"{output.name}_sheet.png")) if judged else None
         (draft / "README.md").write_text(card.write_card(draft, report, card.current_commit()))
         draft.rename(output)
@@ -48,11 +48,11 @@ def main(argv):
     print(f"{output}: {megabytes:.1f} MB")
 
 
-def check_judges(workdir, vae_run, judged):
+def check_judges(run, vae_run, judged):
     """Raises ValueError if judging misses data, or, where there is none, is asked for."""
     if judged:
-        data = runs.read_data(workdir, "flow_matching", DATA_DIR.value)
-        vae_data = runs.read_data(vae_run, "vae", DATA_DIR.value)
+        data = runs.read_data(run, DATA_DIR.value)
+        vae_data = runs.read_data(vae_run, DATA_DIR.value)
         for part, split in ((data, SPLIT.value), (vae_data, SPLIT.value), (vae_data, "train")):
             sources.open_split(part, split)
     elif given := [flag.name for flag in (SPLIT, NUM_PROMPTS, DATA_DIR) if flag.present]:
@@ -61,7 +61,7 @@ def check_judges(workdir, vae_run, judged):
 
 def judge(release, sheet_path):
     """The judges' report of a release, which gets it as evaluation.json; saves their sheet."""
-    data = runs.read_data(release, "flow_matching", DATA_DIR.value)
+    data = runs.read_data(runs.open_run(release, "generator"), DATA_DIR.value)
     report, sheet = evaluate_generator(
         Pipeline.from_run(release), SPLIT.value, NUM_PROMPTS.value, data=data
     )

@@ -81,7 +81,7 @@ def main(argv):
         print(f"{workdir}: stopped at step {step} of {config.num_steps}, saved")
         return
     with jax.set_mesh(mesh):
-        metadata = stage.finish(state.ema) | {"step": step}
+        metadata = stage.finish(state.ema) | {"step": step, "makes": stage.makes}
     metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)

@@ -97,18 +97,21 @@ def locate(data: Mapping[str, Any]) -> Path:
     return directory
 
 
-CONFIGS = {"vae": "vae", "flow_matching": "pretrain"}  # files that build the data, by stage
+# Files of configs that build the data of a run, by what it makes.
+CONFIGS = {"autoencoder": "vae", "generator": "pretrain", "adapters": "pretrain"}
 
 
-def check_built(config: Mapping[str, Any]) -> None:
+def check_built(data: Mapping[str, Any], makes: str, size: str) -> None:
     """Raises ValueError with the command that builds the data set of a run unless it is there.
 
-    config: of the run, as JSON; the command has the fields that say where films and data lie.
+    Args:
+      data: the section of its config; the command has the fields that say where films and data lie.
+      makes: what the run makes.
+      size: of the config.
     """
-    data = config["data"]
     if storage.is_complete(directory := _choose(DIRECTORIES, data)(data)):
         return
-    told = f"--config=configs/{CONFIGS[config['stage']]}.py:{config.get('size', 'SIZE')}"
+    told = f"--config=configs/{CONFIGS[makes]}.py:{size}"
     told += f" --config.data.data_dir={data['data_dir']}"
     if data["source"] == "folder":
         told += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"

@@ -9,7 +9,6 @@ from seedance_jax.data import loader, sources, transforms
 from seedance_jax.data.video import ClipError, decode_mp4
 from seedance_jax.evaluation.reconstruction import video_bucket
 from seedance_jax.pretrained import runs
-from seedance_jax.training import run_directory
 
 SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi")
 FPS_TOLERANCE = 0.01  # relative: 29.97 is not 30 in all containers
@@ -75,8 +74,7 @@ def read_folder(folder, limit=None):
 
 def read_split(run, split, limit=None, data_dir=""):
     """`read_clips` of the rows of a split that can serve the first bucket of clips of a run."""
-    stage = run_directory.read_json(run, "config.json")["stage"]
-    data = runs.read_data(run, stage, data_dir)
+    data = runs.read_data(runs.open_run(run, asked="RUN:SPLIT", finished=False), data_dir)
     bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
     rows, _ = loader.eligible_rows(source.table, bucket)
     frames = [

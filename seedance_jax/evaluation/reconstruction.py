@@ -33,13 +33,13 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0, data
     Raises:
       ValueError: no such split or not a run of the autoencoder.
     """
-    config = runs.read_stage(workdir, "vae")
-    data = runs.read_data(workdir, "vae", data_dir)
+    run = runs.open_run(workdir, "autoencoder")
+    config, data = run.config, runs.read_data(run, data_dir)
     bucket = video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
     batches = loader.eval_batches(source, bucket, limit=limit)
-    model, weights = runs.load_autoencoder(workdir)
+    model, weights = runs.load_autoencoder(run)
     weights = jax.device_put(weights)  # once, not with every batch
     whole = {"whole": autoencoder_method(model, weights)} if tile else {}
     methods = {

@@ -9,7 +9,7 @@ from seedance_jax import sharding
 from seedance_jax.models.vae import VAE
 from seedance_jax.performance import cost, memory
 from seedance_jax.pretrained import text_encoder
-from seedance_jax.pretrained.runs import as_tuples
+from seedance_jax.pretrained.runs import as_tuples, what_it_makes
 
 MIB = 2**20
 
@@ -178,16 +178,21 @@ def describe_autoencoder(config, clip, devices, check):
     yield from table(("part", "parameters", "FLOP", "MiB"), rows)
 
 
-DESCRIPTIONS = {"vae": describe_autoencoder, "flow_matching": describe_generator}
+DESCRIPTIONS = {
+    "autoencoder": describe_autoencoder,
+    "generator": describe_generator,
+    "adapters": describe_generator,
+}
 
 
 def describe(config, clip=None, devices=1, check=False):
     """Lines of text about a config (a dict); `clip` is its first bucket if None.
 
     Raises:
-      ValueError: a stage without a description, or a clip that has no latents.
+      ValueError: what it makes has no description, or a clip that has no latents.
     """
-    if config["stage"] not in DESCRIPTIONS:
-        raise ValueError(f"stage {config['stage']!r} is not one of {sorted(DESCRIPTIONS)}")
+    makes = what_it_makes(config)
+    if makes not in DESCRIPTIONS:
+        raise ValueError(f"the config makes {makes!r}; described can be {sorted(DESCRIPTIONS)}")
     clip = clip or cost.clip_of(config["data"])
-    return DESCRIPTIONS[config["stage"]](config, clip, devices, check)
+    return DESCRIPTIONS[makes](config, clip, devices, check)

@@ -1,6 +1,7 @@
 """Runs made out of public files, public files made out of runs, and runs made fit to hand on."""
 
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +29,11 @@ def import_run(path, workdir, config):
     like = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), video))["params"]
     mean, std = own_statistics(path) or statistics(model.latent_channels)
     params = wan.import_params(tensors, like)
+    metadata = {"mean": mean, "std": std, "makes": "autoencoder", "step": 0}
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(workdir, params)
     run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
-    run_directory.write_json(workdir, "metadata.json", {"mean": mean, "std": std, "step": 0})
+    run_directory.write_json(workdir, "metadata.json", metadata)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
 
@@ -62,7 +64,7 @@ def export_run(path, workdir):
     """
     if path.suffix != ".safetensors" or path.exists() or not path.parent.is_dir():
         raise ValueError(f"--path={path}: must be a new .safetensors file in an existing directory")
-    model, weights = runs.load_autoencoder(workdir)
+    model, weights = runs.load_autoencoder(runs.open_run(workdir, "autoencoder"))
     if model.linear_ends:
         raise ValueError(f"{workdir} has vae.linear_ends=True, which the public layout has not")
     metadata = {name: str(weights[name].tolist()) for name in ("mean", "std")}
@@ -71,40 +73,37 @@ def export_run(path, workdir):
     return f"{path}: {len(tensors)} tensors"
 
 
-def check_release(workdir, output):
-    """(config of the generator `workdir`, run of its autoencoder) if `output` can be made of it.
+def check_release(run: runs.Run, output: Path) -> runs.Run:
+    """The run of the autoencoder of the generator `run`, if `output` can be made of both.
 
     Raises:
-      ValueError: `output` is in use, or the run is not whole by itself: it holds adapters, or it
-        reads captions by a language model of other people's.
+      ValueError: `output` is in use, or the run is not whole by itself: it reads captions by a
+        language model of other people's.
     """
     if output.exists() and any(output.iterdir()):
         raise ValueError(f"{output} is not empty; use another --output")
-    config, metadata = runs.read_stage(workdir, "flow_matching"), runs.read_metadata(workdir)
-    if "lora" in config or config["text"]["mode"] != "joint":
-        raise ValueError(f"{workdir}: only a generator with a text model of its own is released")
-    vae_run, _, _ = runs.autoencoder_of(workdir, metadata)
-    return config, vae_run
+    if run.config["text"]["mode"] != "joint":
+        raise ValueError(f"{run.path}: only a generator with a text model of its own is released")
+    vae_run, _, _ = runs.autoencoder_of(run)
+    return runs.open_run(vae_run, "autoencoder", "vae_run")
 
 
-def release_run(workdir, output):
-    """Makes the release `output` of the generator `workdir`, with its autoencoder in a directory.
+def release_run(run: runs.Run, output: Path) -> None:
+    """Makes the release `output` of the generator `run`, with its autoencoder in a directory.
 
     Raises:
       ValueError: see `check_release`.
     """
-    config, vae_run = check_release(workdir, output)
-    autoencoder, metadata = output / "autoencoder", runs.read_metadata(workdir)
-    parts = runs.read_stage(vae_run, "vae"), runs.read_metadata(vae_run)
-    _write_release(autoencoder, vae_run, *parts, ("encoder", "decoder"))
+    vae_run, autoencoder = check_release(run, output), output / "autoencoder"
+    _write_release(autoencoder, vae_run, ("encoder", "decoder"))
     # Rounded, it is another autoencoder than the one of the training.
-    _, weights = runs.load_autoencoder(autoencoder)
-    metadata |= {"autoencoder": runs.latent_fingerprint(weights), "vae_run": autoencoder.name}
-    _write_release(output, workdir, config, metadata)
+    _, weights = runs.load_autoencoder(runs.open_run(autoencoder))
+    own = {"autoencoder": runs.latent_fingerprint(weights), "vae_run": autoencoder.name}
+    _write_release(output, run._replace(metadata=run.metadata | own))
 
 
-def _write_release(output, workdir, config, metadata, parts=()):
+def _write_release(output, run, parts=()):
     output.mkdir(parents=True, exist_ok=True)
-    release.write(output, checkpoint.load(workdir, parts=parts), metadata["step"])
-    run_directory.write_json(output, "config.json", config)
-    run_directory.write_json(output, "metadata.json", metadata)
+    release.write(output, checkpoint.load(run.path, parts=parts), run.step)
+    run_directory.write_json(output, "config.json", run.config)
+    run_directory.write_json(output, "metadata.json", run.metadata | {"makes": run.makes})

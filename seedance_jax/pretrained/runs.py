@@ -1,13 +1,15 @@
-"""Finished runs as models: the module its config describes and the weights of its checkpoint."""
+"""Runs, opened once and passed on, and what they hold as models.
 
-import math
+A model is the module that the run's config describes, and the weights of its checkpoint.
+"""
+
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from seedance_jax import sharding
 from seedance_jax.data import sources, tokenizer
-from seedance_jax.models import lora
 from seedance_jax.models.generator import Generator
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import text_encoder
@@ -15,6 +17,115 @@ from seedance_jax.training import checkpoint, run_directory
 
 # The weights that come with the package: a release of `configs/pretrain.py:released`.
 RELEASED = Path(__file__).parents[1] / "weights" / "tiny"
+# What a run may make, in words.
+MAKES = {
+    "generator": "a generator",
+    "refiner": "a refiner",
+    "motion": "a motion model",
+    "autoencoder": "an autoencoder",
+    "reward": "a reward",
+    "adapters": "adapters",
+}
+# What the objectives make that a config can name without saying more.
+OBJECTIVES = {"vae": "autoencoder", "flow_matching": "generator"}
+# Fields of metadata.json that those who open such a run read.
+GENERATOR = ("latent_channels", "autoencoder", "vae_run", "buckets", "fps", "text_length")
+NEEDED = {
+    "autoencoder": ("mean", "std"),
+    "generator": GENERATOR,
+    "adapters": (*GENERATOR, "lora_scale", "base"),
+}
+
+
+class Run(NamedTuple):
+    """A run directory that was opened.
+
+    Attributes:
+      path: where it is.
+      config: its config.json.
+      metadata: its metadata.json, {} as long as it has none.
+      step: of its newest checkpoint, None if there is none.
+      makes: what it makes, one of MAKES.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    metadata: dict[str, Any]
+    step: int | None
+    makes: str
+
+
+def open_run(
+    workdir: str | Path,
+    makes: str | tuple[str, ...] | None = None,
+    asked: str = "--workdir",
+    finished: bool = True,
+) -> Run:
+    """Opens a run.
+
+    Args:
+      makes: what it must make, of MAKES, or several of which it must make one; None is anything.
+      asked: the flag or field that names the run.
+      finished: whether its metadata must be those of its newest checkpoint.
+
+    Raises:
+      FileNotFoundError: there is no such run, or it is not finished.
+      ValueError: it makes something else, or is of an older layout.
+    """
+    run_directory.check_place(asked, workdir)
+    if not workdir or not Path(workdir).is_dir():
+        raise FileNotFoundError(f"{asked}: run directory {str(workdir)!r} does not exist")
+    path, config = Path(workdir), run_directory.read_json(workdir, "config.json")
+    there = (path / "metadata.json").exists()
+    metadata = run_directory.read_json(workdir, "metadata.json") if there else {}
+    try:
+        found = metadata.get("makes") or what_it_makes(config)
+    except ValueError as error:
+        raise ValueError(f"{asked}: {workdir} is not a run that can be opened: {error}") from None
+    run = Run(path, config, metadata, run_directory.latest_step(workdir), found)
+    _check_makes(run, (makes,) if isinstance(makes, str) else makes, asked)
+    if finished:
+        _check_finished(run)
+    return run
+
+
+def what_it_makes(config: dict[str, Any]) -> str:
+    """What a run of a config makes, of MAKES; ValueError if its objective is not known.
+
+    Metadata says it, too, once there are some; those of older runs and releases do not.
+    """
+    if "lora" in config:
+        return "adapters"
+    objective = config.get("stage")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"its config has stage={objective!r}; known: {sorted(OBJECTIVES)}")
+    return OBJECTIVES[objective]
+
+
+def _check_makes(run, wanted, asked):
+    if wanted is None or run.makes in wanted:
+        return
+    names = " or ".join(MAKES[name] for name in wanted)
+    message = f"{run.path} makes {MAKES.get(run.makes, run.makes)}; {asked} wants {names}"
+    if run.makes == "adapters" and "generator" in wanted:
+        message += f": the run that they were trained on, with these as --lora={run.path}"
+    raise ValueError(message)
+
+
+def _check_finished(run):
+    metadata = run.metadata or run_directory.read_json(run.path, "metadata.json")
+    step = metadata.get("step")
+    if step != run.step:
+        raise FileNotFoundError(
+            f"{run.path} is not a finished run: it was at step {step}, its checkpoint is at "
+            f"{run.step}"
+        )
+    if missing := [name for name in NEEDED.get(run.makes, ()) if name not in metadata]:
+        raise ValueError(
+            f"{run.path} is a run of an older layout, without {', '.join(missing)} in "
+            "metadata.json: remove that file and start the same training again, which then only "
+            "writes a new one"
+        )
 
 
 def build_generator(text, model, latent_channels):
@@ -36,24 +147,18 @@ def with_encoder(generator, params, encoder):
     return whole, {"text": encoder.params, **params}
 
 
-def load_autoencoder(workdir):
-    """Returns (VAE, weights) of a finished run of the `vae` stage.
+def load_autoencoder(run: Run) -> tuple[VAE, dict[str, Any]]:
+    """Returns (VAE, weights) of a finished run that makes an autoencoder.
 
     weights = {"params", "mean" [C], "std" [C]}: the latents that everything downstream works with
-    are (encoder mean - mean) / std. Critics stay behind.
-
-    Raises:
-      FileNotFoundError: `workdir` is not a finished run.
-      ValueError: it is a run of another stage.
+    are (encoder mean - mean) / std. Discriminators stay behind.
     """
-    config = read_stage(workdir, "vae")
-    metadata = read_metadata(workdir)
-    weights = {"params": checkpoint.load(workdir, parts=("encoder", "decoder"))}
-    weights |= {name: jnp.array(metadata[name], jnp.float32) for name in ("mean", "std")}
-    return VAE(**as_tuples(config["vae"])), weights
+    weights = {"params": checkpoint.load(run.path, parts=("encoder", "decoder"))}
+    weights |= {name: jnp.array(run.metadata[name], jnp.float32) for name in ("mean", "std")}
+    return VAE(**as_tuples(run.config["vae"])), weights
 
 
-def autoencoder_of(workdir, metadata, vae_run=""):
+def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Path, VAE, dict[str, Any]]:
     """(where it is, VAE, weights) of the autoencoder that a generator was trained with.
 
     By default it is where it was at training; that of a release, in the release.
@@ -62,14 +167,15 @@ def autoencoder_of(workdir, metadata, vae_run=""):
       FileNotFoundError: there is no finished run.
       ValueError: it makes other latents.
     """
-    vae_run = (Path(vae_run) if vae_run else Path(workdir) / metadata["vae_run"]).resolve()
-    model, weights = load_autoencoder(vae_run)
-    found, wanted = latent_fingerprint(weights), metadata["autoencoder"]
+    vae_run = vae_run or run.path / run.metadata["vae_run"]
+    opened = open_run(vae_run, "autoencoder", "vae_run")
+    model, weights = load_autoencoder(opened)
+    found, wanted = latent_fingerprint(weights), run.metadata["autoencoder"]
     if found != wanted:
         raise ValueError(
-            f"{workdir} was trained with autoencoder {wanted}, but {vae_run} is {found}"
+            f"{run.path} was trained with autoencoder {wanted}, but {vae_run} is {found}"
         )
-    return vae_run, model, weights
+    return opened.path.resolve(), model, weights
 
 
 def as_tuples(value):
@@ -85,97 +191,32 @@ def latent_fingerprint(weights):
     return run_directory.fingerprint({"encoder": weights["params"]["encoder"], **parts})
 
 
-def load_generator(workdir):
-    """Returns (Generator, params, config, metadata) of a run of the `flow_matching` stage.
+def load_generator(run: Run) -> tuple[Generator, dict[str, Any], Run]:
+    """`complete` of the weights of a finished run that makes a generator."""
+    return complete(run, checkpoint.load(run.path))
 
-    The generator reads captions, whatever the mode of its text was in training.
+
+def complete(run: Run, params: dict[str, Any]) -> tuple[Generator, dict[str, Any], Run]:
+    """(Generator, params, run) of trained weights, with the language model that they read with.
+
+    The generator reads captions, whatever the mode of its text was in training, and the section
+    `text` of the run's config is whole.
 
     Raises:
       ValueError: the language model it was trained with is not in text.path any more.
     """
-    config = read_stage(workdir, "flow_matching")
-    if "lora" in config:
-        raise ValueError(
-            f"{workdir} holds adapters only: give the run they belong to as --workdir, this as "
-            f"--lora={workdir}"
-        )
-    metadata = read_metadata(workdir)
-    generator, params, config = complete(config, checkpoint.load(workdir), metadata)
-    return generator, params, config, metadata
-
-
-def complete(config, params, metadata):
-    """(Generator, params, config) of trained weights, with the language model that they read with.
-
-    Raises:
-      ValueError: it is not the one of the training.
-    """
-    text = text_encoder.DEFAULTS | config["text"]
-    model = build_generator(text, config["model"], metadata["latent_channels"])
+    text = text_encoder.DEFAULTS | run.config["text"]
+    model = build_generator(text, run.config["model"], run.metadata["latent_channels"])
+    run = run._replace(config=run.config | {"text": text})
     if text["mode"] == "joint":
-        return model, params, config | {"text": text}
-    text["path"] = metadata["text_path"]
+        return model, params, run
+    text["path"] = run.metadata["text_path"]
     encoder = text_encoder.open_encoder(text, sharding.make_mesh(fsdp=-1))
-    if (wanted := metadata["text"]) != encoder.identity:
+    if (wanted := run.metadata["text"]) != encoder.identity:
         raise ValueError(
             f"the generator was trained with {wanted}, but {text['path']} is {encoder.identity}"
         )
-    return (*with_encoder(model, params, encoder), config | {"text": text})
-
-
-def check_scale(scale):
-    """Raises ValueError unless adapters can be added `scale` times."""
-    if not math.isfinite(scale):
-        raise ValueError(f"lora_scale={scale}: must be a finite number")
-
-
-def add_lora(params, metadata, workdir, scale=1.0):
-    """The weights with `scale` times the adapters of a finished run of `configs/lora.py` added.
-
-    Args:
-      params, metadata: of the generator.
-
-    Raises:
-      ValueError: the run has no adapters, they were trained on another generator, or the scale is
-        not finite.
-    """
-    check_scale(scale)
-    config = read_stage(workdir, "flow_matching")
-    if "lora" not in config:
-        raise ValueError(f"{workdir} is not a run of adapters (configs/lora.py)")
-    own = read_metadata(workdir)
-    for name in ("autoencoder", "text"):
-        if own.get(name) != metadata.get(name):
-            raise ValueError(
-                f"{workdir} was trained with {name} {own.get(name)}, the generator with "
-                f"{metadata.get(name)}"
-            )
-    found = run_directory.fingerprint(trained_part(params, metadata))
-    if own.get("base") != found:
-        raise ValueError(
-            f"{workdir} was trained on the weights {own.get('base')}, those of "
-            f"{config['lora'].get('base_run')} then; the generator has {found}"
-        )
-    return lora.merge(params, checkpoint.load(workdir), scale * own["lora_scale"])
-
-
-def trained_part(params, metadata):
-    """The weights of a generator without the finished language model that it may read with."""
-    return {name: params[name] for name in params if name != "text" or "text" not in metadata}
-
-
-def merge_lora(workdir, lora_run, scale, output):
-    """Makes the run `output` of the generator `workdir` and adapters; see `add_lora`."""
-    if output.exists() and any(output.iterdir()):
-        raise ValueError(f"{output} is not empty; use another --output")
-    config, metadata = read_stage(workdir, "flow_matching"), read_metadata(workdir)
-    params = add_lora(checkpoint.load(workdir), metadata, lora_run, scale)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_weights(output, params)
-    origin = {"merged": {"workdir": str(workdir), "lora": str(lora_run), "lora_scale": scale}}
-    origin["vae_run"] = str((Path(workdir) / metadata["vae_run"]).resolve())
-    run_directory.write_json(output, "config.json", config)
-    run_directory.write_json(output, "metadata.json", metadata | origin | {"step": 0})
+    return (*with_encoder(model, params, encoder), run)
 
 
 def open_tokenizer(text):
@@ -191,34 +232,12 @@ def open_tokenizer(text):
     )
 
 
-def read_data(workdir, stage, data_dir=""):
+def read_data(run: Run, data_dir: str = "") -> dict[str, Any]:
     """The section `data` of a run's config; its data set is there, in `data_dir` if it has moved.
 
     Raises:
       ValueError: it is not; the message has the command that builds it.
     """
-    config = read_stage(workdir, stage)
-    config["data"] |= {"data_dir": data_dir} if data_dir else {}
-    sources.check_built(config)
-    return config["data"]
-
-
-def read_metadata(workdir):
-    """metadata.json of a run; FileNotFoundError unless it was written by the newest checkpoint."""
-    metadata = run_directory.read_json(workdir, "metadata.json")
-    step, newest = metadata.get("step"), run_directory.latest_step(workdir)
-    if step != newest:
-        raise FileNotFoundError(
-            f"{workdir} is not a finished run: it was at step {step}, its checkpoint is at {newest}"
-        )
-    return metadata
-
-
-def read_stage(workdir, stage):
-    """The config of a run; ValueError if it is a run of another stage."""
-    if not workdir or not Path(workdir).is_dir():
-        raise FileNotFoundError(f"run directory {str(workdir)!r} does not exist")
-    config = run_directory.read_json(workdir, "config.json")
-    if config["stage"] != stage:
-        raise ValueError(f"{workdir} is a run of stage {config['stage']!r}, not of {stage!r}")
-    return config
+    data = run.config["data"] | ({"data_dir": data_dir} if data_dir else {})
+    sources.check_built(data, run.makes, run.config.get("size", "SIZE"))
+    return data

@@ -14,7 +14,7 @@ from seedance_jax import sharding
 from seedance_jax.data import schema
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import codec, runs
+from seedance_jax.pretrained import adapters, codec, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.requests import Request, make_plan
@@ -72,15 +72,16 @@ class Pipeline:
 
         Raises:
           FileNotFoundError: a run is missing or not finished.
-          ValueError: another stage, or another autoencoder than the one of the training.
+          ValueError: a run makes something else, or other latents than those of the training.
         """
-        generator, params, config, metadata = runs.load_generator(workdir)
+        generator, params, run = runs.load_generator(runs.open_run(workdir, "generator"))
         if lora:
-            params = runs.add_lora(params, metadata, lora, lora_scale)
-        vae_run, autoencoder, weights = runs.autoencoder_of(workdir, metadata, vae_run)
+            added = runs.open_run(lora, "adapters", "--lora")
+            params = adapters.add_lora(params, run.metadata, added, lora_scale)
+        vae_run, autoencoder, weights = runs.autoencoder_of(run, vae_run)
         decoder = run_directory.fingerprint(weights["params"]["decoder"])
-        metadata |= {"vae_run": str(vae_run), "decoder": decoder}
-        return cls(generator, params, autoencoder, weights, config, metadata, mesh)
+        metadata = run.metadata | {"vae_run": str(vae_run), "decoder": decoder}
+        return cls(generator, params, autoencoder, weights, run.config, metadata, mesh)
 
     def with_params(self, params):
         """The same pipeline, with its compiled programs, of other weights of the generator."""

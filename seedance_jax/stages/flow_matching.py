@@ -19,7 +19,9 @@ from seedance_jax.training.optimizer import make_optimizer
 
 def make_stage(config):
     """Builds the stage of `configs/pretrain.py`."""
-    vae, autoencoder = runs.load_autoencoder(config.vae_run)
+    vae, autoencoder = runs.load_autoencoder(
+        runs.open_run(config.vae_run, "autoencoder", "vae_run")
+    )
     schema.check_compression(*vae.compression)
     fingerprint = runs.latent_fingerprint(autoencoder)
     data = config.data.to_dict()
@@ -60,6 +62,7 @@ def make_stage(config):
         frozen=frozen,
         identity=identity,
         finish=lambda params: metadata,
+        makes="generator",
         generator_params=lambda params, frozen: params,
     )
     return adapt(stage, config) if "lora" in config else stage

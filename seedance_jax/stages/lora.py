@@ -7,7 +7,7 @@ import jax
 
 from seedance_jax import sharding
 from seedance_jax.models import lora
-from seedance_jax.pretrained import text_encoder
+from seedance_jax.pretrained import runs, text_encoder
 from seedance_jax.training import checkpoint, run_directory
 
 # How a model is run, and where a part of it lies.
@@ -24,7 +24,8 @@ def adapt(stage, config):
     if not settings.base_run:
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
-    base = load_base(settings.base_run, boxed, config, stage.identity)
+    run = runs.open_run(settings.base_run, stage.makes, "lora.base_run")
+    base = load_base(run, boxed, config, stage.identity)
     fingerprint, scale = run_directory.fingerprint(base), settings.alpha / settings.rank
 
     def init(key):
@@ -49,6 +50,7 @@ def adapt(stage, config):
         frozen={**stage.frozen, "base": base},
         identity={**stage.identity, "base": fingerprint},
         generator_params=merge,
+        makes="adapters",
     )
 
 
@@ -62,23 +64,22 @@ def model_of(config):
     }
 
 
-def load_base(workdir, boxed, config, identity):
+def load_base(run, boxed, config, identity):
     """The weights of a finished run of the same identity, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
-    metadata = run_directory.read_json(workdir, "metadata.json")
     for name, value in run_directory.as_json(dict(identity)).items():
-        if metadata.get(name) != value:
-            raise ValueError(f"{workdir} was trained with {name} {metadata.get(name)}, not {value}")
+        if run.metadata.get(name) != value:
+            raise ValueError(
+                f"{run.path} was trained with {name} {run.metadata.get(name)}, not {value}"
+            )
     wanted = run_directory.as_json(config.to_dict())
-    if lines := run_directory.differences(
-        model_of(run_directory.read_json(workdir, "config.json")), model_of(wanted)
-    ):
-        raise ValueError(f"{workdir} is another model than the config's:{lines}")
-    checkpoint.check_fits(lambda: wanted, workdir, shapes)
+    if lines := run_directory.differences(model_of(run.config), model_of(wanted)):
+        raise ValueError(f"{run.path} is another model than the config's:{lines}")
+    checkpoint.check_fits(lambda: wanted, run.path, shapes)
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         shapes,
         layout,
     )
-    return checkpoint.load(workdir, like=placed)
+    return checkpoint.load(run.path, like=placed)

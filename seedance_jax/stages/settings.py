@@ -61,20 +61,12 @@ def check_source(config):
 
     Raises:
       FileNotFoundError: there is no such run.
-      ValueError: it is of another stage, or of adapters while the config is not (or the other way
-        round), or it was trained on the latents of another autoencoder.
+      ValueError: it makes something else than a run of the config does, or it was trained on the
+        latents of another autoencoder.
     """
-    try:
-        found = runs.read_stage(config.init_from, config.stage)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"init_from: {error}") from None
-    kinds = ["of adapters" if "lora" in each else "of a whole model" for each in (found, config)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"init_from={config.init_from} is a run {kinds[0]} of stage {config.stage!r}, this one "
-            f"is {kinds[1]}"
-        )
+    runs.open_run(config.init_from, runs.what_it_makes(config), "init_from", finished=False)
     if "vae_run" in config:
-        _, autoencoder = runs.load_autoencoder(config.vae_run)
+        vae_run = runs.open_run(config.vae_run, "autoencoder", "vae_run")
+        _, autoencoder = runs.load_autoencoder(vae_run)
         parts = {"autoencoder": runs.latent_fingerprint(autoencoder)}
         run_directory.check_parts(config.init_from, parts)

@@ -85,6 +85,7 @@ def make_stage(config):
         frozen=frozen,
         inherit=config.inherit,
         finish=finish,
+        makes="autoencoder",
     )
 
 
@@ -96,12 +97,12 @@ def read_statistics(settings, workdir):
     """The latent statistics of a finished run whose encoder has these settings, else ValueError."""
     if not workdir:
         raise ValueError("freeze_encoder=True needs the run of the encoder: --config.init_from=RUN")
-    found = runs.read_stage(workdir, "vae")["vae"]
+    run = runs.open_run(workdir, "autoencoder", "init_from")
+    found = run.config["vae"]
     for name, value in run_directory.as_json(settings).items():
         if name not in OF_THE_DECODER and found.get(name) != value:
             raise ValueError(f"vae.{name}={value}, but the encoder of {workdir} has {found[name]}")
-    metadata = runs.read_metadata(workdir)
-    return {name: metadata[name] for name in ("mean", "std")}
+    return {name: run.metadata[name] for name in ("mean", "std")}
 
 
 def make_optimizers(config):

@@ -38,6 +38,7 @@ class Stage:
       identity: what the run depends on beyond its config (JSON); resumed, it must be the same.
       inherit: the top-level parts of `params` that another run's weights may start; () for all.
       finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
+      makes: what a run of it makes, see `pretrained/runs.py:MAKES`.
       generator_params: (params, frozen) -> the weights of the generator that `params` make, so that
         a suite can judge it during training; None for a stage that trains no generator.
       rollout: (state, batch, key, frozen) -> batch: what reinforcement learning does between steps.
@@ -65,6 +66,7 @@ class Stage:
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inherit: tuple[str, ...] = ()
     finish: Callable[[Any], dict] = lambda params: {}
+    makes: str = ""
     generator_params: Callable[[Any, Mapping], Any] | None = None
     rollout: Callable | None = None
     rollout_every: int = 1

@@ -7,6 +7,7 @@ A run directory is `config.json`, `metadata.json` (once finished), `identity.jso
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -18,6 +19,18 @@ from seedance_jax.training import cluster, release
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
+
+
+def check_place(name: str, place: str | Path) -> None:
+    """Raises ValueError for a place that cannot be reached as a directory or file of this machine.
+
+    name: the flag or field that says it.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://\S*$", str(place)):
+        raise ValueError(
+            f"{name}={place}: only local paths and mounted storage can be read and written; mount "
+            "it first (gcsfuse, NFS, ...), and give the path of the mount"
+        )
 
 
 def read_json(workdir, name):

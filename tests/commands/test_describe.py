@@ -43,7 +43,7 @@ def test_what_cannot_be_described_is_named():
     with pytest.raises(ValueError, match="devices"):
         lines(config, devices=4)
     config.stage = "reward"
-    with pytest.raises(ValueError, match=r"'reward'.*flow_matching"):
+    with pytest.raises(ValueError, match=r"stage='reward'; known: .*flow_matching"):
         lines(config)
 
 

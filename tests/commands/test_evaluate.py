@@ -3,32 +3,46 @@
 import pytest
 
 from configs import pretrain, vae
+from seedance_jax.pretrained import runs
 from seedance_jax.training import run_directory
+
+STAGES = {"autoencoder": "vae", "generator": "flow_matching"}
+
+
+def write_run(workdir, stage, **config):
+    """A finished run without weights."""
+    needed = {name for names in runs.NEEDED.values() for name in names}
+    run_directory.write_json(workdir, "config.json", {"stage": stage, **config})
+    run_directory.write_json(workdir, "metadata.json", dict.fromkeys(needed))
 
 
 @pytest.mark.parametrize(
-    ("stage", "flag"),
+    ("makes", "flag"),
     [
-        ("vae", "--num_prompts=2"),
-        ("vae", "--guidance_scale=1.0"),
-        ("vae", "--seed=0"),
-        ("vae", "--num_inference_steps=5"),
-        ("vae", "--vae_run=elsewhere"),
-        ("flow_matching", "--tile=2"),
+        ("autoencoder", "--num_prompts=2"),
+        ("autoencoder", "--guidance_scale=1.0"),
+        ("autoencoder", "--seed=0"),
+        ("autoencoder", "--num_inference_steps=5"),
+        ("autoencoder", "--vae_run=elsewhere"),
+        ("generator", "--tile=2"),
     ],
 )
-def test_a_flag_that_the_stage_has_no_use_for_is_refused(run_command, tmp_path, stage, flag):
-    run_directory.write_json(tmp_path, "config.json", {"stage": stage})
-    with pytest.raises(ValueError, match=f"{flag} is for runs of .* is one of {stage}"):
+def test_a_flag_that_what_the_run_makes_has_no_use_for_is_refused(
+    run_command, tmp_path, makes, flag
+):
+    write_run(tmp_path, STAGES[makes])
+    with pytest.raises(ValueError, match=f"{flag} is for a run of .* makes an? {makes}$"):
         run_command("evaluate", f"--workdir={tmp_path}", flag)
 
 
 def test_other_kinds_of_runs_are_refused(run_command, tmp_path):
-    run_directory.write_json(tmp_path, "config.json", {"stage": "vae"})
-    with pytest.raises(ValueError, match="is a run of stage 'vae', not --kind=flow_matching"):
-        run_command("evaluate", f"--workdir={tmp_path}", "--kind=flow_matching")
-    run_directory.write_json(tmp_path, "config.json", {"stage": "reward"})
-    with pytest.raises(ValueError, match="stage 'reward' is not one of"):
+    write_run(tmp_path, "vae")
+    with pytest.raises(ValueError, match="makes an autoencoder; --makes wants a generator$"):
+        run_command("evaluate", f"--workdir={tmp_path}", "--makes=generator")
+    run_directory.write_json(tmp_path, "metadata.json", {"makes": "reward"})
+    with pytest.raises(
+        ValueError, match="a reward; --workdir wants an autoencoder or a generator$"
+    ):
         run_command("evaluate", f"--workdir={tmp_path}")
 
 
@@ -36,7 +50,7 @@ def test_other_kinds_of_runs_are_refused(run_command, tmp_path):
 def test_data_that_are_not_there_are_asked_for_by_their_config(run_command, tmp_path, module):
     config = module.get_config("tiny")
     config.data.data_dir = f"{tmp_path}/data"
-    run_directory.write_json(tmp_path, "config.json", config.to_dict())
+    write_run(tmp_path, **config.to_dict())
     name = {pretrain: "pretrain", vae: "vae"}[module]
     told = f"say by --data_dir, or build it:\n.*build_data --config=configs/{name}.py:tiny "
     with pytest.raises(ValueError, match=f"{told}--config.data.data_dir={tmp_path}/data$"):

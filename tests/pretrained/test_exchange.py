@@ -52,7 +52,7 @@ def run(public, config, tmp_path_factory):
 
 
 def test_a_converted_file_is_an_ordinary_run(run):
-    model, weights = runs.load_autoencoder(run)
+    model, weights = runs.load_autoencoder(runs.open_run(run, "autoencoder"))
     video = recipe.video(5)
     latents = codec.encode(model, weights, video)
     assert latents.shape == (1, 2, 2, 3, 48)
@@ -98,7 +98,8 @@ def test_an_exported_run_comes_back_with_its_own_statistics(run, config, tmp_pat
     exchange.export_run(tmp_path / "own.safetensors", own)
     exchange.import_run(tmp_path / "own.safetensors", tmp_path / "back", config)
     fingerprints = [
-        runs.latent_fingerprint(runs.load_autoencoder(w)[1]) for w in (own, tmp_path / "back", run)
+        runs.latent_fingerprint(runs.load_autoencoder(runs.open_run(w))[1])
+        for w in (own, tmp_path / "back", run)
     ]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 

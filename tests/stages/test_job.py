@@ -120,15 +120,15 @@ def test_shares_are_below_one(tmp_path, name, value):
         prepare(ConfigDict(CONFIG | {name: value}), tmp_path / "run")
 
 
-def test_a_run_of_another_stage_is_not_an_autoencoder(tmp_path):
+def test_a_run_of_a_generator_is_not_an_autoencoder(tmp_path):
     prepare(config(stage="flow_matching"), tmp_path)
-    with pytest.raises(ValueError, match="is a run of stage 'flow_matching', not of 'vae'"):
-        runs.load_autoencoder(tmp_path)
-    with pytest.raises(FileNotFoundError, match="run directory '' does not exist"):
-        runs.load_autoencoder("")
+    with pytest.raises(ValueError, match="makes a generator; vae_run wants an autoencoder$"):
+        runs.open_run(tmp_path, "autoencoder", "vae_run")
+    with pytest.raises(FileNotFoundError, match="vae_run: run directory '' does not exist"):
+        runs.open_run("", "autoencoder", "vae_run")
 
 
 def test_an_unfinished_run_is_not_an_autoencoder(tmp_path):
     prepare(config(), tmp_path)
     with pytest.raises(FileNotFoundError, match="is not a finished run"):
-        runs.load_autoencoder(tmp_path)
+        runs.open_run(tmp_path, "autoencoder")

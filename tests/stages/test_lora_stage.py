@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seedance_jax.models.generator import example_inputs
+from seedance_jax.pretrained import adapters as added
 from seedance_jax.pretrained import runs
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training import checkpoint, run_directory
@@ -20,6 +21,7 @@ MODEL = runs.build_generator(TEXT, DIT, 4)
 INPUTS = example_inputs(4, 8)
 SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
 METADATA = {"step": 0, "latent_channels": 4, "autoencoder": "a1", "vae_run": "../vae"}
+METADATA |= {"buckets": [], "fps": 12.0, "text_length": 8}
 LORA = {"rank": 2, "alpha": 4.0, "targets": ("query", "video_out")}
 
 
@@ -33,6 +35,7 @@ STAGE = Stage(
     batches=lambda step: iter([INPUTS]),
     optimizer=optax.sgd(0.1),
     identity={"autoencoder": "a1"},
+    makes="generator",
 )
 
 
@@ -68,6 +71,12 @@ def adapted(base_run):
     return adapt(STAGE, config(base_run))
 
 
+def merge(run, lora_run, output):
+    """What `seedance_jax merge` does."""
+    run = runs.open_run(run, "generator")
+    added.merge_lora(run, runs.open_run(lora_run, "adapters", "--lora"), 1.0, output)
+
+
 def moved(tree):
     return jax.tree.map(lambda leaf: leaf + 0.1, tree)
 
@@ -93,38 +102,42 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     adapters = moved(adapted.init(jax.random.key(1)))
     lora_run = save_adapters(tmp_path / "lora", adapted, adapters)
     trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
-    applied = runs.add_lora(params, METADATA, lora_run)
+    applied = added.add_lora(params, METADATA, runs.open_run(lora_run))
     judged = adapted.generator_params(adapters, adapted.frozen)
     jax.tree.map(np.testing.assert_array_equal, judged, applied)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
-    runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
-    _, merged, _, metadata = runs.load_generator(tmp_path / "merged")
+    merge(base_run, lora_run, tmp_path / "merged")
+    _, merged, run = runs.load_generator(runs.open_run(tmp_path / "merged", "generator"))
+    metadata = run.metadata
+    assert metadata["makes"] == "generator"
     jax.tree.map(np.testing.assert_array_equal, merged, applied)
     assert metadata["merged"]["lora"] == lora_run
     assert metadata["vae_run"] == str(Path(base_run).resolve().parent / "vae")
     with pytest.raises(ValueError, match="is not empty"):
-        runs.merge_lora(base_run, lora_run, 1.0, tmp_path / "merged")
+        merge(base_run, lora_run, tmp_path / "merged")
     with pytest.raises(ValueError, match="was trained on the weights .*; the generator has"):
-        runs.merge_lora(tmp_path / "merged", lora_run, 1.0, tmp_path / "twice")
+        merge(tmp_path / "merged", lora_run, tmp_path / "twice")
     assert not (tmp_path / "twice").exists()
 
 
 def test_runs_of_the_wrong_kind_are_refused(adapted, base_run, params, tmp_path):
-    with pytest.raises(ValueError, match="is not a run of adapters"):
-        runs.add_lora(params, METADATA, base_run)
+    with pytest.raises(ValueError, match="base makes a generator; --lora wants adapters$"):
+        merge(base_run, base_run, tmp_path / "merged")
     lora_run = save_adapters(tmp_path / "lora", adapted, adapted.init(jax.random.key(1)))
-    with pytest.raises(ValueError, match=f"holds adapters only.*--lora={lora_run}"):
-        runs.load_generator(lora_run)
+    with pytest.raises(
+        ValueError, match=f"makes adapters; --workdir wants a generator.*--lora={lora_run}$"
+    ):
+        merge(lora_run, lora_run, tmp_path / "merged")
     with pytest.raises(ValueError, match="with autoencoder a1, the generator with b2"):
-        runs.add_lora(params, METADATA | {"autoencoder": "b2"}, lora_run)
+        added.add_lora(params, METADATA | {"autoencoder": "b2"}, runs.open_run(lora_run))
     with pytest.raises(ValueError, match="was trained on the weights .*; the generator has"):
-        runs.add_lora(moved(params), METADATA, lora_run)
+        added.add_lora(moved(params), METADATA, runs.open_run(lora_run))
 
 
 def test_a_language_model_that_is_not_trained_is_no_part_of_the_base(params):
     told = METADATA | {"text": {"language": "l1"}}
-    assert set(runs.trained_part(params, told)) == {"video"}
-    assert set(runs.trained_part(params, METADATA)) == {"text", "video"}
+    assert set(added.trained_part(params, told)) == {"video"}
+    assert set(added.trained_part(params, METADATA)) == {"text", "video"}
 
 
 def test_settings_are_checked_before_training(base_run, tmp_path, params):

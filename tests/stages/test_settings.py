@@ -60,18 +60,22 @@ def test_illegal_values_of_other_stages_are_named():
         settings.check_values(config)
 
 
-def test_a_run_starts_from_its_own_kind_and_autoencoder_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "load_autoencoder", lambda workdir: (None, workdir))
+def test_a_run_starts_from_what_it_makes_itself_by_its_autoencoder_alone(tmp_path, monkeypatch):
+    vae_run = tmp_path / "vae"
+    vae_run.mkdir()
+    run_directory.write_json(vae_run, "config.json", {"stage": "vae"})
+    run_directory.write_json(vae_run, "metadata.json", {"mean": [], "std": []})
+    monkeypatch.setattr(runs, "load_autoencoder", lambda run: (None, run))
     monkeypatch.setattr(runs, "latent_fingerprint", lambda weights: "a1")
-    config = generator(init_from=str(tmp_path))
+    config = generator(init_from=str(tmp_path), vae_run=str(vae_run))
     with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):
         settings.check_source(generator(init_from=str(tmp_path / "nothere")))
     for found, message in (
-        ({"stage": "vae"}, "is a run of stage 'vae', not of 'flow_matching'"),
-        ({"stage": "flow_matching", "lora": {}}, "is a run of adapters of stage 'flow_matching'"),
+        ({"stage": "vae"}, "makes an autoencoder; init_from wants a generator"),
+        ({"stage": "flow_matching", "lora": {}}, "makes adapters; init_from wants a generator"),
     ):
         run_directory.write_json(tmp_path, "config.json", found)
-        with pytest.raises(ValueError, match=f"init_from.* {message}"):
+        with pytest.raises(ValueError, match=message):
             settings.check_source(config)
     run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
     run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
@@ -79,3 +83,10 @@ def test_a_run_starts_from_its_own_kind_and_autoencoder_alone(tmp_path, monkeypa
         settings.check_source(config)
     run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a1"})
     settings.check_source(config)
+    # Of another objective, which makes the same.
+    run_directory.write_json(tmp_path, "config.json", {"stage": "rlhf"})
+    run_directory.write_json(tmp_path, "metadata.json", {"makes": "generator"})
+    settings.check_source(config)
+    run_directory.write_json(tmp_path, "metadata.json", {"makes": "reward"})
+    with pytest.raises(ValueError, match="makes a reward; init_from wants a generator$"):
+        settings.check_source(config)

@@ -117,4 +117,4 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
         pipeline("x" * 20, num_inference_steps=1)
     language_models.write_directory(type(tmp_path)(config.text.path), scale=0.5)
     with pytest.raises(ValueError, match="was trained with .*, but .*language is"):
-        runs.load_generator(tmp_path)
+        runs.load_generator(runs.open_run(tmp_path))

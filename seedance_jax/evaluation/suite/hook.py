@@ -54,9 +54,10 @@ class SuiteHook:
     def _open(self, ema):
         metadata = self._stage.finish(ema)
         params = self._generator_params(ema, self._stage.frozen)
-        generator, params, config = runs.complete(self._config, params, metadata)
-        _, autoencoder, weights = runs.autoencoder_of(self._folder, metadata)
-        return Pipeline(generator, params, autoencoder, weights, config, metadata, self._mesh)
+        run = runs.Run(self._folder, self._config, metadata, None, "generator")
+        generator, params, run = runs.complete(run, params)
+        _, autoencoder, weights = runs.autoencoder_of(run)
+        return Pipeline(generator, params, autoencoder, weights, run.config, metadata, self._mesh)
 
     def close(self):
         """Nothing is pending."""

@@ -10,7 +10,7 @@ from seedance_jax.models.vae import VAE
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.compiled import analysis
 from seedance_jax.performance.meshes import Setting, candidates
-from seedance_jax.pretrained.runs import as_tuples
+from seedance_jax.pretrained.runs import as_tuples, what_it_makes
 
 
 class Plan(NamedTuple):
@@ -68,9 +68,10 @@ def make_plan(
     Raises:
       ValueError: no whole generator, or an autoencoder that is missing or would not be used.
     """
-    if config.stage != "flow_matching" or "lora" in config:
-        what = "adapters" if "lora" in config else f"stage={config.stage!r}"
-        raise ValueError(f"{what}: only whole generators (configs/pretrain.py) can be compiled")
+    if (makes := what_it_makes(config)) != "generator":
+        raise ValueError(
+            f"a config of {makes}: only whole generators (configs/pretrain.py) can be compiled"
+        )
     usual = sources.make_buckets(config.data.buckets)[0].batch_size if program == "train" else 1
     vae = open_vae(program, config, vae_config)
     return Plan(program, config, topology, Bucket(*clip, batch or usual), vae)

@@ -12,6 +12,7 @@ from seedance_jax.data import sources
 from seedance_jax.data.loader import Bucket
 from seedance_jax.performance import cost
 from seedance_jax.performance.timed import autoencoder_speed, dit_speed, input_speed, step_speed
+from seedance_jax.pretrained.runs import MAKES, what_it_makes
 
 
 class Benchmark(NamedTuple):
@@ -152,8 +153,8 @@ def clips(given):
 
 def generator(given):
     """The config, which must be of a generator."""
-    if given.generator.stage != "flow_matching":
-        raise ValueError(f"--generator is of stage={given.generator.stage!r}, no generator")
+    if (makes := what_it_makes(given.generator)) not in ("generator", "adapters"):
+        raise ValueError(f"--generator is a config that makes {MAKES[makes]}, no generator")
     return given.generator
 
 

@@ -56,7 +56,7 @@ def test_a_mesh_is_written_as_axes_and_sizes():
     ("flags", "message"),
     [
         (["--config=configs/lora.py:smoke"], "adapters: only whole generators"),
-        (["--config=configs/vae.py:smoke"], "stage='vae': only whole generators"),
+        (["--config=configs/vae.py:smoke"], "autoencoder: only whole generators"),
         (["--vae=configs/vae.py:smoke"], "--program=train of this config runs no autoencoder"),
         (["--program=decode"], "--program=decode needs --vae"),
         (["--config=configs/pretrain.py:small"], "or --config.data.latents=true"),

@@ -49,7 +49,10 @@ def test_a_batch_that_the_mesh_does_not_divide_is_refused(config):
     ("flags", "message"),
     [
         (["--what=train"], "--what=train needs --generator=configs/pretrain.py:base"),
-        (["--what=sample", "--generator=configs/vae.py:smoke"], "stage='vae', no generator"),
+        (
+            ["--what=sample", "--generator=configs/vae.py:smoke"],
+            "makes an autoencoder, no generator",
+        ),
         (
             ["--what=train", "--generator=configs/pretrain.py:smoke", "--seconds=2"],
             "--seconds=2 does nothing without --size",

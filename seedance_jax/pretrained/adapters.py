@@ -1,0 +1,63 @@
+"""Low-rank adapters of a finished run, added to the generator that they were trained on."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seedance_jax.models import lora
+from seedance_jax.pretrained.runs import Run
+from seedance_jax.training import checkpoint, run_directory
+
+
+def check_scale(scale: float) -> None:
+    """Raises ValueError unless adapters can be added `scale` times."""
+    if not math.isfinite(scale):
+        raise ValueError(f"lora_scale={scale}: must be a finite number")
+
+
+def add_lora(
+    params: Mapping[str, Any], metadata: Mapping[str, Any], adapters: Run, scale: float = 1.0
+) -> dict[str, Any]:
+    """The weights with `scale` times the adapters of a finished run of `configs/lora.py` added.
+
+    Args:
+      params, metadata: of the generator.
+
+    Raises:
+      ValueError: the adapters were trained on another generator, or the scale is not finite.
+    """
+    check_scale(scale)
+    own = adapters.metadata
+    for name in run_directory.SHARED:
+        if own.get(name) != metadata.get(name):
+            raise ValueError(
+                f"{adapters.path} was trained with {name} {own.get(name)}, the generator with "
+                f"{metadata.get(name)}"
+            )
+    found = run_directory.fingerprint(trained_part(params, metadata))
+    if own["base"] != found:
+        raise ValueError(
+            f"{adapters.path} was trained on the weights {own['base']}, those of "
+            f"{adapters.config['lora'].get('base_run')} then; the generator has {found}"
+        )
+    return lora.merge(params, checkpoint.load(adapters.path), scale * own["lora_scale"])
+
+
+def trained_part(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a generator without the finished language model that it may read with."""
+    return {name: params[name] for name in params if name != "text" or "text" not in metadata}
+
+
+def merge_lora(run: Run, adapters: Run, scale: float, output: Path) -> None:
+    """Makes the run `output` of the generator `run` and adapters; see `add_lora`."""
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"{output} is not empty; use another --output")
+    params = add_lora(checkpoint.load(run.path), run.metadata, adapters, scale)
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoint.save_weights(output, params)
+    origin = {"workdir": str(run.path), "lora": str(adapters.path), "lora_scale": scale}
+    vae_run = str((run.path / run.metadata["vae_run"]).resolve())
+    changed = {"merged": origin, "vae_run": vae_run, "makes": run.makes, "step": 0}
+    run_directory.write_json(output, "config.json", run.config)
+    run_directory.write_json(output, "metadata.json", run.metadata | changed)
