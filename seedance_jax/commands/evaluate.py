@@ -5,8 +5,8 @@
     python -m seedance_jax evaluate --workdir=runs/pretrain --suite=world_v1
     python -m seedance_jax evaluate --compare runs/a/suite_world_v1 runs/b/suite_world_v1
 
-What is measured is what the run makes. An autoencoder is measured by how it reconstructs the split, next to
-trivial codes of its size; a generator by whether its clips show what the caption tells: colour,
+An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size; a
+generator by whether its clips show what the caption tells: colour,
 shape and direction of the object, the camera's move, cuts; and by how given frames come back.
 Report and sheet go to evaluation_<split>.json and .png in the run's directory.
 
@@ -132,7 +132,8 @@ def check_flags(workdir, makes):
             if flags.FLAGS[name].present:
                 given = f"--{name}={flags.FLAGS[name].value}"
                 raise ValueError(
-                    f"{given} is for a run of {runs.MAKES[other]}; {workdir} makes {runs.MAKES[makes]}"
+                    f"{given} is for a run of {runs.MAKES[other]}; {workdir} makes "
+                    f"{runs.MAKES[makes]}"
                 )
 
 
