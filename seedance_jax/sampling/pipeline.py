@@ -74,9 +74,10 @@ class Pipeline:
           FileNotFoundError: a run is missing or not finished.
           ValueError: a run makes something else, or other latents than those of the training.
         """
+        adapters.check_scale(lora_scale)
+        added = runs.open_run(lora, "adapters", "--lora") if lora else None
         generator, params, run = runs.load_generator(runs.open_run(workdir, "generator"))
-        if lora:
-            added = runs.open_run(lora, "adapters", "--lora")
+        if added:
             params = adapters.add_lora(params, run.metadata, added, lora_scale)
         vae_run, autoencoder, weights = runs.autoencoder_of(run, vae_run)
         decoder = run_directory.fingerprint(weights["params"]["decoder"])
