@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TARGETS = {
+    "data/loader": ["data/test_loader"],
     "diffusion/flow": ["diffusion/test_flow", "diffusion/test_solvers"],
     "diffusion/guidance": ["diffusion/test_guidance"],
     "diffusion/solvers": ["diffusion/test_solvers"],
@@ -14,24 +15,25 @@ TARGETS = {
     "models/causal": ["models/test_autoencoder", "models/public/test_wan"],
     "models/discriminator": ["models/test_discriminator"],
     "models/dit": ["models/test_dit"],
-    "models/generator": ["stages/test_text_modes", "stages/test_flow_stage"],
     "models/layers": ["models/test_layers"],
+    "models/lora": ["models/test_lora"],
     "models/rope": ["models/test_rope"],
     "models/text": ["models/test_text", "models/public/test_qwen"],
     "models/vae": ["models/test_autoencoder", "models/public/test_wan"],
     "training/accumulation": ["training/test_accumulation"],
-    "training/checkpoint": ["training/test_checkpoint", "training/test_loop"],
+    "training/checkpoint": ["training/test_checkpoint", "training/test_pins"],
+    "training/feed": ["training/test_rollout"],
     "training/hooks": ["training/test_loop"],
-    "training/loop": ["training/test_loop"],
+    "training/loop": ["training/test_step", "training/test_loop", "training/test_rollout"],
     "training/optimizer": ["training/test_optimizer"],
-    "stages/flow_matching": ["stages/test_flow_stage", "stages/test_text_modes"],
-    "stages/lora": ["models/test_lora", "stages/test_lora_stage"],
+    "training/run_directory": ["training/test_run_directory"],
+    "training/stopping": ["training/test_stopping"],
+    "stages/flow_matching": ["stages/test_flow_stage"],
+    "stages/lora": ["stages/test_lora_stage"],
     "stages/settings": ["stages/test_settings"],
     "stages/vae": ["stages/test_vae_inputs", "stages/test_vae_stage"],
     "sampling/given": ["sampling/test_given"],
-    "sampling/sampler": ["sampling/test_pipeline"],
     "sampling/shots": ["sampling/test_shots"],
-    "data/loader": ["data/test_loader"],
 }
 
 
