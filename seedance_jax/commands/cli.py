@@ -11,8 +11,9 @@ from pathlib import Path
 
 import jax
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.hooks import NonFiniteError
 
 flags.DEFINE_string(
@@ -142,6 +143,17 @@ def given(condition: str) -> bool:
     return str(found) == value if equals else bool(found)
 
 
+def check_places():
+    """Raises ValueError if a flag, or a field of a config, is a place that no reader reaches."""
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        fields = value.to_dict() if isinstance(value, ConfigDict) else value
+        flat = run_directory.flatten({name: fields})
+        for field, part in flat.items():
+            for place in part if isinstance(part, list | tuple) else [part]:
+                if isinstance(place, str):
+                    run_directory.check_place(f"--{field}", place)
+
+
 def join_processes(many):
     """Meets the other processes, all but the first of which print nothing from then on.
 
@@ -171,6 +183,7 @@ def one_line_errors(main, many=False):
         path = str(Path(path).expanduser()) if path else None
         jax.config.update("jax_compilation_cache_dir", path)
         try:
+            check_places()
             join_processes(many)
             main(argv)
         except Exception as error:

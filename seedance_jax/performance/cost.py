@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seedance_jax.data import schema, sources
 from seedance_jax.data.loader import Bucket
@@ -174,6 +175,28 @@ def count(program):
 def total(rows):
     """The sum of rows, as a row."""
     return Row("total", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
+
+
+# Passes over the weights of a step, by what is trained: frozen weights need no gradient.
+PASSES = {"generator": 3, "adapters": 2}
+
+
+def training_flops(config, makes):
+    """FLOPs of the mean step of a config, forward and backward, or None if it is not counted.
+
+    Counted is the generator alone: no frozen encoder, and nothing that `remat` recomputes.
+
+    Args:
+      makes: what a run of the config makes.
+    """
+    if makes not in PASSES:
+        return None
+    settings, buckets = config.to_dict(), sources.make_buckets(config.data.buckets)
+    flops = [
+        bucket.batch_size * total(count(make_program(settings, latent_shape(*bucket.shape)))).flops
+        for bucket in buckets
+    ]
+    return PASSES[makes] * float(np.average(flops, weights=[bucket.weight for bucket in buckets]))
 
 
 def step_flops(program, remat):

@@ -132,3 +132,23 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
             raised(error)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         raised(jax.errors.JaxRuntimeError("INTERNAL: a bug"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--prompt=gs://bucket/runs"], "^--prompt=gs://bucket/runs: only local paths and mounted"),
+        (["--config.vae_run=s3://a/b"], "^--config.vae_run=s3://a/b: only local"),
+        (["--config.data.data_dir=gs://data"], "^--config.data.data_dir=gs://data: only local"),
+    ],
+)
+def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said):
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    flags.DEFINE_string("prompt", "a ball", "", flag_values=values)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    values(["sample", "--config=configs/pretrain.py:smoke", "--prompt=a: // b, ratio 16://9 of"])
+    cli.check_places()
+    values(["sample", "--config=configs/pretrain.py:smoke", *arguments])
+    with pytest.raises(ValueError, match=said):
+        cli.check_places()

@@ -1,14 +1,10 @@
 import pytest
-from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
-from seedance_jax.commands import cli  # noqa: F401 - defines flags that are to stay
 from seedance_jax.pretrained import runs
+from seedance_jax.stages.job import compare, finished, prepare
 from seedance_jax.training import run_directory
-
-with flagsaver.flagsaver():  # other commands define flags of the same names
-    from seedance_jax.commands.train import compare, finished, prepare
-    from seedance_jax.training.run_directory import flatten
+from seedance_jax.training.run_directory import flatten
 
 CONFIG = {
     "stage": "vae",

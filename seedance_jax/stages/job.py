@@ -1,0 +1,177 @@
+"""A training job: checks its run directory, trains its stage, and writes what it made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from seedance_jax import sharding
+from seedance_jax.data import sources
+from seedance_jax.stages import STAGES, settings
+from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory
+
+# A run may be continued with other values of these fields, and of no others.
+MAY_CHANGE = (
+    "num_steps",
+    "mesh",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_every",
+    "accumulate",  # the random draws become others, and nothing else
+    "max_skipped",
+    "model.kernel",
+    "model.remat",
+    "data.data_dir",
+    "data.num_processes",
+    "data.num_threads",
+    "data.num_workers",
+)
+
+
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    speed: Callable[[ConfigDict, str], tuple] = lambda config, makes: (None, None),
+    make_hooks: Sequence[Callable] = (),
+) -> str:
+    """Trains the stage of a config to its end, or goes on with it; returns what came of it.
+
+    Args:
+      speed: (config, what it makes) -> (FLOPs of the mean step, the most FLOPs a second of the
+        devices), for the log; both may be None.
+      make_hooks: each (stage, mesh) -> a hook of `loop.train`, with a `close()`.
+    """
+    prepare(config, workdir)
+    if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
+        return f"{workdir}: already trained, {config.num_steps} steps"
+    mesh = sharding.make_mesh(**config.mesh)
+    check_batches(sources.make_buckets(config.data.buckets), config.accumulate, mesh)
+    stage = STAGES[config.stage](config)
+    state, stopped = run(stage, config, workdir, mesh, speed, make_hooks)
+    step = int(state.step)
+    if step < config.num_steps and not stopped:
+        return f"{workdir}: stopped at step {step} of {config.num_steps}, saved"
+    with jax.set_mesh(mesh):
+        metadata = stage.finish(state.ema) | {"step": step, "makes": stage.makes}
+    metadata |= {"stopped": stopped} if stopped else {}
+    if cluster.is_main():
+        run_directory.write_json(workdir, "metadata.json", metadata)
+    if stopped:
+        return f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}"
+    return f"{workdir}: trained, {config.num_steps} steps"
+
+
+def run(
+    stage: loop.Stage,
+    config: ConfigDict,
+    workdir: Path,
+    mesh: jax.sharding.Mesh,
+    speed: Callable,
+    make_hooks: Sequence[Callable],
+) -> loop.Trained:
+    """Runs the loop with the hooks and the checkpoints of a training job; see `train`."""
+    flops, peak = speed(config, stage.makes)
+    log = hooks.LogHook(
+        workdir,
+        num_steps=config.num_steps,
+        every=config.log_every,
+        max_skipped=config.max_skipped,
+        name=config.stage,
+        flops=flops,
+        peak=peak,
+    )
+    called = [log, *(make(stage, mesh) for make in make_hooks)]
+    save = checkpoint.Saver(
+        workdir,
+        every=config.checkpoint_every,
+        keep=config.keep_checkpoints,
+        keep_every=config.keep_every,
+    )
+    options = {
+        name: config[name] for name in ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
+    }
+    try:
+        return loop.train(stage, workdir, loop.Settings(mesh=mesh, **options), save, called)
+    finally:
+        for closed in (save, *called):
+            closed.close()
+
+
+def check_batches(
+    buckets: Sequence[sources.Bucket], accumulate: int, mesh: jax.sharding.Mesh
+) -> None:
+    """Raises ValueError unless every batch can be cut into parts, and each part over the mesh."""
+    for bucket in buckets:
+        if bucket.batch_size % accumulate:
+            raise ValueError(f"accumulate={accumulate} does not divide the batch of {bucket}")
+    sharding.check_batches({bucket: bucket.batch_size // accumulate for bucket in buckets}, mesh)
+
+
+def finished(workdir: Path) -> bool:
+    """Whether what later stages need was written, for the newest checkpoint."""
+    if not (workdir / "metadata.json").exists():
+        return False
+    metadata = run_directory.read_json(workdir, "metadata.json")
+    return metadata.get("step") == run_directory.latest_step(workdir)
+
+
+def prepare(config: ConfigDict, workdir: Path) -> None:
+    """Makes the run directory and writes config.json.
+
+    Raises:
+      ValueError: a value is illegal, the processes were not started alike, or the directory holds
+        checkpoints of another config (the message names every field that differs), or of later
+        steps than num_steps, or the run cannot start from `init_from`.
+    """
+    if config.stage not in STAGES:
+        raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
+    settings.check_values(config)
+    if release.exists(workdir):
+        raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
+    wanted, found = run_directory.as_json(config.to_dict()), run_directory.latest_step(workdir)
+    alike = {"workdir": str(workdir.resolve()), "checkpoint": found, **cluster.code_version()}
+    cluster.check_same(run_directory.flatten({"config": wanted}) | alike)
+    if found is not None:
+        check_continues(run_directory.read_json(workdir, "config.json"), wanted, workdir)
+    elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
+        raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
+    if found is None and config.get("init_from"):
+        settings.check_source(config)
+    cluster.wait("the directory is checked")
+    if cluster.is_main():
+        workdir.mkdir(parents=True, exist_ok=True)
+        run_directory.write_json(workdir, "config.json", wanted)
+    cluster.wait("the directory is there")
+    if not (workdir / "config.json").exists():
+        raise ValueError(f"{workdir} is not on storage that all processes share")
+
+
+def check_continues(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path) -> None:
+    """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
+    differing = compare(run_directory.flatten(found), run_directory.flatten(wanted))
+    if differing:
+        lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
+        raise ValueError(
+            f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
+        )
+    old, new, saved = found["num_steps"], wanted["num_steps"], run_directory.latest_step(workdir)
+    if new < saved:
+        raise ValueError(
+            f"num_steps={new}, but {workdir} is at step {saved} already; use another --workdir"
+        )
+    if new != old:
+        print(f"num_steps: {old} -> {new}; the learning rate follows another schedule from here on")
+
+
+def compare(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple]:
+    """(name, found value, wanted value) of the fields that differ and may not."""
+    names = sorted(found.keys() | wanted.keys())
+    return [
+        (name, found.get(name), wanted.get(name))
+        for name in names
+        if found.get(name) != wanted.get(name)
+        and not any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
+    ]
