@@ -1,5 +1,7 @@
 """Errors of the command line end in one line."""
 
+import sys
+
 import jax
 import pytest
 from absl import flags
@@ -143,12 +145,15 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
     ],
 )
 def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said):
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
-    flags.DEFINE_string("prompt", "a ball", "", flag_values=values)
-    monkeypatch.setattr(flags, "FLAGS", values)
-    values(["sample", "--config=configs/pretrain.py:smoke", "--prompt=a: // b, ratio 16://9 of"])
-    cli.check_places()
-    values(["sample", "--config=configs/pretrain.py:smoke", *arguments])
-    with pytest.raises(ValueError, match=said):
+    def check(*given):
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        flags.DEFINE_string("prompt", "a ball", "", flag_values=values)
+        monkeypatch.setattr(sys, "argv", ["sample", "--config=configs/pretrain.py:smoke", *given])
+        values(sys.argv)
+        monkeypatch.setattr(flags, "FLAGS", values)
         cli.check_places()
+
+    check("--prompt=two balls: // 16://9 of them", "--config.vae_run=/mnt/bucket/vae")
+    with pytest.raises(ValueError, match=said):
+        check(*arguments)
