@@ -51,7 +51,6 @@ def muon(schedule, weight_decay):
         schedule,
         ns_steps=4,
         weight_decay=weight_decay,
-        weight_decay_mask=matrices,
         adam_learning_rate=lambda count: 0.2 * schedule(count),
         muon_weight_dimension_numbers=kernel_dimensions,
     )
