@@ -1,4 +1,4 @@
-"""Builds the data set that a config names (a finished one is left as it is).
+"""Builds the data sets that a config names (a finished one is left as it is).
 
 python -m seedance_jax build_data --config=configs/vae.py:tiny
 """
@@ -13,6 +13,6 @@ CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose
 
 def main(argv):
     del argv
-    directory = sources.build(CONFIG.value.data.to_dict())
-    report = storage.read_report(directory)
-    print(f"{directory}: {report['rows']} rows, {len(report['lost'])} files lost")
+    for directory in sources.build(CONFIG.value.data.to_dict()):
+        report = storage.read_report(directory)
+        print(f"{directory}: {report['rows']} rows, {len(report['lost'])} files lost")

@@ -6,6 +6,8 @@ Latents of the clips by the autoencoder (data.latents), and text tokens of the c
 language model in text.path (text.mode="precomputed").
 """
 
+import functools
+
 import jax
 from ml_collections import config_flags
 
@@ -28,7 +30,8 @@ def main(argv):
         )
     if text["mode"] == "precomputed":
         encoder = text_encoder.open_encoder(text, sharding.make_mesh(**config.mesh))
-        print(text_encoder.encode_all(data, encoder))
+        for own, _ in sources.sources_of(data):
+            print(text_encoder.encode_all(own, encoder))
     if data["latents"]:
         for directory in encode_clips(config, data):
             print(directory)
@@ -44,9 +47,10 @@ def encode_clips(config, data):
     def encode(params, video):
         return model.apply({"params": params}, video, method="encode")[0]
 
-    return latents.encode_all(
-        data,
-        sources.make_buckets(data["buckets"]),
-        runs.latent_fingerprint(weights),
-        lambda video: encode(params, video),
-    )
+    fingerprint, buckets = runs.latent_fingerprint(weights), sources.make_buckets(data["buckets"])
+    encode_fn = functools.partial(encode, params)
+    return [
+        directory
+        for own, _ in sources.sources_of(data)
+        for directory in latents.encode_all(own, buckets, fingerprint, encode_fn)
+    ]

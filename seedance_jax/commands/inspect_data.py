@@ -51,9 +51,7 @@ def main(argv):
             draw_mask(batch, jax.random.fold_in(key, step), *tasks)
             for step, batch in enumerate(batches)
         ]
-        batches = [
-            batch | {"condition_mask": mask} for batch, mask in zip(batches, masks, strict=True)
-        ]
+        batches = [batch | {"given_mask": mask} for batch, mask in zip(batches, masks, strict=True)]
     ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
     output = pathlib.Path(OUTPUT.value)
     inspection.draw_sheet(inspection.pick_examples(batches, ids, encoder)).save(output)

@@ -35,7 +35,7 @@ def pick_examples(
     """Takes the first two examples of every batch, `limit` in all.
 
     Args:
-      batches: as the loader makes them, with `condition_mask` [B,n+1] if there are tasks.
+      batches: as the loader makes them, with `given_mask` [B,n+1] if there are tasks.
       ids: names of the rows, by row number.
       tokenizer: of their captions.
     """
@@ -47,7 +47,7 @@ def pick_examples(
             name = ids[int(batch["index"][i])]
             text = (batch[part][i] for part in ("text", "text_mask", "text_shot"))
             captions = read_captions(*text, tokenizer)
-            mask = batch["condition_mask"][i] if "condition_mask" in batch else None
+            mask = batch["given_mask"][i] if "given_mask" in batch else None
             title = f"step {step}, {shape}, row {name}: {captions}"
             shown.append(Shown(title, video, mask, batch["frame_shot"][i]))
     return shown[:limit]

@@ -5,6 +5,7 @@ talking, and a run resumes exactly by starting at its step, on any number of hos
 """
 
 import dataclasses
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 # Examples after which a data set ends; Grain's own infinity overflows in batches of one.
 ENDLESS = 2**48
+NO_TABLES: Mapping[str, Any] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +93,7 @@ def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def captions_of_rows(source: Any) -> Iterator[dict[int, str]]:
-    """The captions of every row by the shot they tell of: reads all rows, some 5000 a second."""
+    """The captions of every row by the shot they belong to: reads all rows, some 5000 a second."""
     for number in range(len(source)):
         row = source[number]
         yield schema.captions_of(row["caption"], schema.read_shots(row))
@@ -116,23 +118,31 @@ def check_captions(source: Any, text_length: int, tokenizer: Tokenizer = BYTES) 
 
 
 class _Rows:
-    """Random access to the rows of a bucket, and to their latents and texts if there are any."""
+    """Random access to the rows of a bucket, and to what side tables have of them."""
 
-    def __init__(self, source: Any, rows: np.ndarray, latents: Any | None, texts: Any | None):
-        if latents is not None and len(latents) != len(rows):
-            raise ValueError(f"{len(latents)} latents for the {len(rows)} rows of a bucket")
-        if texts is not None and len(texts) != len(source):
-            raise ValueError(f"{len(texts)} texts for {len(source)} rows")
-        self._source, self._rows, self._latents, self._texts = source, rows, latents, texts
+    def __init__(self, source: Any, bucket: Bucket, side_tables: Mapping[str, Any]):
+        self._source = source
+        self._rows, _ = eligible_rows(source.table, bucket)
+        self._by_row, self._by_bucket = {}, {}
+        for name, table in side_tables.items():
+            if isinstance(table, Mapping):
+                self._by_bucket[name] = table[bucket]
+                if len(table[bucket]) != len(self._rows):
+                    found = f"{len(table[bucket])} {name}"
+                    raise ValueError(f"{found} for the {len(self._rows)} rows of {bucket}")
+            else:
+                self._by_row[name] = table
+                if len(table) != len(source):
+                    raise ValueError(f"{len(table)} {name} for {len(source)} rows")
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         number = int(self._rows[index])
-        row = {"index": self._rows[index], "row": self._source[number]}
-        row |= {} if self._latents is None else {"latents": self._latents[index]}
-        return row | ({} if self._texts is None else {"texts": self._texts[number]})
+        side = {name: table[index] for name, table in self._by_bucket.items()}
+        side |= {name: table[number] for name, table in self._by_row.items()}
+        return {"index": self._rows[index], "row": self._source[number], "side": side}
 
 
 def load_example(
@@ -144,23 +154,25 @@ def load_example(
 ) -> dict[str, np.ndarray]:
     """Turns rows into one example; without rng, the one in the middle of every random choice.
 
-    Without text_length it has no text.
+    Without text_length it has no conditions.
 
     Latents were made of the sub-clip in the middle, so there the choice is not random.
     """
-    row, rng = element["row"], None if "latents" in element else rng
+    row, side = element["row"], element["side"]
+    rng = None if "latents" in side else rng
     numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
-    if text_length is None:
-        text = {}
-    elif "texts" in element:
-        text = transforms.load_text_tokens(row, numbers, text_length, element["texts"])
-    else:
-        text = transforms.load_text(row, numbers, text_length, tokenizer)
-    example = {"index": np.int64(element["index"]), **text}
-    if "latents" not in element:
+    example = {"index": np.int64(element["index"])}
+    if text_length is not None:
+        text = (
+            transforms.load_text_tokens(row, numbers, text_length, side["texts"])
+            if "texts" in side
+            else transforms.load_text(row, numbers, text_length, tokenizer)
+        )
+        example |= text | {"fps": transforms.shown_fps(row, bucket.frames, bucket.stride)}
+    if "latents" not in side:
         return example | {"video": transforms.load_video(row, numbers, bucket.shape[1:], rng)}
     shape = transforms.latent_shape(*bucket.shape)
-    return example | transforms.load_latents(row, element["latents"], shape)
+    return example | transforms.load_latents(row, side["latents"], shape)
 
 
 class _Load(grain.transforms.RandomMap):
@@ -178,8 +190,7 @@ def make_dataset(
     text_length: int | None,
     seed: int,
     part: tuple[int, int] = (0, 1),
-    latents: Mapping[Bucket, Any] | None = None,
-    texts: Any | None = None,
+    side_tables: Mapping[str, Any] = NO_TABLES,
     tokenizer: Tokenizer = BYTES,
 ) -> grain.MapDataset:
     """Endless data set whose element n is this process's part of the batch of global step n.
@@ -188,33 +199,30 @@ def make_dataset(
       source: clip rows by number, with their `table` (`builders.storage.open_split`).
       buckets: one of them makes the batch of a step, the same on all processes.
       text_length: tokens for all captions of a clip; if they do not fit, it is an error. None
-        leaves text out.
+        leaves all conditions out.
       seed: of the order and of the augmentation.
       part: (index, count) of this process, as of `sharding.batch_part`: a batch is cut into count
         consecutive parts, so the global batch does not depend on their number.
-      latents: rows of latents to use in the place of the pixels, for every bucket; row k belongs
-        to the k-th row that can serve the bucket.
-      texts: rows of text tokens to use in the place of ids, one for every row of `source`;
-        text_length then counts these.
+      side_tables: what was precomputed, by the names of `schema.SIDE_TABLES`: rows for every row
+        of `source`, or {bucket: rows} for the rows that can serve it, in order. "latents" are
+        used in the place of the pixels, "texts" in that of ids (text_length then counts these).
       tokenizer: of the captions.
 
-    An element holds video uint8 [B,T,H,W,3], or latents and stills float32 [B,n+1,h,w,C], text and
-    text_shot int32 [B,S], text_mask bool [B,S], frame_shot int32 [B,n+1] and index int64 [B], the
-    row numbers; with `texts` text_tokens float32 [B,S,E] in the place of text; see
-    `schema.EXAMPLE`.
+    An element holds what `schema.EXAMPLE` has: video uint8 [B,T,H,W,3], or latents and stills
+    float32 [B,n+1,h,w,C], index int64 [B], the row numbers, and conditions: text and text_shot
+    int32 [B,S] (with "texts", text float32 [B,S,E]), text_mask bool [B,S], frame_shot int32
+    [B,n+1], fps float32 [B].
     """
-    _check(buckets, part, latents)
+    _check(buckets, part, side_tables)
     index, count = part
-    if texts is None and text_length is not None:
+    if "texts" not in side_tables and text_length is not None:
         check_captions(source, text_length, tokenizer)
     parts = []
     for number, bucket in enumerate(buckets):
-        rows, _ = eligible_rows(source.table, bucket)
-        rows = _Rows(source, rows, latents[bucket] if latents else None, texts)
-        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        rows = _Rows(source, bucket, side_tables)
         parts.append(
             grain.MapDataset.source(rows)
-            .seed(own_seed)
+            .seed(child_seed(seed, number))
             .shuffle()
             .repeat(ENDLESS // len(rows))
             .random_map(_Load(bucket, text_length, tokenizer))
@@ -223,7 +231,23 @@ def make_dataset(
     return grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])
 
 
-def _check(buckets: Sequence[Bucket], part: tuple[int, int], latents: Mapping | None) -> None:
+def child_seed(seed: int, number: int) -> int:
+    """A seed for each number, of one seed."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def mix(datasets: Sequence[grain.MapDataset], weights: Sequence[float]) -> grain.MapDataset:
+    """Endless data set each of whose batches comes from one of several, by their weights.
+
+    Which one makes the batch of a step depends on the number of the step alone, so all processes
+    agree and a run resumes exactly, as with one data set.
+    """
+    return grain.MapDataset.mix(datasets, weights) if len(datasets) > 1 else datasets[0]
+
+
+def _check(
+    buckets: Sequence[Bucket], part: tuple[int, int], side_tables: Mapping[str, Any]
+) -> None:
     index, count = part
     if not buckets or len(set(buckets)) < len(buckets):
         raise ValueError(f"buckets must be one or more, all different, got {list(buckets)}")
@@ -232,8 +256,11 @@ def _check(buckets: Sequence[Bucket], part: tuple[int, int], latents: Mapping | 
     for bucket in buckets:
         if bucket.batch_size % count:
             raise ValueError(f"{count} parts must divide the batch size of {bucket}")
-        if latents is not None and bucket not in latents:
-            raise ValueError(f"no latents for {bucket}, only for {list(latents)}")
+        for name, table in side_tables.items():
+            if isinstance(table, Mapping) and bucket not in table:
+                raise ValueError(f"no {name} for {bucket}, only for {list(table)}")
+    if unknown := side_tables.keys() - schema.SIDE_TABLES.keys():
+        raise ValueError(f"side tables {sorted(unknown)}; legal: {sorted(schema.SIDE_TABLES)}")
 
 
 def bucket_schedule(buckets: Sequence[Bucket], num_steps: int) -> np.ndarray:
@@ -314,18 +341,17 @@ def eval_batches(
     *,
     text_length: int | None = None,
     limit: int | None = None,
-    latents: Any | None = None,
+    side_tables: Mapping[str, Any] = NO_TABLES,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every row that can serve the bucket once, in order, without augmentation.
 
     The batches are those of `make_dataset` plus valid bool [B]: the last one repeats its last
     example to the full size, marked False. `limit` stops after that many rows; without text_length
-    there is no text.
+    there are no conditions.
     """
     if text_length is not None:
         check_captions(source, text_length)
-    eligible, _ = eligible_rows(source.table, bucket)
-    rows = _Rows(source, eligible, latents, None)
+    rows = _Rows(source, bucket, side_tables)
     count = len(rows) if limit is None else min(limit, len(rows))
     for start in range(0, count, bucket.batch_size):
         numbers = np.arange(start, start + bucket.batch_size)

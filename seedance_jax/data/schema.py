@@ -13,7 +13,7 @@ import numpy as np
 
 OBJECT_SLOTS = 3
 LATENT_CHANNELS = 48
-GLOBAL = -1  # the shot number of what tells of all shots
+GLOBAL = -1  # the shot number of what belongs to all shots
 
 # Strides of the autoencoder: 4n+1 frames become n+1 latent frames of 1/16 of the size.
 FRAME_STRIDE = 4
@@ -93,22 +93,34 @@ LATENTS = {
 TEXTS = {
     "id": Field((), str),
     "tokens": Field((None, None), ml_dtypes.bfloat16),
-    "shot": Field((None,), np.int32),  # the shot that a token tells of, or GLOBAL
+    "shot": Field((None,), np.int32),  # the shot that a token belongs to, or GLOBAL
 }
 
-# One example of a batch, which adds a dimension in front: `video` or `latents`, never both. The
+# What can be precomputed, as rows beside the clips.
+SIDE_TABLES = {"latents": LATENTS, "texts": TEXTS}
+
+# What a velocity depends on: the names are the fields of `models.conditioning.Condition`. The
 # captions stand one after the other, each with a start token, then padding. A clip of one shot has
 # its caption (shot 0); one of several the global caption and then those of its shots 0, 1, ...
+CONDITION = {
+    "text": Field((None,), np.int32),  # ids; or, precomputed, TEXT_TOKENS
+    "text_mask": Field((None,), np.bool_),  # False on padding
+    "text_shot": Field((None,), np.int32),  # the shot that a token belongs to, or GLOBAL
+    "frame_shot": Field((None,), np.int32),  # the shot of a latent frame
+    "given": Field((None, None, None, LATENT_CHANNELS), np.float32),
+    "given_mask": Field((None,), np.float32),  # 1 on latent frames that are given
+    "fps": Field((), np.float32),  # frames per second as shown; NaN of an image
+}
+TEXT_TOKENS = Field((None, None), np.float32)
+DRAWN = ("given", "given_mask")  # by the stage, from the clip itself
+
+# One example of a batch, which adds a dimension in front: `video` or `latents`, never both.
 EXAMPLE = {
     "index": Field((), np.int64),  # the row
     "video": Field((None, None, None, 3), np.uint8),
     "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
     "stills": Field((None, None, None, LATENT_CHANNELS), np.float32),  # with latents
-    "text": Field((None,), np.int32),  # or, precomputed, text_tokens in its place
-    "text_tokens": Field((None, None), np.float32),
-    "text_mask": Field((None,), np.bool_),  # False on padding
-    "text_shot": Field((None,), np.int32),  # the shot that a token tells of, or GLOBAL
-    "frame_shot": Field((None,), np.int32),  # the shot of a latent frame
+    **{name: field for name, field in CONDITION.items() if name not in DRAWN},
 }
 
 # What is known of every row without decoding it (kept beside the records).
@@ -134,7 +146,7 @@ def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def captions_of(caption: str, shots: Sequence[Shot]) -> dict[int, str]:
-    """The captions of a clip by the shot they tell of, in the order of the text."""
+    """The captions of a clip by the shot they belong to, in the order of the text."""
     own = {number: shot.caption for number, shot in enumerate(shots)}
     return own if len(shots) == 1 else {GLOBAL: caption} | own
 

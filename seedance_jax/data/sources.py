@@ -6,11 +6,27 @@ A config names its source and describes it in the section of that name:
     source="folder"  folder: path, num_frames, fps, storage_size, validation_fraction, max_lost
     data_dir, num_processes
     buckets          tuples (frames, height, width, batch_size, weight[, stride])
+
+Several data sets are mixed by naming several, each with a weight:
+
+    --config.data.source=world:3,folder:1
+
+trains three steps of four on clips of the world and one on those of the folder. Every batch comes
+from one of them and from one bucket, and each has latents and text tokens of its own, made by the
+same `encode`. A section of another name says of which kind it is, so a config may mix two folders:
+
+    config.data.films = {"source": "folder", "path": "films", ...}
+    config.data.source = "world:3,films:1"
+
+All of them serve the same buckets. Validation and the frame rate of samples go by the first; a
+model with `model.conditions=("fps",)` tells clips of other frame rates apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import grain
 
 from seedance_jax.data import loader
 from seedance_jax.data.builders import folder, storage, world_clips
@@ -54,41 +70,92 @@ def _folder_needs(bucket: Bucket) -> dict[str, int]:
     return {"num_frames": bucket.span, "storage_size": min(bucket.height, bucket.width)}
 
 
-BUILDERS = {"world": _build_world, "folder": _build_folder}
-DIRECTORIES = {"world": _locate_world, "folder": _locate_folder}
-NEEDS = {"world": _world_needs, "folder": _folder_needs}
+class Kind(NamedTuple):
+    """A kind of source: functions of the data part of a config that has one source, of this kind.
+
+    Attributes:
+      build, locate: make its directory; say which it is.
+      needs: bucket -> {field of its section: the least value that serves the bucket}.
+    """
+
+    build: Callable[[Mapping[str, Any]], Path]
+    locate: Callable[[Mapping[str, Any]], Path]
+    needs: Callable[[Bucket], dict[str, int]]
 
 
-def _choose(functions: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
-    if data["source"] not in functions:
-        raise ValueError(f"data.source={data['source']!r} is not one of {sorted(functions)}")
-    return functions[data["source"]]
+KINDS = {
+    "world": Kind(_build_world, _locate_world, _world_needs),
+    "folder": Kind(_build_folder, _locate_folder, _folder_needs),
+}
 
 
-def build(data: Mapping[str, Any]) -> Path:
-    """Builds the data set that a config asks for, unless it is there; returns its directory.
+class NamedSource(NamedTuple):
+    """One of the sources that a config names: the data part that has this one alone, its weight."""
 
-    Raises ValueError, before anything is made, if its clips would not fit the buckets.
+    data: dict[str, Any]
+    weight: float
+
+
+def sources_of(data: Mapping[str, Any]) -> list[NamedSource]:
+    """What `data["source"]` names, see the docstring of this module.
+
+    Raises ValueError for a name without a section, one that is named twice, or a weight that is not
+    a positive number.
+    """
+    parts = [entry.strip().partition(":") for entry in data["source"].split(",")]
+    names = [name for name, _, _ in parts]
+    if len(set(names)) < len(names):
+        raise ValueError(f"data.source={data['source']!r} names a source twice")
+    return [_one_source(data, name, weight if colon else "1") for name, colon, weight in parts]
+
+
+def _one_source(data: Mapping[str, Any], name: str, weight: str) -> NamedSource:
+    section = data.get(name)
+    section = section if isinstance(section, Mapping) else {}
+    kind = section.get("source", name)
+    if kind not in KINDS:
+        legal = [own for own, part in data.items() if own in KINDS or _has_kind(part)]
+        raise ValueError(f"data.source: {name!r} is not one of {sorted({*KINDS, *legal})}")
+    try:
+        share = float(weight)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < float("inf"):
+        raise ValueError(f"data.source={data['source']!r}: the weight {weight!r} is not positive")
+    fields = {field: value for field, value in section.items() if field != "source"}
+    return NamedSource({**data, "source": kind, kind: fields}, share)
+
+
+def _has_kind(section: Any) -> bool:
+    return isinstance(section, Mapping) and section.get("source") in KINDS
+
+
+def build(data: Mapping[str, Any]) -> list[Path]:
+    """Builds the data sets that a config names, unless they are there; returns their directories.
+
+    Raises ValueError, before anything is made, if their clips would not fit the buckets.
     """
     check_buckets(data)
-    return _choose(BUILDERS, data)(data)
+    return [KINDS[own["source"]].build(own) for own, _ in sources_of(data)]
 
 
 def check_buckets(data: Mapping[str, Any]) -> None:
     """Raises ValueError if a bucket needs longer or larger clips than the config stores."""
-    needs, stored = _choose(NEEDS, data), data[data["source"]]
-    for bucket in make_buckets(data["buckets"]):
-        for name, least in needs(bucket).items():
-            if stored[name] < least:
+    for own, _ in sources_of(data):
+        kind, buckets = own["source"], make_buckets(own["buckets"])
+        for bucket in buckets:
+            needs = KINDS[kind].needs(bucket)
+            for name in (name for name, least in needs.items() if own[kind][name] < least):
                 raise ValueError(
-                    f"data.{data['source']}.{name}={stored[name]} makes clips that cannot serve "
-                    f"{bucket}: it must be {least} or more, or the bucket smaller"
+                    f"data.{kind}.{name}={own[kind][name]} makes clips that cannot serve "
+                    f"{bucket}: it must be {needs[name]} or more, or the bucket smaller"
                 )
 
 
 def locate(data: Mapping[str, Any]) -> Path:
-    """The directory of the data set that a config asks for; ValueError if it is not built."""
-    directory = _choose(DIRECTORIES, data)(data)
+    """The directory of the (first) data set that a config names; ValueError if it is not built."""
+    own, _ = sources_of(data)[0]
+    directory = KINDS[own["source"]].locate(own)
     if not storage.is_complete(directory):
         raise ValueError(
             f"no complete data set in {directory}; build it with the same config:\n"
@@ -109,20 +176,21 @@ def check_built(data: Mapping[str, Any], makes: str, size: str) -> None:
       makes: what the run makes.
       size: of the config.
     """
-    if storage.is_complete(directory := _choose(DIRECTORIES, data)(data)):
+    data = sources_of(data)[0].data
+    if storage.is_complete(directory := KINDS[data["source"]].locate(data)):
         return
-    told = f"--config=configs/{CONFIGS[makes]}.py:{size}"
-    told += f" --config.data.data_dir={data['data_dir']}"
+    flags = f"--config=configs/{CONFIGS[makes]}.py:{size}"
+    flags += f" --config.data.data_dir={data['data_dir']}"
     if data["source"] == "folder":
-        told += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"
+        flags += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"
     raise ValueError(
         f"no complete data set in {directory}; where it is, say by --data_dir, or build it:\n"
-        f"  python -m seedance_jax build_data {told}"
+        f"  python -m seedance_jax build_data {flags}"
     )
 
 
 def open_split(data: Mapping[str, Any], split: str) -> storage.Source:
-    """Opens one split of the data set that a config asks for."""
+    """Opens one split of the (first) data set that a config names."""
     return storage.open_split(locate(data), split)
 
 
@@ -138,21 +206,35 @@ def clip_fps(data: Mapping[str, Any]) -> float:
     their clips at another speed.
     """
     buckets = make_buckets(data["buckets"])
+    own, _ = sources_of(data)[0]
     stride = next((bucket.stride for bucket in buckets if bucket.frames > 1), 1)
-    return data[data["source"]]["fps"] / stride
+    return own[own["source"]]["fps"] / stride
 
 
-def open_training(data: Mapping[str, Any], *, latents: Any = None, **options: Any) -> Any:
-    """The training batches of a config, as `loader.make_dataset` gives them.
+def open_training(
+    data: Mapping[str, Any],
+    *,
+    seed: int,
+    side_tables: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda data: {},
+    **options: Any,
+) -> grain.MapDataset:
+    """The training batches of a config, of all its sources.
 
     Args:
-      latents: precomputed latents by bucket, see `loader.make_dataset`.
-      **options: of `loader.make_dataset`; text_length is the config's unless given.
+      seed: of the order and of the augmentation.
+      side_tables: data part of a config that has one source -> what was precomputed of its rows.
+      **options: others of `loader.make_dataset`; text_length is the config's unless given.
     """
-    buckets = make_buckets(data["buckets"])
-    source = open_split(data, "train")
-    options = {"text_length": data["text_length"], "latents": latents, **options}
-    return loader.make_dataset(source, buckets, **options)
+    buckets, named = make_buckets(data["buckets"]), sources_of(data)
+    options = {"text_length": data["text_length"], **options}
+    datasets = []
+    for number, (own, _) in enumerate(named):
+        tables, source = side_tables(own), open_split(own, "train")
+        own_seed = loader.child_seed(seed, number) if number else seed
+        datasets.append(
+            loader.make_dataset(source, buckets, seed=own_seed, side_tables=tables, **options)
+        )
+    return loader.mix(datasets, [weight for _, weight in named])
 
 
 def iterate(data: Mapping[str, Any], dataset: Any, start_step: int) -> Any:

@@ -108,10 +108,15 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int, i
     return time, height // schema.PIXEL_STRIDE, width // schema.PIXEL_STRIDE, schema.LATENT_CHANNELS
 
 
+def shown_fps(row: Mapping[str, Any], frames: int, stride: int) -> np.ndarray:
+    """Frames per second of every `stride`-th frame of a row; NaN of a single one."""
+    return np.float32(row["fps"] / stride if frames > 1 else np.nan)
+
+
 def load_text(
     row: Mapping[str, Any], numbers: range, text_length: int, tokenizer: Tokenizer = BYTES
 ) -> dict[str, np.ndarray]:
-    """What is told of frames of a row: text, text_mask, text_shot [S] and frame_shot [n+1].
+    """The captions of frames of a row: text, text_mask, text_shot [S] and frame_shot [n+1].
 
     Only the captions of the shots that are seen, counted from 0; the global one if these are two or
     more.
@@ -125,7 +130,7 @@ def load_text(
 def load_text_tokens(
     row: Mapping[str, Any], numbers: range, text_length: int, texts_row: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """`load_text` with what a language model made of it: text_tokens [S, E] in the place of text.
+    """`load_text` with what a language model made of it: text float32 [S, E] instead of ids.
 
     Raises ValueError if the tokens are another row's, or do not fit.
     """
@@ -144,7 +149,7 @@ def load_text_tokens(
     shot[:count] = [order[int(number)] for number in texts_row["shot"][kept]]
     mask = np.arange(text_length) < count
     return {
-        "text_tokens": text,
+        "text": text,
         "text_mask": mask,
         "text_shot": shot,
         "frame_shot": frame_shot,

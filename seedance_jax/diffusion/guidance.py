@@ -19,9 +19,13 @@ from seedance_jax.diffusion.flow import expand, expand_frames
 
 ALWAYS = (0.0, 1.0)
 
+# What each prediction is without: names of `models.conditioning.CONDITIONS`. In sampling a negative
+# prompt stands for no text.
+LEFT_OUT = {"positive": (), "negative": ("text",), "unconditional": ("text", "given")}
+
 
 def guidance_weights(guidance_scale=1.0, image_guidance_scale=1.0):
-    """The weights, other than 0, of the predictions "positive", "negative" and "unconditional"."""
+    """The weights, other than 0, of the predictions in `LEFT_OUT`."""
     weights = {
         "positive": guidance_scale,
         "negative": image_guidance_scale - guidance_scale,
@@ -37,7 +41,7 @@ def guided(velocity_fn, conditions, weights, rescale=0.0, interval=ALWAYS):
 
     Args:
       conditions: {name: condition} for the names in `weights`, and "positive" in any case: trees
-        of arrays [B, ...] with a field `mask` [B, T], 1 on given frames.
+        of arrays [B, ...] with a field `given_mask` [B, T], 1 on given frames.
       weights: of `guidance_weights`.
       rescale: how far the standard deviation of the generated frames goes back to that of the
         positive prediction, a Python number from 0 to 1 (Sec. 3.4 of arXiv:2305.08891).
@@ -67,7 +71,7 @@ def guided(velocity_fn, conditions, weights, rescale=0.0, interval=ALWAYS):
         velocity = sum(expand_frames(shares[name], x) * parts[name] for name in names)
         if not rescale or "positive" not in parts:
             return velocity
-        ratio = deviation_ratio(parts["positive"], velocity, 1.0 - positive.mask)
+        ratio = deviation_ratio(parts["positive"], velocity, 1.0 - positive.given_mask)
         return velocity * (1.0 + expand_frames(rescale * inside, x) * (expand(ratio, x) - 1.0))
 
     def only_inside(x, t):

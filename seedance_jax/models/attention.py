@@ -1,6 +1,7 @@
 """Multi-head attention: the kernels, and projections with normalised queries and keys."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,14 +21,16 @@ MAX_BLOCK = 1024  # queries, and keys, that splash attention holds at once
 
 
 @jax.checkpoint
-def attend(query, key, value, mask=None):
-    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K], in plain operations.
+def attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K], written out.
 
     N / M neighbouring queries share a key; mask: bool, broadcastable to [B, N, Lq, Lk], False hides
     a key.
 
-    Weights are normalised after they met the values, [Lq, K] instead of [Lq, Lk], and the backward
-    pass makes them again instead of keeping them: less memory, and half the time on a CPU.
+    The softmax is divided by its sum after the product with the values, on [Lq, K] instead of
+    [Lq, Lk], and the backward pass recomputes it: less memory, and half the time on a CPU.
     """
     key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     logits = jnp.einsum("bqnk,blnk->bnql", query, key, preferred_element_type=jnp.float32)
@@ -41,33 +44,48 @@ def attend(query, key, value, mask=None):
 
 
 @jax.checkpoint
-def attend_frames(query, frames, words, visible, mask):
+def attend_frames(
+    query: jax.Array,
+    video_kv: Sequence[jax.Array],
+    text_kv: Sequence[jax.Array],
+    visible: jax.Array,
+    mask: jax.Array,
+) -> jax.Array:
     """Text attends to all frames and to text; `attend` without ever joining the frames.
 
     So frames may lie on different devices: what crosses between them is as small as the text.
 
     Args:
-      query: [B, S, N, K]; frames: keys and values [B, T, L, N, K]; words: the same [B, S, N, K].
+      query: [B, S, N, K].
+      video_kv, text_kv: keys and values, [B, T, L, N, K] and [B, S, N, K].
       visible: bool [B, T, S], the frames that a text token sees; mask: bool [B, S], valid text.
     """
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     to_frames = jnp.einsum(
-        "bqnk,btlnk->bnqtl", query, frames[0], preferred_element_type=jnp.float32
+        "bqnk,btlnk->bnqtl", query, video_kv[0], preferred_element_type=jnp.float32
     )
-    to_words = jnp.einsum("bqnk,bsnk->bnqs", query, words[0], preferred_element_type=jnp.float32)
+    to_text = jnp.einsum("bqnk,bsnk->bnqs", query, text_kv[0], preferred_element_type=jnp.float32)
     to_frames = jnp.where(visible.swapaxes(1, 2)[:, None, :, :, None], to_frames, HIDDEN)
-    to_words = jnp.where(mask[:, None, None], to_words, HIDDEN)
-    highest = jnp.maximum(to_frames.max((-2, -1)), to_words.max(-1))[..., None]
+    to_text = jnp.where(mask[:, None, None], to_text, HIDDEN)
+    highest = jnp.maximum(to_frames.max((-2, -1)), to_text.max(-1))[..., None]
     highest = jax.lax.stop_gradient(highest)
-    to_frames, to_words = jnp.exp(to_frames - highest[..., None]), jnp.exp(to_words - highest)
-    total = (to_frames.sum((-2, -1)) + to_words.sum(-1)).swapaxes(1, 2)[..., None]
-    dtype = words[1].dtype
-    out = jnp.einsum("bnqtl,btlnk->bqnk", to_frames.astype(dtype), frames[1])
-    out = out + jnp.einsum("bnqs,bsnk->bqnk", to_words.astype(dtype), words[1])
+    to_frames, to_text = jnp.exp(to_frames - highest[..., None]), jnp.exp(to_text - highest)
+    total = (to_frames.sum((-2, -1)) + to_text.sum(-1)).swapaxes(1, 2)[..., None]
+    dtype = text_kv[1].dtype
+    out = jnp.einsum("bnqtl,btlnk->bqnk", to_frames.astype(dtype), video_kv[1])
+    out = out + jnp.einsum("bnqs,bsnk->bqnk", to_text.astype(dtype), text_kv[1])
     return (out / total).astype(dtype)
 
 
-def attend_groups(query, key, value, seen, *, kernel="auto", axes=("frames", "heads")):
+def attend_groups(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    seen: jax.Array,
+    *,
+    kernel: str = "auto",
+    axes: tuple[str | None, str] = ("frames", "heads"),
+) -> jax.Array:
     """Attention of G groups of tokens, each to keys of its own.
 
     Args:
@@ -95,7 +113,7 @@ def _each_group(attend_one, axis, query, key, value, seen):
     return jax.vmap(attend_one, (axis, None, None, axis), axis)(query, key, value, seen)
 
 
-def choose_kernel(kernel, dtype):
+def choose_kernel(kernel: str, dtype: Any) -> str:
     """The kernel that runs, which is logged once.
 
     "auto" is the fastest that the platform compiled for has for the type: on a TPU splash, on a GPU
@@ -137,7 +155,13 @@ def _cudnn(query, key, value, seen):
     return checkpoint_name(_each_group(one, 1, query, key, value, seen), SAVED)
 
 
-def splash(query, key, value, seen, interpret=False):
+def splash(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    seen: jax.Array,
+    interpret: bool = False,
+) -> jax.Array:
     """Pallas splash attention of a TPU; hidden keys and padding belong to another segment."""
     from jax.experimental.pallas.ops.tpu import splash_attention as library
 
@@ -176,7 +200,7 @@ def splash(query, key, value, seen, interpret=False):
     return out.swapaxes(2, 3)[:, :, :length, :, :channels]
 
 
-def block_size(length):
+def block_size(length: int) -> int:
     """Tokens per block: the fewest blocks of at most MAX_BLOCK, then the least padding."""
     blocks = -(-length // MAX_BLOCK)
     return -(-length // (blocks * LANES)) * LANES
@@ -198,7 +222,7 @@ class QKV(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, rope):
+    def __call__(self, x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         features, axes = (self.heads, x.shape[-1] // self.heads), ("embed", "heads", None)
         query, key, value = (
             linear(features, axes, dtype=self.dtype, name=name)(x)
@@ -209,6 +233,6 @@ class QKV(nn.Module):
         return query, key, value
 
 
-def output_projection(width, dtype, name, init=FAN_IN):
+def output_projection(width: int, dtype: Any, name: str, init: Any = FAN_IN) -> nn.Module:
     """Merges heads [..., L, N, K] back to tokens [..., L, width]."""
     return linear(width, ("heads", None, "embed"), init, axis=(-2, -1), dtype=dtype, name=name)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.dit import Condition, DiT
+from seedance_jax.models.conditioning import Condition
+from seedance_jax.models.dit import DiT
 from seedance_jax.models.text import TextModel, as_stored, pool_words
 
 
@@ -31,29 +33,32 @@ class Generator(nn.Module):
             self.text = TextModel(**self.text_model)
         self.video = DiT(**self.dit)
 
-    def encode_text(self, ids, mask, shot):
-        """Captions ids, mask, shot [B, S] -> text tokens [B, P, E], their mask and shot [B, P]."""
+    def encode_text(self, condition: Condition) -> Condition:
+        """The condition with text tokens [B, P, E], their mask and shot, in the place of ids."""
+        ids, mask, shot = condition.text, condition.text_mask, condition.text_shot
         hidden = self.text(ids, mask, shot)
         hidden = as_stored(hidden) if self.finished else hidden
-        return pool_words(hidden, ids, mask, shot, self.space_id, self.max_words)
+        tokens, mask, shot = pool_words(hidden, ids, mask, shot, self.space_id, self.max_words)
+        return condition._replace(text=tokens, text_mask=mask, text_shot=shot)
 
-    def velocity(self, xt, t, condition):
-        """See DiT."""
+    def velocity(self, xt: jax.Array, t: jax.Array, condition: Condition) -> jax.Array:
+        """Of a condition with text tokens; see DiT."""
         return self.video(xt, t, condition)
 
-    def __call__(self, xt, t, text, frames):
+    def __call__(self, xt: jax.Array, t: jax.Array, condition: Condition) -> jax.Array:
         """Velocity float32 [B, T, H, W, C] of `xt` at time t [B] or [B, T].
 
-        text: (ids, mask, shot), each [B, S], or without a text model what `encode_text` gives;
-        frames: (frame_shot, latents, mask) of Condition.
+        condition: with ids; without a text model with text tokens.
         """
-        text = text if self.text_model is None else self.encode_text(*text)
-        return self.velocity(xt, t, Condition(*text, *frames))
+        condition = condition if self.text_model is None else self.encode_text(condition)
+        return self.velocity(xt, t, condition)
 
 
-def example_inputs(latent_channels, text_length, text_width=None):
+def example_inputs(
+    latent_channels: int, text_length: int, text_width: int | None = None
+) -> tuple[jax.Array, jax.Array, Condition]:
     """Small arguments of a Generator, to initialise it with; text tokens if a width is given."""
     xt = jnp.zeros((1, 2, 2, 2, latent_channels))
     ids, shot = jnp.ones((1, text_length), int), jnp.zeros((1, 2), int)
     text = ids if text_width is None else jnp.zeros((1, text_length, text_width))
-    return xt, jnp.ones(1), (text, ids > 0, 0 * ids), (shot, xt, jnp.zeros((1, 2)))
+    return xt, jnp.ones(1), Condition(text, ids > 0, 0 * ids, shot, xt, jnp.zeros((1, 2)))

@@ -1,7 +1,7 @@
 """Layers that every transformer here shares: projections, norms, gated MLP, modulation."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,9 @@ FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 ZEROS = nn.initializers.zeros_init()
 
 
-def linear(features, axes, init=FAN_IN, use_bias=False, **kwargs):
+def linear(
+    features: Any, axes: tuple, init: Any = FAN_IN, use_bias: bool = False, **kwargs: Any
+) -> nn.DenseGeneral:
     """Projection whose kernel dimensions are named by `axes`."""
     return nn.DenseGeneral(features, use_bias=use_bias, kernel_init=param(init, *axes), **kwargs)
 
@@ -24,14 +26,14 @@ class RMSNorm(nn.Module):
     epsilon: float = 1e-6
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         y = x.astype(jnp.float32)
         y = y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + self.epsilon)
         return (y * scale).astype(x.dtype)
 
 
-def layer_norm(x, epsilon=1e-6):
+def layer_norm(x: jax.Array, epsilon: float = 1e-6) -> jax.Array:
     """Parameter-free layer norm in float32; modulation follows it."""
     y = x.astype(jnp.float32)
     y = y - y.mean(-1, keepdims=True)
@@ -46,51 +48,62 @@ class SwiGLU(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         gate = linear(self.hidden, ("embed", "mlp"), dtype=self.dtype, name="gate")(x)
         up = linear(self.hidden, ("embed", "mlp"), dtype=self.dtype, name="up")(x)
         down = linear(x.shape[-1], ("mlp", "embed"), self.out_init, dtype=self.dtype, name="down")
         return down(nn.silu(gate) * up)
 
 
-def swiglu_hidden(width, multiple=32):
+def swiglu_hidden(width: int, multiple: int = 32) -> int:
     """8/3 of the width, rounded up: as many weights as a plain MLP of four times the width."""
     return -(-8 * width // (3 * multiple)) * multiple
 
 
-class Modulation(nn.Module):
-    """Splits the shared timestep modulation, plus a bias of this block, into `parts` vectors.
+class Modulation(NamedTuple):
+    """adaLN of one branch: `shift` and `scale` of its normed input, `gate` of its output.
 
-    Returns shift, scale and gate vectors, each broadcastable over the tokens. The bias starts at
-    zero and so does the shared projection, hence every gate starts closed.
+    Each [B, ..., D].
     """
 
-    parts: int
+    shift: jax.Array
+    scale: jax.Array
+    gate: jax.Array
+
+
+MODULATION_PARTS = 6  # a Modulation of the attention and one of the MLP
+
+
+class BlockModulation(nn.Module):
+    """The shared timestep modulation plus a bias of this block.
+
+    The bias starts at zero and so does the shared projection, hence every gate starts closed.
+    """
 
     @nn.compact
-    def __call__(self, shared):
-        """shared [B, ..., P, D] with P >= parts -> `parts` arrays [B, ..., D]."""
-        bias = self.param("bias", ZEROS, (self.parts, shared.shape[-1]))
-        modulation = shared[..., : self.parts, :] + bias
-        return tuple(modulation[..., i, :] for i in range(self.parts))
+    def __call__(self, shared: jax.Array) -> tuple[Modulation, Modulation]:
+        """shared [B, ..., 6, D] -> that of the attention, that of the MLP."""
+        bias = self.param("bias", ZEROS, (MODULATION_PARTS, shared.shape[-1]))
+        parts = [(shared + bias)[..., i, :] for i in range(MODULATION_PARTS)]
+        return Modulation(*parts[:3]), Modulation(*parts[3:])
 
 
-def spread(vector, x):
+def spread(vector: jax.Array, x: jax.Array) -> jax.Array:
     """Puts axes before the last of `vector` [*lead, D] until it broadcasts to x [*lead, ..., D]."""
     return vector.reshape(*vector.shape[:-1], *(1,) * (x.ndim - vector.ndim), -1)
 
 
-def modulate(x, shift, scale):
+def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
     """Applies shift and scale [*lead, D] to normalised tokens x [*lead, ..., D]."""
     return (x * (1 + spread(scale, x)) + spread(shift, x)).astype(x.dtype)
 
 
-def gated(x, gate):
+def gated(x: jax.Array, gate: jax.Array) -> jax.Array:
     """Scales the branch output x [*lead, ..., D] by gate [*lead, D]."""
     return (x * spread(gate, x)).astype(x.dtype)
 
 
-def timestep_features(t, width, max_period=10_000.0):
+def timestep_features(t: jax.Array, width: int, max_period: float = 10_000.0) -> jax.Array:
     """Sinusoidal features of t in [0, 1] (scaled by 1000): [...] -> [..., width], float32."""
     half = width // 2
     frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half) / half)

@@ -7,13 +7,16 @@ nothing. No module knows of adapters: they are merged into the weights by a pure
 loss when they are trained and once when they are used.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
 
-def init_adapters(key, boxed, rank, targets):
+def init_adapters(key: jax.Array, boxed: Any, rank: int, targets: Any) -> Any:
     """Fresh adapters for the kernels of the blocks' submodules whose name is in `targets`.
 
     What is not in a block, such as the DiT's head, has none: so "out" is the output of attention.
@@ -54,14 +57,14 @@ def init_adapters(key, boxed, rank, targets):
     return traverse_util.unflatten_dict(adapters)
 
 
-def kernel_axes(box):
+def kernel_axes(box: Any) -> tuple:
     """(shape, number of layer axes, number of layer and input axes) of a boxed kernel."""
     layers = box.names.count("layers")
     merged_heads = box.names[layers] == "heads"  # [heads, size, features]: both are inputs
     return box.value.shape, layers, layers + (2 if merged_heads else 1)
 
 
-def merge(params, adapters, scale):
+def merge(params: Any, adapters: Any, scale: Any) -> Any:
     """The weights with `scale` times their adapters added, in the type of the weights.
 
     Raises:
@@ -77,7 +80,7 @@ def merge(params, adapters, scale):
     return traverse_util.unflatten_dict(merged)
 
 
-def product(a, b, shape):
+def product(a: jax.Array, b: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """a b of one adapter, in the shape of its kernel."""
     layers = a.ndim + b.ndim - 2 - len(shape)
     rank = a.shape[-1]
@@ -85,7 +88,7 @@ def product(a, b, shape):
     return (a @ b.reshape(*b.shape[:layers], rank, -1)).reshape(shape)
 
 
-def check_match(flat, pairs):
+def check_match(flat: Mapping, pairs: Any) -> None:
     """Raises ValueError naming the first adapters (flat trees) that do not fit the weights."""
     wrong = []
     for path in sorted({path[:-1] for path in pairs}):

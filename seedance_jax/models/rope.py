@@ -9,6 +9,8 @@ one-dimensional RoPE, and a shot and its caption are to each other as in a clip 
 a global caption is followed by room for one frame).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +19,9 @@ import jax.numpy as jnp
 AXIS_SHARES = (16, 56, 56)
 
 
-def group_positions(text_shot, text_mask, frame_shot, size):
+def group_positions(
+    text_shot: jax.Array, text_mask: jax.Array, frame_shot: jax.Array, size: tuple[int, int]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Where captions and frames sit on the diagonal.
 
     Args:
@@ -45,7 +49,7 @@ def group_positions(text_shot, text_mask, frame_shot, size):
     return place(tokens, starts), place(frames, origins), jnp.where(frames, origins, 0).sum(1)
 
 
-def axis_pairs(head_size):
+def axis_pairs(head_size: int) -> tuple[int, int, int]:
     """How many rotated pairs of channels each axis gets; the remainder goes to height and width.
 
     Raises:
@@ -59,7 +63,9 @@ def axis_pairs(head_size):
     return time, height, pairs - time - height
 
 
-def rope_table(positions, head_size, theta=10_000.0):
+def rope_table(
+    positions: tuple[jax.Array, ...], head_size: int, theta: float = 10_000.0
+) -> tuple[jax.Array, jax.Array]:
     """Rotation (cos, sin), each float32 [..., K/2].
 
     positions: three integer arrays (time, height, width) that broadcast to [...].
@@ -74,7 +80,13 @@ def rope_table(positions, head_size, theta=10_000.0):
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def clip_ropes(text_shot, text_mask, frame_shot, size, head_size):
+def clip_ropes(
+    text_shot: jax.Array,
+    text_mask: jax.Array,
+    frame_shot: jax.Array,
+    size: tuple[int, int],
+    head_size: int,
+) -> tuple[Any, Any]:
     """Tables of a batch: of the video [B, T, H, W, K/2] and of the text [B, S, K/2].
 
     Arguments as in `group_positions`, with a batch dimension in front.
@@ -86,7 +98,7 @@ def clip_ropes(text_shot, text_mask, frame_shot, size, head_size):
     return rope_table(grid, head_size), rope_table((text, text, text), head_size)
 
 
-def rotate(x, rope):
+def rotate(x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:
     """Rotates heads x [..., L, N, K] by rope = (cos, sin), each [..., L, K/2] or broadcastable."""
     cos, sin = (table[..., :, None, :] for table in rope)
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)

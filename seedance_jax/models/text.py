@@ -40,7 +40,7 @@ class GroupedAttention(nn.Module):
     layout: Layout
 
     @nn.compact
-    def __call__(self, x, rope, visible, slot):
+    def __call__(self, x: jax.Array, rope: Any, visible: jax.Array, slot: Any):
         """x [B, L, D] -> [B, L, D]; the other arguments are those of TextBlock."""
         layout = self.layout
         query = self._project("query", layout.heads, x)
@@ -77,7 +77,7 @@ class TextBlock(nn.Module):
     collect: bool
 
     @nn.compact
-    def __call__(self, x, rope, visible, slot):
+    def __call__(self, x: jax.Array, rope: Any, visible: jax.Array, slot: Any):
         """x [B, L, D] -> the same, and again if `collect`.
 
         Args:
@@ -150,7 +150,7 @@ class TextModel(nn.Module):
     def _head_size(self):
         return self.head_size or self.width // self.heads
 
-    def check_layers(self):
+    def check_layers(self) -> tuple[int, ...]:
         """Returns `layers` counted from 0; raises ValueError for one that there is not."""
         legal = range(-self.depth - 1, self.depth + 1)
         if not self.layers or any(layer not in legal for layer in self.layers):
@@ -160,7 +160,7 @@ class TextModel(nn.Module):
             )
         return tuple(layer % (self.depth + 1) for layer in self.layers)
 
-    def __call__(self, ids, mask, shot=None):
+    def __call__(self, ids: jax.Array, mask: jax.Array, shot: jax.Array = None):
         """Without `shot` the sequence is one caption."""
         shot = jnp.zeros_like(ids) if shot is None else shot
         order = jnp.arange(ids.shape[1])
@@ -169,7 +169,9 @@ class TextModel(nn.Module):
         visible = (causal & together & mask[:, None, :])[:, None]  # [B, 1, S, S]
         return self.extend(ids, caption_positions(mask, shot), visible)
 
-    def extend(self, ids, positions, visible, slot=None):
+    def extend(
+        self, ids: jax.Array, positions: jax.Array, visible: jax.Array, slot: Any = None
+    ) -> jax.Array:
         """Hidden states of tokens that follow those in the "cache", which must be mutable then.
 
         Args:
@@ -184,26 +186,26 @@ class TextModel(nn.Module):
         chosen = [states.get(i, lambda i=i: outputs[i - 1])() for i in self.check_layers()]
         return jnp.concatenate(chosen, axis=-1)
 
-    def logits(self, hidden):
+    def logits(self, hidden: jax.Array) -> jax.Array:
         """Of the next token, float32 [..., vocab_size], from the last layer's hidden states."""
         if self.tied:
             table = self.embed.embedding.astype(self.dtype)
             return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
         return self.head(hidden).astype(jnp.float32)
 
-    def predict(self, ids, mask):
+    def predict(self, ids: jax.Array, mask: jax.Array) -> jax.Array:
         """Logits [B, S, vocab_size] after every token; `layers` must be (-1,)."""
         return self.logits(self(ids, mask))
 
 
-def rope_1d(positions, head_size, theta):
+def rope_1d(positions: jax.Array, head_size: int, theta: float) -> tuple[jax.Array, jax.Array]:
     """Ordinary rotary table (cos, sin), each [..., head_size / 2], of integer positions [...]."""
     frequencies = theta ** (-jnp.arange(head_size // 2, dtype=jnp.float32) * 2 / head_size)
     angles = positions[..., None].astype(jnp.float32) * frequencies
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def as_stored(tokens):
+def as_stored(tokens: jax.Array) -> jax.Array:
     """Text tokens with the precision of those on disk (bfloat16; `data.schema.TEXTS`).
 
     Those of a finished model have it wherever they come from, so that a generator trained on
@@ -212,26 +214,33 @@ def as_stored(tokens):
     return jax.lax.reduce_precision(tokens, exponent_bits=8, mantissa_bits=7)
 
 
-def caption_starts(mask, shot):
+def caption_starts(mask: jax.Array, shot: jax.Array) -> jax.Array:
     """True on the first token of every caption, bool [B, S]."""
     before = jnp.pad(shot[:, :-1], ((0, 0), (1, 0)))
     valid_before = jnp.pad(mask[:, :-1], ((0, 0), (1, 0)))
     return mask & (~valid_before | (shot != before))
 
 
-def caption_positions(mask, shot):
+def caption_positions(mask: jax.Array, shot: jax.Array) -> jax.Array:
     """Position of every token in its caption, int32 [B, S]."""
     order = jnp.arange(mask.shape[1])
     starts = jnp.where(caption_starts(mask, shot), order, 0)
     return order - jax.lax.cummax(starts, axis=1)
 
 
-def word_count(text):
+def word_count(text: str) -> int:
     """How many tokens `pool_words` makes of a text: its words, and one for the start."""
     return 1 + len([word for word in text.split(" ") if word])
 
 
-def pool_words(hidden, ids, mask, shot, space_id, max_words):
+def pool_words(
+    hidden: jax.Array,
+    ids: jax.Array,
+    mask: jax.Array,
+    shot: jax.Array,
+    space_id: int,
+    max_words: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Keeps the hidden state at the last byte of every word: there the whole word has been read.
 
     Args:

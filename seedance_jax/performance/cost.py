@@ -1,6 +1,6 @@
-"""What a generator costs before it runs, from shapes alone: parameters and operations per part.
+"""What a generator costs before it runs, from shapes alone: parameters and FLOPs per part.
 
-Counted are the products with weights (two operations per weight and token) and attention (four per
+Counted are the products with weights (two FLOPs per weight and token) and attention (four per
 query, key and channel), both with the padding that they compute on. Norms, softmax, rotations and
 gates are not: `xla_flops`, the compiler's own count of the same program, has them.
 """
@@ -8,6 +8,7 @@ gates are not: `xla_flops`, the compiler's own count of the same program, has th
 import functools
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -17,14 +18,16 @@ import numpy as np
 
 from seedance_jax.data import schema, sources
 from seedance_jax.data.loader import Bucket
-from seedance_jax.models.dit import BlockPairs, window_grid
+from seedance_jax.models.blocks import BlockPairs
+from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.text import TextBlock
+from seedance_jax.models.windows import window_grid
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.pretrained.runs import build_generator
 from seedance_jax.sampling.sizes import resolve_size
 
 
-def clip_shape(size, seconds, fps):
+def clip_shape(size: str, seconds: float, fps: float) -> tuple[int, int, int]:
     """(frames, height, width) of a clip of a named size at 16:9.
 
     Raises:
@@ -38,7 +41,9 @@ def clip_shape(size, seconds, fps):
     return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
 
 
-def clip_of(data, size=None, seconds=0.0):
+def clip_of(
+    data: Mapping[str, Any], size: str | None = None, seconds: float = 0.0
+) -> tuple[int, int, int]:
     """(frames, height, width) of a named size, or of the first bucket that a config trains on.
 
     Args:
@@ -50,7 +55,7 @@ def clip_of(data, size=None, seconds=0.0):
     return clip_shape(size, seconds, sources.clip_fps(data))
 
 
-def latent_shape(frames, height, width):
+def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
     """(T, H, W) of the latents of a clip; ValueError if it has none."""
     Bucket(frames, height, width, batch_size=1)  # raises
     strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
@@ -76,48 +81,59 @@ class Generation(NamedTuple):
     Attributes:
       trained: Program of the Generator.
       frozen: Program of the finished language model before it, or None.
-      words: how many text tokens the DiT gets.
+      text_tokens: how many the DiT gets.
     """
 
     trained: Program
     frozen: Any
-    words: int
+    text_tokens: int
 
     @property
-    def params(self):
+    def params(self) -> Any:
         """Of both, unboxed, in one tree."""
         frozen = {"text": self.frozen.params} if self.frozen else {}
         return nn.unbox({**self.trained.params, **frozen})
 
     @property
-    def latents(self):
+    def condition(self) -> Condition:
+        """What the Generator is given besides the latents and the time."""
+        return self.trained.inputs[2]
+
+    @property
+    def latents(self) -> tuple[int, int, int]:
         """(T, H, W) of the clip."""
         return self.trained.inputs[0].shape[1:4]
 
 
-def make_program(config, latents, attention=None, remat="none"):
+def make_program(
+    config: Mapping[str, Any],
+    latents: Sequence[int],
+    attention: str | None = None,
+    remat: str = "none",
+) -> Generation:
     """The `Generation` of a config (a dict) for one clip with latents of shape (T, H, W)."""
     fields = config["model"] | {"remat": remat}
     fields |= {"attention": attention} if attention else {}
     model = build_generator(config["text"], fields, schema.LATENT_CHANNELS)
-    text, frozen, words = _text_inputs(config)
+    text, frozen, tokens = _text_inputs(config)
     t, h, w = latents
     video = _array((t, h, w, schema.LATENT_CHANNELS))
-    inputs = (video, _array(()), text, (_array((t,), jnp.int32), video, _array((t,))))
-    return Generation(_program(model, inputs), frozen, words)
+    given = {"given": video, "given_mask": _array((t,)), "fps": _array(())}
+    condition = Condition(*text, frame_shot=_array((t,), jnp.int32), **given)
+    return Generation(_program(model, (video, _array(()), condition)), frozen, tokens)
 
 
 def _text_inputs(config):
-    """(text that the generator takes, Program of a frozen language model or None, words)."""
+    """(text that the generator takes, Program of a frozen language model or None, text tokens)."""
     text, length = text_encoder.DEFAULTS | config["text"], config["data"]["text_length"]
     ids = tuple(_array((length,), dtype) for dtype in (jnp.int32, bool, jnp.int32))
     if text["mode"] == "joint":
         return ids, None, min(text["max_words"] or length, length)
     model, own = text_encoder.read_model(text)
-    words = own.get("max_words") or length
-    tokens = _array((words, model.width * len(model.layers)), model.dtype)
-    marks = (_array((words,), bool), _array((words,), jnp.int32))
-    return (tokens, *marks), _program(model, ids) if text["mode"] == "frozen" else None, words
+    count = own.get("max_words") or length
+    tokens = _array((count, model.width * len(model.layers)), model.dtype)
+    marks = (_array((count,), bool), _array((count,), jnp.int32))
+    return (tokens, *marks), _program(model, ids) if text["mode"] == "frozen" else None, count
 
 
 def _array(shape, dtype=jnp.float32):
@@ -129,7 +145,7 @@ def _program(model, inputs):
 
 
 class Row(NamedTuple):
-    """Parameters of a part, and forward operations: products with weights, and attention."""
+    """Parameters of a part, and forward FLOPs: products with weights, and attention."""
 
     name: str
     parameters: int
@@ -137,27 +153,29 @@ class Row(NamedTuple):
     attention: int
 
     @property
-    def flops(self):
+    def flops(self) -> int:
         return self.gemm + self.attention
 
 
 PATCH, TIME, TEXT_MODEL, TEXT_IN = "patch", "time", "text model", "text in"
 VIDEO, TEXT, TEMPORAL, HEAD = "spatial: video", "spatial: text", "temporal", "head"
 PARTS = (PATCH, TIME, TEXT_MODEL, TEXT_IN, VIDEO, TEXT, TEMPORAL, HEAD)
-ENDS = {"patch": PATCH, "text_norm": TEXT_IN, "text_in": TEXT_IN, "out": HEAD}
+ENDS = {"text_norm": TEXT_IN, "text_in": TEXT_IN, "out": HEAD}
 
 
-def part_of(path):
+def part_of(path: Sequence[str]) -> str:
     """The part of a generator that a parameter belongs to; path: its names from the top down."""
     if path[0] == "text":
         return TEXT_MODEL
+    if path[1].startswith("patch"):  # and the adapters of conditions
+        return PATCH
     if path[1] != "pairs":
         return ENDS.get(path[1], TIME)
     _, _, _, block, layer, *_ = path
     return TEMPORAL if block == "temporal" else TEXT if layer.startswith("text") else VIDEO
 
 
-def count(program):
+def count(program: Generation) -> list[Row]:
     """The rows of all PARTS of a Generation for one clip."""
     tokens, attention = _tokens(program), _attention(program)
     parameters, gemm = Counter(), Counter()
@@ -172,7 +190,7 @@ def count(program):
     return [Row(part, parameters[part], gemm[part], attention[part]) for part in PARTS]
 
 
-def total(rows):
+def total(rows: Sequence[Row]) -> Row:
     """The sum of rows, as a row."""
     return Row("total", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
 
@@ -181,7 +199,7 @@ def total(rows):
 PASSES = {"generator": 3, "adapters": 2}
 
 
-def training_flops(config, makes):
+def training_flops(config: Any, makes: str) -> float | None:
     """FLOPs of the mean step of a config, forward and backward, or None if it is not counted.
 
     Counted is the generator alone: no frozen encoder, and nothing that `remat` recomputes.
@@ -199,10 +217,10 @@ def training_flops(config, makes):
     return PASSES[makes] * float(np.average(flops, weights=[bucket.weight for bucket in buckets]))
 
 
-def step_flops(program, remat):
-    """Operations of a training step on one clip.
+def step_flops(program: Generation, remat: str) -> int:
+    """FLOPs of a training step on one clip.
 
-    Backward is twice forward, and makes the weights of attention again; remat="full" is forward
+    Backward is twice forward, and recomputes the weights of attention; remat="full" is forward
     once more. A frozen language model runs forward alone.
     """
     is_frozen = {TEXT_MODEL: program.frozen is not None}
@@ -227,7 +245,7 @@ def _shifts(program):
     return program.trained.model.bind({"params": {}}).video.shifts
 
 
-def scan_steps(program):
+def scan_steps(program: Generation) -> int:
     """How many times the scan over depth runs its body."""
     return program.trained.model.dit["depth"] // len(_shifts(program))
 
@@ -237,32 +255,32 @@ def _tokens(program):
     t, h, w = program.latents
     video = t * h * w
     padded = {f"pair{i}": t * m * p for i, (m, p) in enumerate(_windows(program))}
-    words, length = program.words, text_length(program)
+    tokens, length = program.text_tokens, text_length(program)
     times = 2  # of the frames, and of the text
-    sides = {PATCH: video, TIME: times, TEXT_MODEL: length, TEXT_IN: words, HEAD: video}
-    return sides | {VIDEO: video, TEXT: words, TEMPORAL: video} | padded
+    sides = {PATCH: video, TIME: times, TEXT_MODEL: length, TEXT_IN: tokens, HEAD: video}
+    return sides | {VIDEO: video, TEXT: tokens, TEMPORAL: video} | padded
 
 
-def text_length(program):
+def text_length(program: Generation) -> int:
     """How many ids the text model reads."""
-    source = program.frozen.inputs if program.frozen else program.trained.inputs[2]
-    return source[0].shape[1]
+    ids = program.frozen.inputs[0] if program.frozen else program.condition.text
+    return ids.shape[1]
 
 
-def attention_pairs(program):
+def attention_pairs(program: Generation) -> dict[str, list[int]]:
     """{part: (query, key) pairs of a block of the DiT, one shift of its windows after another}."""
-    (t, h, w), words = program.latents, program.words
+    (t, h, w), tokens = program.latents, program.text_tokens
     video = t * h * w
     keys = video if program.trained.model.dit.get("attention") == "full" else h * w
     return {
-        VIDEO: [video * (keys + words)],
-        TEXT: [words * (video + words)],
+        VIDEO: [video * (keys + tokens)],
+        TEXT: [tokens * (video + tokens)],
         TEMPORAL: [m * (t * p) ** 2 for m, p in _windows(program)],
     }
 
 
 def _attention(program):
-    """Operations of attention by part."""
+    """FLOPs of attention by part."""
     dit = program.trained.model.dit
     layers = 4 * dit["width"] * dit["depth"]
     pairs = attention_pairs(program)
@@ -277,13 +295,13 @@ def _text_channels(program):
     return sum(math.prod(shape) // shape[-3] for shape in queries)
 
 
-def lowered_flops(function, *shapes):
+def lowered_flops(function: Any, *shapes: Any) -> float:
     """The compiler's count for a function at these shapes, nothing being run or compiled."""
     return jax.jit(function).lower(*shapes).cost_analysis()["flops"]
 
 
-def xla_flops(program):
-    """Forward operations as the compiler counts them.
+def xla_flops(program: Generation) -> float:
+    """Forward FLOPs as the compiler counts them.
 
     It counts the body of a loop once. So one step of each scan over depth, lowered by itself with
     the shapes that it gets inside of the model, is added for every further step.
@@ -309,12 +327,12 @@ def _scanned_flops(model, params, inputs):
     return flops
 
 
-def steps_of(stacked):
+def steps_of(stacked: Any) -> int:
     """How many layers the stacked parameters of a scan hold."""
     return jax.tree.leaves(stacked)[0].shape[0]
 
 
-def body_flops(block, stacked, args):
+def body_flops(block: Any, stacked: Any, args: tuple) -> float:
     """`lowered_flops` of one step of a scan over parameters."""
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
     return lowered_flops(block.apply, {"params": one}, *_shapes_of(args))

@@ -51,7 +51,7 @@ def describe_generator(config, clip, devices, check):
     latents = cost.latent_shape(*clip)
     program = cost.make_program(config, latents)
     rows = cost.count(program)
-    yield from _size_lines(clip, latents, program.words)
+    yield from _size_lines(clip, latents, program.text_tokens)
     yield ""
     yield from _cost_table(rows)
     yield from _text_lines(config)

@@ -5,21 +5,23 @@ there (`performance.chips.open_topology`).
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import schema
-from seedance_jax.diffusion import guidance, solvers, times
-from seedance_jax.models.dit import Condition
+from seedance_jax.data.loader import Bucket
+from seedance_jax.diffusion import solvers, times
 from seedance_jax.performance import cost
 from seedance_jax.pretrained import codec, text_encoder
 from seedance_jax.sampling import sampler
-from seedance_jax.stages import flow_matching
+from seedance_jax.stages import flow_matching, generator_inputs
 from seedance_jax.training import loop
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -30,7 +32,7 @@ class Program(NamedTuple):
     """A jitted function and its arguments, as shapes with their layout.
 
     Attributes:
-      useful: operations that the model needs (`performance.cost`): without what `remat` does twice.
+      useful: FLOPs that the model needs (`performance.cost`): without what `remat` recomputes.
     """
 
     function: Any
@@ -39,12 +41,14 @@ class Program(NamedTuple):
     mesh: Any
     useful: float
 
-    def lower(self):
+    def lower(self) -> Any:
         with jax.set_mesh(self.mesh):
             return self.function.lower(*self.arguments, **self.named)
 
 
-def training(config, mesh, bucket, vae=None):
+def training(
+    config: ConfigDict, mesh: jax.sharding.Mesh, bucket: Bucket, vae: Any = None
+) -> Program:
     """The training step of a generator, for batches of one bucket.
 
     Args:
@@ -60,10 +64,11 @@ def training(config, mesh, bucket, vae=None):
         raise ValueError("text.mode='frozen': compile text.mode='precomputed', which trains alike")
     joint, latents = text["mode"] == "joint", cost.latent_shape(*bucket.shape)
     generation = cost.make_program(settings, latents)
-    tokens = generation.trained.inputs[2][0]
-    read_text = flow_matching.batch_text("text" if joint else "text_tokens")
+    tokens = generation.condition.text
     width = None if joint else tokens.shape[-1]
-    init, loss_fn = flow_matching.objective(config, vae or _Channels, width, read_text)
+    model, init = generator_inputs.make_model(config, schema.LATENT_CHANNELS, width)
+    read = generator_inputs.make_read(config, vae, generator_inputs.as_batched)
+    loss_fn = flow_matching.objective(config, model, read)
     optimizer = make_optimizer(num_steps=config.num_steps, **config.optimizer)
     stage = loop.Stage(init, loss_fn, batches=None, optimizer=optimizer)
     state, layout = loop.abstract_state(stage, mesh)
@@ -78,28 +83,25 @@ def training(config, mesh, bucket, vae=None):
     return Program(step, (state, batch, frozen), {}, mesh, useful)
 
 
-class _Channels:
-    """What the objective needs to know of an autoencoder that has encoded everything before."""
-
-    latent_channels = schema.LATENT_CHANNELS
-
-
-def batch_shapes(bucket, text, with_videos):
+def batch_shapes(
+    bucket: Bucket, text: jax.ShapeDtypeStruct, with_videos: bool
+) -> dict[str, jax.ShapeDtypeStruct]:
     """A batch of a bucket as the loader makes it, as shapes; `text` is that of one clip."""
     t, h, w = cost.latent_shape(*bucket.shape)
-    words, latents = text.shape[1:2], (t, h, w, schema.LATENT_CHANNELS)
-    shapes = {"text_mask": words, "text_shot": words, "frame_shot": (t,)}
-    shapes["text" if text.ndim == 2 else "text_tokens"] = text.shape[1:]
+    tokens, latents = text.shape[1:2], (t, h, w, schema.LATENT_CHANNELS)
+    shapes = {"text": text.shape[1:], "text_mask": tokens, "text_shot": tokens}
+    shapes |= {"frame_shot": (t,), "fps": ()}
     shapes |= (
         {"video": (*bucket.shape, 3)} if with_videos else {"latents": latents, "stills": latents}
     )
+    fields = schema.EXAMPLE | ({} if text.ndim == 2 else {"text": schema.TEXT_TOKENS})
     return {
-        name: jax.ShapeDtypeStruct((bucket.batch_size, *shape), schema.EXAMPLE[name].dtype)
+        name: jax.ShapeDtypeStruct((bucket.batch_size, *shape), fields[name].dtype)
         for name, shape in shapes.items()
     }
 
 
-def vae_shapes(vae):
+def vae_shapes(vae: Any) -> dict[str, Any]:
     """Weights as `runs.load_autoencoder` gives them; of a missing one the statistics alone."""
     channels = jax.ShapeDtypeStruct((schema.LATENT_CHANNELS,), jnp.float32)
     weights = {"mean": channels, "std": channels}
@@ -111,16 +113,22 @@ def vae_shapes(vae):
     }
 
 
-def sampling(config, mesh, clip, batch=1, names=GUIDED):
+def sampling(
+    config: ConfigDict,
+    mesh: jax.sharding.Mesh,
+    clip: Sequence[int],
+    batch: int = 1,
+    names: Sequence[str] = GUIDED,
+) -> Program:
     """One step of the Euler solver with guidance, for `batch` clips of (frames, height, width)."""
     generation = cost.make_program(config.to_dict(), cost.latent_shape(*clip))
-    model, boxed, (xt, _, text, frames) = generation.trained
+    model, boxed, (xt, _, condition) = generation.trained
     layout = sharding.layout(boxed, mesh)
     params = sharding.place_shapes(nn.unbox(boxed), layout)
     if model.text_model is not None:
         read = functools.partial(model.apply, method="encode_text")
-        text = jax.eval_shape(read, {"params": params}, *text)
-    one = xt, Condition(*text, *frames)
+        condition = jax.eval_shape(read, {"params": params}, condition)
+    one = xt, condition
     widen = lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
     noise, condition = sharding.place_shapes(jax.tree.map(widen, one), sharding.replicated(mesh))
     grid = times.sampling_grid(2, times.resolution_shift(np.prod(xt.shape[1:4])))
@@ -129,24 +137,25 @@ def sampling(config, mesh, clip, batch=1, names=GUIDED):
         "state": (noise, noise),
         "now": now,
         "start": (noise, dict.fromkeys(names, condition), dict.fromkeys(names, 1.0)),
-        "solver": "euler",
-        "rescale": 0.0,
-        "interval": guidance.ALWAYS,
+        "settings": sampler.StepSettings("euler"),
     }
-    static = ("solver", "rescale", "interval")
-    step = jax.jit(functools.partial(sampler.step, model), static_argnames=static)
+    step = jax.jit(functools.partial(sampler.step, model), static_argnames="settings")
     rows = [row for row in cost.count(generation) if row.name != cost.TEXT_MODEL]
     return Program(step, (params,), named, mesh, batch * len(names) * cost.total(rows).flops)
 
 
-def encoding(vae, mesh, clip, batch=1, chunk=4):
+def encoding(
+    vae: Any, mesh: jax.sharding.Mesh, clip: Sequence[int], batch: int = 1, chunk: int = 4
+) -> Program:
     """`codec.encode_chunk`: one chunk of so many latent frames, not the first, of videos."""
     frames, height, width = chunk * schema.FRAME_STRIDE, *clip[1:]
     shapes = [(batch, n, height, width, 3) for n in (1, frames)]
     return _chunk(codec.encode_chunk, vae, mesh, shapes)
 
 
-def decoding(vae, mesh, clip, batch=1, chunk=1):
+def decoding(
+    vae: Any, mesh: jax.sharding.Mesh, clip: Sequence[int], batch: int = 1, chunk: int = 1
+) -> Program:
     """`codec.decode_chunk`: one chunk of so many latent frames, not the first, of latents."""
     _, h, w = cost.latent_shape(*clip)
     shapes = [(batch, n, h, w, vae.latent_channels) for n in (1, chunk)]

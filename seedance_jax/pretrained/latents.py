@@ -1,6 +1,9 @@
 """Precomputed latents of a data set, one file set per bucket, tied to the autoencoder's hash."""
 
 import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +11,12 @@ import tqdm
 
 from seedance_jax.data import loader, schema, sources
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.side_tables import build_latents, open_latents
+from seedance_jax.data.builders.side_tables import build_latents, open_table
+from seedance_jax.data.loader import Bucket
 from seedance_jax.pretrained import codec
 
 
-def describe(data, bucket, fingerprint):
+def describe(data: Mapping[str, Any], bucket: Bucket, fingerprint: str) -> dict[str, Any]:
     """What latents are latents of: everything that decides their values."""
     return {
         **describe_clips(data),
@@ -22,15 +26,17 @@ def describe(data, bucket, fingerprint):
     }
 
 
-def describe_clips(data):
+def describe_clips(data: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the clips that a config trains on, and their captions."""
     directory = sources.locate(data)
-    # The name of a directory says what was asked for, its spec also what a folder held then.
+    # The name of a directory has the settings, its spec also what a folder held then.
     content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
     return {"clips": directory.name, "content": content, "split": "train"}
 
 
-def open_all(data, buckets, fingerprint):
+def open_all(
+    data: Mapping[str, Any], buckets: Sequence[Bucket], fingerprint: str
+) -> dict[Bucket, Any]:
     """{bucket: latents} for every bucket; ValueError saying how to make those that are missing."""
     opened = {}
     for bucket in buckets:
@@ -41,11 +47,16 @@ def open_all(data, buckets, fingerprint):
                 f"no latents of {bucket.shape} by autoencoder {fingerprint} in {directory}; make "
                 "them with the same config:\n  python -m seedance_jax encode --config=..."
             )
-        opened[bucket] = open_latents(directory, expected)
+        opened[bucket] = open_table(directory, "latents", expected)
     return opened
 
 
-def encode_all(data, buckets, fingerprint, encode_fn):
+def encode_all(
+    data: Mapping[str, Any],
+    buckets: Sequence[Bucket],
+    fingerprint: str,
+    encode_fn: Callable[[jax.Array], jax.Array],
+) -> list[Path]:
     """Writes the latents of every bucket, unless they are there; returns their directories.
 
     encode_fn: video float32 [B, T, H, W, 3] in [-1, 1] -> latents [B, t, h, w, C], jitted.
@@ -60,7 +71,9 @@ def encode_all(data, buckets, fingerprint, encode_fn):
     return directories
 
 
-def encode_rows(source, bucket, encode_fn):
+def encode_rows(
+    source: Any, bucket: Bucket, encode_fn: Callable[[jax.Array], jax.Array]
+) -> Iterator[tuple]:
     """Yields (id, latents, stills), float32 [t, h, w, C], of rows that can serve the bucket."""
     batches = loader.eval_batches(source, bucket)
     name = "encode {}x{}x{}".format(*bucket.shape)
@@ -74,7 +87,9 @@ def encode_rows(source, bucket, encode_fn):
                 bar.update()
 
 
-def encode_stills(encode_fn, video, latents):
+def encode_stills(
+    encode_fn: Callable[[jax.Array], jax.Array], video: jax.Array, latents: jax.Array
+) -> jax.Array:
     """The latent frames [B, t, h, w, C] of images given in the place of the frames of `video`.
 
     As when sampling (`given.encode_given`): a later one is the first of its pixel frames, encoded

@@ -240,4 +240,4 @@ def read_data(run: Run, data_dir: str = "") -> dict[str, Any]:
     """
     data = run.config["data"] | ({"data_dir": data_dir} if data_dir else {})
     sources.check_built(data, run.makes, run.config.get("size", "SIZE"))
-    return data
+    return sources.sources_of(data)[0].data

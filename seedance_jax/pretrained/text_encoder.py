@@ -11,6 +11,8 @@ import dataclasses
 import functools
 import itertools
 import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +22,7 @@ import tqdm
 
 from seedance_jax.data import loader, schema, sources, tokenizer
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.side_tables import build_texts, open_texts
+from seedance_jax.data.builders.side_tables import build_texts, open_table
 from seedance_jax.models.public import qwen
 from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.pretrained import language_model
@@ -49,17 +51,19 @@ class Encoder:
     max_words: int
     identity: dict
 
-    def positions(self, text_length):
+    def positions(self, text_length: int) -> int:
         """How many text tokens come of `text_length` ids."""
         return self.max_words or text_length
 
     @property
-    def width(self):
+    def width(self) -> int:
         """E of a text token."""
         return self.model.width * len(self.model.layers)
 
 
-def encode(model, max_words, params, ids, mask, shot):
+def encode(
+    model: Any, max_words: int, params: Any, ids: jax.Array, mask: jax.Array, shot: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient.
 
     They are as precise as those that are stored; see `as_stored`.
@@ -68,7 +72,7 @@ def encode(model, max_words, params, ids, mask, shot):
     return pool_words(as_stored(hidden), ids, mask, shot, SPACE_ID, max_words)
 
 
-def check_mode(text):
+def check_mode(text: Mapping[str, Any]) -> None:
     """Raises ValueError unless the section `text` of a config has a mode and what that needs."""
     mode, path = text["mode"], text["path"]
     if mode not in MODES:
@@ -83,7 +87,7 @@ def check_mode(text):
         )
 
 
-def open_encoder(text, mesh=None):
+def open_encoder(text: Mapping[str, Any], mesh: Any = None) -> Encoder:
     """The `Encoder` that the section `text` of a config names, frozen or precomputed.
 
     Args:
@@ -95,19 +99,19 @@ def open_encoder(text, mesh=None):
     """
     model, own = read_model(text)
     opened = _open_run if own else _open_directory
-    params, words, fingerprint = opened(text["path"], model, own, mesh)
+    params, tokens, fingerprint = opened(text["path"], model, own, mesh)
     max_words = own["max_words"] if own else 0
     identity = {
         "language": fingerprint,
         "layers": list(model.layers),
-        "tokenizer": words.identity,
+        "tokenizer": tokens.identity,
         "dtype": jnp.dtype(model.dtype).name,
         "max_words": max_words,
     }
-    return Encoder(model, params, words, max_words, identity)
+    return Encoder(model, params, tokens, max_words, identity)
 
 
-def read_model(text):
+def read_model(text: Mapping[str, Any]) -> tuple[Any, dict]:
     """The TextModel that the section `text` of a config names, by config.json of its path alone.
 
     Returns:
@@ -128,27 +132,27 @@ def _open_directory(path, model, own, mesh):
     """(params, tokenizer, fingerprint) of a Hugging Face directory."""
     del own
     params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
-    words = tokenizer.open_tokenizer(path)
-    language_model.check_vocabulary(model, words)
-    return params, words, qwen.fingerprint(path)
+    tokens = tokenizer.open_tokenizer(path)
+    language_model.check_vocabulary(model, tokens)
+    return params, tokens, qwen.fingerprint(path)
 
 
 def _open_run(path, model, own, mesh):
     """The same of the byte model that was trained with the generator of a run."""
     del model, mesh  # it is small
     params = checkpoint.load(path, parts=("text",))["text"]
-    words = tokenizer.open_tokenizer(own["tokenizer"])
-    return params, words, run_directory.fingerprint(params)
+    tokens = tokenizer.open_tokenizer(own["tokenizer"])
+    return params, tokens, run_directory.fingerprint(params)
 
 
-def model_fields(text):
+def model_fields(text: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the TextModel that the section `text` of a joint config describes."""
-    words = tokenizer.open_tokenizer(text["tokenizer"])
+    tokens = tokenizer.open_tokenizer(text["tokenizer"])
     fields = {name: text[name] for name in ("width", "depth", "heads", "dtype") if name in text}
-    return fields | {"vocab_size": words.vocab_size, "layers": tuple(text["layers"])}
+    return fields | {"vocab_size": tokens.vocab_size, "layers": tuple(text["layers"])}
 
 
-def open_tokens(data, encoder):
+def open_tokens(data: Mapping[str, Any], encoder: Encoder) -> Any:
     """The precomputed text tokens of every row of the training clips.
 
     Raises:
@@ -170,7 +174,7 @@ def open_tokens(data, encoder):
             f"a clip of {directory} has {longest} text tokens, the text length is {limit}: "
             f"data.text_length must be {longest} or more"
         )
-    return open_texts(directory, expected)
+    return open_table(directory, "texts", expected)
 
 
 def _difference(path, expected):
@@ -179,12 +183,12 @@ def _difference(path, expected):
     return f"{path.parent.name} with " + ", ".join(f"{k}={v!r}" for k, v in differing.items())
 
 
-def describe(data, encoder):
+def describe(data: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
     """What text tokens are tokens of: everything that decides their values."""
     return {**describe_clips(data), **encoder.identity}
 
 
-def encode_all(data, encoder):
+def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Path:
     """Writes the text tokens of all training clips, unless they are there; returns where."""
     source = sources.open_split(data, "train")
     loader.check_captions(source, data["text_length"], encoder.tokenizer)
@@ -194,7 +198,7 @@ def encode_all(data, encoder):
     return build_texts(directory, encode_rows(source, data["text_length"], encoder), metadata)
 
 
-def encode_rows(source, text_length, encoder):
+def encode_rows(source: Any, text_length: int, encoder: Encoder) -> Iterator[tuple]:
     """Yields (id, tokens float32 [n, E], shot [n]) of every row, caption after caption."""
     parts = tqdm.tqdm(
         encode_captions(_captions(source), text_length, encoder),
@@ -215,7 +219,7 @@ def _captions(source):
             yield row["id"], np.int32(shot), caption
 
 
-def encode_captions(captions, text_length, encoder):
+def encode_captions(captions: Any, text_length: int, encoder: Encoder) -> Iterator[tuple]:
     """(id, shot, caption) -> (id, shot, tokens float32 [n, E]), each caption by itself."""
     run = jax.jit(functools.partial(encode, encoder.model, encoder.max_words))
     for batch in _batches(captions, BATCH):
@@ -234,7 +238,7 @@ def _batches(items, size):
         yield batch
 
 
-def check_words(captions, limit):
+def check_words(captions: Any, limit: int) -> None:
     """Raises ValueError if captions of one clip have more words than the model reads; 0 is none."""
     count = sum(word_count(caption) for caption in captions)
     if limit and count > limit:
@@ -244,7 +248,7 @@ def check_words(captions, limit):
         )
 
 
-def check_rows(source, limit):
+def check_rows(source: Any, limit: int) -> None:
     """`check_words` of all captions of every row."""
     for captions in loader.captions_of_rows(source) if limit else ():
         check_words(captions.values(), limit)

@@ -9,6 +9,8 @@ its four frames, where an image belongs, loses 0.4 dB to the round trip, the fir
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,14 @@ EXTENSIONS = {"forward": 1, "backward": 0}
 IMAGES = {"image": 3, "last_image": 3}  # dimensions; the other arguments may be clips, too
 
 
-def collect(size, image=None, last_image=None, video=None, extend="forward", frames=None):
+def collect(
+    size: Sequence[int],
+    image: Any = None,
+    last_image: Any = None,
+    video: Any = None,
+    extend: str = "forward",
+    frames: Any = None,
+) -> dict[int, np.ndarray]:
     """{pixel frame: uint8 [H, W, 3]} of all that a request gives.
 
     Args:
@@ -58,7 +67,7 @@ def collect(size, image=None, last_image=None, video=None, extend="forward", fra
     return given
 
 
-def place(name, start, array, size):
+def place(name: str, start: Any, array: Any, size: Sequence[int]) -> list[tuple[int, np.ndarray]]:
     """(pixel frame, image) of everything in an image or a clip that begins at `start`."""
     clip = check_pixels(name, array, size, ndim=IMAGES.get(name))
     if isinstance(start, bool) or not isinstance(start, int | np.integer):
@@ -77,7 +86,7 @@ def place(name, start, array, size):
     return list(enumerate(clip, start))
 
 
-def check_pixels(name, array, size, ndim=None):
+def check_pixels(name: str, array: Any, size: Sequence[int], ndim: int | None = None) -> np.ndarray:
     """The array as a clip [N, H, W, 3]; ValueError unless it is uint8 of the clip's size."""
     shape = tuple(size[1:])
     if isinstance(array, str):
@@ -96,13 +105,13 @@ def check_pixels(name, array, size, ndim=None):
     return array[None] if array.ndim == 3 else array
 
 
-def check_extend(extend):
+def check_extend(extend: str) -> None:
     """ValueError unless clips can be extended that way."""
     if extend not in EXTENSIONS:
         raise ValueError(f"extend={extend!r}; legal: {list(EXTENSIONS)}")
 
 
-def check_length(length, extend, num_frames):
+def check_length(length: int, extend: str, num_frames: int) -> None:
     """ValueError unless a clip of that length can be extended to num_frames."""
     rest = EXTENSIONS[extend]
     if length % FRAME_STRIDE != rest or not length:
@@ -118,12 +127,12 @@ def check_length(length, extend, num_frames):
         )
 
 
-def legal_length(length, rest):
+def legal_length(length: int, rest: int) -> int:
     """The largest multiple of FRAME_STRIDE, and `rest`, that is at most `length`."""
     return length - (length - rest) % FRAME_STRIDE
 
 
-def cut_to_extend(video, extend):
+def cut_to_extend(video: Any, extend: str) -> tuple[Any, list[str]]:
     """(clip of a length that can be extended, notes): the frames next to the new ones stay.
 
     Raises ValueError for another way to extend.
@@ -133,12 +142,12 @@ def cut_to_extend(video, extend):
     return cut(video, EXTENSIONS[extend], end, f"to be extended {extend}")
 
 
-def cut_to_place(video, start):
+def cut_to_place(video: Any, start: Any) -> tuple[Any, list[str]]:
     """(clip that ends where a latent frame does if it begins at pixel frame `start`, notes)."""
     return cut(video, int(start == 0), "last", f"from frame {start}")
 
 
-def cut(video, rest, end, why):
+def cut(video: Any, rest: int, end: str, why: str) -> tuple[Any, list[str]]:
     """(clip of legal length without its "first" or "last" frames, notes); too short ones stay."""
     length = legal_length(len(video), rest)
     extra = len(video) - length
@@ -149,12 +158,14 @@ def cut(video, rest, end, why):
     return kept, [f"cut from {len(video)} to {length} frames {why}: not {dropped}"]
 
 
-def groups_of(given):
+def groups_of(given: Mapping[int, np.ndarray]) -> list[int]:
     """The latent frames that pixel frames belong to, in order."""
     return sorted({-(-index // FRAME_STRIDE) for index in given})
 
 
-def encode_given(model, weights, given, shape):
+def encode_given(
+    model: Any, weights: Mapping[str, Any], given: Mapping[int, np.ndarray], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Latents float32 [T, h, w, C], zero where nothing is given, and their mask [T].
 
     Neighbouring given latent frames are encoded together, as a clip; one that begins later than
@@ -172,7 +183,7 @@ def encode_given(model, weights, given, shape):
     return latents, mask
 
 
-def fill_group(group, given):
+def fill_group(group: int, given: Mapping[int, np.ndarray]) -> list[np.ndarray]:
     """The images of a latent frame: one for the first, four for another, repeated where missing."""
     own = range(max(FRAME_STRIDE * (group - 1) + 1, 0), FRAME_STRIDE * group + 1)
     own = own if group else range(1)

@@ -5,6 +5,9 @@ import copy
 import dataclasses
 import functools
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,11 +16,12 @@ import tqdm
 from seedance_jax import sharding
 from seedance_jax.data import schema
 from seedance_jax.diffusion import solvers, times
+from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters, codec, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
-from seedance_jax.sampling.requests import Request, make_plan
+from seedance_jax.sampling.requests import Plan, Request, make_plan
 from seedance_jax.training import run_directory
 
 # Latent frames from which on a clip is decoded piece by piece, at constant memory.
@@ -39,7 +43,16 @@ class Pipeline:
     frames = pipeline(prompt="A red ball rolls to the left on a grey floor.").frames[0]
     """
 
-    def __init__(self, generator, params, autoencoder, weights, config, metadata, mesh=None):
+    def __init__(
+        self,
+        generator: Any,
+        params: Any,
+        autoencoder: Any,
+        weights: Mapping[str, Any],
+        config: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        mesh: Any = None,
+    ):
         """See `from_run`; weights are those of `runs.load_autoencoder`."""
         self.config, self.metadata, self.mesh = config, metadata, mesh
         schema.check_compression(*autoencoder.compression)
@@ -53,16 +66,20 @@ class Pipeline:
             self._params = jax.device_put(params, sharding.layout(boxed, mesh))
             self.weights = jax.device_put(weights, sharding.replicated(mesh))
         self._begin = jax.jit(functools.partial(sampler.begin, generator), static_argnames="names")
-        self._step = jax.jit(
-            functools.partial(sampler.step, generator),
-            static_argnames=("solver", "rescale", "interval"),
-        )
+        self._step = jax.jit(functools.partial(sampler.step, generator), static_argnames="settings")
         self._loss = jax.jit(functools.partial(sampler.denoising_loss, generator))
         self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
         self._compiled = set()
 
     @classmethod
-    def from_run(cls, workdir=runs.RELEASED, vae_run="", mesh=None, lora="", lora_scale=1.0):
+    def from_run(
+        cls,
+        workdir: str | Path = runs.RELEASED,
+        vae_run: str | Path = "",
+        mesh: Any = None,
+        lora: str | Path = "",
+        lora_scale: float = 1.0,
+    ) -> "Pipeline":
         """Loads the newest checkpoint of a run and the autoencoder it was trained with.
 
         Args:
@@ -84,18 +101,25 @@ class Pipeline:
         metadata = run.metadata | {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, run.config, metadata, mesh)
 
-    def with_params(self, params):
+    def with_params(self, params: Any) -> "Pipeline":
         """The same pipeline, with its compiled programs, of other weights of the generator."""
         layout = jax.tree.map(lambda leaf: leaf.sharding, self._params)
         other = copy.copy(self)
         other._params = jax.device_put(params, layout)
         return other
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Hash (16 hex digits) of all weights, see `run_directory.fingerprint`."""
         return run_directory.fingerprint({"generator": self._params, "autoencoder": self.weights})
 
-    def __call__(self, prompt, *, callback_on_step_end=None, output_type="np", **request):
+    def __call__(
+        self,
+        prompt: Any,
+        *,
+        callback_on_step_end: Any = None,
+        output_type: str = "np",
+        **request: Any,
+    ) -> Output:
         """Generates the clips of a request.
 
         Args:
@@ -109,7 +133,7 @@ class Pipeline:
         plan = self.prepare(prompt, **request)
         return Output(self.run(plan, callback_on_step_end, output_type), plan.settings)
 
-    def prepare(self, prompt, **request):
+    def prepare(self, prompt: Any, **request: Any) -> Plan:
         """Checks a request without computing anything; returns what `run` needs, or ValueError."""
         plan = make_plan(Request(prompt, **request), self)
         if self.metadata.get("guidance_distilled") and plan.weights != {"positive": 1.0}:
@@ -120,11 +144,13 @@ class Pipeline:
             )
         return plan
 
-    def warm_up(self, prompt, **request):
+    def warm_up(self, prompt: Any, **request: Any) -> None:
         """Compiles all programs of a request, by one step of it."""
         self.run(self.prepare(prompt, **request)._replace(num_steps=1))
 
-    def run(self, plan, callback_on_step_end=None, output_type="np"):
+    def run(
+        self, plan: Plan, callback_on_step_end: Any = None, output_type: str = "np"
+    ) -> np.ndarray:
         """Frames uint8 [N, F, H, W, 3], or latents, of a prepared request."""
         self._announce(plan)
         with jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext():
@@ -140,17 +166,20 @@ class Pipeline:
         encode = functools.partial(encode_given, self.autoencoder, self.weights)
         given = [encode(frames, plan.shape) for frames in plan.given]
         latents, mask = (np.stack(parts) for parts in zip(*given, strict=True))
-        inputs = (*plan.text, plan.frame_shot, latents, mask, plan.seeds)
+        condition, negative = (
+            Condition(**text, **plan.shared, given=latents, given_mask=mask)
+            for text in (plan.text, plan.negative)
+        )
         names = ("positive", *(name for name in plan.weights if name != "positive"))
-        noise, conditions = self._begin(self._params, *inputs, names=names)
+        noise, conditions = self._begin(self._params, condition, negative, plan.seeds, names=names)
         grid = times.sampling_grid(plan.num_steps, times.resolution_shift(np.prod(plan.shape[:3])))
         coefficients = jax.device_get(solvers.SOLVERS[plan.solver].prepare(grid))
         state = solvers.start(noise)
-        settings = {"solver": plan.solver, "rescale": plan.rescale, "interval": plan.interval}
+        settings = sampler.StepSettings(plan.solver, plan.rescale, plan.interval)
         for i in tqdm.trange(plan.num_steps, desc="sample", unit="step", disable=None):
             now = jax.tree.map(lambda array, i=i: array[i], coefficients)
             start = (noise, conditions, plan.weights)
-            state = self._step(self._params, state=state, now=now, start=start, **settings)
+            state = self._step(self._params, state=state, now=now, start=start, settings=settings)
             if callback is not None:
                 changed = callback(self, i, float(grid[i]), {"latents": state[0]}) or {}
                 state = (changed.get("latents", state[0]), state[1])
@@ -162,7 +191,7 @@ class Pipeline:
         parts = codec.decode_stream(self.autoencoder, self.weights, latents)
         return np.concatenate([codec.to_bytes(part) for part in parts], axis=1)
 
-    def reconstruct(self, frames, batch_size=16):
+    def reconstruct(self, frames: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """Clips uint8 [N, F, H, W, 3] as they come back from the autoencoder."""
         parts = []
         for start in range(0, len(frames), batch_size):
@@ -171,7 +200,9 @@ class Pipeline:
             parts.append(self._frames(np.concatenate(list(encoded), axis=1)))
         return np.concatenate(parts)
 
-    def denoising_loss(self, frames, prompt, grid, seeds):
+    def denoising_loss(
+        self, frames: np.ndarray, prompt: Any, grid: Any, seeds: np.ndarray
+    ) -> np.ndarray:
         """How well the generator denoises clips that are there: float32 [N, times].
 
         A bound on their likelihood but for its weights over time (arXiv:2107.00630): of two clips
@@ -188,10 +219,10 @@ class Pipeline:
         size = dict(zip(("num_frames", "height", "width"), frames.shape[1:4], strict=True))
         captions = ["."] * len(frames) if prompt is None else prompt
         plan = self.prepare(captions, guidance_scale=1.0, **size)
-        text = plan.text[1 if prompt is None else 0]  # the negative prompt is no caption
+        text = plan.negative if prompt is None else plan.text  # the negative prompt is no caption
         with jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext():
             parts = list(codec.encode_stream(self.autoencoder, self.weights, frames))
-            inputs = np.concatenate(parts, axis=1), text, plan.frame_shot
+            inputs = np.concatenate(parts, axis=1), Condition(**text, **plan.shared)
             losses = [self._loss(self._params, *inputs, np.float32(t), seeds) for t in grid]
             return np.stack([sharding.fetch(loss) for loss in losses], axis=1)
 

@@ -1,7 +1,8 @@
-"""Requests: what a pipeline is asked for, checked and completed before anything is computed."""
+"""Requests to a pipeline, checked and completed before anything is computed."""
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,18 +72,20 @@ class Plan(NamedTuple):
     """A checked request for N clips.
 
     Attributes:
-      text: ((ids, mask, shot) of the captions, the same of the negative ones), each [N, S].
-      frame_shot: int32 [N, T].
+      text, negative: the fields of `Condition` that hold captions, and negative ones in their
+        places, each [N, S].
+      shared: its fields that both have: frame_shot int32 [N, T], fps float32 [N].
       given: {pixel frame: image} of each clip.
       seeds: uint32 [N].
       shape: of the latents of a clip, (T, h, w, C).
       weights, rescale, interval: see `guidance.guided`.
       solver, num_steps: see `solvers.SOLVERS`.
-      settings: a dict per clip that says all of this in the words of a Request.
+      settings: a dict per clip that says all of this by the names of a Request.
     """
 
-    text: Any
-    frame_shot: Any
+    text: dict
+    negative: dict
+    shared: dict
     given: list
     seeds: Any
     shape: tuple
@@ -94,7 +97,7 @@ class Plan(NamedTuple):
     settings: list
 
 
-def make_plan(request, pipeline):
+def make_plan(request: Request, pipeline: Any) -> Plan:
     """Checks a Request without computing anything.
 
     Raises:
@@ -117,9 +120,15 @@ def make_plan(request, pipeline):
     order = np.repeat(np.arange(len(prompts)), request.num_videos_per_prompt)
     shared = shared_settings(request, clip, pipeline.metadata)
     own = [describe(*row) for row in zip(prompts, scripts, lengths, given, strict=True)]
+    text, negative = encode_texts(request, scripts, order, pipeline)
+    fps = np.float32(pipeline.metadata["fps"] if clip[0] > 1 else np.nan)
     return Plan(
-        text=encode_texts(request, scripts, order, pipeline),
-        frame_shot=np.stack([latent_shots(lengths[row]) for row in order]),
+        text=text,
+        negative=negative,
+        shared={
+            "frame_shot": np.stack([latent_shots(lengths[row]) for row in order]),
+            "fps": np.repeat(fps, len(order)),
+        },
         given=[given[row] for row in order],
         seeds=request.seed + np.arange(len(order), dtype=np.uint32),
         shape=pipeline.autoencoder.latent_shape(*clip),
@@ -134,7 +143,7 @@ def make_plan(request, pipeline):
     )
 
 
-def complete(request, metadata):
+def complete(request: Request, metadata: Mapping[str, Any]) -> Request:
     """The request with a list of prompts, and the guidance scale that is right for the model."""
     prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
     scale = request.guidance_scale
@@ -145,7 +154,7 @@ def complete(request, metadata):
     return dataclasses.replace(request, prompt=prompts, guidance_scale=scale)
 
 
-def check_sampler(request):
+def check_sampler(request: Request) -> None:
     """Raises ValueError unless the settings that are plain values are legal."""
     for name, least, most in (
         ("num_inference_steps", 1, 1000),
@@ -176,20 +185,22 @@ def check_sampler(request):
         raise ValueError(f"negative_prompt={request.negative_prompt!r} is not text")
 
 
-def check_seeds(request):
+def check_seeds(request: Request) -> None:
     """Raises ValueError unless the last clip, too, has a legal seed."""
     last = request.seed + len(request.prompt) * request.num_videos_per_prompt - 1
     if last > MAX_SEED:
         raise ValueError(f"seed={request.seed}: that of the last clip, {last}, is above {MAX_SEED}")
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return numeric and math.isfinite(value)
 
 
-def clip_size(request, scripts, metadata):
+def clip_size(
+    request: Request, scripts: Sequence[Any], metadata: Mapping[str, Any]
+) -> tuple[int, int, int]:
     """(num_frames, height, width) of all clips; what the request leaves out is as in training.
 
     Raises ValueError for prompts of several lengths, or a clip that is too large for any device.
@@ -212,33 +223,34 @@ def clip_size(request, scripts, metadata):
     return clip
 
 
-def size_note(clip, metadata):
+def size_note(clip: Sequence[int], metadata: Mapping[str, Any]) -> str:
     """What to say of a (num_frames, height, width) that was not trained on; "" of others."""
     trained = [tuple(bucket) for bucket in metadata["buckets"]]
     if tuple(clip) in trained:
         return ""
-    asked, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
-    return f"{asked} (frames x height x width) is no size that the weights were trained on: {legal}"
+    size, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
+    return f"{size} (frames x height x width) is no size that the weights were trained on: {legal}"
 
 
-def encode_texts(request, scripts, order, pipeline):
+def encode_texts(
+    request: Request, scripts: Sequence[Any], order: np.ndarray, pipeline: Any
+) -> tuple[dict, dict]:
     """The captions of the clips, and the negative ones in their places, see Plan."""
 
     def encode(name, captions):
         check_context(name, captions, pipeline)
-        encoded = encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
-        return tuple(encoded[part] for part in ("text", "text_mask", "text_shot"))
+        return encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
 
     def rows(name, texts):
         encoded = [encode(name, captions) for captions in texts]
-        return tuple(np.stack(part)[order] for part in zip(*encoded, strict=True))
+        return {field: np.stack([row[field] for row in encoded])[order] for field in encoded[0]}
 
     away = [dict.fromkeys(script.captions, request.negative_prompt) for script in scripts]
     positive = rows("prompt", [script.captions for script in scripts])
     return positive, rows("negative_prompt", away)
 
 
-def check_context(name, captions, pipeline):
+def check_context(name: str, captions: Mapping[int, str], pipeline: Any) -> None:
     """Raises ValueError unless the model can read the captions ({shot: text}) whole."""
     if too_many := excess(captions, pipeline):
         texts = list(captions.values())
@@ -246,8 +258,8 @@ def check_context(name, captions, pipeline):
         raise ValueError(f"{name} has {too_many}: {where}")
 
 
-def excess(captions, pipeline):
-    """By what captions ({shot: text}) are too long for the model, in words; "" if they are not."""
+def excess(captions: Mapping[int, str], pipeline: Any) -> str:
+    """By what captions ({shot: text}) are too long for the model, as text; "" if they are not."""
     texts, starts = list(captions.values()), len(captions)
     tokens = sum(map(pipeline.tokenizer.count, texts))
     limits = {"tokens": (tokens, pipeline.metadata["text_length"])}
@@ -259,7 +271,7 @@ def excess(captions, pipeline):
     return ""
 
 
-def given_rows(request, count):
+def given_rows(request: Request, count: int) -> list[dict[str, Any]]:
     """What is given of each clip: {argument: value} for each of `count` prompts."""
     rows = [{} for _ in range(count)]
     for name in GIVEN:
@@ -272,7 +284,9 @@ def given_rows(request, count):
     return rows
 
 
-def describe(prompt, script, lengths, given):
+def describe(
+    prompt: Any, script: Any, lengths: Sequence[int], given: Mapping[int, np.ndarray]
+) -> dict[str, Any]:
     """The settings that are a clip's own."""
     settings = {"prompt": prompt, "given_frames": sorted(map(int, given))}
     if len(lengths) > 1:
@@ -285,7 +299,9 @@ def describe(prompt, script, lengths, given):
     return settings
 
 
-def shared_settings(request, clip, metadata):
+def shared_settings(
+    request: Request, clip: Sequence[int], metadata: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings that all clips have in common."""
     names = (
         "negative_prompt num_inference_steps guidance_scale image_guidance_scale guidance_rescale "

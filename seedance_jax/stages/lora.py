@@ -1,6 +1,8 @@
 """Any stage as the training of adapters on weights that stay as they are."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,12 +11,13 @@ from seedance_jax import sharding
 from seedance_jax.models import lora
 from seedance_jax.pretrained import runs, text_encoder
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.loop import Stage
 
 # How a model is run, and where a part of it lies.
 MAY_DIFFER = ("remat", "dtype", "kernel", "path")
 
 
-def adapt(stage, config):
+def adapt(stage: Stage, config: Any) -> Stage:
     """The stage that trains `config.lora` in the place of the stage's own params.
 
     Raises:
@@ -54,7 +57,7 @@ def adapt(stage, config):
     )
 
 
-def model_of(config):
+def model_of(config: Any) -> dict[str, dict]:
     """The fields of a config (as JSON) that decide what its weights compute."""
     text = run_directory.as_json(text_encoder.DEFAULTS) | config.get("text", {})
     sections = {"text": text, "model": config.get("model", {})}
@@ -64,7 +67,7 @@ def model_of(config):
     }
 
 
-def load_base(run, boxed, config, identity):
+def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any]) -> Any:
     """The weights of a finished run of the same identity, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
     for name, value in run_directory.as_json(dict(identity)).items():

@@ -1,5 +1,10 @@
 """What the values of a config may be, as far as that is known before data or devices are seen."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
 from seedance_jax.models.dit import DiT
 from seedance_jax.pretrained import runs
 from seedance_jax.training import run_directory
@@ -29,7 +34,7 @@ SHARES = ("ema_decay", "caption_dropout", "condition_dropout", "frame_times")
 TYPES = ("float32", "bfloat16", "float16")
 
 
-def check_values(config):
+def check_values(config: ConfigDict) -> None:
     """Raises ValueError, naming field and value, unless the settings of a stage are legal."""
     flat = run_directory.flatten(config.to_dict())
     weights = {name: 0 for name in flat if name.startswith("loss.")}
@@ -48,7 +53,7 @@ def check_values(config):
         raise ValueError("vae_run is not set: --config.vae_run=RUN")
 
 
-def check_model(fields):
+def check_model(fields: Mapping[str, Any]) -> None:
     """Raises ValueError unless there is a DiT of these fields."""
     try:
         DiT(**{"latent_channels": 1, **fields})
@@ -56,7 +61,7 @@ def check_model(fields):
         raise ValueError(f"model.{error}") from None
 
 
-def check_source(config):
+def check_source(config: ConfigDict) -> None:
     """Raises an error unless the config may start from the run `init_from`.
 
     Raises:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers as managers
 
 from seedance_jax import sharding
@@ -131,14 +132,15 @@ class Saver:
             ) from error
 
 
-def restore(state, workdir, init_from="", inherit=()):
+def restore(state, workdir, init_from="", inherit=(), may_lack=()):
     """Resumes `workdir`; failing that starts from another run's EMA; else it is `state`.
 
     Returns (state, the rolled-out batch of the checkpoint or None), the batch laid out over the
     mesh of `jax.set_mesh`.
 
     A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken.
-    `inherit` names the top-level parts of the weights to take from the other run; () is all.
+    `inherit` names the top-level parts of the weights to take from the other run; () is all. What
+    lies at the paths `may_lack` it may be without: that stays as it is in `state`.
 
     Raises:
       OSError: there are checkpoints, and none can be read; they stay where they are.
@@ -162,13 +164,29 @@ def restore(state, workdir, init_from="", inherit=()):
         raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
     if init_from:
         parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
+        parts, new = split_new(parts, init_from, may_lack)
         check_fits(lambda: run_directory.read_json(workdir, "config.json"), init_from, parts)
-        ema = load(init_from, like=parts)
-        ema = {**state.ema, **ema} if inherit else ema
+        ema = traverse_util.flatten_dict(load(init_from, like=parts)) | new
+        ema = {**state.ema, **traverse_util.unflatten_dict(ema)}
         copy = lambda: jax.tree.map(jnp.copy, ema)  # noqa: E731
         slow = {name: copy() for name in state.slow}
         return state.replace(params=ema, ema=copy(), slow=slow), None
     return state, None
+
+
+def split_new(params, init_from, may_lack):
+    """(the params without those that start as new, these by path).
+
+    New is what lies at a path of `may_lack` where the run `init_from` has nothing. It is printed.
+    """
+    flat = traverse_util.flatten_dict(params)
+    below = lambda tree, path: [full for full in tree if full[: len(path)] == path]  # noqa: E731
+    stored = traverse_util.flatten_dict(stored_tree(init_from)) if may_lack else {}
+    absent = [path for path in may_lack if below(flat, path) and not below(stored, path)]
+    for path in absent:
+        print(f"{init_from} has no {'/'.join(path)}: it starts as new")
+    new = {full: flat.pop(full) for path in absent for full in below(flat, path)}
+    return traverse_util.unflatten_dict(flat), new
 
 
 def _line(error):

@@ -37,6 +37,7 @@ class Stage:
       frozen: weight trees that are used and never updated; the loop adds "ema" and "step".
       identity: what the run depends on beyond its config (JSON); resumed, it must be the same.
       inherit: the top-level parts of `params` that another run's weights may start; () for all.
+      may_lack: paths in `params` of what a run to start from may be without: it starts as new.
       finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
       makes: what a run of it makes, see `pretrained/runs.py:MAKES`.
       generator_params: (params, frozen) -> the weights of the generator that `params` make, so that
@@ -65,6 +66,7 @@ class Stage:
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inherit: tuple[str, ...] = ()
+    may_lack: tuple[tuple[str, ...], ...] = ()
     finish: Callable[[Any], dict] = lambda params: {}
     makes: str = ""
     generator_params: Callable[[Any, Mapping], Any] | None = None
@@ -148,7 +150,7 @@ def train(
     with jax.set_mesh(settings.mesh):
         state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)
         state, rolled = checkpoint.restore(
-            state, workdir, init_from=settings.init_from, inherit=stage.inherit
+            state, workdir, settings.init_from, stage.inherit, stage.may_lack
         )
         if int(state.step) >= settings.num_steps:
             return Trained(state)

@@ -12,7 +12,7 @@ BUCKETS = (Bucket(9, 32, 48, 2, 3.0), Bucket(1, 16, 16, 2, 1.0))
 def test_the_sheet_shows_examples_of_every_batch(source):
     dataset = loader.make_dataset(source, BUCKETS, text_length=24, seed=0)
     batches = [dict(dataset[step]) for step in range(4)]
-    batches[0]["condition_mask"] = np.array([[1, 0, 0], [0, 0, 0]])
+    batches[0]["given_mask"] = np.array([[1, 0, 0], [0, 0, 0]])
     ids = [f"clip/{row}" for row in range(24)]
     shown = inspection.pick_examples(batches, ids, limit=7)
     assert len(shown) == 7

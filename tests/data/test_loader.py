@@ -6,7 +6,7 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader, schema, tokenizer, transforms
-from seedance_jax.data.builders.side_tables import build_latents, open_latents
+from seedance_jax.data.builders.side_tables import build_latents, open_table
 from seedance_jax.data.loader import Bucket
 
 BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))
@@ -17,7 +17,18 @@ def make(source, seed=0, buckets=BUCKETS, **kwargs):
 
 
 def equal(a, b):
-    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+    same = lambda x, y: np.array_equal(x, y, equal_nan=x.dtype.kind == "f")  # noqa: E731
+    return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
+
+
+def test_the_frame_rate_is_that_of_the_frames_that_are_shown(source):
+    buckets = (Bucket(9, 32, 48, 4), Bucket(5, 16, 16, 8, stride=2), Bucket(1, 32, 32, 4))
+    dataset = make(source, buckets=buckets)
+    batches = [dataset[step] for step in range(3)]
+    fps = {batch["frame_shot"].shape[1]: {*batch["fps"].tolist()} for batch in batches}
+    assert fps.pop(3) == {12.0}
+    assert fps.pop(2) == {6.0}
+    assert np.isnan([*fps.pop(1)]).all()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +42,7 @@ def test_a_batch_has_the_promised_form(expected, source):
         size = len(batch["index"])
         assert batch["video"].dtype == np.uint8
         assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
-        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "stills", "text_tokens"}
+        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "stills"}
         for name, array in batch.items():
             assert array.dtype == schema.EXAMPLE[name].dtype
             assert array.ndim == 1 + len(schema.EXAMPLE[name].shape)
@@ -172,8 +183,8 @@ def test_latents_come_with_the_captions_of_the_frames_that_they_were_made_of(cut
     [encoded] = loader.eval_batches(cut_source, bucket, text_length=24)
     shape = (*transforms.latent_shape(*bucket.shape),)
     rows = [(cut_source[row]["id"], np.zeros(shape), np.zeros(shape)) for row in range(4)]
-    latents = open_latents(build_latents(tmp_path / "latents", rows, {}), {})
-    dataset = make(cut_source, buckets=[bucket], latents={bucket: latents})
+    latents = open_table(build_latents(tmp_path / "latents", rows, {}), "latents", {})
+    dataset = make(cut_source, buckets=[bucket], side_tables={"latents": {bucket: latents}})
     for step in range(3):
         batch = dataset[step]
         for name in ("text", "text_mask", "text_shot", "frame_shot"):
@@ -217,7 +228,9 @@ def test_illegal_settings(source):
     with pytest.raises(ValueError, match="all different"):
         make(source, buckets=[BUCKETS[0], BUCKETS[0]])
     with pytest.raises(ValueError, match="no latents for"):
-        make(source, latents={BUCKETS[0]: []})
+        make(source, side_tables={"latents": {BUCKETS[0]: []}})
+    with pytest.raises(ValueError, match=r"side tables \['depth'\]; legal: \['latents', 'texts'\]"):
+        make(source, side_tables={"depth": []})
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(None, [8, 8, 6]), (10, [8, 2]), (8, [8])])
@@ -256,9 +269,10 @@ def test_latents_take_the_place_of_the_pixels(source, tmp_path):
     shape = transforms.latent_shape(*bucket.shape)
     values = [np.full(shape, row, np.float32) for row in eligible]
     rows = [(source[int(row)]["id"], x, -x) for row, x in zip(eligible, values, strict=True)]
-    latents = open_latents(build_latents(tmp_path / "latents", rows, {"vae": "a"}), {"vae": "a"})
+    directory = build_latents(tmp_path / "latents", rows, {"vae": "a"})
+    latents = open_table(directory, "latents", {"vae": "a"})
     with_pixels = make(source, buckets=[bucket])
-    with_latents = make(source, buckets=[bucket], latents={bucket: latents})
+    with_latents = make(source, buckets=[bucket], side_tables={"latents": {bucket: latents}})
     for step in range(6):
         batch = with_latents[step]
         assert "video" not in batch
@@ -267,7 +281,8 @@ def test_latents_take_the_place_of_the_pixels(source, tmp_path):
         assert np.array_equal(batch["latents"][:, 0, 0, 0, 0], batch["index"])
         assert np.array_equal(batch["stills"], -batch["latents"])
         assert np.array_equal(batch["index"], with_pixels[step]["index"])
-    [*_, last] = loader.eval_batches(source, bucket, text_length=24, latents=latents)
+    tables = {"latents": {bucket: latents}}
+    [*_, last] = loader.eval_batches(source, bucket, text_length=24, side_tables=tables)
     assert np.array_equal(last["latents"][:, 0, 0, 0, 0], last["index"])
     with pytest.raises(ValueError, match="22 latents for the 24 rows"):
-        make(source, buckets=[BUCKETS[1]], latents={BUCKETS[1]: latents})
+        make(source, buckets=[BUCKETS[1]], side_tables={"latents": {BUCKETS[1]: latents}})

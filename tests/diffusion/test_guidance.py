@@ -12,7 +12,7 @@ class Condition(NamedTuple):
     """A stand-in: what is predicted, and the given frames."""
 
     a: Any
-    mask: Any
+    given_mask: Any
 
 
 SHAPE = (2, 3, 1, 1, 4)

@@ -149,17 +149,31 @@ def test_blocks_are_as_few_as_fit_and_waste_little(length):
 
 def test_text_attends_to_frames_as_if_they_were_joined():
     keys = jax.random.split(jax.random.key(2), 7)
-    query, *words = (jax.random.normal(key, (2, 4, 2, 8)) for key in keys[:3])
-    frames = [jax.random.normal(key, (2, 3, 5, 2, 8)) for key in keys[3:5]]
+    query, *text_kv = (jax.random.normal(key, (2, 4, 2, 8)) for key in keys[:3])
+    video_kv = [jax.random.normal(key, (2, 3, 5, 2, 8)) for key in keys[3:5]]
     visible = jax.random.bernoulli(keys[5], 0.5, (2, 3, 4))
     mask = jax.random.bernoulli(keys[6], 0.5, (2, 4)).at[:, 0].set(True)
     key, value = (
-        jnp.concatenate([x.reshape(2, 15, 2, 8), y], 1) for x, y in zip(frames, words, strict=True)
+        jnp.concatenate([x.reshape(2, 15, 2, 8), y], 1)
+        for x, y in zip(video_kv, text_kv, strict=True)
     )
     seen = jnp.repeat(visible.swapaxes(1, 2), 5, axis=2)
     seen = jnp.concatenate([seen, jnp.broadcast_to(mask[:, None], (2, 4, 4))], 2)[:, None]
-    out = attention.attend_frames(query, frames, words, visible, mask)
+    out = attention.attend_frames(query, video_kv, text_kv, visible, mask)
     np.testing.assert_allclose(out, plain(query, key, value, seen), atol=1e-5)
+
+
+def test_queries_and_keys_of_every_head_start_with_a_mean_square_of_1():
+    """Whatever the tokens' size: so logits start as large as those of unit vectors."""
+    x, angle = 30 * jax.random.normal(jax.random.key(3), (2, 5, 16)), jnp.linspace(0.0, 3.0, 20)
+    rope = tuple(f(angle.reshape(5, 4)) for f in (jnp.cos, jnp.sin))
+    (query, key, value), variables = attention.QKV(2).init_with_output(jax.random.key(4), x, rope)
+    for array in (query, key):
+        np.testing.assert_allclose((array**2).mean(-1), 1.0, rtol=1e-4)
+    assert np.abs((value**2).mean(-1) - 1.0).min() > 1.0
+    for name in ("query_norm", "key_norm"):
+        scale = variables["params"][name]["scale"]
+        np.testing.assert_array_equal(scale, np.ones(8))
 
 
 def test_an_unknown_kernel_is_refused():

@@ -4,8 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.models import dit, rope
-from seedance_jax.models.dit import Condition, DiT, SpatialBlock, TemporalBlock, Text
+from seedance_jax.models import dit, rope, windows
+from seedance_jax.models.blocks import SpatialBlock, TemporalBlock, Text, visible_text
+from seedance_jax.models.conditioning import Condition
+from seedance_jax.models.dit import DiT
+from seedance_jax.models.layers import MODULATION_PARTS
 
 BATCH, FRAMES, HEIGHT, WIDTH, CHANNELS = 2, 3, 3, 5, 4  # a grid that the windows do not divide
 LENGTH, TEXT_WIDTH = 6, 8
@@ -32,8 +35,8 @@ def inputs():
         text_mask=jnp.arange(LENGTH) < jnp.array([[3], [5]]),
         text_shot=jnp.array([[0] * LENGTH, [-1, 0, 0, 1, 1, 1]]),
         frame_shot=jnp.array([[0, 0, 0], [0, 1, 1]]),
-        latents=normal(*latents, seed=2),
-        mask=jnp.zeros((BATCH, FRAMES)).at[:, 0].set(1.0),
+        given=normal(*latents, seed=2),
+        given_mask=jnp.zeros((BATCH, FRAMES)).at[:, 0].set(1.0),
     )
     return normal(*latents), jnp.array([0.3, 0.8]), condition
 
@@ -66,11 +69,11 @@ def spatial(random_params, inputs, ropes):
     """(params, run, arguments) of one spatial block."""
     block, condition = SpatialBlock(HEADS), inputs[2]
     tokens = normal(BATCH, LENGTH, FEATURES, seed=1)
-    shared = normal(BATCH, 1, dit.MODULATION_PARTS, FEATURES, seed=2)
+    shared = normal(BATCH, 1, MODULATION_PARTS, FEATURES, seed=2)
     frame_rope = tuple(table.reshape(BATCH, FRAMES, HEIGHT * WIDTH, -1) for table in ropes[0])
     arguments = (
         normal(BATCH, FRAMES, HEIGHT * WIDTH, FEATURES),
-        Text(tokens, condition.text_mask, dit.visible_text(condition)),
+        Text(tokens, condition.text_mask, visible_text(condition)),
         (shared, shared[:, 0]),
         (frame_rope, ropes[1]),
     )
@@ -82,7 +85,7 @@ def temporal(random_params, ropes):
     """(params, run(window, shift, ...), arguments) of one temporal block."""
     arguments = (
         normal(BATCH, FRAMES, HEIGHT, WIDTH, FEATURES),
-        normal(BATCH, 1, dit.MODULATION_PARTS, FEATURES, seed=2),
+        normal(BATCH, 1, MODULATION_PARTS, FEATURES, seed=2),
         ropes[0],
     )
     params = random_params(TemporalBlock(HEADS, WINDOW).init, *arguments)
@@ -106,10 +109,10 @@ def reset(params):
 @pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 5), (8, 8)])
 def test_windows_give_back_the_frames(window, shift):
     x = normal(2, 3, 3, 5, 4)
-    windows = dit.to_windows(x, window, shift)
+    cut = windows.to_windows(x, window, shift)
     count = -(-(3 + shift[0]) // window[0]) * -(-(5 + shift[1]) // window[1])
-    assert windows.shape == (2, 3, count, window[0] * window[1], 4)
-    np.testing.assert_array_equal(dit.from_windows(windows, window, shift, (3, 5)), x)
+    assert cut.shape == (2, 3, count, window[0] * window[1], 4)
+    np.testing.assert_array_equal(windows.from_windows(cut, window, shift, (3, 5)), x)
 
 
 def test_the_velocity_is_zero_at_init(inputs):
@@ -217,17 +220,17 @@ def test_a_window_at_the_edge_is_a_smaller_window(temporal, rows, columns):
 
 def test_only_the_given_condition_latents_count(inputs, velocity):
     condition = inputs[2]
-    given = condition.mask[:, :, None, None, None] > 0
-    ignored = jnp.where(given, condition.latents, 7.0)
-    used = jnp.where(given, 7.0, condition.latents)
-    np.testing.assert_array_equal(velocity(), velocity(latents=ignored))
-    assert np.abs(velocity() - velocity(latents=used)).max() > 1e-3
+    given = condition.given_mask[:, :, None, None, None] > 0
+    ignored = jnp.where(given, condition.given, 7.0)
+    used = jnp.where(given, 7.0, condition.given)
+    np.testing.assert_array_equal(velocity(), velocity(given=ignored))
+    assert np.abs(velocity() - velocity(given=used)).max() > 1e-3
 
 
 def test_a_given_frame_is_told_from_a_generated_one_by_the_mask(inputs, velocity):
-    zero = jnp.zeros_like(inputs[2].latents)
+    zero = jnp.zeros_like(inputs[2].given)
     none = jnp.zeros((BATCH, FRAMES))
-    assert np.abs(velocity(latents=zero) - velocity(latents=zero, mask=none)).max() > 1e-3
+    assert np.abs(velocity(given=zero) - velocity(given=zero, given_mask=none)).max() > 1e-3
 
 
 def test_samples_of_a_batch_do_not_mix(inputs, velocity):

@@ -68,12 +68,12 @@ def test_the_change_grows_with_the_scale(params, trained):
 
 def test_gradients_reach_the_adapters_of_the_output(params, fresh):
     """b has one at once; a as soon as b is not zero."""
-    xt, t, text, frames = example_inputs(4, 8)
+    xt, t, condition = example_inputs(4, 8)
     xt = jax.random.normal(jax.random.key(2), xt.shape)
 
     def loss(adapters):
         merged = lora.merge(params, adapters, 1.0)
-        return (MODEL.apply({"params": merged}, xt, t, text, frames) ** 2).mean()
+        return (MODEL.apply({"params": merged}, xt, t, condition) ** 2).mean()
 
     grads = traverse_util.flatten_dict(jax.jit(jax.grad(loss))(fresh))
     grown = [np.any(value) for path, value in grads.items() if path[-1] == "b"]

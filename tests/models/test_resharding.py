@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.models.dit import Condition, DiT
+from seedance_jax.models.conditioning import Condition
+from seedance_jax.models.dit import DiT
 from seedance_jax.performance import chips
 from seedance_jax.performance.compiled import hlo
 

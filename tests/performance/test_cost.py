@@ -193,7 +193,7 @@ def test_the_logits_are_those_of_the_largest_block_and_divided_like_it():
     assert memory.logit_bytes(program, sharding.plan_mesh(8, sequence=4, tensor=2)) == one / 8
     image = cost.make_program(config, (1, 30, 54))
     whole = memory.logit_bytes(image, sharding.plan_mesh(1))
-    assert whole == (30 * 54) * (30 * 54 + image.words) * 28 * 4  # spatial
+    assert whole == (30 * 54) * (30 * 54 + image.text_tokens) * 28 * 4  # spatial
 
 
 def test_recomputing_keeps_less():

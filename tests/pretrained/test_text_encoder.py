@@ -9,8 +9,9 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader
-from seedance_jax.data.builders.side_tables import build_texts, open_texts
+from seedance_jax.data.builders.side_tables import build_texts, open_table
 from seedance_jax.data.loader import Bucket
+from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.text import TextModel, caption_starts
 from seedance_jax.pretrained import runs, text_encoder
 from seedance_jax.training import checkpoint, run_directory
@@ -50,7 +51,7 @@ def encoder(request, tmp_path_factory, one_device):
 def texts(source, encoder, tmp_path_factory):
     directory = tmp_path_factory.mktemp("texts") / "set"
     rows = text_encoder.encode_rows(source, LENGTH, encoder)
-    return open_texts(build_texts(directory, rows, encoder.identity), encoder.identity)
+    return open_table(build_texts(directory, rows, encoder.identity), "texts", encoder.identity)
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +61,19 @@ def encode(encoder):
 
 def test_precomputed_tokens_are_those_of_the_frozen_model(source, encoder, texts, encode):
     by_ids = {"text_length": LENGTH, "tokenizer": encoder.tokenizer}
-    by_tokens = {"text_length": encoder.positions(LENGTH), "texts": texts}
+    by_tokens = {"text_length": encoder.positions(LENGTH), "side_tables": {"texts": texts}}
     frozen = loader.make_dataset(source, BUCKETS, seed=0, **by_ids)
     precomputed = loader.make_dataset(source, BUCKETS, seed=0, **by_tokens)
     shots = set()
     for step in range(6):
         ids, stored = frozen[step], precomputed[step]
-        assert "text" not in stored
         np.testing.assert_array_equal(stored["frame_shot"], ids["frame_shot"])
         text = (ids[name] for name in ("text", "text_mask", "text_shot"))
         tokens, mask, shot = map(np.asarray, encode(encoder.params, *text))
-        assert stored["text_tokens"].shape == (4, encoder.positions(LENGTH), encoder.width)
+        assert stored["text"].shape == (4, encoder.positions(LENGTH), encoder.width)
         np.testing.assert_array_equal(stored["text_mask"], mask)
         np.testing.assert_array_equal(stored["text_shot"][mask], shot[mask])
-        np.testing.assert_allclose(stored["text_tokens"], tokens, rtol=1e-2, atol=1e-2)
+        np.testing.assert_allclose(stored["text"], tokens, rtol=1e-2, atol=1e-2)
         shots |= {len(np.unique(row[valid])) for row, valid in zip(shot, mask, strict=True)}
     assert {1, 3} <= shots  # one shot, and two with what they have in common
 
@@ -86,10 +86,11 @@ def rounded(tokens):
 def test_tokens_are_as_precise_as_on_disk_in_training_and_in_sampling(encoder, encode):
     ids, mask = encoder.tokenizer.encode("a red ball", LENGTH)
     text = (ids[None], mask[None], 0 * ids[None])
+    condition = Condition(*text, np.zeros((1, 2), np.int32))
     dit = {"width": 8, "depth": 1, "heads": 2, "window": (2, 2)}
     generator = runs.build_generator(FROZEN | {"path": "x", "max_words": 0}, dit, 4)
     generator, params = runs.with_encoder(generator, {}, encoder)
-    sampled, *_ = generator.apply({"params": params}, *text, method="encode_text")
+    sampled = generator.apply({"params": params}, condition, method="encode_text").text
     trained, *_ = encode(encoder.params, *text)
     for tokens in (sampled, trained):
         np.testing.assert_array_equal(tokens, rounded(tokens))
@@ -112,14 +113,14 @@ def test_the_empty_caption_is_stored_with_every_caption(source, encoder, texts, 
 
 def test_rows_of_other_clips_are_refused(source, texts, tmp_path):
     clips = [clip_record(20 + i, num_frames=17) for i in range(len(source))]
-    other = write_clips(tmp_path / "set", clips)
+    other, tables = write_clips(tmp_path / "set", clips), {"side_tables": {"texts": texts}}
     with pytest.raises(ValueError, match="in the place of those of 'clip/2"):
-        loader.make_dataset(other, BUCKETS, seed=0, text_length=LENGTH, texts=texts)[0]
+        loader.make_dataset(other, BUCKETS, seed=0, text_length=LENGTH, **tables)[0]
     fewer = write_clips(tmp_path / "fewer", clips[:2])
     with pytest.raises(ValueError, match="4 texts for 2 rows"):
-        loader.make_dataset(fewer, BUCKETS, seed=0, text_length=LENGTH, texts=texts)
+        loader.make_dataset(fewer, BUCKETS, seed=0, text_length=LENGTH, **tables)
     with pytest.raises(ValueError, match="text tokens, the text length is 2"):
-        loader.make_dataset(source, BUCKETS, seed=0, text_length=2, texts=texts)[0]
+        loader.make_dataset(source, BUCKETS, seed=0, text_length=2, **tables)[0]
 
 
 def test_without_a_mesh_only_the_weights_are_missing(encoder, tmp_path):

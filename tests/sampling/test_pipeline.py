@@ -5,6 +5,7 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.diffusion import solvers
+from seedance_jax.models.conditioning import Condition
 from seedance_jax.pretrained import codec
 from seedance_jax.sampling import pipeline as pipeline_module
 from seedance_jax.sampling import sampler
@@ -207,7 +208,7 @@ class Network:
 
     def apply(self, variables, *args, method):
         if method == "encode_text":
-            return args
+            return args[0]
         self.seen.append(args)
         return jnp.full_like(args[0], 1e3)
 
@@ -217,22 +218,22 @@ def test_the_network_sees_given_frames_as_in_training(solver):
     """Clean at time 0 where they are given, and as noisy as the others where they are dropped."""
     network, shape, t = Network(), (2, 1, 1, 4), 0.75
     given = np.full((1, *shape), 0.25, np.float32)
-    text = (jnp.zeros((1, 3)),) * 3
-    mask, seeds = jnp.array([[1.0, 0.0]]), jnp.array([3])
-    inputs = (text, text, jnp.zeros((1, 2)), given, mask, seeds)
+    text = [jnp.zeros((1, 3))] * 3
+    condition = Condition(*text, jnp.zeros((1, 2)), given, jnp.array([[1.0, 0.0]]))
     names = ("positive", "unconditional")
-    noise, conditions = sampler.begin(network, {}, *inputs, names=names)
+    seeds = jnp.array([3])
+    noise, conditions = sampler.begin(network, {}, condition, condition, seeds, names=names)
     weights = {"positive": 2.0, "unconditional": -1.0}
     now = jax.tree.map(lambda x: x[0], solvers.SOLVERS[solver].prepare(jnp.array([t, 0.5, 0.0])))
     x = (1 - t) * given + t * noise
-    settings = {"solver": solver, "rescale": 0.0, "interval": (0.0, 1.0)}
+    start, settings = (noise, conditions, weights), sampler.StepSettings(solver)
     state, _ = sampler.step(
-        network, {}, state=solvers.start(x), now=now, start=(noise, conditions, weights), **settings
+        network, {}, state=solvers.start(x), now=now, start=start, settings=settings
     )
     xt, times, condition = network.seen[0]
     np.testing.assert_array_equal(xt[0, 0], given[0, 0])
     np.testing.assert_array_equal(xt[1], x[0])
     np.testing.assert_array_equal(times, [[0.0, t], [t, t]])
-    np.testing.assert_array_equal(condition.mask, [[1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(condition.given_mask, [[1.0, 0.0], [0.0, 0.0]])
     # The state goes the straight way, whatever the network says.
     np.testing.assert_allclose(state[0, 0], (given + noise)[0, 0] / 2, atol=1e-6)

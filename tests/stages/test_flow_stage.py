@@ -2,10 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from seedance_jax.data import tokenizer
+from seedance_jax.models import conditioning
+from seedance_jax.models.conditioning import Condition
 from seedance_jax.pretrained import runs
-from seedance_jax.stages.flow_matching import flow_loss
+from seedance_jax.stages.flow_matching import flow_loss, objective
 
 CHANNELS, LENGTH, FRAMES = 4, 16, 3
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
@@ -26,11 +29,14 @@ CAPTIONS = encode("a cube", "two red balls", "", "sky")
 OTHER = encode("my cup", "no", "one two", "sea")
 
 
+def condition(x0=LATENTS, text=CAPTIONS, given=MIXED):
+    """Of clips of one shot."""
+    return Condition(*text, FRAME_SHOT[: len(x0)], given=x0, given_mask=given)
+
+
 @pytest.fixture(scope="module")
 def params(random_params):
-    given = jnp.zeros(LATENTS.shape[:2])
-    frames = (FRAME_SHOT, LATENTS, given)
-    return random_params(MODEL.init, LATENTS, jnp.ones(4), CAPTIONS, frames)["params"]
+    return random_params(MODEL.init, LATENTS, jnp.ones(4), condition())["params"]
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +44,17 @@ def loss_of(params):
     """loss_of(x0, text, caption_dropout); the frames of MIXED are given."""
 
     def loss(x0, text, dropout):
-        key = jax.random.key(3)
-        settings = {"caption_dropout": dropout, "frame_times": 0.5}
-        return flow_loss(MODEL, params, (x0, text, FRAME_SHOT), MIXED, key, **settings)[0]
+        key, seen = jax.random.key(3), condition(x0, text)
+        seen = conditioning.drop(key, seen, {"text": dropout})
+        return flow_loss(MODEL, params, x0, seen, key, frame_times=0.5)[0]
 
     return jax.jit(loss)
 
 
 def test_gradients_reach_every_parameter_that_the_video_depends_on(params):
     def loss(params):
-        settings = {"caption_dropout": 0.0, "frame_times": 0.5}
-        clip = (LATENTS, CAPTIONS, FRAME_SHOT)
-        return flow_loss(MODEL, params, clip, MIXED, jax.random.key(0), **settings)[0]
+        key = jax.random.key(0)
+        return flow_loss(MODEL, params, LATENTS, condition(), key, frame_times=0.5)[0]
 
     value, grads = jax.jit(jax.value_and_grad(loss))(params)
     assert np.isfinite(value)
@@ -84,15 +89,16 @@ class Recorder:
         self.velocity = velocity
 
     def apply(self, variables, *arguments):
-        self.xt, self.t, self.text, (_, self.condition, self.given) = arguments
+        self.xt, self.t, self.seen = arguments
+        self.condition, self.given = self.seen.given, self.seen.given_mask
         return self.velocity(self)
 
 
 def loss_with(velocity, x0=LATENTS, given=MIXED, frame_times=0.0):
-    captions, frame_shot = jax.tree.map(lambda x: x[: len(x0)], (CAPTIONS, FRAME_SHOT))
-    model, clip = Recorder(velocity), (x0, captions, frame_shot)
-    settings = {"caption_dropout": 0.0, "frame_times": frame_times}
-    loss, metrics = flow_loss(model, {}, clip, given, jax.random.key(5), **settings)
+    captions = jax.tree.map(lambda x: x[: len(x0)], CAPTIONS)
+    model, seen = Recorder(velocity), condition(x0, captions, given)
+    key = jax.random.key(5)
+    loss, metrics = flow_loss(model, {}, x0, seen, key, frame_times=frame_times)
     return loss, metrics, model
 
 
@@ -135,6 +141,28 @@ def test_parts_with_other_numbers_of_given_frames_make_up_the_loss_of_the_whole(
     assert weights[0] < weights[1] == 1.0
     np.testing.assert_allclose(weights.mean(), metrics["weight"], rtol=1e-6)
     np.testing.assert_allclose(np.average(losses, weights=weights), whole, rtol=1e-5)
+
+
+def test_a_step_drops_each_condition_of_the_config_by_its_own_share():
+    """Text by `caption_dropout`, those with an adapter as the registry says, others never."""
+    many = 2000
+    fields = {"text_mask": jnp.ones((many, 2), bool), "text_shot": jnp.zeros((many, 2), int)}
+    fields |= {"given_mask": jnp.ones((many, 1)), "fps": jnp.full(many, 12.0)}
+    x0 = jnp.zeros((many, 1, 1, 1, CHANNELS))
+    whole = Condition(text=None, frame_shot=jnp.zeros((many, 1), int), given=x0, **fields)
+
+    def dropped(conditions):
+        config = {"caption_dropout": 0.5, "frame_times": 0.0, "model": {"conditions": conditions}}
+        network = Recorder(lambda own: jnp.zeros_like(own.xt))
+        loss_fn = objective(ConfigDict(config), network, lambda *_: (x0, whole))
+        loss_fn({}, {}, jax.random.key(0), {})
+        seen = network.seen
+        assert seen.given_mask.all()
+        return 1 - seen.text_mask[:, 1].mean(), jnp.isnan(seen.fps).mean()
+
+    np.testing.assert_allclose(dropped(()), (0.5, 0.0), atol=0.04)
+    shares = (0.5, conditioning.ADAPTERS["fps"].dropout)
+    np.testing.assert_allclose(dropped(("fps",)), shares, atol=0.04)
 
 
 def test_predicting_nothing_costs_the_variance_of_noise_and_data():

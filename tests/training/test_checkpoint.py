@@ -1,10 +1,11 @@
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, loop, run_directory
 
 TREE = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
 
@@ -14,6 +15,33 @@ def test_loading_a_run_without_checkpoint_is_an_error(tmp_path):
         checkpoint.load(tmp_path)
     state = {"ema": np.zeros(1)}
     assert checkpoint.restore(state, tmp_path) == (state, None)
+
+
+def test_a_run_may_lack_what_is_named_and_nothing_else(tmp_path, capsys):
+    """What is new stays as it was made, and is printed; all else comes from the other run."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        run_directory.write_json(tmp_path / name, "config.json", {"stage": "s"})
+    checkpoint.save_weights(tmp_path / "old", TREE)
+
+    def start(ema, may_lack):
+        state = loop.TrainState(0, ema, ema, None, 0, 0)
+        source, workdir = tmp_path / "old", tmp_path / "new"
+        return checkpoint.restore(state, workdir, source, may_lack=may_lack)[0].params
+
+    new = {"kernel": jnp.full(3, 7.0)}
+    params = {"a": {"kernel": jnp.zeros((2, 3)), "patch_fps": new}, "b": jnp.zeros(2)}
+    started = start(params, [("a", "patch_fps")])
+    np.testing.assert_array_equal(started["a"]["patch_fps"]["kernel"], new["kernel"])
+    np.testing.assert_array_equal(started["a"]["kernel"], TREE["a"]["kernel"])
+    np.testing.assert_array_equal(started["b"], TREE["b"])
+    assert "old has no a/patch_fps: it starts as new" in capsys.readouterr().out
+    for may_lack in ([], [("b",)], [("a", "patch")], [("a", "patch_fps", "bias")]):
+        with pytest.raises(ValueError, match=r"'patch_fps'.*None -> \(3,\)"):
+            start(params, may_lack)
+    again = start(TREE, [("a", "kernel")])  # it is there, so it comes from there
+    jax.tree.map(np.testing.assert_array_equal, again, TREE)
+    assert not capsys.readouterr().out
 
 
 def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):

@@ -5,8 +5,10 @@ from jax.sharding import PartitionSpec as P
 
 from seedance_jax import sharding
 from seedance_jax.data import tokenizer
+from seedance_jax.models import conditioning
 from seedance_jax.pretrained import runs
 from seedance_jax.stages.flow_matching import flow_loss
+from seedance_jax.stages.generator_inputs import read_condition
 from seedance_jax.training import loop
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -37,21 +39,21 @@ def batches():
 def stage():
     """Flow matching on latents, by a model whose gates start open."""
     model = runs.build_generator(TEXT, DIT, CHANNELS)
-    noising = {"caption_dropout": 0.5, "frame_times": 0.5}
+
+    def read(batch):
+        condition = read_condition(batch)._replace(given=batch["latents"])
+        return batch["latents"], condition._replace(given_mask=GIVEN[: len(batch["latents"])])
 
     def init(key):
-        first = next(batches())
-        x = first["latents"][:1]
-        text = tuple(first[name][:1] for name in ("text", "text_mask", "text_shot"))
-        frames = (first["frame_shot"][:1], x, np.zeros((1, 3)))
-        params = model.init(key, x, np.ones(1), text, frames)["params"]
+        x0, condition = read({name: array[:1] for name, array in next(batches()).items()})
+        params = model.init(key, x0, np.ones(1), condition)["params"]
         noise = lambda leaf: leaf + 0.1 * jax.random.normal(key, leaf.shape)  # noqa: E731
         return jax.tree.map(noise, params)
 
     def loss_fn(params, batch, key, frozen):
-        text = tuple(batch[name] for name in ("text", "text_mask", "text_shot"))
-        clip = (batch["latents"], text, batch["frame_shot"])
-        return flow_loss(model, params, clip, GIVEN, key, **noising)
+        x0, condition = read(batch)
+        condition = conditioning.drop(key, condition, {"text": 0.5})
+        return flow_loss(model, params, x0, condition, key, frame_times=0.5)
 
     optimizer = make_optimizer(num_steps=100, clip_norm=1.0, **OPTIMIZER)
     return loop.Stage(init, loss_fn, batches, optimizer)

@@ -28,7 +28,7 @@ def build_latents(
         {"id": name, "latents": _short(latents), "stills": _short(stills)}
         for name, latents, stills in rows
     )
-    return _build(directory, "latents", schema.LATENTS, records, metadata)
+    return _build(directory, "latents", records, metadata)
 
 
 def build_texts(
@@ -53,18 +53,7 @@ def build_texts(
                 "shot": shot,
             }
 
-    told = lambda: {"longest": longest}  # noqa: E731
-    return _build(directory, "texts", schema.TEXTS, records(), metadata, told)
-
-
-def open_latents(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
-    """Opens latents; raises ValueError naming every key in which they are not as expected."""
-    return _open(directory, "latents", expected)
-
-
-def open_texts(directory: str | Path, expected: Mapping[str, Any]) -> storage.Source:
-    """Opens text tokens; raises ValueError naming every key in which they are not as expected."""
-    return _open(directory, "texts", expected)
+    return _build(directory, "texts", records(), metadata, lambda: {"longest": longest})
 
 
 def _short(array: np.ndarray) -> np.ndarray:
@@ -74,24 +63,30 @@ def _short(array: np.ndarray) -> np.ndarray:
 def _build(
     directory: str | Path,
     kind: str,
-    fields: Mapping[str, schema.Field],
     records: Iterable[Mapping[str, Any]],
     metadata: Mapping[str, Any],
-    told: Callable[[], Mapping[str, Any]] = dict,
+    report: Callable[[], Mapping[str, Any]] = dict,
 ) -> Path:
     directory = Path(directory)
     with storage.writing(directory) as draft:
         if draft is not None:
+            fields = schema.SIDE_TABLES[kind]
             counts = storage.write_records(draft, kind, fields, {kind: lambda: records})
             if not counts.get(kind):
                 raise ValueError(f"no {kind} to write into {directory}")
-            storage.write_json(draft / "report.json", {"rows": counts, "lost": [], **told()})
+            storage.write_json(draft / "report.json", {"rows": counts, "lost": [], **report()})
             storage.write_json(draft / "spec.json", dict(metadata))
-    _open(directory, kind, metadata)
+    open_table(directory, kind, metadata)
     return directory
 
 
-def _open(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> storage.Source:
+def open_table(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> storage.Source:
+    """Opens rows of a kind; raises ValueError naming every key in which they are not as expected.
+
+    Args:
+      kind: of `schema.SIDE_TABLES`.
+      expected: of the metadata that they were built with.
+    """
     source = storage.open_split(directory, kind)
     found = json.loads((Path(directory) / "spec.json").read_text())
     expected = json.loads(json.dumps(dict(expected)))  # JSON has no tuples

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seedance_jax.models.dit import ATTENTION, Condition, DiT
+from seedance_jax.models.conditioning import Condition
+from seedance_jax.models.dit import ATTENTION, DiT
 from seedance_jax.performance import cost
 from seedance_jax.performance.timed.autoencoder_speed import in_turns
 
@@ -28,7 +29,8 @@ def make_condition(latents, text_tokens, width):
     text = jax.random.normal(jax.random.key(1), (1, text_tokens, width))
     shape, frames = (1, text_tokens), jnp.zeros(latents.shape[:2], int)
     given = frames.astype(jnp.float32)
-    return Condition(text, jnp.ones(shape, bool), jnp.zeros(shape, int), frames, latents, given)
+    mask, shot = jnp.ones(shape, bool), jnp.zeros(shape, int)
+    return Condition(text, mask, shot, frames, given=latents, given_mask=given)
 
 
 def our_runners(model, shape, text_tokens):

@@ -77,7 +77,8 @@ def make_inputs(bucket, text_length, clips, latents=None):
     inputs = {"mp4": Input(loader.make_dataset(source, [bucket], **options), stored)}
     if latents is not None:
         encoded = storage.open_split(latents, "latents")
-        dataset = loader.make_dataset(source, [bucket], latents={bucket: encoded}, **options)
+        tables = {"latents": {bucket: encoded}}
+        dataset = loader.make_dataset(source, [bucket], side_tables=tables, **options)
         # The row with the captions is read too, and the film in it.
         inputs["latents"] = Input(dataset, stored + stored_bytes(latents, "latents") / len(encoded))
     return inputs

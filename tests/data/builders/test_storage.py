@@ -4,7 +4,7 @@ from clips import clip_record, write_clips
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.side_tables import build_latents, open_latents
+from seedance_jax.data.builders.side_tables import build_latents, open_table
 
 
 def test_rows_come_back_in_order(clips_directory, source):
@@ -67,13 +67,13 @@ def test_latents_of_something_else_name_what_differs(tmp_path):
     values = [np.full((3, 2, 3, 48), i + 0.5, np.float32) for i in range(3)]
     rows = [(f"clip/{i}", array, -array) for i, array in enumerate(values)]
     directory = build_latents(tmp_path / "latents", iter(rows), made_of)
-    source = open_latents(directory, made_of)
+    source = open_table(directory, "latents", made_of)
     assert [float(source[i]["latents"][0, 0, 0, 0]) for i in range(3)] == [0.5, 1.5, 2.5]
     assert [float(source[i]["stills"][0, 0, 0, 0]) for i in range(3)] == [-0.5, -1.5, -2.5]
     assert source[1]["id"] == "clip/1"
     assert build_latents(directory, iter(()), made_of) == directory  # kept
     with pytest.raises(ValueError, match="something else") as error:
-        open_latents(directory, made_of | {"vae": "xyz", "bucket": (5, 32, 48), "crop": 1})
+        open_table(directory, "latents", made_of | {"vae": "xyz", "bucket": (5, 32, 48), "crop": 1})
     for text in (
         "vae: found 'abc', expected 'xyz'",
         "bucket: found [9, 32, 48]",

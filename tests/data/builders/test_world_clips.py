@@ -64,7 +64,7 @@ def test_a_config_builds_locates_and_opens(tmp_path):
     }
     with pytest.raises(ValueError, match=r"seedance_jax build_data"):
         sources.locate(data)
-    assert sources.build(data) == sources.locate(data)
+    assert sources.build(data) == [sources.locate(data)]
     source = sources.open_split(data, "train")
     buckets = sources.make_buckets(data["buckets"])
     batch = loader.make_dataset(source, buckets, text_length=256, seed=0)[0]
