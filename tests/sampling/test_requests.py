@@ -84,19 +84,26 @@ def test_bad_requests_say_what_is_legal(pipeline, arguments, said):
 def test_durations_decide_the_number_of_frames(pipeline):
     plan = pipeline.prepare("Shot 1 (1s): a Shot 2 (1s): b")
     assert plan.settings[0]["num_frames"] == 25
-    np.testing.assert_array_equal(plan.frame_shot, [[0, 0, 0, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(plan.shared["frame_shot"], [[0, 0, 0, 0, 1, 1, 1]])
     with pytest.raises(ValueError, match=r"last \[13, 25\] frames"):
         pipeline.prepare(["Shot 1 (1s): a", "Shot 1 (2s): a"])
 
 
 def test_the_negative_prompt_stands_in_the_place_of_every_caption(pipeline):
-    (text, away) = pipeline.prepare("c Shot 1: a Shot 2: b", negative_prompt="de").text
-    for ids, mask, shot in (text, away):
-        used = shot[mask]
+    plan = pipeline.prepare("c Shot 1: a Shot 2: b", negative_prompt="de")
+    for text in (plan.text, plan.negative):
+        mask = text["text_mask"]
+        used = text["text_shot"][mask]
         assert list(used[np.sort(np.unique(used, return_index=True)[1])]) == [-1, 0, 1]
-        assert (ids[mask] > 0).all()
-    assert text[1].sum() == 6
-    assert away[1].sum() == 9
+        assert (text["text"][mask] > 0).all()
+    assert plan.text["text_mask"].sum() == 6
+    assert plan.negative["text_mask"].sum() == 9
+
+
+def test_the_frame_rate_is_that_of_the_model_and_an_image_has_none(pipeline):
+    fps = pipeline.metadata["fps"]
+    np.testing.assert_array_equal(pipeline.prepare([PROMPT] * 2).shared["fps"], [fps, fps])
+    assert np.isnan(pipeline.prepare(PROMPT, num_frames=1).shared["fps"]).all()
 
 
 def test_only_as_many_predictions_as_needed_are_made(pipeline):
