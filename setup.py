@@ -65,6 +65,7 @@ setup(
     packages=find_packages(include=["seedance_jax", "seedance_jax.*"]),
     package_data={
         "seedance_jax": [
+            "weights/*.jsonl",
             "weights/*/*",
             "weights/*/autoencoder/*",
             "evaluation/voting/page/*",

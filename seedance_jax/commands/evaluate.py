@@ -2,18 +2,20 @@
 
     python -m seedance_jax evaluate --workdir=runs/vae
     python -m seedance_jax evaluate --workdir=runs/pretrain --split=validation
-    python -m seedance_jax evaluate --workdir=runs/pretrain --suite=world_v1
-    python -m seedance_jax evaluate --compare runs/a/suite_world_v1 runs/b/suite_world_v1
+    python -m seedance_jax evaluate --workdir=runs/pretrain --suite=world_v1_dev
+    python -m seedance_jax evaluate --compare suites/a suites/b
 
-An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size; a
-generator by whether its clips show what the caption tells: colour,
-shape and direction of the object, the camera's move, cuts; and by how given frames come back.
-Report and sheet go to evaluation_<split>.json and .png in the run's directory.
+A generator makes clips of prompts again, and judges that look at pixels alone say whether they show
+what their scenes hold: of a suite, a fixed list of prompts of the synthetic world, or of a split of
+the data set that it was trained on: from text, from the true first frame, from first and last, and
+in two shots. Clips are judged one by one; started again, it goes on. Results, report.json,
+report.html and sheet.png go to suite_<name>/<step> in the run's directory, or to --output, and two
+such directories are compared clip by clip. Without --workdir, a suite is run on the released
+weights. Suites that end in _dev are for choosing among weights, those that end in _test for tables:
+each run of one on the weights that come with the package is written down (--show_log).
 
-A suite is a fixed list of prompts of the synthetic world, whose clips are judged one by one;
-started again, it goes on. Results, report.json and report.html go to suite_<name> in the run's
-directory. Two such directories are compared clip by clip. Without --workdir, a suite is run on the
-released weights.
+An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size:
+evaluation_<split>.json and .png in the run's directory.
 """
 
 import json
@@ -23,12 +25,13 @@ import jax
 from absl import flags
 
 from seedance_jax import sharding
-from seedance_jax.evaluation.generation import evaluate_generator
-from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
-from seedance_jax.evaluation.suite import cases, command, comparison, report
+from seedance_jax.commands import cli
+from seedance_jax.evaluation import releases
+from seedance_jax.evaluation.reconstruction import report_autoencoder
+from seedance_jax.evaluation.suite import cases, command, comparison, log, report, splits
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
@@ -47,60 +50,78 @@ NUM_PROMPTS = flags.DEFINE_integer(
     "Generators: clips to generate, the first of split; by default 48, if there are.",
     1,
 )
-SUITE = flags.DEFINE_enum("suite", None, sorted(cases.SUITES), "Generators: suite to run.")
+SUITE = flags.DEFINE_string("suite", None, f"Generators: one of {', '.join(cases.SUITES)}.")
 LIMIT = flags.DEFINE_integer("limit", None, "Of a suite: its first clips only; default: all.", 1)
-OUTPUT = flags.DEFINE_string("output", None, "Of a suite or a comparison: directory for results.")
-COMPARE = flags.DEFINE_bool("compare", False, "Compare two directories of a suite's results.")
+OUTPUT = flags.DEFINE_string("output", None, "Of clips or a comparison: directory for results.")
+COMPARE = flags.DEFINE_bool("compare", False, "Compare two directories of results.")
+CARD = flags.DEFINE_bool("card", False, "Write the report into the card of the release, too.")
+LOG = flags.DEFINE_string(
+    "log",
+    None,
+    "File that keeps runs of test suites; '' is none. Default: the package's, for its weights.",
+)
+SHOW_LOG = flags.DEFINE_bool("show_log", False, "Print the runs of test suites of --log.")
 
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
 flags.DEFINE_float("guidance_scale", None, "1 is no guidance.")
 flags.DEFINE_integer("seed", None, "Of the first clip; the following ones count up.")
 SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
+# The flags that have a use, by what is done.
+OF_CLIPS = ("workdir", "batch_size", "vae_run", "output", *SETTINGS)
+USES = {
+    "--compare": ("output",),
+    "--show_log": ("log",),
+    "--suite": ("limit", "log", "card", *OF_CLIPS),
+    "a run that makes a generator": ("split", "data_dir", "makes", "num_prompts", *OF_CLIPS),
+    "a run that makes an autoencoder": (
+        "workdir",
+        "batch_size",
+        "split",
+        "data_dir",
+        "makes",
+        "tile",
+    ),
+}
 
-def evaluate_vae(workdir):
+
+def evaluate_autoencoder(workdir):
     """Report and sheet of an autoencoder."""
-    return evaluate_autoencoder(
-        workdir,
-        SPLIT.value,
-        batch_size=BATCH_SIZE.value,
-        tile=TILE.value,
-        data_dir=DATA_DIR.value,
-    )
+    settings = {"batch_size": BATCH_SIZE.value, "tile": TILE.value, "data_dir": DATA_DIR.value}
+    print(json.dumps(report_autoencoder(workdir, SPLIT.value, **settings), indent=2))
 
 
-def evaluate_of_split(workdir):
-    """Report and sheet of a generator."""
+def evaluate_generator(workdir):
+    """Results of a generator on a split."""
     data = runs.read_data(runs.open_run(workdir, "generator"), DATA_DIR.value)
-    pipeline = open_pipeline(workdir)
-    return evaluate_generator(
-        pipeline, SPLIT.value, NUM_PROMPTS.value, BATCH_SIZE.value, data, **given_settings()
-    )
+    suite, limit = splits.draw_split(data, SPLIT.value, NUM_PROMPTS.value)
+    run(workdir, suite, limit)
 
 
-def open_pipeline(workdir):
-    """The pipeline of a run, on all devices."""
-    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
-    return Pipeline.from_run(workdir, VAE_RUN.value, mesh)
-
-
-def given_settings():
-    """The settings of sampling that were given."""
-    given = {name: flags.FLAGS[name].value for name in SETTINGS}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def run_suite(workdir):
-    """Runs --suite and prints what came of it."""
+def evaluate_suite(workdir):
+    """Results of a generator on --suite."""
+    suite = cases.read_suite(SUITE.value)
     if not (workdir or OUTPUT.value):
         raise ValueError("--suite without --workdir is of the released weights: give an --output")
-    suite = cases.read_suite(SUITE.value)
-    cases.first_cases(suite, LIMIT.value)
-    folder = Path(OUTPUT.value or Path(workdir) / f"suite_{suite.name}")
-    pipeline = open_pipeline(workdir or runs.RELEASED)
-    parts = (pipeline, suite.name, folder, LIMIT.value, BATCH_SIZE.value)
-    print(report.one_line(command.run(*parts, **given_settings())))
+    workdir = workdir or runs.RELEASED
+    kept = log.choose_log(LOG.value, workdir, suite)
+    releases.check_card(workdir, CARD.value)
+    found = run(workdir, suite, LIMIT.value)
+    cluster.of_main(lambda: releases.record(workdir, found, kept, CARD.value))
+
+
+def run(workdir, suite, limit):
+    """Runs a suite on all devices, prints what came of it and returns the report."""
+    folder = Path(OUTPUT.value or command.folder_of(workdir, suite))
+    cases.first_cases(suite, limit)
+    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
+    pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh)
+    given = {name: flags.FLAGS[name].value for name in SETTINGS}
+    given = {name: value for name, value in given.items() if value is not None}
+    found = command.run(pipeline, suite, folder, limit, BATCH_SIZE.value, **given)
+    print(report.one_line(found))
     print(folder / "report.html")
+    return found
 
 
 def compare(folders):
@@ -112,57 +133,26 @@ def compare(folders):
     print(output / "comparison.html")
 
 
-EVALUATIONS = {"autoencoder": evaluate_vae, "generator": evaluate_of_split}
-# The flags that have a use for only one of them.
-OWN = {"autoencoder": ("tile",), "generator": ("vae_run", "num_prompts", *SETTINGS)}
-
-# The flags that a mode has no use for.
-OF_SPLIT = ("split", "makes", "tile", "data_dir", "num_prompts")
-USELESS = {
-    "compare": ("workdir", "suite", "limit", "batch_size", "vae_run", *SETTINGS, *OF_SPLIT),
-    "suite": OF_SPLIT,
-    "": ("limit", "output"),
-}
-
-
-def check_flags(workdir, makes):
-    """Raises ValueError if a flag has no use for what the run makes."""
-    for other, names in OWN.items():
-        for name in names if other != makes else ():
-            if flags.FLAGS[name].present:
-                given = f"--{name}={flags.FLAGS[name].value}"
-                raise ValueError(
-                    f"{given} is for a run of {runs.MAKES[other]}; {workdir} makes "
-                    f"{runs.MAKES[makes]}"
-                )
-
-
-def check_mode(folders):
-    """Raises ValueError for a flag, or words, that the mode has no use for."""
-    mode = "compare" if COMPARE.value else "suite" if SUITE.value else ""
-    for name in USELESS[mode]:
-        if flags.FLAGS[name].present:
-            said = f"with --{mode}" if mode else "without --suite or --compare"
-            raise ValueError(f"--{name}={flags.FLAGS[name].value} has no use {said}")
-    if folders and mode != "compare":
-        raise ValueError(f"{' '.join(folders)!r} belongs to no flag; directories are of --compare")
-    if not (mode or WORKDIR.value):
-        raise ValueError("--workdir is missing: the run to evaluate")
+EVALUATIONS = {"autoencoder": evaluate_autoencoder, "generator": evaluate_generator}
 
 
 def main(argv):
-    check_mode(argv[1:])
-    if COMPARE.value:
-        return compare(argv[1:])
-    workdir = WORKDIR.value
-    if SUITE.value:
-        return run_suite(workdir)
+    folders = argv[1:]
+    modes = [name for name in ("compare", "show_log", "suite") if flags.FLAGS[name].value]
+    if len(modes) > 1:
+        raise ValueError(f"--{modes[0]} and --{modes[1]} do not go together")
+    if folders and not COMPARE.value:
+        raise ValueError(f"{' '.join(folders)!r} belongs to no flag; directories are of --compare")
+    if not (modes or WORKDIR.value):
+        raise ValueError("--workdir is missing: the run to evaluate")
     asked = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
-    run = runs.open_run(workdir, *asked)
-    check_flags(workdir, run.makes)
-    found, sheet = EVALUATIONS[run.makes](workdir)
-    stem = f"evaluation_{SPLIT.value}" + (f"_tile{TILE.value}" if TILE.value else "")
-    if cluster.is_main():
-        run_directory.write_json(workdir, f"{stem}.json", found)
-        sheet.save(Path(workdir) / f"{stem}.png")
-    print(json.dumps(found, indent=2))
+    makes = None if modes else runs.open_run(WORKDIR.value, *asked).makes
+    cli.needs(USES, f"--{modes[0]}" if modes else f"a run that makes {runs.MAKES[makes]}")
+    if COMPARE.value:
+        compare(folders)
+    elif SHOW_LOG.value:
+        print(log.table(log.read(Path(LOG.value or log.PATH))))
+    elif SUITE.value:
+        evaluate_suite(WORKDIR.value)
+    else:
+        EVALUATIONS[makes](WORKDIR.value)

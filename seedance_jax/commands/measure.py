@@ -19,6 +19,7 @@ from pathlib import Path
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.data.world import violations
 from seedance_jax.evaluation import clips, measurement
 from seedance_jax.evaluation.metrics import features, paired
@@ -47,12 +48,12 @@ NUM_PAIRS = flags.DEFINE_integer("num_pairs", 48, "Pairs of clips of each violat
 SEED = flags.DEFINE_integer("seed", 0, "Of noise, bootstrap and shuffled frames.", 0)
 OUTPUT = flags.DEFINE_string("output", "", "File for the JSON, too.")
 
-# The flags that have no use without another one.
-USELESS = {
-    "real": ("limit", "data_dir", "i3d", "features", "paired"),
-    "i3d": ("i3d_file",),
-    "paired": ("lpips",),
-    "run": ("num_pairs",),
+# The flags that have a use, by another one that is given.
+USES = {
+    "--real": ("limit", "data_dir", "i3d", "features", "paired"),
+    "--i3d": ("i3d_file",),
+    "--paired": ("lpips",),
+    "--run": ("num_pairs",),
 }
 
 
@@ -60,11 +61,7 @@ def check_flags():
     """Raises ValueError for flags that do not go together, or OSError for an --output."""
     if bool(REAL.value) != bool(FAKE.value) or not (REAL.value or RUN.value):
         raise ValueError("give --real and --fake, or --run, or all three")
-    for needed, names in USELESS.items():
-        for name in names:
-            if flags.FLAGS[name].present and not flags.FLAGS[needed].value:
-                value = flags.FLAGS[name].value
-                raise ValueError(f"--{name}={value} has no use without --{needed}")
+    cli.needs(USES)
     if len(LPIPS.value) not in (0, 2):
         raise ValueError(f"--lpips={','.join(LPIPS.value)}: give two files, VGG16 and the heads")
     if OUTPUT.value:
@@ -95,20 +92,12 @@ def open_sets():
     return real, fake, networks, lpips
 
 
-def measure_sets(real, fake, networks, lpips):
-    """`measurement.compare`, and "paired" if that is asked for."""
-    found = measurement.compare(real, fake, networks, SEED.value)
-    if PAIRED.value:
-        found["paired"] = measurement.of_pairs(real, fake, lpips)
-    return found
-
-
 def main(argv):
     del argv
     check_flags()
     pipeline = open_run() if RUN.value else None
     sets = open_sets() if REAL.value else None
-    found = measure_sets(*sets) if sets else {}
+    found = measurement.of_sets(*sets, SEED.value, PAIRED.value) if sets else {}
     if pipeline:
         found["plausibility"] = measurement.of_run(pipeline, NUM_PAIRS.value, SEED.value)
     text = json.dumps(found, indent=2)

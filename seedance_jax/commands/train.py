@@ -11,8 +11,8 @@ On several hosts, or as several processes, start the same command once per proce
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
 The work directory must be on storage that all of them share.
 
-With --suite=world_v1, a generator of the synthetic world, or adapters merged into theirs, makes the
-first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
+With --suite=world_v1_dev, a generator of the synthetic world, or adapters merged into theirs, makes
+the first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
 evaluate`).
 """
 
@@ -34,7 +34,7 @@ PROFILE = flags.DEFINE_list(
     "profile", None, "start,steps: writes a trace of so many steps from that one on."
 )
 SUITE = flags.DEFINE_enum(
-    "suite", None, sorted(cases.SUITES), "Generators: suite to run while training."
+    "suite", None, cases.dev_suites(), "Generators: suite to run while training."
 )
 SUITE_EVERY = flags.DEFINE_integer("suite_every", 1000, "Steps from one time to the next.", 1)
 SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first clips.", 1)

@@ -4,6 +4,8 @@ Each takes and gives clips float32 [T, H, W, 3] in [-1, 1], T = 4n+1. As in the 
 is coded alone, here as four equal frames.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+
 import jax
 import numpy as np
 from scipy.sparse.linalg import svds
@@ -15,7 +17,9 @@ PATCH_SIZE = 3 * FRAME_STRIDE * PIXEL_STRIDE**2
 CELL = 4  # 16 / 4 squared, times three colours, is 48
 
 
-def fit_pca(clips, components=LATENT_CHANNELS, seed=0):
+def fit_pca(
+    clips: Iterable[np.ndarray], components: int = LATENT_CHANNELS, seed: int = 0
+) -> Callable[[np.ndarray], np.ndarray]:
     """The best linear code, fitted to `PATCHES_PER_CLIP` patches of each of `clips`."""
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(to_patches(clip))[:PATCHES_PER_CLIP] for clip in clips]
@@ -28,7 +32,7 @@ def fit_pca(clips, components=LATENT_CHANNELS, seed=0):
     return reconstruct
 
 
-def principal_directions(patches, components):
+def principal_directions(patches: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean [D] and orthonormal directions [components, D] of the largest variance of [N, D]."""
     mean = patches.mean(0)
     start = np.random.default_rng(0).normal(size=min(patches.shape))
@@ -36,7 +40,7 @@ def principal_directions(patches, components):
     return mean, basis
 
 
-def area_bicubic(clip):
+def area_bicubic(clip: np.ndarray) -> np.ndarray:
     """Means over 4 frames and 4 x 4 pixels, drawn larger again by a cubic filter."""
     frames, height, width, _ = clip.shape
     groups = np.concatenate([clip[:1].repeat(FRAME_STRIDE - 1, 0), clip])
@@ -46,7 +50,7 @@ def area_bicubic(clip):
     return np.clip(large.repeat(FRAME_STRIDE, 0)[-frames:], -1.0, 1.0)
 
 
-def to_patches(clip):
+def to_patches(clip: np.ndarray) -> np.ndarray:
     """[T,H,W,3] -> [(n+1) H/16 W/16, 4*16*16*3]; frame 0 fills its own patches four times."""
     _, height, width, _ = clip.shape
     clip = np.concatenate([clip[:1].repeat(FRAME_STRIDE - 1, 0), clip])
@@ -55,7 +59,7 @@ def to_patches(clip):
     return clip.reshape(shape).transpose(0, 2, 4, 1, 3, 5, 6).reshape(-1, PATCH_SIZE)
 
 
-def from_patches(patches, shape):
+def from_patches(patches: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Inverse of `to_patches`; frame 0 is the mean of its four."""
     _, height, width, _ = shape
     rows, columns = height // PIXEL_STRIDE, width // PIXEL_STRIDE

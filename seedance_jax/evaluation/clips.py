@@ -1,5 +1,6 @@
 """Sets of clips to measure: a folder of video files, or a split of the data set of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,17 +25,17 @@ class Clips(NamedTuple):
     files: tuple = ()
 
     @property
-    def form(self):
+    def form(self) -> str:
         """What sets must have in common, in words."""
         return describe(self.frames.shape[1:], self.fps)
 
 
-def describe(shape, fps):
+def describe(shape: Sequence[int], fps: float) -> str:
     """A shape (T, H, W, 3) and a rate in words."""
     return "{} frames of {}x{}".format(*shape[:3]) + f" at {fps:g} fps"
 
 
-def read_clips(where, limit=None, data_dir=""):
+def read_clips(where: str, limit: int | None = None, data_dir: str = "") -> Clips:
     """The first clips of a folder, or of "RUN:SPLIT", the split of the data a run was trained on.
 
     Args:
@@ -51,7 +52,7 @@ def read_clips(where, limit=None, data_dir=""):
     return read_split(run, split, limit, data_dir)
 
 
-def read_folder(folder, limit=None):
+def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
     """`read_clips` of the video files of a folder, in the order of their names."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder of clips, nor a RUN:SPLIT")
@@ -72,7 +73,7 @@ def read_folder(folder, limit=None):
     return Clips(np.stack(rows), first.fps, str(folder), files)
 
 
-def read_split(run, split, limit=None, data_dir=""):
+def read_split(run: str, split: str, limit: int | None = None, data_dir: str = "") -> Clips:
     """`read_clips` of the rows of a split that can serve the first bucket of clips of a run."""
     data = runs.read_data(runs.open_run(run, asked="RUN:SPLIT", finished=False), data_dir)
     bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
@@ -84,7 +85,7 @@ def read_split(run, split, limit=None, data_dir=""):
     return Clips(np.stack(frames), sources.clip_fps(data), f"{run}:{split}")
 
 
-def check_same(reference, other):
+def check_same(reference: Clips, other: Clips) -> None:
     """Raises ValueError, naming both, unless they have one length, size and rate."""
     shapes = [clips.frames.shape[1:] for clips in (reference, other)]
     if shapes[0] != shapes[1] or abs(other.fps / reference.fps - 1.0) > FPS_TOLERANCE:

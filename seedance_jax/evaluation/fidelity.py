@@ -1,5 +1,8 @@
 """How near a reconstruction is to its clip. Pixels in [-1, 1]; higher is better unless said."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from skimage.metrics import structural_similarity
 
@@ -9,7 +12,7 @@ MOST = 99.0  # dB that equal arrays count as, where decibels are compared or ave
 OWN = ("squares", "border", "center", "ssim", "flicker", "true_gradient", "gradient")
 
 
-def measure(truth, coded):
+def measure(truth: np.ndarray, coded: np.ndarray) -> dict[str, Any]:
     """Sums over one clip that `summarize` turns into scores; truth, coded float [T, H, W, 3]."""
     squares = ((coded - truth) ** 2).mean(-1, dtype=np.float64)  # [T, H, W]
     border = np.ones(squares.shape[1:], bool)
@@ -26,12 +29,17 @@ def measure(truth, coded):
     }
 
 
-def decibels(mean_square, peak):
+def decibels(mean_square: float, peak: float) -> float:
     """Peak signal-to-noise ratio in dB; infinite where there is no error."""
     return float(10.0 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
 
 
-def psnr(a, b):
+def mean_square(value: float, peak: float) -> float:
+    """The mean square of an error of so many dB: `decibels`, turned round."""
+    return float(peak**2 / 10.0 ** (value / 10.0))
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB between uint8 arrays of the same shape."""
     if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape != b.shape:
         raise ValueError(
@@ -40,7 +48,7 @@ def psnr(a, b):
     return decibels(((a.astype(np.float64) - b) ** 2).mean(), 255.0)
 
 
-def ssim(truth, coded):
+def ssim(truth: np.ndarray, coded: np.ndarray) -> float:
     """Structural similarity of two frames [H, W, 3] (Wang et al. 2004: Gaussian window)."""
     return structural_similarity(
         truth,
@@ -53,12 +61,12 @@ def ssim(truth, coded):
     )
 
 
-def gradient(video):
+def gradient(video: np.ndarray) -> float:
     """Mean absolute difference of neighbouring pixels."""
     return np.mean([np.abs(np.diff(video, axis=axis)).mean(dtype=np.float64) for axis in (1, 2)])
 
 
-def summarize(parts):
+def summarize(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Scores of all clips of one length, from what `measure` gave for each.
 
     Returns:

@@ -1,20 +1,26 @@
 """All metrics of a set of clips against a reference, as a dict for JSON."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from seedance_jax.data.world import violations
-from seedance_jax.evaluation.clips import check_same
+from seedance_jax.evaluation.clips import Clips, check_same
 from seedance_jax.evaluation.metrics import paired, plausibility, vbench
-from seedance_jax.evaluation.metrics.features import check_length, extract
+from seedance_jax.evaluation.metrics.features import Features, check_length, extract
 from seedance_jax.evaluation.metrics.frechet import frechet_estimate, too_few
 from seedance_jax.evaluation.metrics.intervals import as_json, grouped_mean
 from seedance_jax.evaluation.metrics.kernel import kernel_estimate
 from seedance_jax.evaluation.metrics.world_training import shuffle
+from seedance_jax.sampling.pipeline import Pipeline
 
 LEAST = 8  # clips: two halves of four
 
 
-def compare(real, fake, networks, seed=0):
+def compare(
+    real: Clips, fake: Clips, networks: Sequence[Features], seed: int = 0
+) -> dict[str, Any]:
     """Metrics of the `clips.Clips` fake against real.
 
     Distances of few clips are too high (Frechet) or uncertain, so the controls, and the distance
@@ -63,7 +69,7 @@ def compare(real, fake, networks, seed=0):
     }
 
 
-def check(real, fake, networks):
+def check(real: Clips, fake: Clips, networks: Sequence[Features]) -> None:
     """Raises ValueError unless sets can be compared: of one length, size and rate, of 8 clips or
     more each, which are large and long enough for VBench and all networks."""
     check_same(real, fake)
@@ -75,12 +81,12 @@ def check(real, fake, networks):
         check_length(network, real.frames.shape[1])
 
 
-def spread(count, whole):
+def spread(count: int, whole: int) -> np.ndarray:
     """Rows of `count` clips of `whole`, as evenly apart as can be."""
     return np.arange(count) * whole // count
 
 
-def distance(network, x, y, seed):
+def distance(network: Features, x: np.ndarray, y: np.ndarray, seed: int) -> dict[str, Any]:
     """{name: Estimate as a dict} of the two distances of features x and y."""
     return {
         network.frechet: as_json(frechet_estimate(x, y, seed)),
@@ -88,13 +94,13 @@ def distance(network, x, y, seed):
     }
 
 
-def of_clips(clips):
+def of_clips(clips: Clips) -> dict[str, Any]:
     """`vbench.summarize` of `clips.Clips`, for JSON."""
     measured = [vbench.measure_clip(frames, clips.fps) for frames in clips.frames]
     return {name: as_json(estimate) for name, estimate in vbench.summarize(measured).items()}
 
 
-def check_paired(real, fake):
+def check_paired(real: Clips, fake: Clips) -> None:
     """Raises ValueError unless two sets are folders of files of the same names and one form."""
     check_same(real, fake)
     for clips in (real, fake):
@@ -109,7 +115,20 @@ def check_paired(real, fake):
     paired.check_size(real.frames.shape)
 
 
-def of_pairs(real, fake, lpips=None):
+def of_sets(
+    real: Clips,
+    fake: Clips,
+    networks: Sequence[Features],
+    lpips: Callable | None = None,
+    seed: int = 0,
+    pairs: bool = False,
+) -> dict[str, Any]:
+    """`compare`, and with pairs "paired", see `of_pairs`."""
+    found = compare(real, fake, networks, seed)
+    return found | ({"paired": of_pairs(real, fake, lpips)} if pairs else {})
+
+
+def of_pairs(real: Clips, fake: Clips, lpips: Callable | None = None) -> dict[str, Any]:
     """{"psnr", "ssim", and "lpips" if there is one: Estimate as a dict}, see `paired.summarize`.
 
     Raises ValueError as `check_paired`.
@@ -119,7 +138,7 @@ def of_pairs(real, fake, lpips=None):
     return {name: as_json(estimate) for name, estimate in found.items()}
 
 
-def of_run(pipeline, num_pairs, seed=0):
+def of_run(pipeline: Pipeline, num_pairs: int, seed: int = 0) -> dict[str, Any]:
     """How far a generator prefers what can happen in the world, see `plausibility`.
 
     Returns:

@@ -2,21 +2,35 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from seedance_jax.data import loader, sources, transforms
+from seedance_jax.data.loader import Bucket
 from seedance_jax.evaluation import baselines, fidelity
+from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec, runs
 from seedance_jax.sampling import media
 from seedance_jax.stages.vae import perceptual_distance
+from seedance_jax.training import cluster, run_directory
 
 PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for seconds
 SHEET_CLIPS = 4
 
 
-def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0, data_dir=""):
+def evaluate_autoencoder(
+    workdir: str | Path,
+    split: str,
+    limit: int | None = None,
+    batch_size: int = 16,
+    tile: int = 0,
+    data_dir: str = "",
+) -> tuple[dict[str, Any], Image.Image]:
     """Measures a finished run on the first `limit` clips of a split (all by default).
 
     Args:
@@ -57,7 +71,19 @@ def evaluate_autoencoder(workdir, split, limit=None, batch_size=16, tile=0, data
     return report, difference_sheet(shown)
 
 
-def video_bucket(buckets):
+def report_autoencoder(
+    workdir: str | Path, split: str, tile: int = 0, **settings: Any
+) -> dict[str, Any]:
+    """`evaluate_autoencoder`, kept as evaluation_<split>.json and .png in the run; the report."""
+    found, sheet = evaluate_autoencoder(workdir, split, tile=tile, **settings)
+    stem = f"evaluation_{split}" + (f"_tile{tile}" if tile else "")
+    if cluster.is_main():
+        run_directory.write_json(workdir, f"{stem}.json", found)
+        sheet.save(Path(workdir) / f"{stem}.png")
+    return found
+
+
+def video_bucket(buckets: Sequence) -> Bucket:
     """The first bucket of a config that holds clips; ValueError if all hold images."""
     for bucket in sources.make_buckets(buckets):
         if bucket.frames > 1:
@@ -65,7 +91,7 @@ def video_bucket(buckets):
     raise ValueError(f"evaluation needs a bucket of clips, there are {buckets}")
 
 
-def read_clips(source, bucket, limit):
+def read_clips(source: Any, bucket: Bucket, limit: int | None) -> Iterator[np.ndarray]:
     """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
     rows, _ = loader.eligible_rows(source.table, bucket)
     for row in rows[:limit]:
@@ -73,7 +99,9 @@ def read_clips(source, bucket, limit):
         yield codec.from_bytes(video)
 
 
-def autoencoder_method(model, weights, tile=0):
+def autoencoder_method(
+    model: VAE, weights: Mapping[str, Any], tile: int = 0
+) -> Callable[[np.ndarray], np.ndarray]:
     """[B, T, H, W, 3] in [-1, 1] -> what the autoencoder makes of it, from the posterior's mean."""
     encode = jax.jit(lambda weights, video: codec.encode(model, weights, video))
     decode = jax.jit(lambda weights, latents: codec.decode(model, weights, latents))
@@ -87,12 +115,16 @@ def autoencoder_method(model, weights, tile=0):
     return reconstruct
 
 
-def clipwise(method):
+def clipwise(method: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """A method for one clip as a method for batches."""
     return lambda video: np.stack([method(clip) for clip in video])
 
 
-def compare(methods, batches, distances=None):
+def compare(
+    methods: Mapping[str, Callable],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    distances: Mapping[str, Callable] | None = None,
+) -> tuple[dict[str, list], list]:
     """Measures every clip of `loader.eval_batches` with every method.
 
     `distances` names functions of frames (x, y) [N, H, W, 3] -> [N] to measure as well.
@@ -114,7 +146,7 @@ def compare(methods, batches, distances=None):
     return scores, shown
 
 
-def difference_sheet(pairs):
+def difference_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
     """Image of rows original, reconstruction, 4 x difference (grey is none) of clips."""
     rows = []
     for truth, coded in pairs:

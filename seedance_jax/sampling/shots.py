@@ -104,6 +104,16 @@ def cut_at_marks(text):
     return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]
 
 
+def write_prompt(common, captions, lengths, fps):
+    """The JSON form of a prompt whose shots have those captions and lengths in frames."""
+    groups = [lengths[0] - 1, *lengths[1:]]  # durations add up to num_frames - 1
+    shots = [
+        {"prompt": caption, "duration": count / fps}
+        for caption, count in zip(captions, groups, strict=True)
+    ]
+    return json.dumps({"global": common, "shots": shots})
+
+
 def with_captions(prompt, common, captions):
     """A legal prompt with other captions: of all shots ("" for none), and of each."""
     if looks_like_json(prompt):

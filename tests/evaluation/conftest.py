@@ -38,9 +38,9 @@ def records(spec):
 
 @pytest.fixture(scope="session")
 def judged(records):
-    """[(record, what is asked, `Verdict`)]."""
-    asked = [verdict.asked_of(record) for record in records]
+    """[(record, its scene, `Verdict`)]."""
+    scenes = [verdict.expected_scene(record) for record in records]
     return [
         (record, scene, verdict.judge_clip(record["frames"], 12, scene))
-        for record, scene in zip(records, asked, strict=True)
+        for record, scene in zip(records, scenes, strict=True)
     ]

@@ -19,6 +19,8 @@ from seedance_jax.pretrained import exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import checkpoint, release, run_directory
 
+SPLIT = "held_out_combinations"
+
 
 def fields(module, names):
     return run_directory.as_json({name: getattr(module, name) for name in names})
@@ -155,7 +157,7 @@ def world_run(run, tmp_path_factory):
         config["text"] = config.get("text", {}) | {"max_words": 40}
         run_directory.write_json(root / "runs" / name, "config.json", config)
     metadata = run_directory.read_json(root / "runs/flow", "metadata.json")
-    metadata |= {"vae_run": "../vae", "text_length": 200}
+    metadata |= {"vae_run": "../vae", "text_length": 200, "fps": 8.0, "buckets": [[9, 32, 32]]}
     run_directory.write_json(root / "runs/flow", "metadata.json", metadata)
     return root / "runs/flow"
 
@@ -169,7 +171,7 @@ def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_pat
     run_command("release", *arguments)
     assert {path.name for path in tmp_path.iterdir()} == {"new", "new_sheet.png"}
     report = run_directory.read_json(tmp_path / "new", "evaluation.json")
-    assert report["clips"] == 2
+    assert (report["suite"], report["groups"]["text_to_video"]["clips"]) == (SPLIT, 2)
     told = (tmp_path / "new" / "README.md").read_text()
     assert card.write_table(report) in told
     assert "| trained by | `bash launch/chain.sh smoke` |" in told
@@ -178,21 +180,42 @@ def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_pat
 
 
 def test_the_table_of_a_card_has_all_measures():
+    share = lambda value: [value, 0.0, 1.0]  # noqa: E731
     report = {
-        "split": "a",
-        "clips": 48,
-        "settings": {"height": 64},
-        "true": {"color": 1.0},
-        "some": {"clips": 16, "color": 0.25},
-        "two_shots": {"clips": 10, "true": {"cut": 1.0}, "text": {"cut": 0.5}},
-        "autoencoder": {"psnr": 30.0},
+        "clips": 4,
+        "passed": share(0.5),
+        "axes": {"motion_quality": {"passed": share(0.75)}},
+        "gates": {"flicker": {"passed": share(0.25)}},
+        "groups": {
+            "some": {
+                "clips": 2,
+                "passed": share(1.0),
+                "axes": {"motion_quality": None},
+                "gates": {"flicker": share(0.0)},
+                "moving_camera": share(0.5),
+                "given_frames": {"16": 31.26},
+                "jump": {"made": 1.5, "autoencoder": 1.25},
+            }
+        },
+        "reference": {
+            "true": {
+                "passed": share(1.0),
+                "axes": {"motion_quality": share(1.0)},
+                "gates": {"flicker": None},
+            }
+        },
     }
     assert card.write_table(report) == (
-        "|  | true | some | two_shots, true | two_shots, text |\n"
-        "| --- | --- | --- | --- | --- |\n"
-        "| clips | 48 | 16 | 10 | 10 |\n"
-        "| color | 1 | 0.25 |  |  |\n"
-        "| cut |  |  | 1 | 0.5 |"
+        "|  | all | some | true |\n"
+        "| --- | --- | --- | --- |\n"
+        "| clips | 4 | 2 |  |\n"
+        "| all gates | 0.50 | 1.00 | 1.00 |\n"
+        "| motion quality | 0.75 |  | 1.00 |\n"
+        "| flicker | 0.25 | 0.00 |  |\n"
+        "| camera, where it moves |  | 0.50 |  |\n"
+        "| given frame 16, dB |  | 31.3 |  |\n"
+        "| change after them |  | 1.50 |  |\n"
+        "| the same of the autoencoder |  | 1.25 |  |"
     )
 
 
@@ -215,9 +238,9 @@ def test_the_released_weights_are_small_and_have_a_card():
     assert {"README.md", "evaluation.json", "weights.safetensors"} <= {path.name for path in files}
     assert release.exists(runs.RELEASED / "autoencoder")
     judged = run_directory.read_json(runs.RELEASED, "evaluation.json")
-    for task, frames in (("image_to_video", ["first"]), ("first_and_last", ["first", "last"])):
+    for task, frames in (("image_to_video", ["0"]), ("first_and_last", ["0", "16"])):
         for frame in frames:  # images that were given come back
-            assert judged[task][f"autoencoder_psnr_{frame}_frame"] >= 30
+            assert judged["groups"][task]["given_frames"][frame] >= 30
 
 
 def test_the_released_weights_draw_what_the_prompt_says():

@@ -1,4 +1,4 @@
-"""Does what was asked for happen? One function per event of the world's vocabulary.
+"""Does the prompted event happen? One function per event of the world's vocabulary.
 
 Each gets the story of a shot and returns a number, positive if the event is seen and larger the
 more clearly it is; lengths are in radii of the main object, before the standing scene.
@@ -30,20 +30,20 @@ class Story(NamedTuple):
     whole: bool
 
     @property
-    def way(self):
+    def way(self) -> np.ndarray:
         """[T,2] of the main object, in its radii from where it is first."""
         center = self.centers[0][self.tracks[0].seen]
         return (center - center[0]) / self.tracks[0].radius
 
 
-def speed_ratio(way):
+def speed_ratio(way: np.ndarray) -> float:
     """Speed in the last fifth of a way [T,2] over that in the first."""
     step = np.linalg.norm(way[2:] - way[:-2], axis=1) / 2
     part = max(2, len(step) // 5)
     return step[-part:].mean() / max(step[:part].mean(), 1e-6)
 
 
-def drop(story):
+def drop(story: Story) -> float:
     """It falls, and has stopped falling at its longest fall before the end."""
     y = story.way[:, 1]
     fall = (y - np.minimum.accumulate(y)).max()
@@ -51,7 +51,7 @@ def drop(story):
     return fall - 0.6 if landed else -1.0
 
 
-def throw(story):
+def throw(story: Story) -> float:
     """It rises, falls, and goes aside."""
     x, y = story.way.T
     top = y.argmin()
@@ -59,22 +59,22 @@ def throw(story):
     return min(rise - 0.15, fall - 0.4, abs(x[-1] - x[0]) - 0.3)
 
 
-def roll(story):
+def roll(story: Story) -> float:
     """It goes somewhere and keeps on going."""
     return min(moved(story) - 1, speed_ratio(story.way) - 0.35)
 
 
-def slide(story):
+def slide(story: Story) -> float:
     """It goes somewhere and slows down."""
     return min(moved(story) - 1, (0.75 if story.whole else 1.2) - speed_ratio(story.way))
 
 
-def spin(story):
+def spin(story: Story) -> float:
     """Its surface changes while it stays."""
     return min(0.6 - np.linalg.norm(story.way, axis=1).max(), story.inside / 3.0 - 1)
 
 
-def collide(story):
+def collide(story: Story) -> float:
     """The second object stands, until the first one comes, and then moves."""
     if len(story.centers) < 2:
         return -1.0
@@ -83,7 +83,7 @@ def collide(story):
     return min(moved(story) - 1, np.linalg.norm(second[-1] - second[0]) - 0.25)
 
 
-def topple(story):
+def topple(story: Story) -> float:
     """The second object stands upright first and lies last."""
     if len(story.centers) < 2:
         return -1.0
@@ -92,7 +92,7 @@ def topple(story):
     return min(moved(story) - 1, np.log(first / last) - 0.3)
 
 
-def occlude(story):
+def occlude(story: Story) -> float:
     """It goes somewhere, and is hidden between."""
     area = story.tracks[0].area
     seen = np.flatnonzero(area > 0.5 * area.max())
@@ -112,18 +112,18 @@ EVENTS = {
 }
 
 
-def aspect(mask):
+def aspect(mask: np.ndarray) -> float:
     """Height over width of a mask [H,W]."""
     rows, columns = mask.any(1).sum(), mask.any(0).sum()
     return rows / max(columns, 1)
 
 
-def moved(story):
+def moved(story: Story) -> float:
     """How far the main object goes over the floor, 1 is just enough."""
     return max(abs(part) for part in over_floor(story)) / MIN_WAY
 
 
-def over_floor(story):
+def over_floor(story: Story) -> tuple[float, float]:
     """(to the right, away from the camera) of the main object, in widths of the frame, when it is
     farthest from where it started: it may come back from what it meets.
 
@@ -137,7 +137,7 @@ def over_floor(story):
     return right[farthest], away[farthest]
 
 
-def direction(story, event):
+def direction(story: Story, event: str) -> str:
     """ "left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
     if event == "drop":
         return "down" if drop(story) > 0 else ""

@@ -5,13 +5,16 @@ its clip looks like. What a scene can show (a long flight, a hidden object) is t
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import corruptions, generate
+from seedance_jax.data.world import WorldSpec, corruptions, generate
 from seedance_jax.data.world.spec import CODEC
 from seedance_jax.evaluation.judges import sight, verdict
+from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.metrics import intervals
 
 SPLIT = "validation"
@@ -19,7 +22,7 @@ SPLIT = "validation"
 # those of any data set. Those in between were seen while the room in RULES was chosen.
 CALIBRATION, REPORT = 1_000_000, 9_000_000
 
-# Dimension -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
+# Gate -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
 RULES = {
     "alignment_shape": (0.01, None, 0.5, 0.0),
@@ -50,35 +53,35 @@ LIMITS = {
 DYNAMICS = (0.6, 1.6)
 
 
-def read_true(index, spec):
-    """(frames, asked) of a true clip, as data sets store it."""
+def read_true(index: int, spec: WorldSpec) -> tuple[np.ndarray, dict]:
+    """(frames, scene) of a true clip, as data sets store it."""
     row = generate(SPLIT, index, spec)
-    return stored(row["frames"], spec.fps), verdict.asked_of(row)
+    return stored(row["frames"], spec.fps), verdict.expected_scene(row)
 
 
-def stored(frames, fps):
+def stored(frames: np.ndarray, fps: float) -> np.ndarray:
     return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
 
 
-def measured(frames, fps, asked):
-    shots = sight.look(frames, verdict.check_asked(asked, frames), asked)
-    return verdict.measure(shots, frames, fps, asked)
+def measured(frames: np.ndarray, fps: float, scene: Mapping[str, Any]) -> dict[str, Finding]:
+    shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
+    return verdict.measure(shots, frames, fps, scene)
 
 
-def calibrate(spec, count):
-    """{dimension: [least, most]}, of dynamics by event, from true clips."""
+def calibrate(spec: WorldSpec, count: int) -> dict[str, Any]:
+    """{gate: [least, most]}, of dynamics by event, from true clips."""
     found = []
     for index in range(CALIBRATION, CALIBRATION + count):
-        frames, asked = read_true(index, spec)
-        found.append((asked, measured(frames, spec.fps, asked)))
+        frames, scene = read_true(index, spec)
+        found.append((scene, measured(frames, spec.fps, scene)))
     bounds = {"alignment_event": [0.0, 1e3]}
     for name, rule in RULES.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, spec.fps)]
         if values:
             bounds[name] = bound(values, rule, LIMITS.get(name, (-1e3, 1e3)))
     motion = {"any": [f["dynamics"].value for _, f in found]}
-    for asked, finding in found:
-        motion.setdefault(asked["event"], []).append(finding["dynamics"].value)
+    for scene, finding in found:
+        motion.setdefault(scene["event"], []).append(finding["dynamics"].value)
     bounds["dynamics"] = {
         event: [round(DYNAMICS[0] * min(values), 2), round(DYNAMICS[1] * max(values), 2)]
         for event, values in motion.items()
@@ -86,11 +89,13 @@ def calibrate(spec, count):
     return bounds
 
 
-def shown(name, asked, fps):
-    return verdict.shown(asked, fps).get(name, True)
+def shown(name: str, scene: Mapping[str, Any], fps: float) -> bool:
+    return verdict.shown(scene, fps).get(name, True)
 
 
-def bound(values, rule, limits=(-1e3, 1e3)):
+def bound(
+    values: Sequence[float], rule: Sequence[float | None], limits: tuple[float, float] = (-1e3, 1e3)
+) -> list[float]:
     """[least, most] of true values by one of `RULES`, within limits."""
     low, high, below, above = rule
     least = np.quantile(values, low) - below if low is not None else limits[0]
@@ -98,7 +103,9 @@ def bound(values, rule, limits=(-1e3, 1e3)):
     return [round(float(max(least, limits[0])), 4), round(float(min(most, limits[1])), 4)]
 
 
-def report(spec, bounds, count, corrupted):
+def report(
+    spec: WorldSpec, bounds: Mapping[str, Any], count: int, corrupted: int
+) -> dict[str, Any]:
     """Pass rates of true clips and of all corruptions.
 
     Args:
@@ -106,22 +113,22 @@ def report(spec, bounds, count, corrupted):
       corrupted: clips of each corruption, at most: of the first true ones that it applies to.
 
     Returns:
-      {"true": {"clips", "passed", "gates": {dimension: [asked, passed]}, "recall"}, "corruptions":
-      {name: {"clips", "passed", "caught_by": {dimension: clips}}}, "seconds_per_clip"}.
+      {"true": {"clips", "passed", "failed": {gate: clips}, "judged": {gate: clips that have it},
+      "recall"}, "corruptions": {name: the same without recall}, "seconds_per_clip"}.
     """
     thresholds, seconds = {"slices": {spec.slice: bounds}}, []
     true, wrong = [], {name: [] for name in corruptions.CORRUPTIONS}
     for index in range(REPORT, REPORT + count):
-        frames, asked = read_true(index, spec)
+        frames, scene = read_true(index, spec)
         start = time.process_time()
-        true.append((asked, verdict.judge_clip(frames, spec.fps, asked, thresholds)))
+        true.append((scene, verdict.judge_clip(frames, spec.fps, scene, thresholds)))
         seconds.append(time.process_time() - start)
         for name, corrupt in corruptions.CORRUPTIONS.items():
-            if len(wrong[name]) < corrupted and corruptions.applies(name, asked):
+            if len(wrong[name]) < corrupted and corruptions.applies(name, scene):
                 shot = corruptions.stage(SPLIT, index, spec)[0]
                 frames = corrupt(shot, np.random.default_rng(index), spec.fps)
                 frames = stored(frames, spec.fps)
-                wrong[name].append(verdict.judge_clip(frames, spec.fps, asked, thresholds))
+                wrong[name].append(verdict.judge_clip(frames, spec.fps, scene, thresholds))
     return {
         "true": summary([v for _, v in true]) | {"recall": recall(true)},
         "corruptions": {name: summary(verdicts) for name, verdicts in wrong.items()},
@@ -129,34 +136,34 @@ def report(spec, bounds, count, corrupted):
     }
 
 
-def summary(verdicts):
-    """Clips, how many pass and how many fail by each gate; and how often each gate was asked."""
-    names = verdict.DIMENSIONS
+def summary(verdicts: Sequence[verdict.Verdict]) -> dict[str, Any]:
+    """Clips, how many pass and how many fail by each gate; and how many have each gate."""
+    names = verdict.GATES
     failed = {name: sum(v.gates[name] is False for v in verdicts) for name in names}
-    asked = {name: sum(v.gates[name] is not None for v in verdicts) for name in names}
+    judged = {name: sum(v.gates[name] is not None for v in verdicts) for name in names}
     return {
         "clips": len(verdicts),
         "passed": sum(v.passed for v in verdicts),
         "failed": {name: n for name, n in failed.items() if n},
-        "asked": {name: n for name, n in asked.items() if n},
+        "judged": {name: n for name, n in judged.items() if n},
     }
 
 
-def recall(true):
-    """Share of the objects that were asked for that are seen, and of their frames."""
+def recall(true: Sequence[tuple[dict, verdict.Verdict]]) -> dict[str, float]:
+    """Share of the objects of the scenes that are seen, and of their frames."""
     objects, frames = [0, 0], [0, 0]
-    for asked, judged in true:
+    for scene, judged in true:
         lost = judged.findings["identity"].evidence["lost"]
         missing = judged.findings["alignment_color"].evidence["missing"]
-        objects[0] += asked["num_objects"] * len(asked["shots"])
+        objects[0] += scene["num_objects"] * len(scene["shots"])
         objects[1] += len(missing)
-        total = sum(shot["num_frames"] for shot in asked["shots"])
-        frames[0] += asked["num_objects"] * total
+        total = sum(shot["num_frames"] for shot in scene["shots"])
+        frames[0] += scene["num_objects"] * total
         frames[1] += len(lost)
     return {"objects": 1 - objects[1] / objects[0], "frames": 1 - frames[1] / frames[0]}
 
 
-def table(results):
+def table(results: Mapping[str, Any]) -> str:
     """Markdown of a `report`."""
     lines = ["| clips | number | pass | 95 % interval | gates that shut, in % of the clips |"]
     lines.append("| --- | --- | --- | --- | --- |")

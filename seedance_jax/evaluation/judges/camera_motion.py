@@ -6,7 +6,8 @@ trying: each move in all amounts, of which the one counts that makes early and l
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -68,7 +69,7 @@ class CameraPath(NamedTuple):
     misfit: float
 
     @property
-    def move(self):
+    def move(self) -> str:
         """The word of `CAMERA_MOVES`."""
         for word, move in CAMERA_MOVES.items():
             if move.track == self.track and move.sign * self.amount >= 0:
@@ -76,7 +77,7 @@ class CameraPath(NamedTuple):
         return "static"
 
 
-def effect(track, amount, view, side):
+def effect(track: str, amount: float, view: View, side: int) -> np.ndarray:
     """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
     turn = math.radians(amount) if track in ("yaw", "pitch") else 0.0
     pixels = view.focal * side * math.tan(turn)
@@ -85,7 +86,9 @@ def effect(track, amount, view, side):
     return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
 
 
-def errors(path, view, planned, shape):
+def errors(
+    path: CameraPath, view: View, planned: Mapping[str, Any], shape: Sequence[int]
+) -> list[list[float]]:
     """How far a `CameraPath` is from a planned camera of a scene's record.
 
     Returns:
@@ -107,7 +110,7 @@ def _lengths(effects):
     return [float(np.hypot(*effects[:2])), float(abs(effects[2])), float(abs(effects[3]))]
 
 
-def find_path(lab, objects, view, flies):
+def find_path(lab: np.ndarray, objects: np.ndarray, view: View, flies: bool) -> CameraPath:
     """The `CameraPath` of a shot in CIE Lab [T,H,W,3].
 
     Args:
@@ -234,7 +237,14 @@ def _sampled(images, place):
     return values
 
 
-def moved(pixels, view, track, amount, frames, shape):
+def moved(
+    pixels: np.ndarray,
+    view: View,
+    track: str,
+    amount: float,
+    frames: tuple[float, float],
+    shape: Sequence[int],
+) -> np.ndarray:
     """Where the floor or sky that pixels [N,2] show in one frame of a shot is in another one.
 
     Args:

@@ -45,19 +45,19 @@ RGB_TO_XYZ = np.array(
 RGB_TO_XYZ /= RGB_TO_XYZ.sum(1, keepdims=True)
 
 
-def lab_of(frames):
+def lab_of(frames: np.ndarray) -> np.ndarray:
     """uint8 [T,H,W,3] -> CIE Lab."""
     return to_lab((frames / 255.0) ** GAMMA)
 
 
-def to_lab(linear):
+def to_lab(linear: np.ndarray) -> np.ndarray:
     """Linear RGB [..., 3] in [0, 1] -> CIE Lab [..., 3]."""
     xyz = linear @ RGB_TO_XYZ.T
     x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
-def hue(lab):
+def hue(lab: np.ndarray) -> np.ndarray:
     """Angle in the plane of a and b, radians."""
     return np.arctan2(lab[..., 2], lab[..., 1])
 
@@ -65,12 +65,12 @@ def hue(lab):
 HUES = {name: hue(to_lab(np.array(rgb))) for name, rgb in COLORS.items() if name != "white"}
 
 
-def nearest_hue(lab):
+def nearest_hue(lab: np.ndarray) -> np.ndarray:
     """[N, 3] -> int [N], which of `HUES` is nearest."""
     return np.cos(hue(lab)[:, None] - np.array(list(HUES.values()))).argmax(1)
 
 
-def largest_component(mask):
+def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest part of a mask [T,H,W] that is connected in space and time, as a mask."""
     labels, count = ndimage.label(mask)
     if not count:
@@ -78,7 +78,7 @@ def largest_component(mask):
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
 
 
-def contrast(lab):
+def contrast(lab: np.ndarray) -> np.ndarray:
     """How pixels [T,H,W,3] differ from their background: the median of their row, in their frame or
     over the clip, whichever is nearer; so an object may be as wide as the frame for a while."""
     row, clip = np.median(lab, axis=2, keepdims=True), np.median(lab, axis=(0, 2), keepdims=True)
@@ -87,7 +87,7 @@ def contrast(lab):
     return np.where(nearer, first, second)
 
 
-def background(lab, known):
+def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Median [T,H,1,3] of each row's known pixels, or of its pixels over the clip if few are.
 
     Args:
@@ -107,7 +107,7 @@ def _median(values, known):
     return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 
-def white_pixels(lab, taken):
+def white_pixels(lab: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
     or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
 

@@ -1,7 +1,7 @@
 """Objects of a clip of the synthetic world: where each colour of the palette is, frame by frame.
 
 Objects of a scene differ in colour, so a colour is a name that lasts over the clip: a track is the
-way of one colour. Nothing is known of what was asked. Frames are uint8 [T,H,W,3]; places are pixels
+way of one colour. Nothing is known of the scene. Frames are uint8 [T,H,W,3]; places are pixels
 (x to the right, y down), the centre of the first pixel is (0.5, 0.5).
 """
 
@@ -46,12 +46,12 @@ class Track(NamedTuple):
     whole: Any
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         """Pixels: of the disc as large as the object is, when it is seen best."""
         return float(np.sqrt(np.percentile(self.area[self.seen], 75) / np.pi))
 
 
-def find_tracks(lab):
+def find_tracks(lab: np.ndarray) -> list[Track]:
     """The tracks of a shot in CIE Lab [T,H,W,3], the largest first."""
     hues, strong = _strong(lab)
     present = [

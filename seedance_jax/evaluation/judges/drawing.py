@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from seedance_jax.data.world.vocabulary import COLORS
+from seedance_jax.evaluation.judges.verdict import Verdict
 
 SCALE = 3
 WIDTH = 210  # pixels of the column of gates
@@ -12,9 +13,9 @@ OPEN, SHUT, UNASKED = (60, 200, 90), (255, 70, 60), (110, 110, 110)
 FIT = (255, 0, 255)
 
 
-def draw(frames, verdict):
+def draw(frames: np.ndarray, verdict: Verdict) -> np.ndarray:
     """Frames uint8 [T,H,W,3] enlarged, the tracks and the parabola of a fall on them, and beside
-    them every dimension with its value: green if its gate is open, red if it is shut."""
+    them every gate with its value: green if its gate is open, red if it is shut."""
     parts = enumerate(np.repeat(np.repeat(frames, SCALE, 1), SCALE, 2))
     return np.stack([_frame(number, image, verdict) for number, image in parts])
 

@@ -1,6 +1,7 @@
-"""What is measured of a clip: one function per group of dimensions, each a dict of `Finding`s."""
+"""What is measured of a clip: one function per group of gates, each a dict of `Finding`s."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from seedance_jax.evaluation.judges import (
     quality,
     sight,
 )
+from seedance_jax.evaluation.judges.detection import Track
 
 # Frames of a track that are looked at for its shape.
 SHAPE_FRAMES = 12
@@ -24,7 +26,7 @@ CLEAR = 0.6
 
 
 class Finding(NamedTuple):
-    """One measured dimension.
+    """What is measured for one gate.
 
     Attributes:
       value: number, word or list; None if nothing could be measured.
@@ -37,15 +39,15 @@ class Finding(NamedTuple):
     evidence: dict
 
 
-def number(value, **evidence):
+def number(value: float | None, **evidence: Any) -> Finding:
     """The `Finding` of a number, which is valid if there is one."""
     valid = value is not None and math.isfinite(value)
     return Finding(float(value) if valid else None, valid, evidence)
 
 
-def alignment(shots, asked):
+def alignment(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Colour, shape, count, relation, event and direction."""
-    bodies = asked["objects"]
+    bodies = scene["objects"]
     seen = [[track.color for track in shot.tracks] for shot in shots]
     missing = [body["color"] for body in bodies for names in seen if body["color"] not in names]
     found = {
@@ -57,12 +59,12 @@ def alignment(shots, asked):
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     for name, judge in (("event", event), ("direction", direction), ("relation", relation)):
         unseen = Finding(None, False, {"missing": missing})
-        found[f"alignment_{name}"] = judge(story, shots[0], asked) if story else unseen
+        found[f"alignment_{name}"] = judge(story, shots[0], scene) if story else unseen
     return found
 
 
-def shape(shots, bodies):
-    """By how much the shapes asked for explain the outlines better than others do, the worst."""
+def shape(shots: Sequence[sight.Shot], bodies: Sequence[Mapping[str, Any]]) -> Finding:
+    """By how much the prompted shapes explain the outlines better than others do, the worst."""
     margins, words = [], []
     for body in bodies:
         masks = [clear_masks(shot.track(body["color"])) for shot in shots]
@@ -77,25 +79,27 @@ def shape(shots, bodies):
     return number(min(margins), seen=words, asked=[body["shape"] for body in bodies])
 
 
-def clear_masks(track):
+def clear_masks(track: Track | None) -> list[np.ndarray]:
     """The masks of a track where it is whole and nothing hides it."""
     if track is None:
         return []
     return list(track.masks[clear(track)])
 
 
-def clear(track):
+def clear(track: Track) -> np.ndarray:
     """bool [T]: where a track is seen whole."""
     return track.whole & (track.area > CLEAR * usual_area(track))
 
 
-def usual_area(track):
+def usual_area(track: Track) -> float:
     """Pixels that an object has, when little hides it."""
     return np.percentile(track.area[track.seen], 80)
 
 
-def tell(shot, bodies, whole):
-    """The `events.Story` of a shot; None if the main object is not seen."""
+def tell(
+    shot: sight.Shot, bodies: Sequence[Mapping[str, Any]], whole: bool
+) -> actions.Story | None:
+    """The `actions.Story` of a shot; None if the main object is not seen."""
     tracks = [shot.track(body["color"]) for body in bodies]
     if tracks[0] is None:
         return None
@@ -109,19 +113,19 @@ def tell(shot, bodies, whole):
     return actions.Story(centers, tracks, inside, slope, whole)
 
 
-def event(story, shot, asked):
-    name = asked["event"]
+def event(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -> Finding:
+    name = scene["event"]
     enough = story.tracks[0].seen.sum() >= 4
     value = float(actions.EVENTS[name](story)) if enough else None
     return number(value, asked=name, main=story.tracks[0].color)
 
 
-def direction(story, shot, asked):
-    word = actions.direction(story, asked["event"])
-    return Finding(word, True, {"asked": asked.get("direction")})
+def direction(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -> Finding:
+    word = actions.direction(story, scene["event"])
+    return Finding(word, True, {"asked": scene.get("direction")})
 
 
-def relation(story, shot, asked):
+def relation(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -> Finding:
     """Whether the first two objects meet, one goes behind the other, or they stay apart."""
     if len(story.tracks) < 2:
         return Finding("apart", True, {})
@@ -138,12 +142,14 @@ def relation(story, shot, asked):
     return Finding(word, True, {"gap": min(gaps, default=None)})
 
 
-def mechanics(shots, fps, asked):
+def mechanics(
+    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
+) -> dict[str, Finding]:
     """Gravity, bounce and permanence, of the main object in the first shot.
 
     Gravity is a share of what the record has: 1 is right. Its m/s^2 are in the evidence.
     """
-    shot, body = shots[0], asked["objects"][0]
+    shot, body = shots[0], scene["objects"][0]
     track = shot.track(body["color"])
     names = ("gravity", "bounce", "permanence")
     if track is None:
@@ -157,7 +163,7 @@ def mechanics(shots, fps, asked):
         measured = free_fall.gravity(flight, fps, scale, shot.view.elevation)
         fit = {"fit": list(flight), "metres_per_second_squared": measured, "radius": radius}
         fit["drawn"] = parabola(center, flight)
-        found["gravity"] = number(measured / asked["gravity"], **fit)
+        found["gravity"] = number(measured / scene["gravity"], **fit)
         rebound = free_fall.restitution(center[:, 1], flight, size)
         if rebound:
             found["bounce"] = number(rebound[0], fit=list(rebound[1]))
@@ -167,8 +173,8 @@ def mechanics(shots, fps, asked):
     return found
 
 
-def find_hiding(shot, track):
-    """The `physics.Hiding` of a track; None if it never hides."""
+def find_hiding(shot: sight.Shot, track: Track) -> free_fall.Hiding | None:
+    """The `free_fall.Hiding` of a track; None if it never hides."""
     sides = np.full((len(track.seen), 2, 2), np.nan)  # [T, side, (x, y)]
     for k in np.flatnonzero(track.masks.any((1, 2))):
         columns = np.flatnonzero(track.masks[k].any(0))
@@ -178,21 +184,21 @@ def find_hiding(shot, track):
     return free_fall.find_hiding(steady, track.area / shot.scale**2)
 
 
-def parabola(center, flight):
+def parabola(center: np.ndarray, flight: free_fall.Flight) -> list[list[float]]:
     """Places of a fit [[x, y], ...], a frame each, before the standing scene."""
     time = np.arange(flight.first, flight.last + 1)
     y = np.polyval([flight.a, flight.b, flight.c], time)
     return np.column_stack([center[time, 0], y]).round(2).tolist()
 
 
-def cameras(shots, asked):
+def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Errors of pan and tilt (pixels), zoom and dolly (%) and orbit (degrees), the worst shot's.
 
     A caption names a move without its amount, so the value is how far the move lies outside of the
     amounts of `CAMERA_MOVES`; how far from the very amount of the record is in the evidence.
     """
     names, worst, paths = ("camera_pan", "camera_zoom", "camera_orbit"), [], []
-    for shot, planned in zip(shots, asked["shots"], strict=True):
+    for shot, planned in zip(shots, scene["shots"], strict=True):
         outside, exact = camera_motion.errors(
             shot.path, shot.view, planned["camera"], shot.frames.shape
         )
@@ -203,28 +209,28 @@ def cameras(shots, asked):
     }
 
 
-def mechanics_asked(asked, fps):
+def mechanics_shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
     """Which of gravity, bounce and permanence the scene shows, by its record alone."""
-    numbers, gravity = asked["numbers"], asked["gravity"]
-    frames = asked["shots"][0]["num_frames"]
-    body, flight = asked["objects"][0], 0.0
-    if asked["event"] == "drop":
+    numbers, gravity = scene["numbers"], scene["gravity"]
+    frames = scene["shots"][0]["num_frames"]
+    body, flight = scene["objects"][0], 0.0
+    if scene["event"] == "drop":
         flight = math.sqrt(2 * numbers["height"] / gravity)
-    if asked["event"] == "throw":
+    if scene["event"] == "throw":
         flight = 2 * math.sqrt(2 * numbers["height"] / gravity)
     measured = min(flight * fps, frames - 1) >= free_fall.MIN_FLIGHT - 0.5
-    measured = measured and asked.get("from_start", True)
+    measured = measured and scene.get("from_start", True)
     after = 2 * body["restitution"] * flight * fps
-    bounces = asked["event"] == "drop" and body["shape"] == "ball" and measured
+    bounces = scene["event"] == "drop" and body["shape"] == "ball" and measured
     room = frames - 1 - flight * fps - free_fall.MIN_FLIGHT >= 1.5
     return {
         "gravity": measured,
         "bounce": bounces and room and after >= free_fall.MIN_FLIGHT + 1,
-        "permanence": asked["event"] == "occlude",
+        "permanence": scene["event"] == "occlude",
     }
 
 
-def looks(shots):
+def looks(shots: Sequence[sight.Shot]) -> dict[str, Finding]:
     """Flicker, exposure, dynamics and sharpness."""
     gains = [quality.exposure(shot.frames, shot.follow) for shot in shots]
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
@@ -236,19 +242,19 @@ def looks(shots):
     }
 
 
-def continuity(shots, asked):
+def continuity(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
     object that should be seen is lost: the camera may leave bystanders, which stand by the record.
     """
     shakes, jumps, lost = [], [], []
     for shot in shots:
-        for k, body in enumerate(asked["objects"]):
+        for k, body in enumerate(scene["objects"]):
             track = shot.track(body["color"])
             if track is None:
                 lost.append([shot.start, body["color"]])
                 continue
-            hides = asked["event"] == "occlude" and k == 0
-            leaves = body["static"] and asked["event"] != "occlude"
+            hides = scene["event"] == "occlude" and k == 0
+            leaves = body["static"] and scene["event"] != "occlude"
             center = shot.steady(track.center)
             still = np.where(clear(track)[:, None], center, np.nan)
             shakes.append(quality.jitter(still, track.radius))
@@ -267,7 +273,7 @@ def continuity(shots, asked):
     }
 
 
-def tracks_of(shots):
+def tracks_of(shots: Sequence[sight.Shot]) -> dict[str, list]:
     """{colour: [[frame, x, y, area], ...]} of a clip, for reports and drawings."""
     found = {}
     for shot in shots:

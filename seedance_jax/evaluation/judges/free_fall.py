@@ -1,8 +1,8 @@
 """Free fall, bounces and permanence, measured on the track of an object.
 
-Lengths become metres by the apparent size of the object and the half extents it was asked to have,
-heights by the elevation of the camera that was asked for: so gravity is in m/s^2 if size and camera
-are as asked, and in radii of the object in any case.
+Lengths become metres by the apparent size of the object and the half extents that its scene gives
+it, heights by the elevation of that scene's camera: so gravity is in m/s^2 if size and camera are
+as prompted, and in radii of the object in any case.
 """
 
 import math
@@ -28,12 +28,12 @@ class Flight(NamedTuple):
     c: float
     error: float  # root mean square, pixels
 
-    def speed(self, time):
+    def speed(self, time: float) -> float:
         """Pixels a frame, positive is down."""
         return 2 * self.a * time + self.b
 
 
-def find_flight(height, first, size):
+def find_flight(height: np.ndarray, first: int, size: int) -> Flight | None:
     """The longest `Flight` from frame `first` on that a parabola explains; None if there is none.
 
     Args:
@@ -58,7 +58,7 @@ def _fit(height, first, last):
     return Flight(first, last, *coefficients, float(np.sqrt((error**2).mean()))), error.max()
 
 
-def free_fall(height, size):
+def free_fall(height: np.ndarray, size: int) -> Flight | None:
     """The `Flight` with which a drop or throw begins; frames at the impact are left out.
 
     It is the longest from one of the first frames on: one whose outline is bad does not end it.
@@ -75,12 +75,12 @@ def free_fall(height, size):
     return _fit(height, flight.first, last)[0] if last - flight.first >= MIN_FLIGHT - 1 else flight
 
 
-def gravity(flight, fps, scale, elevation):
+def gravity(flight: Flight, fps: float, scale: float, elevation: float) -> float:
     """m/s^2; `scale` in metres per pixel, elevation of the camera in degrees."""
     return 2 * flight.a * fps**2 * scale / math.cos(math.radians(elevation))
 
 
-def restitution(height, flight, size):
+def restitution(height: np.ndarray, flight: Flight, size: int) -> tuple[float, Flight] | None:
     """(speed after the first impact over that before it, the second `Flight`); None if unseen."""
     for first in range(flight.last + 1, min(flight.last + 3, len(height) - MIN_FLIGHT + 1)):
         after = find_flight(height, first, size)
@@ -105,7 +105,7 @@ class Hiding(NamedTuple):
     hidden: int  # frames between in which hardly anything is seen of it
 
 
-def find_hiding(sides, area):
+def find_hiding(sides: np.ndarray, area: np.ndarray) -> Hiding | None:
     """The `Hiding` of an object that passes behind another sideways; None if it does not.
 
     While it is half hidden, the side that it leaves last, and shows first, tells where it is.

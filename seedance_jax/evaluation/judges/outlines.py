@@ -8,6 +8,7 @@ may lack them, and a ball or a cube passes for a cylinder.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage, spatial
@@ -28,7 +29,7 @@ BONUS = {"ball": 0.3, "cube": 0.1, "cylinder": 0.0, "pillar": 0.0}
 LEAST_MISFIT = 1e-4
 
 
-def shape_scores(masks):
+def shape_scores(masks: Sequence[np.ndarray]) -> dict[str, float] | None:
     """{shape: how well it explains masks [T,H,W]}, higher is better; None if nothing is to see.
 
     Frames in which the object touches the border count for nothing.
@@ -61,7 +62,7 @@ def _unit(image):
 
 
 @functools.cache
-def poses(shape):
+def poses(shape: str) -> np.ndarray:
     """Outlines [poses, GRID^2] of a shape, as `_normalized` makes them; a ball has one."""
     if shape == "ball":
         return _drawn(_ring(1.0, 1.0))[None]

@@ -1,5 +1,7 @@
 """Flicker, exposure, dynamics, sharpness and jitter of a shot: how it looks, whatever it shows."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage
 
@@ -8,12 +10,12 @@ MOTION_CELLS = 16
 MOTION_SHARE = 0.05
 
 
-def luma(frames):
+def luma(frames: np.ndarray) -> np.ndarray:
     """uint8 [T,H,W,3] -> float32 [T,H,W] in 8-bit levels."""
     return frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def flicker(frames):
+def flicker(frames: np.ndarray) -> float | None:
     """8-bit levels: the second difference over time of the median pixel; None under 3 frames."""
     light = luma(frames)
     if len(light) < 3:
@@ -22,7 +24,7 @@ def flicker(frames):
     return float(np.median(second.reshape(len(second), -1), axis=1).mean())
 
 
-def exposure(frames, follow):
+def exposure(frames: np.ndarray, follow: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
     """Per cent [T] by which the brightness strays from the mean.
 
     The gain from a frame to the next is that of the median place, so that what moves counts little.
@@ -45,7 +47,7 @@ def exposure(frames, follow):
     return 100 * (path - path.mean())
 
 
-def dynamics(frames):
+def dynamics(frames: np.ndarray) -> float:
     """How much the most changing parts of the picture change a frame, 8-bit levels.
 
     The frames are averaged over a grid of cells, against noise; then the mean absolute change is
@@ -65,7 +67,7 @@ def dynamics(frames):
     return float(np.partition(change, -most, axis=1)[:, -most:].mean())
 
 
-def sharpness(frames, masks):
+def sharpness(frames: np.ndarray, masks: np.ndarray) -> float | None:
     """Steepest change across the outline of objects over the whole change there; 1 a step.
 
     Args:
@@ -94,7 +96,7 @@ def _steepest(image):
     return steep
 
 
-def jitter(center, radius):
+def jitter(center: np.ndarray, radius: float) -> float | None:
     """How a track [T,2] shakes, in radii; None if it is too short.
 
     The median second difference of x: gravity and impacts on the floor act on y.
@@ -104,7 +106,7 @@ def jitter(center, radius):
     return float(np.median(second) / radius) if len(second) >= 3 else None
 
 
-def longest_jump(center, radius):
+def longest_jump(center: np.ndarray, radius: float) -> tuple[float, int]:
     """By how much a step of a track [T,2] differs from those about it, most, in radii; its frame.
 
     It is longer than both, or goes sideways unlike both: up and down things bounce.

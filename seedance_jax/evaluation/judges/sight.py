@@ -1,6 +1,7 @@
 """What is seen in a clip: its shots, the objects' tracks and the camera's path in each."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class Shot(NamedTuple):
       frames: uint8 [T,H,W,3].
       tracks: `detection.Track`s, the largest first.
       path: the `camera.CameraPath`.
-      view: the `camera.View` that was asked for, at the distance that the objects' size tells.
+      view: the `camera_motion.View` of the scene, at the distance that the objects' size tells.
     """
 
     start: int
@@ -39,12 +40,12 @@ class Shot(NamedTuple):
     path: Any
     view: Any
 
-    def track(self, color):
+    def track(self, color: str) -> detection.Track | None:
         """The track of a colour; None if it is not seen."""
         return next((track for track in self.tracks if track.color == color), None)
 
     @property
-    def scale(self):
+    def scale(self) -> np.ndarray:
         """[T] how large things look by the camera's zoom or dolly; 1 halfway."""
         progress = np.arange(len(self.frames)) / max(len(self.frames) - 1, 1) - 0.5
         amount = self.path.amount * progress
@@ -53,7 +54,7 @@ class Shot(NamedTuple):
         near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
         return 1 / (1 - near)
 
-    def follow(self, points, number):
+    def follow(self, points: np.ndarray, number: int) -> np.ndarray:
         """Where the camera's motion takes places [N,2] of the scene from frame `number` on."""
         path, shape = self.path, self.frames.shape[:3]
         if path.track == "none":
@@ -62,7 +63,7 @@ class Shot(NamedTuple):
             points, self.view, path.track, path.amount, (number, number + 1), shape
         )
 
-    def steady(self, points):
+    def steady(self, points: np.ndarray) -> np.ndarray:
         """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
         count, height, width = self.frames.shape[:3]
         middle = np.array([width / 2, height / 2])
@@ -79,7 +80,7 @@ class Shot(NamedTuple):
         return middle + (points - middle) / self.scale[:, None]
 
 
-def check_clip(frames, fps):
+def check_clip(frames: np.ndarray, fps: float) -> None:
     """Raises ValueError unless these are frames of a clip that can be judged."""
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4:
         found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
@@ -94,7 +95,7 @@ def check_clip(frames, fps):
         raise ValueError(f"fps={fps} must be a number above 0")
 
 
-def find_cuts(frames, shots):
+def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     """Numbers of the frames that open a new shot: the picture changes at once, and what is behind
     the objects then is another place.
 
@@ -132,7 +133,7 @@ def _breaks(shot):
     return [shot.start + n + 1 for n in _jumps(change + BREAK_LEVELS, MIN_BREAK, 0.0)]
 
 
-def likeness(frames, objects, number):
+def likeness(frames: np.ndarray, objects: np.ndarray, number: int) -> float:
     """Correlation of the background just before a frame and from it on, 1 is the same.
 
     It is that of what differs along rows: floor and sky look alike from everywhere otherwise. A few
@@ -161,42 +162,44 @@ def _backdrop(frames, objects, part):
     return total / (weight + 1e-6), known.any(0)
 
 
-def look(frames, lengths, asked):
-    """The `Shot`s of a clip, cut where it was asked to be cut.
+def look(frames: np.ndarray, lengths: Sequence[int], scene: Mapping[str, Any]) -> list[Shot]:
+    """The `Shot`s of a clip, cut where its scene is.
 
     Args:
       lengths: frames of each shot.
-      asked: see `verdict.judge_clip`.
+      scene: see `verdict.judge_clip`.
     """
     starts = np.cumsum([0, *lengths])
-    parts = zip(starts[:-1], starts[1:], asked["shots"], strict=True)
-    return [_look(frames[a:b], int(a), shot["camera"], asked) for a, b, shot in parts]
+    parts = zip(starts[:-1], starts[1:], scene["shots"], strict=True)
+    return [_look(frames[a:b], int(a), shot["camera"], scene) for a, b, shot in parts]
 
 
-def _look(frames, start, planned, asked):
+def _look(frames, start, planned, scene):
     lab = colors.lab_of(frames)
     tracks = detection.find_tracks(lab)
     view = camera_motion.View(
-        planned["focal"], planned["elevation"], height=target_height(asked, start)
+        planned["focal"], planned["elevation"], height=target_height(scene, start)
     )
-    scale = metres_per_pixel(tracks, asked["objects"])
+    scale = metres_per_pixel(tracks, scene["objects"])
     if scale:
         distance = planned["focal"] * min(frames.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
-    flies = asked["event"] in ("drop", "throw")
+    flies = scene["event"] in ("drop", "throw")
     path = camera_motion.find_path(lab, [track.masks for track in tracks], view, flies)
     return Shot(start, frames, tracks, path, view)
 
 
-def target_height(asked, start):
+def target_height(scene: Mapping[str, Any], start: int) -> float:
     """Metres above the floor of what the camera of a shot looks at: the middle of the action."""
-    size = max(max(body["half_extents"]) for body in asked["objects"])
-    rise = asked["numbers"].get("height", 0.0) if start == 0 else 0.0
-    return size + rise / 2 + (RELEASE / 2 if rise and asked["event"] == "throw" else 0.0)
+    size = max(max(body["half_extents"]) for body in scene["objects"])
+    rise = scene["numbers"].get("height", 0.0) if start == 0 else 0.0
+    return size + rise / 2 + (RELEASE / 2 if rise and scene["event"] == "throw" else 0.0)
 
 
-def metres_per_pixel(tracks, objects):
-    """From the largest object of a colour that was asked for; None if none is seen."""
+def metres_per_pixel(
+    tracks: Sequence[detection.Track], objects: Sequence[Mapping[str, Any]]
+) -> float | None:
+    """From the largest object of a colour of the scene; None if none is seen."""
     for track in tracks:
         for body in objects:
             if body["color"] == track.color:
@@ -204,7 +207,7 @@ def metres_per_pixel(tracks, objects):
     return None
 
 
-def mean_radius(body):
+def mean_radius(body: Mapping[str, Any]) -> float:
     """Radius, metres, of the disc as large as an object looks on average over all its poses.
 
     By Cauchy's formula, the mean shadow of a convex body is a quarter of its surface.

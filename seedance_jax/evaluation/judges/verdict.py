@@ -1,16 +1,17 @@
 """The verdict on a clip: what was measured, and which gates it passes.
 
-    verdict = judge_clip(frames, fps, asked)
+    verdict = judge_clip(frames, fps, scene)
     verdict.passed, verdict.gates, verdict.findings["gravity"].value
 
-Only pixels are looked at; `asked` is the record of the scene that the clip should show. Numbers
+Only pixels are looked at; `scene` is the record of the scene that the clip should show. Numbers
 that true clips have were measured on a population of them: see `thresholds.json`, and
 `python -m seedance_jax calibrate`, which makes it.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from seedance_jax.evaluation.judges import sight
 
 THRESHOLDS = Path(__file__).with_name("thresholds.json")
 
-# Dimension -> heading of the report.
-AXES = {
+# Gate -> heading of the report.
+HEADINGS = {
     "alignment_color": "subject",
     "alignment_shape": "subject",
     "alignment_count": "subject",
@@ -41,7 +42,7 @@ AXES = {
     "identity": "motion quality",
     "cuts": "camera",
 }
-DIMENSIONS = tuple(AXES)
+GATES = tuple(HEADINGS)
 RELATIONS = {"collide": "meets", "topple": "meets", "occlude": "behind"}
 NEEDED = ("slice", "event", "objects", "num_objects", "shots", "gravity", "numbers")
 
@@ -50,30 +51,30 @@ class Verdict(NamedTuple):
     """What a clip shows.
 
     Attributes:
-      findings: {dimension: `Finding`}.
-      gates: {dimension: True, False, or None if this was not asked of the clip}.
+      findings: {gate: `Finding`}.
+      gates: {gate: True, False, or None if the scene does not have it}.
     """
 
     findings: dict
     gates: dict
 
     @property
-    def passed(self):
-        """Whether all gates that were asked for are open."""
+    def passed(self) -> bool:
+        """Whether all gates that the scene has are open."""
         return all(gate is not False for gate in self.gates.values())
 
     @property
-    def failed(self):
-        """The dimensions whose gates are shut."""
+    def failed(self) -> list[str]:
+        """The gates that are shut."""
         return [name for name, gate in self.gates.items() if gate is False]
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """A plain dict, ready for JSON."""
         found = {name: finding._asdict() for name, finding in self.findings.items()}
         return {"passed": self.passed, "gates": self.gates, "findings": found}
 
 
-def asked_of(row, numbers=None):
+def expected_scene(row: Mapping[str, Any], numbers: Sequence[int] | None = None) -> dict[str, Any]:
     """What frames of a record show: its scene, the lengths of its shots and the direction.
 
     Args:
@@ -98,90 +99,104 @@ def asked_of(row, numbers=None):
     else:
         word = "away" if forward > 0 else "towards"
     word = "down" if scene["event"] == "drop" else word
-    told = {"direction": word, "from_start": bool(numbers[0] == 0)}
-    return scene | {"camera": shots[0]["camera"], "shots": shots} | told
+    extra = {"direction": word, "from_start": bool(numbers[0] == 0)}
+    return scene | {"camera": shots[0]["camera"], "shots": shots} | extra
 
 
-def judge_clip(frames, fps, asked, thresholds=None):
+def judge_clip(
+    frames: np.ndarray,
+    fps: float,
+    scene: Mapping[str, Any],
+    thresholds: Mapping[str, Any] | None = None,
+) -> Verdict:
     """The `Verdict` on frames uint8 [T,H,W,3].
 
     Args:
       fps: frames a second.
-      asked: the scene of the clip's record, as a dict; with "direction" (see `asked_of`), it is
-        judged too.
+      scene: the record of the scene that the clip should show; with "direction" (see
+        `expected_scene`), that is judged too.
       thresholds: as in `thresholds.json`; None is that file.
 
     Raises:
-      ValueError: these are no frames, or not as many as were asked for; the record lacks something.
+      ValueError: these are no frames, or not as many as the scene has; the record lacks something.
     """
     sight.check_clip(frames, fps)
-    lengths = check_asked(asked, frames)
-    shots = sight.look(frames, lengths, asked)
-    found = measure(shots, frames, fps, asked)
-    bounds = choose_thresholds(asked, thresholds)
-    return Verdict(found, gates(found, asked, fps, bounds))
+    lengths = shot_lengths(scene, frames)
+    shots = sight.look(frames, lengths, scene)
+    found = measure(shots, frames, fps, scene)
+    bounds = choose_thresholds(scene, thresholds)
+    return Verdict(found, gates(found, scene, fps, bounds))
 
 
-def check_asked(asked, frames):
-    """The lengths of the shots that are asked for; raises ValueError if it is no such record."""
-    missing = [name for name in NEEDED if name not in asked]
+def shot_lengths(scene: Mapping[str, Any], frames: np.ndarray) -> list[int]:
+    """The lengths of the shots of a scene; raises ValueError if it is no such record."""
+    missing = [name for name in NEEDED if name not in scene]
     if missing:
-        raise ValueError(f"the record of the scene lacks {missing}; it has {sorted(asked)}")
-    lengths = [shot["num_frames"] for shot in asked["shots"]]
+        raise ValueError(f"the record of the scene lacks {missing}; it has {sorted(scene)}")
+    lengths = [shot["num_frames"] for shot in scene["shots"]]
     if sum(lengths) != len(frames):
-        raise ValueError(f"shots of {lengths} frames were asked for, the clip has {len(frames)}")
+        raise ValueError(f"the scene has shots of {lengths} frames, the clip has {len(frames)}")
     if min(lengths) < sight.MIN_FRAMES:
         raise ValueError(f"shots of {lengths} frames: one under {sight.MIN_FRAMES} is too short")
     return lengths
 
 
-def measure(shots, frames, fps, asked):
-    """All findings; {dimension: `Finding`} in the order of `DIMENSIONS`."""
+def measure(
+    shots: Sequence[sight.Shot], frames: np.ndarray, fps: float, scene: Mapping[str, Any]
+) -> dict[str, measures.Finding]:
+    """All findings; {gate: `Finding`} in the order of `GATES`."""
     cuts = sight.find_cuts(frames, shots)
     found = {
-        **measures.alignment(shots, asked),
-        **measures.mechanics(shots, fps, asked),
-        **measures.cameras(shots, asked),
+        **measures.alignment(shots, scene),
+        **measures.mechanics(shots, fps, scene),
+        **measures.cameras(shots, scene),
         **measures.looks(shots),
-        **measures.continuity(shots, asked),
+        **measures.continuity(shots, scene),
         "cuts": measures.Finding(cuts, True, {"asked": [shot.start for shot in shots[1:]]}),
     }
-    return {name: found[name] for name in DIMENSIONS}
+    return {name: found[name] for name in GATES}
 
 
-def choose_thresholds(asked, thresholds=None):
-    """{dimension: [least, most]} for the slice and event of a scene.
+def choose_thresholds(
+    scene: Mapping[str, Any], thresholds: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """{gate: [least, most]} for the slice and event of a scene.
 
     What a slice's own clips do not tell is that of "plain", which shows everything.
     """
     thresholds = json.loads(THRESHOLDS.read_text()) if thresholds is None else thresholds
     slices = thresholds["slices"]
-    bounds = slices.get("plain", {}) | slices.get(asked["slice"], {})
+    bounds = slices.get("plain", {}) | slices.get(scene["slice"], {})
     motion = bounds["dynamics"]
-    return bounds | {"dynamics": motion.get(asked["event"], motion["any"])}
+    return bounds | {"dynamics": motion.get(scene["event"], motion["any"])}
 
 
-def shown(asked, fps):
-    """{dimension: whether a scene shows it}, by its record; others are always shown."""
-    return measures.mechanics_asked(asked, fps) | {
-        "alignment_direction": bool(asked.get("direction")) and asked["event"] != "spin",
-        "alignment_relation": asked["event"] in RELATIONS,
+def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
+    """{gate: whether a scene shows it}, by its record; others are always shown."""
+    return measures.mechanics_shown(scene, fps) | {
+        "alignment_direction": bool(scene.get("direction")) and scene["event"] != "spin",
+        "alignment_relation": scene["event"] in RELATIONS,
     }
 
 
-def gates(found, asked, fps, bounds):
-    """{dimension: True, False or None}, see `Verdict`."""
-    asked_for = shown(asked, fps)
+def gates(
+    found: Mapping[str, measures.Finding],
+    scene: Mapping[str, Any],
+    fps: float,
+    bounds: Mapping[str, Any],
+) -> dict[str, bool | None]:
+    """{gate: True, False or None}, see `Verdict`."""
+    prompted = shown(scene, fps)
     right = {
         "alignment_color": True,
-        "alignment_count": asked["num_objects"],
-        "alignment_relation": RELATIONS.get(asked["event"]),
-        "alignment_direction": asked.get("direction"),
+        "alignment_count": scene["num_objects"],
+        "alignment_relation": RELATIONS.get(scene["event"]),
+        "alignment_direction": scene.get("direction"),
         "cuts": found["cuts"].evidence["asked"],
     }
     opened = {}
     for name, finding in found.items():
-        if not asked_for.get(name, True):
+        if not prompted.get(name, True):
             opened[name] = None
         elif not finding.valid:
             opened[name] = False

@@ -1,5 +1,6 @@
 """Features of clips for distances of distributions: by public weights, or by the world's own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Features(NamedTuple):
     params: Any
 
 
-def extract(features, clips):
+def extract(features: Features, clips: np.ndarray) -> np.ndarray:
     """Features float64 [N, D] of clips uint8 [N, T, H, W, 3] of one size.
 
     Raises ValueError for other arrays, or clips that are too short.
@@ -51,7 +52,7 @@ def extract(features, clips):
     return np.concatenate(parts)[: len(clips)]
 
 
-def check_length(features, count):
+def check_length(features: Features, count: int) -> None:
     """Raises ValueError unless clips of so many frames are long enough."""
     if count < features.minimum:
         raise ValueError(
@@ -59,7 +60,7 @@ def check_length(features, count):
         )
 
 
-def open_i3d(path, file):
+def open_i3d(path: str | Path, file: str) -> Features:
     """I3D with public weights; `file` says which, see `i3d.EPSILONS`. 400 dimensions: FVD, KVD.
 
     Raises FileNotFoundError, or ValueError for weights that do not fit.
@@ -72,7 +73,7 @@ def open_i3d(path, file):
     return Features("fvd", "kvd", i3d.MINIMUM, 4, jax.jit(apply), params)
 
 
-def open_world(path=WORLD):
+def open_world(path: str | Path = WORLD) -> Features:
     """The small network of the synthetic world, by default the released one. 48 dimensions.
 
     Over its training clips every feature has mean 0 and variance 1.
@@ -85,7 +86,7 @@ def open_world(path=WORLD):
     return world(traverse_util.unflatten_dict(weights, sep="."))
 
 
-def world(weights):
+def world(weights: Mapping[str, Any]) -> Features:
     """Features of weights {"patches", "first", "second", "features", ..., "mean", "std"}."""
 
     def apply(weights, frames):
@@ -97,7 +98,7 @@ def world(weights):
     return Features("fvd_world", "kvd_world", world_features.MINIMUM, 32, jax.jit(apply), params)
 
 
-def with_scale(params, clips):
+def with_scale(params: Mapping[str, Any], clips: np.ndarray) -> dict[str, Any]:
     """The weights with "mean" and "std", so that the features of clips have mean 0, variance 1."""
     size = 2 * world_features.WIDTH
     unscaled = world({**params, "mean": np.zeros(size), "std": np.ones(size)})
@@ -105,13 +106,13 @@ def with_scale(params, clips):
     return {**params, "mean": found.mean(0), "std": found.std(0)}
 
 
-def save_world(weights, path):
+def save_world(weights: Mapping[str, Any], path: str | Path) -> None:
     """Writes weights as `open_world` reads them."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     release.save_tensors(traverse_util.flatten_dict(weights, sep="."), Path(path), None)
 
 
-def world_shapes():
+def world_shapes() -> dict[str, tuple[int, ...]]:
     """{name: shape} of what `open_world` needs; the heads may be there too."""
     video = jax.ShapeDtypeStruct((1, world_features.MINIMUM, 64, 64, 3), jnp.float32)
     made = jax.eval_shape(world_features.WorldFeatures({}).init, jax.random.key(0), video)

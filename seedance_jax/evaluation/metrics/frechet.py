@@ -12,7 +12,7 @@ from seedance_jax.evaluation.metrics import intervals
 ENOUGH = 4  # clips per dimension, from which on intervals cover the truth nearly as often as told
 
 
-def frechet_distance(x, y):
+def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Squared Frechet (2-Wasserstein) distance of features x [N, D], y [M, D]; a float >= 0.
 
     With X = A' A the trace of the root is the sum of the singular values of A B' (and of R_A R_B',
@@ -30,13 +30,13 @@ def frechet_distance(x, y):
     return float(max(way @ way + traces - 2 * overlap, 0.0))
 
 
-def factor(features):
+def factor(features: np.ndarray) -> np.ndarray:
     """R [min(N, D), D] with R' R = the unbiased covariance of features [N, D]."""
     centred = features - features.mean(0)
     return np.linalg.qr(centred / np.sqrt(len(features) - 1), mode="r")
 
 
-def frechet_estimate(x, y, seed=0):
+def frechet_estimate(x: np.ndarray, y: np.ndarray, seed: int = 0) -> intervals.Estimate:
     """`frechet_distance` of all clips, as an Estimate.
 
     The distance of few clips is too high: two halves of one set are apart. Resampled clips are too
@@ -55,7 +55,7 @@ def frechet_estimate(x, y, seed=0):
     return found._replace(low=high, high=low)
 
 
-def too_few(x, y):
+def too_few(x: np.ndarray, y: np.ndarray) -> str:
     """What to say of a Frechet distance of too few clips for its dimension; "" if they suffice."""
     count, dimension = min(len(x), len(y)), x.shape[1]
     if count >= ENOUGH * dimension:
@@ -67,7 +67,7 @@ def too_few(x, y):
     )
 
 
-def check_features(x, y):
+def check_features(x: np.ndarray, y: np.ndarray) -> None:
     """Raises ValueError unless x and y are finite, [N, D] and [M, D], of 2 rows or more."""
     for features in (x, y):
         if features.ndim != 2 or features.shape[1:] != x.shape[1:] or len(features) < 2:

@@ -1,7 +1,8 @@
 """Values with 95 % intervals: shares of clips, means, and whatever can be computed again."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Estimate(NamedTuple):
     count: int
 
 
-def share(hits, count):
+def share(hits: int, count: int) -> Estimate:
     """The Estimate of a probability (Wilson's interval); NaN, from 0 to 1, of nothing."""
     if not count:
         return Estimate(math.nan, 0.0, 1.0, 0)
@@ -34,17 +35,17 @@ def share(hits, count):
     return Estimate(rate, max(middle - half, 0.0), min(middle + half, 1.0), count)
 
 
-def wilson(successes, trials):
+def wilson(successes: int, trials: int) -> tuple[float, float, float] | None:
     """(share, low, high) as `share`; None without trials."""
     return share(successes, trials)[:3] if trials else None
 
 
-def mean(values, seed=0):
+def mean(values: Sequence[float], seed: int = 0) -> Estimate:
     """The Estimate of a mean of independent values [N], see `grouped_mean`."""
     return grouped_mean([[value] for value in values], seed)
 
 
-def grouped_mean(groups, seed=0):
+def grouped_mean(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
     """The Estimate of the mean of all values in groups, by redrawing whole groups.
 
     What is in a group may depend on each other; count is the number of groups. Of fewer than two,
@@ -61,7 +62,7 @@ def grouped_mean(groups, seed=0):
     return Estimate(value, *percentiles(times @ sums / (times @ sizes)), len(groups))
 
 
-def of_sets(value, count, distance, seed=0):
+def of_sets(value: float, count: int, distance: Callable[..., float], seed: int = 0) -> Estimate:
     """The Estimate of a distance of two sets of clips, with the percentiles of resampled ones.
 
     Args:
@@ -75,7 +76,7 @@ def of_sets(value, count, distance, seed=0):
     return Estimate(value, *percentiles([distance(*rows) for rows in pairs]), min(count))
 
 
-def resamples(count, seed=0, times=RESAMPLES):
+def resamples(count: int, seed: int = 0, times: int = RESAMPLES) -> Iterator[np.ndarray]:
     """Yields int [count], rows drawn with replacement, not all the same: a set of one clip has no
     spread, and no pair of different clips."""
     rng = np.random.default_rng(seed)
@@ -86,19 +87,19 @@ def resamples(count, seed=0, times=RESAMPLES):
         yield rows
 
 
-def percentiles(draws):
+def percentiles(draws: np.ndarray) -> tuple[float, float]:
     """(low, high): the middle 95 % of draws."""
     return tuple(float(value) for value in np.percentile(draws, PERCENTILES))
 
 
-def as_json(value):
+def as_json(value: Any) -> Any:
     """An Estimate as a dict, with None for what is not a number; other values as they are."""
     if not isinstance(value, Estimate):
         return value
     return {name: None if part != part else part for name, part in value._asdict().items()}
 
 
-def in_words(found, style):
+def in_words(found: Sequence[float] | None, style: str) -> str:
     """(value, low, high) in words, formatted in a style; a value alone if there is no interval."""
     if found is None:
         return "-"

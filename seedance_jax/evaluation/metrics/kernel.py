@@ -13,7 +13,7 @@ from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.metrics.frechet import check_features
 
 
-def kernel_distance(x, y):
+def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared discrepancy of features x [N, D], y [M, D]; a float.
 
     Raises ValueError as `frechet.frechet_distance`.
@@ -22,13 +22,13 @@ def kernel_distance(x, y):
     return discrepancy(kernels(x, y), np.ones(len(x)), np.ones(len(y)))
 
 
-def kernels(x, y):
+def kernels(x: np.ndarray, y: np.ndarray) -> tuple:
     """k of all pairs: (x with x [N, N], y with y [M, M], x with y [N, M]), float64."""
     x, y = (np.asarray(features, np.float64) for features in (x, y))
     return tuple((a @ b.T / x.shape[1] + 1.0) ** 3 for a, b in ((x, x), (y, y), (x, y)))
 
 
-def discrepancy(kernels, x_weights, y_weights):
+def discrepancy(kernels: tuple, x_weights: np.ndarray, y_weights: np.ndarray) -> float:
     """The distance if clip i of x is there x_weights[i] times; pairs of a clip with itself are out.
 
     They are out too where resampling draws a clip twice, or else every interval would be too high.
@@ -42,7 +42,7 @@ def discrepancy(kernels, x_weights, y_weights):
     return float(within - 2 * across)
 
 
-def kernel_estimate(x, y, seed=0):
+def kernel_estimate(x: np.ndarray, y: np.ndarray, seed: int = 0) -> intervals.Estimate:
     """`kernel_distance` of all clips, as an Estimate with the bootstrap's interval."""
     check_features(x, y)
     between = kernels(x, y)

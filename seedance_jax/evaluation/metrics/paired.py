@@ -5,6 +5,8 @@ its clips.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,7 +21,7 @@ from seedance_jax.pretrained.codec import from_bytes
 BATCH = 8  # frames of LPIPS at a time
 
 
-def open_lpips(vgg, heads):
+def open_lpips(vgg: str | Path, heads: str | Path) -> Callable[..., jax.Array]:
     """A function of frames (x, y) [N, H, W, 3] in [-1, 1] -> [N]: LPIPS with public weights.
 
     Args:
@@ -32,7 +34,9 @@ def open_lpips(vgg, heads):
     return functools.partial(apply, params)
 
 
-def summarize(truth, made, distance=None):
+def summarize(
+    truth: np.ndarray, made: np.ndarray, distance: Callable[..., jax.Array] | None = None
+) -> dict[str, intervals.Estimate]:
     """{"psnr": dB, "ssim", "lpips": Estimates of the means} of clips uint8 [N, T, H, W, 3].
 
     PSNR and SSIM are higher where clips are nearer, LPIPS is lower. Equal clips count as
@@ -50,25 +54,25 @@ def summarize(truth, made, distance=None):
     }
 
 
-def check_size(shape):
+def check_size(shape: Sequence[int]) -> None:
     """Raises ValueError unless clips [..., H, W, 3] are large enough for all scores."""
     if min(shape[-3:-1]) < lpips.MINIMUM:
         size = f"{shape[-3]}x{shape[-2]}"
         raise ValueError(f"clips of {size} pixels: pairs need sides of {lpips.MINIMUM} or more")
 
 
-def psnr(truth, made):
+def psnr(truth: np.ndarray, made: np.ndarray) -> float:
     """Peak signal-to-noise ratio of a clip in dB, `fidelity.MOST` at most."""
     return min(fidelity.psnr(truth, made), fidelity.MOST)
 
 
-def ssim(truth, made):
+def ssim(truth: np.ndarray, made: np.ndarray) -> float:
     """Mean structural similarity of the frames of a clip."""
     pairs = zip(from_bytes(truth), from_bytes(made), strict=True)
     return float(np.mean([fidelity.ssim(*pair) for pair in pairs]))
 
 
-def mean_distance(distance, truth, made):
+def mean_distance(distance: Callable[..., jax.Array], truth: np.ndarray, made: np.ndarray) -> float:
     """Mean of distance(x, y) over the frames of a clip."""
     pair = from_bytes(truth), from_bytes(made)
     found = [np.asarray(distance(*(x[rows] for x in pair))) for rows in batches(len(truth), BATCH)]

@@ -6,16 +6,28 @@ share of pairs in which the plausible clip has the lower loss: 0.5 is chance, 1 
 (arXiv:2510.11512) reports 1 - preference, the plausibility preference error.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from seedance_jax.diffusion import times
 from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.metrics.batches import batches
+from seedance_jax.sampling.pipeline import Pipeline
 
 NUM_TIMES = 10
 
 
-def compare(pipeline, plausible, implausible, prompts, *, seed=0, batch_size=16):
+def compare(
+    pipeline: Pipeline,
+    plausible: np.ndarray,
+    implausible: np.ndarray,
+    prompts: Sequence[str] | None,
+    *,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> dict[str, Any]:
     """Preference of a `sampling.pipeline.Pipeline` over N pairs of clips.
 
     Args:
@@ -48,14 +60,21 @@ def compare(pipeline, plausible, implausible, prompts, *, seed=0, batch_size=16)
     }
 
 
-def loss_times(pipeline, size):
+def loss_times(pipeline: Pipeline, size: Sequence[int]) -> np.ndarray:
     """NUM_TIMES times, the middles of as many steps of sampling a clip of (T, H, W)."""
     latent_frames, height, width, _ = pipeline.autoencoder.latent_shape(*size)
     middles = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
     return times.shift_times(middles, times.resolution_shift(latent_frames * height * width))
 
 
-def losses_of(pipeline, clips, prompts, grid, seed, batch_size):
+def losses_of(
+    pipeline: Pipeline,
+    clips: np.ndarray,
+    prompts: Sequence[str] | None,
+    grid: Sequence[float],
+    seed: int,
+    batch_size: int,
+) -> np.ndarray:
     """float32 [N, times]."""
     parts = []
     for numbers in batches(len(clips), batch_size):
@@ -65,7 +84,9 @@ def losses_of(pipeline, clips, prompts, grid, seed, batch_size):
     return np.concatenate(parts)[: len(clips)]
 
 
-def check_pairs(plausible, implausible, prompts):
+def check_pairs(
+    plausible: np.ndarray, implausible: np.ndarray, prompts: Sequence[str] | None
+) -> None:
     """Raises ValueError unless the clips are pairs, with a prompt each."""
     if plausible.dtype != np.uint8 or plausible.ndim != 5 or not len(plausible):
         raise ValueError(

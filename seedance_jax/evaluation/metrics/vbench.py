@@ -6,6 +6,8 @@ the numbers are not to be compared with published ones. Frames are uint8 [T, H, 
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ MOVING_FPS, MOVING_SHARE, MOVING_SPEED, MOVING_COUNT = 8.0, 0.05, 6.0, 4.0
 STILL_SHARE, STILL_SPEED, STILL_COUNT = 0.02, 3.0, 2.0
 
 
-def measure_clip(frames, fps):
+def measure_clip(frames: np.ndarray, fps: float) -> dict[str, Any]:
     """What `summarize` needs of a clip.
 
     Raises ValueError unless frames are uint8 [T, H, W, 3] with T >= 3 and sides of 16 or more.
@@ -34,7 +36,7 @@ def measure_clip(frames, fps):
     }
 
 
-def moves(frames, fps):
+def moves(frames: np.ndarray, fps: float) -> bool:
     """VBench's dynamic degree of a clip: enough pairs of frames, 1/8 s apart, with fast motion."""
     chosen = frames[:: max(1, round(fps / MOVING_FPS))]
     limit = MOVING_SPEED * max(1.0, MOVING_FPS / fps) * min(frames.shape[1:3]) / REFERENCE_SIDE
@@ -42,7 +44,7 @@ def moves(frames, fps):
     return sum(fast) >= scaled(MOVING_COUNT, len(chosen))
 
 
-def is_still(frames):
+def is_still(frames: np.ndarray) -> bool:
     """VBench's static filter: few neighbouring frames with motion, and little from end to end."""
     limit = STILL_SPEED * min(frames.shape[1:3]) / REFERENCE_SIDE
     most = scaled(STILL_COUNT, len(frames))
@@ -51,12 +53,12 @@ def is_still(frames):
     return sum(fast) <= most and max(ends) <= 2 * most * limit
 
 
-def scaled(count, frames):
+def scaled(count: float, frames: int) -> int:
     """A count that is of REFERENCE_FRAMES for a clip of so many frames; at least 1."""
     return max(1, round(count * frames / REFERENCE_FRAMES))
 
 
-def summarize(clips):
+def summarize(clips: Sequence[Mapping[str, Any]]) -> dict[str, intervals.Estimate]:
     """{dimension: Estimate} of what `measure_clip` gave for each clip; higher is better but for
     dynamic_degree_lite, the share of clips that move: of a set, it is to be that of true clips.
 
@@ -74,7 +76,7 @@ def summarize(clips):
     }
 
 
-def motion_smoothness(frames):
+def motion_smoothness(frames: np.ndarray) -> float:
     """1 - mean error of every second frame as guessed from its neighbours, in [0, 1].
 
     The guess moves both neighbours halfway along the flow between them, and takes their mean.
@@ -87,7 +89,7 @@ def motion_smoothness(frames):
     return float(1.0 - np.mean(errors) / 255.0)
 
 
-def speeds(frames, share):
+def speeds(frames: np.ndarray, share: float) -> list[float]:
     """Mean flow of the fastest share of pixels, for each pair of neighbouring frames, in pixels."""
     found = []
     for first, last in itertools.pairwise(frames):
@@ -96,7 +98,7 @@ def speeds(frames, share):
     return found
 
 
-def flow(first, last):
+def flow(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Way (x, y) of every pixel of `first` to its place in `last`, float32 [H, W, 2].
 
     Farneback's, over windows of 15 pixels. On rendered clips it finds fast pairs as well as dense
@@ -118,7 +120,7 @@ def flow(first, last):
     )
 
 
-def warp(frame, way):
+def warp(frame: np.ndarray, way: np.ndarray) -> np.ndarray:
     """The frame looked up at every pixel + way [H, W, 2]: float32 [H, W, 3]."""
     rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
     places = np.ascontiguousarray(columns + way[..., 0]), np.ascontiguousarray(rows + way[..., 1])
@@ -126,7 +128,7 @@ def warp(frame, way):
     return cv2.remap(frame, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def check_frames(frames, fps):
+def check_frames(frames: np.ndarray, fps: float) -> None:
     """Raises ValueError unless a clip can be measured."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(f"frames must be uint8 [T, H, W, 3], got {frames.dtype} {frames.shape}")

@@ -1,6 +1,8 @@
 """What the feature network of the world is trained on: clips and the state of their scene."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,7 @@ LASTING = ("color", "shape", "floor", "quality")  # is told of clips whose frame
 MIRRORED = ("position", "motion", "view")  # change sign along x in a mirror
 
 
-def read_state(record):
+def read_state(record: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, np.ndarray]]:
     """(names {kind: int}, numbers {name: float32 [ceil(T / 4), n]}) of a world clip record."""
     scene = json.loads(record["scene"])
     main = scene["objects"][0]
@@ -60,7 +62,7 @@ def read_state(record):
     return names, scaled
 
 
-def project(record, points):
+def project(record: Mapping[str, Any], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points of the world [T, 3] -> (x, y from the middle in frames [T, 2], depth [T])."""
     local = np.einsum("tij,tj->ti", record["camera_rotation"], points)
     local = local + record["camera_translation"]
@@ -69,12 +71,12 @@ def project(record, points):
     return image[:, :2] / image[:, 2:] / size - 0.5, local[:, 2]
 
 
-def depth_of_origin(record):
+def depth_of_origin(record: Mapping[str, Any]) -> np.ndarray:
     """How far the origin of the world is before the camera, [T]."""
     return record["camera_translation"][:, 2]
 
 
-def change(values):
+def change(values: np.ndarray) -> np.ndarray:
     """Change of values [T, ...] over 4 frames around each, 2 on either side within the clip."""
     count = len(values)
     after = np.minimum(np.arange(count) + STRIDE // 2, count - 1)
@@ -83,7 +85,7 @@ def change(values):
     return STRIDE * rate.T
 
 
-def read_clips(split, count, start=0):
+def read_clips(split: str, count: int, start: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The first clips of a split of the world: (frames uint8 [N, T, H, W, 3], states).
 
     states: {name: int [N] of KINDS, or float32 [N, steps, n] of NUMBERS}.
@@ -98,7 +100,9 @@ def read_clips(split, count, start=0):
     return np.stack(frames), {name: np.stack([s[name] for s in states]) for name in states[0]}
 
 
-def mirror(frames, states, chosen):
+def mirror(
+    frames: np.ndarray, states: Mapping[str, np.ndarray], chosen: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Turns the chosen clips (bool [N]) left to right, and what is told of them."""
     frames, states = frames.copy(), {name: value.copy() for name, value in states.items()}
     frames[chosen] = frames[chosen][:, :, :, ::-1]

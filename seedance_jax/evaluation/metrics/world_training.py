@@ -5,6 +5,8 @@ shuffled how much they are. So its features move with content and with what spoi
 """
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ QUALITY = 4.0  # makes the amounts, mostly 0, vary as much as other numbers
 MOST_NOISE, MOST_BLUR = 20.0, 2.0  # standard deviations: 8-bit levels, pixels
 
 
-def train(num_clips, num_steps, seed=0):
+def train(num_clips: int, num_steps: int, seed: int = 0) -> tuple[dict, np.ndarray]:
     """Trains on the first clips of the world's split `train`: (weights, losses [num_steps]).
 
     weights: as `features.open_world` reads them, in the precision that they are stored in.
@@ -54,7 +56,9 @@ def train(num_clips, num_steps, seed=0):
     return features.with_scale(params, frames), np.array(losses)
 
 
-def state_loss(params, model, clips, told):
+def state_loss(
+    params: Mapping[str, Any], model: Any, clips: np.ndarray, told: Mapping[str, jax.Array]
+) -> jax.Array:
     """Cross-entropies of what has names, and squared errors of numbers, summed over both.
 
     Of a clip whose frames are shuffled only what lasts is asked.
@@ -74,7 +78,7 @@ def state_loss(params, model, clips, told):
     return total
 
 
-def degrade(rng, clips):
+def degrade(rng: np.random.Generator, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Clips uint8 [B, T, H, W, 3], about a fifth each noisy, blurred, shuffled, and how much.
 
     Returns:
@@ -88,18 +92,20 @@ def degrade(rng, clips):
     return clips, QUALITY * amounts
 
 
-def add_noise(rng, clip, amount):
+def add_noise(
+    rng: np.random.Generator, clip: np.ndarray, amount: float
+) -> tuple[np.ndarray, float]:
     noise = rng.standard_normal(clip.shape, np.float32) * (MOST_NOISE * amount)
     return np.clip(clip + noise, 0, 255).round().astype(np.uint8), amount
 
 
-def blur(rng, clip, amount):
+def blur(rng: np.random.Generator, clip: np.ndarray, amount: float) -> tuple[np.ndarray, float]:
     del rng
     sigma = MOST_BLUR * amount
     return ndimage.gaussian_filter(clip, (0, sigma, sigma, 0), mode="nearest"), amount
 
 
-def shuffle(rng, clip, amount):
+def shuffle(rng: np.random.Generator, clip: np.ndarray, amount: float) -> tuple[np.ndarray, float]:
     del amount
     return clip[rng.permutation(len(clip))], 1.0
 

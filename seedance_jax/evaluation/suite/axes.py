@@ -1,18 +1,24 @@
-"""The headings of a report: what is judged of a clip, by the axes that people vote on too.
+"""From gates to what a report has them under: headings, and the axes that people vote on.
 
-SeedVideoBench-1.0 (arXiv:2506.09113) judges prompt following by subject, action and camera.
+A gate is one measured condition; a heading, such as motion quality, has several gates; an axis one
+heading or several. SeedVideoBench-1.0 (arXiv:2506.09113) judges prompt following by subject, action
+and camera.
 """
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
 from seedance_jax.evaluation import fidelity
+from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.judges.findings import Finding
-from seedance_jax.evaluation.judges.verdict import AXES as HEADINGS
-from seedance_jax.evaluation.voting.ballot import DIMENSIONS as AXES
+from seedance_jax.evaluation.voting.ballot import AXES
 
 GIVEN = "given_frames"
 # dB that the frames a model was given keep: an autoencoder loses some, the one that comes with the
 # package leaves 31; frames of another scene of the world have 20 or less in common.
 MIN_PSNR = 25.0
-# Heading of a dimension -> axis.
+# Heading -> axis.
 AXIS = {
     "subject": "prompt_following",
     "action": "prompt_following",
@@ -21,12 +27,15 @@ AXIS = {
     "aesthetic quality": "aesthetic_quality",
     "preservation": "preservation",
 }
-HEADING = {**HEADINGS, GIVEN: "preservation"}
+# Gate -> heading.
+HEADINGS = {**verdict.HEADINGS, GIVEN: "preservation"}
 assert set(AXIS.values()) == set(AXES), AXES
 
 
-def preservation(frames, given):
-    """(`Finding`, gate) of how well a clip uint8 [T,H,W,3] keeps the frames that it was given.
+def preservation(
+    frames: np.ndarray, given: Mapping[int, np.ndarray]
+) -> tuple[Finding, bool | None]:
+    """(`Finding` in dB, gate) of how well a clip uint8 [T,H,W,3] keeps the frames it was given.
 
     Args:
       given: {frame: image or clip that begins there}; none at all is no gate.
@@ -42,12 +51,12 @@ def preservation(frames, given):
     return Finding(least, True, {"decibels": kept}), least >= MIN_PSNR
 
 
-def gates_by(gates, of):
-    """{heading or axis: whether all its gates are open}, of those that were asked.
+def gates_by(gates: Mapping[str, bool | None], of: Callable[[str], str]) -> dict[str, bool]:
+    """{heading or axis: whether all its gates are open}, of those that the scene has.
 
     Args:
-      gates: {dimension: True, False or None}.
-      of: function of a dimension.
+      gates: {gate: True, False or None}.
+      of: function of a gate: `heading` or `axis`.
     """
     found = {}
     for name, gate in gates.items():
@@ -56,11 +65,11 @@ def gates_by(gates, of):
     return found
 
 
-def heading(dimension):
+def heading(gate: str) -> str:
     """Subject, action, camera, motion quality, aesthetic quality or preservation."""
-    return HEADING[dimension]
+    return HEADINGS[gate]
 
 
-def axis(dimension):
+def axis(gate: str) -> str:
     """Of `AXES`."""
-    return AXIS[HEADING[dimension]]
+    return AXIS[HEADINGS[gate]]

@@ -1,36 +1,63 @@
-"""Fixed suites of prompts: stored as data, with a checksum, so that they never change silently.
+"""Suites of prompts with the scene that each one describes, pinned or drawn from a data set.
 
-A suite is a file of one JSON object a line, a case each, made once by `drawing.draw_suite`; groups
-take turns, so that the first clips of a suite are a small suite. Another suite is another name.
+A pinned suite is a file of one JSON object a line, a case each, made once by
+`drawing_up.draw_suite` and stored with its checksum, so that it never changes silently; groups take
+turns, so that the first clips of a suite are a small suite. It comes twice, with scenes of its own
+each: `*_dev` for whatever chooses (early stopping, merging, the best checkpoint), `*_test` for
+tables. Another suite is another name. A suite of a run's own data set is drawn by `splits`.
 """
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
 
 FOLDER = Path(__file__).parent
+DEV, TEST = "_dev", "_test"
+
+
+class Form(NamedTuple):
+    """What the clips of a suite have in common; slice: of the world."""
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    slice: str
+
+
+WORLD_V1 = Form(17, 64, 64, 12, "tiny")
 # Name -> (form of the clips, sha256 of the file).
 SUITES = {
-    "world_v1": (
-        WorldSpec(17, 64, 64, 12, "tiny"),
+    "world_v1_dev": (
+        WORLD_V1,
+        "8990e85a8c08aaf162c8161366243b067b0908e997d4e5b83b57cc493df0ba5f",
+    ),
+    "world_v1_test": (
+        WORLD_V1,
         "289c4cec9ee2d14d2e10f5c942cb71556da14866bd9c7b1f76b92b3a7a10c18f",
     ),
 }
+# Names of before there were two.
+RENAMED = {"world_v1": "world_v1_test"}
 
 
 class Case(NamedTuple):
-    """A clip that is asked for.
+    """A clip to be generated.
 
     Attributes:
       number: its place in the suite.
-      group: what it tries, a key of `drawing.GROUPS`.
-      split, index: of the world, which renders what the prompt tells of.
+      group: what it tries, such as a key of `drawing_up.GROUPS`.
+      split, index: of the world, or of a data set, which has the true clip.
       prompt: text; of two shots JSON with durations.
       given: [first, last] of the runs of frames of the true clip that the model is given.
-      asked: the record of the scene, see `judges.verdict.judge_clip`.
+      scene: the record of the scene, see `judges.verdict.judge_clip`.
     """
 
     number: int
@@ -39,26 +66,40 @@ class Case(NamedTuple):
     index: int
     prompt: str
     given: list
-    asked: dict
+    scene: dict
 
 
 class Suite(NamedTuple):
-    """A suite: its name, sha256 of its file, `WorldSpec` of its clips and its `Case`s."""
+    """A suite of `cases`.
+
+    Attributes:
+      name: of `SUITES`, or the split that it was drawn from.
+      checksum: sha256 of what it is.
+      form: of its clips.
+      cases: all of them.
+      clip: function of a `Case`: the true clip, uint8 [T, H, W, 3].
+    """
 
     name: str
     checksum: str
-    spec: Any
-    cases: list
+    form: Form
+    cases: list[Case]
+    clip: Callable[[Case], np.ndarray]
 
 
-def read_suite(name):
-    """The `Suite` of a name.
+def read_suite(name: str) -> Suite:
+    """The pinned `Suite` of a name.
 
     Raises ValueError for another name, or if the file is not the one that the name stands for.
     """
+    if name in RENAMED:
+        raise ValueError(
+            f"suite={name!r} is {RENAMED[name]!r} now: one of {sorted(SUITES)}, of which training "
+            f"may look at *{DEV} alone"
+        )
     if name not in SUITES:
         raise ValueError(f"suite={name!r} is not one of {sorted(SUITES)}")
-    spec, wanted = SUITES[name]
+    form, wanted = SUITES[name]
     data = (FOLDER / f"{name}.jsonl").read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != wanted:
@@ -66,10 +107,45 @@ def read_suite(name):
             f"{name}.jsonl has the checksum {found[:16]}, {name} has {wanted[:16]}: a changed "
             "suite needs another name"
         )
-    return Suite(name, found, spec, [Case(**json.loads(line)) for line in data.splitlines()])
+    cases = [read_case(line) for line in data.splitlines()]
+    return Suite(name, found, form, cases, functools.partial(render_case, form))
 
 
-def first_cases(suite, limit=None):
+def read_case(line: bytes) -> Case:
+    """The `Case` of a line of a pinned suite, which calls the scene "asked"."""
+    row = json.loads(line)
+    return Case(**{"scene": row.pop("asked"), **row})
+
+
+def read_dev_suite(name: str) -> Suite:
+    """`read_suite` for what chooses; ValueError, too, for a suite that tables are of."""
+    if name in SUITES and not name.endswith(DEV):
+        raise ValueError(
+            f"suite={name!r} is for tables alone; what chooses among weights looks at one of "
+            f"{dev_suites()}"
+        )
+    return read_suite(name)
+
+
+def dev_suites() -> list[str]:
+    """Names of the suites that may be chosen by."""
+    return sorted(name for name in SUITES if name.endswith(DEV))
+
+
+def is_test(suite: Suite) -> bool:
+    """Whether a suite is for tables, so that every look at it counts."""
+    return suite.name in SUITES and suite.name.endswith(TEST)
+
+
+def test_suite_of(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+    """Name of the test suite that is of the clips which a generator makes; None without one."""
+    for name in sorted(SUITES):
+        if name.endswith(TEST) and not misfits(name, SUITES[name][0], config, metadata):
+            return name
+    return None
+
+
+def first_cases(suite: Suite, limit: int | None = None) -> list[Case]:
     """The first `limit` cases of a suite, or all; ValueError unless it has so many."""
     most = len(suite.cases)
     if limit is not None and not 1 <= limit <= most:
@@ -77,53 +153,70 @@ def first_cases(suite, limit=None):
     return suite.cases[:limit]
 
 
-def check_model(suite, config, metadata):
+def check_model(suite: Suite, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     """Raises ValueError unless a generator makes clips of the size, rate and kind of a suite."""
-    spec = suite.spec
-    wanted = (spec.num_frames, spec.height, spec.width)
+    if reason := misfits(suite.name, suite.form, config, metadata):
+        raise ValueError(reason)
+
+
+def misfits(
+    name: str, form: Form, config: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> str | None:
+    """Why a generator does not make clips of a form; None if it does."""
+    wanted = (form.num_frames, form.height, form.width)
     trained = [tuple(bucket) for bucket in metadata["buckets"]]
     if wanted not in trained:
-        raise ValueError(
-            f"{suite.name} is of clips of {by_times(wanted)} (frames x height x width), the run "
+        return (
+            f"{name} is of clips of {by_times(wanted)} (frames x height x width), the run "
             f"was trained on {', '.join(map(by_times, trained))}"
         )
-    if metadata["fps"] != spec.fps:
-        raise ValueError(
-            f"{suite.name} is of {spec.fps} frames a second, the run of {metadata['fps']:g}"
-        )
+    if metadata["fps"] != form.fps:
+        return f"{name} is of {form.fps} frames a second, the run of {metadata['fps']:g}"
     data = config["data"]
-    if data["source"] == "world" and data["world"]["slice"] != spec.slice:
-        raise ValueError(
-            f"{suite.name} is of the slice {spec.slice!r} of the world, the run was trained on "
+    if data["source"] == "world" and data["world"]["slice"] != form.slice:
+        return (
+            f"{name} is of the slice {form.slice!r} of the world, the run was trained on "
             f"{data['world']['slice']!r}"
         )
+    return None
 
 
-def by_times(size):
+def by_times(size: Sequence[int]) -> str:
     """(17, 64, 64) as text: 17x64x64."""
     return "x".join(map(str, size))
 
 
-def true_clip(suite, case):
-    """uint8 [T,H,W,3]: what the prompt of a case tells of, as the world renders it.
+def render_case(form: Form, case: Case) -> np.ndarray:
+    """uint8 [T,H,W,3]: what the prompt of a case describes, as the world renders it.
 
     Raises ValueError if the world of this version does not show that scene any more.
     """
-    row = generate(case.split, case.index, suite.spec)
+    row = generate(case.split, case.index, WorldSpec(*form))
     scene = json.loads(row["scene"])
-    if scene != {name: case.asked.get(name) for name in scene}:
+    if scene != {name: case.scene.get(name) for name in scene}:
         raise ValueError(
-            f"clip {case.number} of {suite.name} is of the world {case.asked['version']}; the "
-            f"world {WORLD_VERSION} shows another scene as {case.split}/{case.index}"
+            f"clip {case.number} is of the world {case.scene['version']}; the world "
+            f"{WORLD_VERSION} shows another scene as {case.split}/{case.index}"
         )
     return row["frames"]
 
 
-def given_frames(case, frames):
+def given_frames(case: Case, frames: np.ndarray) -> dict[int, np.ndarray]:
     """{frame: image or clip that begins there} that the model is given; {} for text alone.
 
     Args:
-      frames: the `true_clip` of the case.
+      frames: the true clip of the case, uint8 [T,H,W,3].
     """
     runs = {first: frames[first : last + 1] for first, last in case.given}
     return {first: run[0] if len(run) == 1 else run for first, run in runs.items()}
+
+
+def other_scene(suite: Suite, case: Case) -> dict | None:
+    """The scene of another case of the same group, the one before; None if it is the only one.
+
+    A true clip that is judged by it passes by chance.
+    """
+    group = [other for other in suite.cases if other.group == case.group]
+    place = group.index(case)
+    others = group[place - 1 : place] or group[1:2]
+    return others[0].scene if others else None

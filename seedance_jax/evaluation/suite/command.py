@@ -1,49 +1,66 @@
-"""A suite from beginning to end: results, report and page of a run; and of two runs."""
+"""A suite from beginning to end: results, report, page and sheet of a run; and of two runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seedance_jax.evaluation.suite import (
     cases,
     comparison,
     comparison_page,
     page,
+    pictures,
     report,
     results,
     scoring,
 )
+from seedance_jax.evaluation.suite.cases import Suite
 from seedance_jax.sampling import media
+from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster, run_directory
 
 
-def run(pipeline, name, folder, limit=None, batch_size=16, **settings):
+def run(
+    pipeline: Pipeline,
+    suite: Suite,
+    folder: str | Path,
+    limit: int | None = None,
+    batch_size: int = 16,
+    **settings: Any,
+) -> dict[str, Any]:
     """Scores a pipeline on a suite, see `scoring.score`; returns the report of `report.summarize`.
 
-    It is of all clips that the folder has then, and goes to report.json and report.html there.
+    It is of all clips that the folder has then, and goes to report.json and report.html there, and
+    a picture of the clips to sheet.png.
     """
-    suite = cases.read_suite(name)
     scoring.score(pipeline, suite, folder, limit, batch_size, **settings)
     return cluster.of_main(lambda: finish(suite, folder))
 
 
-def finish(suite, folder):
-    """Writes report and page of the results of a folder; returns the report."""
+def folder_of(workdir: str | Path, suite: Suite) -> Path:
+    """Where results of the newest checkpoint of a run lie by default."""
+    return Path(workdir) / f"suite_{suite.name}" / f"{run_directory.latest_step(workdir):08d}"
+
+
+def finish(suite: Suite, folder: str | Path) -> dict[str, Any]:
+    """Writes report, page and sheet of the results of a folder; returns the report."""
     rows = results.read_rows(folder)
     found = report.summarize(suite, rows)
     run_directory.write_json(folder, "report.json", found)
-    page.write_report(Path(folder) / "report.html", folder, found, rows, suite.spec.fps)
+    page.write_report(Path(folder) / "report.html", folder, found, rows)
+    pictures.sheet(folder, rows.values()).save(Path(folder) / "sheet.png")
     return found
 
 
-def compare(first, second, folder):
+def compare(first: str | Path, second: str | Path, folder: str | Path) -> Mapping[str, Any]:
     """Compares two folders of `run`; writes comparison.json and .html, and returns the report."""
     found, pairs = comparison.compare(Path(first), Path(second))
-    suite = cases.read_suite(found["first"]["suite"])
-    if found["first"]["checksum"] != suite.checksum:
+    name, checksum = (found["first"][key] for key in ("suite", "checksum"))
+    if name in cases.SUITES and cases.SUITES[name][1] != checksum:
         raise ValueError(
-            f"{first} is of {suite.name} {found['first']['checksum'][:16]}, which is "
-            f"{suite.checksum[:16]} here"
+            f"{first} is of {name} {checksum[:16]}, which is {cases.SUITES[name][1][:16]} here"
         )
     folder = media.check_writable(folder)
     run_directory.write_json(folder, "comparison.json", found)
-    comparison_page.write_comparison(folder / "comparison.html", found, pairs, suite.spec.fps)
+    comparison_page.write_comparison(folder / "comparison.html", found, pairs)
     return found

@@ -1,7 +1,9 @@
 """Two runs on the same prompts and seeds, clip by clip."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scipy.stats import binomtest
 
@@ -13,11 +15,11 @@ OF_CLIP = ("prompt", "seed", "given", "group")
 NO_PAIR = "they cannot be compared"
 
 
-def compare(first, second):
+def compare(first: Path, second: Path) -> tuple[dict[str, Any], list]:
     """Compares two folders of results: (report, [(row of the first, row of the second), ...]).
 
     The report has clips (that both have), first and second (folder, weights, settings, clips), and
-    rows: {"all gates", axes and dimensions: see `pair_up`}.
+    rows: {"all gates", axes and gates: see `pair_up`}.
 
     Raises:
       ValueError, with both values: other suites, judges or seeds, or no clip in common.
@@ -46,7 +48,7 @@ def compare(first, second):
     return report, pairs
 
 
-def describe(folder, rows):
+def describe(folder: str | Path, rows: Mapping[int, dict]) -> dict[str, Any]:
     """What a folder holds."""
     row = next(iter(rows.values()))
     return {
@@ -56,7 +58,9 @@ def describe(folder, rows):
     }
 
 
-def check_comparable(first, row, second, other):
+def check_comparable(
+    first: str | Path, row: Mapping[str, Any], second: str | Path, other: Mapping[str, Any]
+) -> None:
     """Raises ValueError unless two folders are of one suite, judged alike, from one seed."""
     results.check_same(str(first), row, str(second), other, SAME, NO_PAIR)
     seeds = [part["settings"]["seed"] for part in (row, other)]
@@ -64,21 +68,21 @@ def check_comparable(first, row, second, other):
         raise ValueError(f"{first} has seed={seeds[0]}, {second} has seed={seeds[1]}: no pairs")
 
 
-def summarize(pairs):
-    """{"all gates", axes and dimensions: `pair_up`} of pairs of rows."""
+def summarize(pairs: Sequence[tuple[dict, dict]]) -> dict[str, dict]:
+    """{"all gates", axes and gates: `pair_up`} of pairs of rows."""
     found = {"all gates": pair_up([[row["verdict"]["passed"] for row in pair] for pair in pairs])}
     gates = [[row["verdict"]["gates"] for row in pair] for pair in pairs]
     grouped = [[axes.gates_by(gate, axes.axis) for gate in pair] for pair in gates]
-    for names, parts in ((axes.AXES, grouped), (axes.HEADING, gates)):
+    for names, parts in ((axes.AXES, grouped), (axes.HEADINGS, gates)):
         for name in names:
             values = [[part.get(name) for part in pair] for pair in parts]
-            asked = [pair for pair in values if None not in pair]
-            if asked:
-                found[name] = pair_up(asked)
+            judged = [pair for pair in values if None not in pair]
+            if judged:
+                found[name] = pair_up(judged)
     return found
 
 
-def pair_up(values):
+def pair_up(values: Sequence[Sequence[bool]]) -> dict[str, Any]:
     """Counts and intervals of pairs (whether the first clip passes, whether the second does).
 
     Returns clips; wins (the first passes alone), ties, losses; first and second, the shares that
@@ -102,7 +106,7 @@ def pair_up(values):
     }
 
 
-def difference(both, first, second, neither):
+def difference(both: int, first: int, second: int, neither: int) -> tuple[float, float, float]:
     """(difference of two paired shares, low, high) of counts of pairs: who passes.
 
     95 %, by Newcombe's method 10 (Statistics in Medicine 17, 1998): Wilson's intervals of the two
@@ -122,7 +126,7 @@ def difference(both, first, second, neither):
     return p - q, max(p - q - low, -1.0), min(p - q + high, 1.0)
 
 
-def one_line(report):
+def one_line(report: Mapping[str, Any]) -> str:
     """The comparison in a line: all gates, and the axes."""
     names = ("all gates", *(name for name in axes.AXES if name in report["rows"]))
     first, second = (report[name] for name in ("first", "second"))
@@ -133,7 +137,7 @@ def one_line(report):
     return f"{first['folder']} against {second['folder']}, {counts}: {told}"
 
 
-def tell(name, found):
+def tell(name: str, found: Mapping[str, Any]) -> str:
     """A row of a comparison in words."""
     return (
         f"{name} {found['first']:.2f} and {found['second']:.2f}, difference "

@@ -1,5 +1,9 @@
 """A comparison as a page: the table, and clips side by side."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, page, pictures
 
@@ -12,7 +16,9 @@ LEGEND = (
 HEAD = ("", "clips", "first", "second", "difference", "wins", "ties", "losses", "p")
 
 
-def write_comparison(path, report, pairs, fps):
+def write_comparison(
+    path: str | Path, report: Mapping[str, Any], pairs: Sequence[tuple[dict, dict]]
+) -> None:
     """Writes the page of a comparison, see `comparison.compare`."""
     folders = [report[name]["folder"] for name in ("first", "second")]
     body = []
@@ -24,23 +30,23 @@ def write_comparison(path, report, pairs, fps):
     for title, sign in (("First wins", 1), ("Second wins", -1), ("Ties", 0)):
         chosen = [pair for pair in pairs if sign_of(pair) == sign][:SHOWN]
         if chosen:
-            figures = "".join(figure(folders, pair, fps) for pair in chosen)
+            figures = "".join(figure(folders, pair) for pair in chosen)
             body.append(page.section(title, f'<div class="clips two">{figures}</div>'))
     page.write_page(path, f"{report['first']['suite']}: two runs", body)
 
 
-def sign_of(pair):
+def sign_of(pair: tuple[dict, dict]) -> int:
     """1 if the first clip passes alone, -1 if the second does, 0 otherwise."""
     first, second = (row["verdict"]["passed"] for row in pair)
     return first - second
 
 
-def table_lines(rows):
-    """A line for all gates, for each axis and dimension."""
+def table_lines(rows: Mapping[str, Any]) -> list[str]:
+    """A line for all gates, for each axis and gate."""
     lines = []
     for name, found in rows.items():
         whole = name == "all gates" or name in axes.AXES
-        shown = page.words(name) if whole else page.dimension(name)
+        shown = page.words(name) if whole else page.gate_name(name)
         shares = [f"{found[part]:.2f}" for part in ("first", "second")]
         counts = [found[part] for part in ("wins", "ties", "losses")]
         difference = f'<span class="number">{in_words(found["difference"], "+.2f")}</span>'
@@ -49,10 +55,10 @@ def table_lines(rows):
     return lines
 
 
-def figure(folders, pair, fps):
+def figure(folders: Sequence[str], pair: tuple[dict, dict]) -> str:
     """Two clips side by side."""
     halves = "".join(
-        f'<div><img src="{pictures.of_row(folder, row, fps)}" alt="clip {row["number"]}" '
+        f'<div><img src="{pictures.of_row(folder, row)}" alt="clip {row["number"]}" '
         f'loading="lazy"><figcaption>{page.outcome(row)}{page.measured(row)}</figcaption></div>'
         for folder, row in zip(folders, pair, strict=True)
     )

@@ -1,7 +1,9 @@
 """A small suite during training."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -10,35 +12,46 @@ from seedance_jax.evaluation.suite import cases, command, report
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
+from seedance_jax.training.loop import Stage
 
 
 class SuiteHook:
-    """Every `every` steps, runs the first clips of a suite on the average of the weights.
+    """Every `every` steps, runs the first clips of a `*_dev` suite on the EMA of the weights.
 
     Results, report and page are those of `command.run`, in suite_<name>/<step> of the run. Training
     waits for it: the first time longer, to compile.
     """
 
-    def __init__(self, workdir, config, stage, *, name, every, limit, mesh):
+    def __init__(
+        self,
+        workdir: str | Path,
+        config: Mapping[str, Any],
+        stage: Stage,
+        *,
+        name: str,
+        every: int,
+        limit: int,
+        mesh: jax.sharding.Mesh | None,
+    ) -> None:
         """config: of the run, a dict; stage: its `Stage`.
 
         Raises ValueError if the run trains no generator, or not one that the suite is for.
         """
         if stage.generator_params is None:
             raise ValueError(f"suite={name}: only generators make clips, not this stage")
-        suite, data = cases.read_suite(name), config["data"]
+        suite, data = cases.read_dev_suite(name), config["data"]
         made = [bucket[:3] for bucket in data["buckets"]]
         cases.check_model(suite, config, {"buckets": made, "fps": sources.clip_fps(data)})
         cases.first_cases(suite, limit)
         self._folder, self._config, self._stage = Path(workdir), config, stage
         self._generator_params = jax.jit(stage.generator_params)
-        self._name, self._every, self._limit, self._mesh = name, every, limit, mesh
+        self._suite, self._every, self._limit, self._mesh = suite, every, limit, mesh
         self._pipeline = None
 
-    def __call__(self, step, state, metrics):
+    def __call__(self, step: int, state: Any, metrics: Mapping[str, Any]) -> None:
         if step % self._every:
             return
-        folder = self._folder / f"suite_{self._name}" / f"{step:08d}"
+        folder = self._folder / f"suite_{self._suite.name}" / f"{step:08d}"
         if cluster.is_main() and folder.exists():
             shutil.rmtree(folder)  # a killed run made it, of weights that are lost
         cluster.wait("old results are gone")
@@ -47,7 +60,7 @@ class SuiteHook:
                 self._pipeline = self._open(state.ema)
             params = self._generator_params(state.ema, self._stage.frozen)
             pipeline = self._pipeline.with_params(params)
-            found = command.run(pipeline, self._name, folder, self._limit, self._limit)
+            found = command.run(pipeline, self._suite, folder, self._limit, self._limit)
         if cluster.is_main():
             print(f"step {step}: {report.one_line(found)}")
 
@@ -59,5 +72,5 @@ class SuiteHook:
         _, autoencoder, weights = runs.autoencoder_of(run)
         return Pipeline(generator, params, autoencoder, weights, run.config, metadata, self._mesh)
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is pending."""

@@ -2,7 +2,9 @@
 
 import html
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, pictures
@@ -21,10 +23,11 @@ PAGE = """<!doctype html>
 </html>
 """
 LEGEND = (
-    "A clip passes if every gate is open that was asked of it; what could not be measured has not "
+    "A clip passes if every gate is open that its scene has; what could not be measured has not "
     "passed. Bars are shares of clips, thin lines Wilson's intervals of 95 %. True clips that fail "
     "are errors of the judges; what fails of them when they have been through the model's "
-    "autoencoder is lost there, whatever the generator does. On the synthetic world."
+    "autoencoder is lost there, whatever the generator does; by chance passes what true clips show "
+    "of the scene of another. On the synthetic world."
 )
 KEY = (
     "Drawn on the clips: the way of every object that was found, a circle of its size, and the "
@@ -32,7 +35,9 @@ KEY = (
 )
 
 
-def write_report(path, folder, report, rows, fps):
+def write_report(
+    path: str | Path, folder: str | Path, report: Mapping[str, Any], rows: Mapping[int, dict]
+) -> None:
     """Writes the page of a report (see `report.summarize`) of {number: row} in a folder."""
     of = f"{report['clips']} of {report['of']} clips, {in_words(report['passed'], '.2f')} pass"
     chosen = pictures.choose(list(rows.values()), SHOWN, int(report["checksum"][:8], 16))
@@ -42,9 +47,10 @@ def write_report(path, folder, report, rows, fps):
         paragraph(LEGEND, "soft"),
         paragraph(KEY, "soft"),
         section("Groups", group_table(report["groups"])),
-        section("Dimensions", dimension_table(report)),
+        *given_section(report["groups"]),
+        section("Gates", gate_table(report)),
         *(
-            section(f"{name.capitalize()} clips", clips(folder, part, fps))
+            section(f"{name.capitalize()} clips", clips(folder, part))
             for name, part in chosen.items()
             if part
         ),
@@ -52,13 +58,13 @@ def write_report(path, folder, report, rows, fps):
     write_page(path, f"{report['suite']}", body)
 
 
-def write_page(path, title, body):
+def write_page(path: str | Path, title: str, body: Sequence[str]) -> None:
     """Writes a page of parts of HTML."""
     text = PAGE.format(title=html.escape(title), style=STYLE.read_text(), body="\n".join(body))
     Path(path).write_text(text, encoding="utf-8")
 
 
-def identity(report):
+def identity(report: Mapping[str, Any]) -> str:
     """What a report is of, in words."""
     told = [f"{name} {json.dumps(value)}" for name, value in report["settings"].items()]
     return (
@@ -67,24 +73,24 @@ def identity(report):
     )
 
 
-def paragraph(text, kind=""):
+def paragraph(text: str, kind: str = "") -> str:
     """A paragraph of plain text."""
     return f'<p class="{kind}">{html.escape(text)}</p>'
 
 
-def section(title, content):
+def section(title: str, content: str) -> str:
     """A part of the page."""
     return f"<section><h2>{html.escape(title)}</h2>\n{content}</section>"
 
 
-def table(head, lines, kind=""):
+def table(head: Sequence[str], lines: Sequence[str], kind: str = "") -> str:
     """A table of cells of HTML."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     lines = "\n".join([f"<tr>{head}</tr>", *lines])
     return f'<div class="scroll"><table class="{kind}">{lines}</table></div>'
 
 
-def line(cells, kind=""):
+def line(cells: Sequence[Any], kind: str = "") -> str:
     """A row of a table, of cells of HTML; the first is its name."""
     first, *others = cells
     return (
@@ -94,12 +100,12 @@ def line(cells, kind=""):
     )
 
 
-def words(name):
+def words(name: str) -> str:
     """A name as words."""
     return html.escape(name.replace("_", " "))
 
 
-def bar(found):
+def bar(found: Sequence[float] | None) -> str:
     """A share with its interval, as text and as a bar."""
     if found is None:
         return '<span class="soft">-</span>'
@@ -111,7 +117,7 @@ def bar(found):
     )
 
 
-def group_table(groups):
+def group_table(groups: Mapping[str, Any]) -> str:
     """Groups by axes."""
     lines = [
         line([words(name), part["clips"], bar(part["passed"]), *map(bar, part["axes"].values())])
@@ -120,57 +126,70 @@ def group_table(groups):
     return table(["", "clips", "passed", *(axis.replace("_", " ") for axis in axes.AXES)], lines)
 
 
-def dimension_table(report):
-    """Dimensions under their axes and headings."""
+def given_section(groups: Mapping[str, Any]) -> list[str]:
+    """How given frames come back, and how clips go on from them; nothing where none were given."""
+    lines = []
+    for name, part in groups.items():
+        kept = ", ".join(f"{frame}: {value:.1f}" for frame, value in part["given_frames"].items())
+        jumps = [f"{value:.2f}" for value in (part["jump"] or {}).values()]
+        if kept:
+            lines.append(line([words(name), kept, *(jumps or ["-", "-"])]))
+    head = ["", "frame: dB", "change to the next frame, over true clips'", "of the autoencoder"]
+    return [section("Given frames", table(head, lines))] if lines else []
+
+
+def gate_table(report: Mapping[str, Any]) -> str:
+    """Gates under their axes and headings."""
     lines = []
     for axis, part in report["axes"].items():
         cells = [words(axis), part["clips"], bar(part["passed"]), *reference(report, "axes", axis)]
         lines.append(line([*cells, "", ""], "axis"))
         for heading, found in part["headings"].items():
-            lines.append(line([f"&ensp;{words(heading)}", "", bar(found), "", "", "", ""]))
-            lines += dimension_lines(report, heading)
+            lines.append(line([f"&ensp;{words(heading)}", "", bar(found), *[""] * 5]))
+            lines += gate_lines(report, heading)
         if not part["headings"]:
-            lines += dimension_lines(report, axis.replace("_", " "))
-    head = ["", "asked", "passed", "true clips", "through the autoencoder", "measured", "median"]
+            lines += gate_lines(report, axis.replace("_", " "))
+    head = ["", "clips", "passed", "true clips", "through the autoencoder", "by chance"]
+    head += ["measured", "median"]
     return table(head, lines, "inline")
 
 
-def dimension_lines(report, heading):
-    """The dimensions of a heading."""
+def gate_lines(report: Mapping[str, Any], heading: str) -> list[str]:
+    """The gates of a heading."""
     return [
         line(
             [
-                dimension(name),
-                part["asked"],
+                gate_name(name),
+                part["clips"],
                 bar(part["passed"]),
-                *reference(report, "dimensions", name),
+                *reference(report, "gates", name),
                 "-" if part["measured"] is None else f"{part['measured']:.2f}",
                 "-" if part["median"] is None else f"{part['median']:.3g}",
             ]
         )
-        for name, part in report["dimensions"].items()
-        if part["heading"] == heading and part["asked"]
+        for name, part in report["gates"].items()
+        if part["heading"] == heading and part["clips"]
     ]
 
 
-def reference(report, kind, name):
-    """Cells: what share of the true clips passes, and of those through the autoencoder."""
+def reference(report: Mapping[str, Any], kind: str, name: str) -> list[str]:
+    """Cells: shares of the reference clips that pass."""
     found = [part[kind][name] for part in report["reference"].values()]
     return ["-" if share is None else f"{share[0]:.2f}" for share in found]
 
 
-def dimension(name):
-    """The name of a dimension, under that of its heading."""
-    return f'&emsp;<span class="dimension">{words(name)}</span>'
+def gate_name(name: str) -> str:
+    """The name of a gate, under that of its heading."""
+    return f'&emsp;<span class="gate">{words(name)}</span>'
 
 
-def clips(folder, rows, fps):
+def clips(folder: str | Path, rows: Sequence[dict]) -> str:
     """Moving pictures of rows, with their verdicts."""
-    figures = [figure(pictures.of_row(folder, row, fps), row) for row in rows]
+    figures = [figure(pictures.of_row(folder, row), row) for row in rows]
     return f'<div class="clips">{"".join(figures)}</div>'
 
 
-def figure(picture, row):
+def figure(picture: str, row: Mapping[str, Any]) -> str:
     """A clip with its prompt and verdict."""
     return (
         f'<figure><img src="{picture}" alt="clip {row["number"]}" loading="lazy"><figcaption>'
@@ -178,16 +197,13 @@ def figure(picture, row):
     )
 
 
-def caption(row):
+def caption(row: Mapping[str, Any]) -> str:
     """Number, group and prompt of a row."""
-    told = row["prompt"]
-    if told.startswith("{"):
-        parts = json.loads(told)
-        told = " / ".join([parts["global"], *(shot["prompt"] for shot in parts["shots"])])
-    return f"<small>{row['number']} {words(row['group'])}</small> {html.escape(told)}"
+    told = html.escape(pictures.plain_prompt(row))
+    return f"<small>{row['number']} {words(row['group'])}</small> {told}"
 
 
-def outcome(row):
+def outcome(row: Mapping[str, Any]) -> str:
     """What a clip has failed by, with what was measured."""
     found = row["verdict"]
     failed = [name for name, gate in found["gates"].items() if gate is False]
@@ -197,7 +213,7 @@ def outcome(row):
     return f'<span class="bad">failed: {told}</span>'
 
 
-def measured(row):
+def measured(row: Mapping[str, Any]) -> str:
     """All that was measured of a clip, to be unfolded."""
     gates, findings = row["verdict"]["gates"], row["verdict"]["findings"]
     kinds = {True: "good", False: "bad", None: "soft"}
@@ -208,7 +224,7 @@ def measured(row):
     return f"<details><summary>measured</summary><ul>{''.join(lines)}</ul></details>"
 
 
-def value(finding):
+def value(finding: Mapping[str, Any]) -> str:
     """The value of a finding as text."""
     found = finding["value"]
     text = f"{found:.2f}" if isinstance(found, float) else json.dumps(found)

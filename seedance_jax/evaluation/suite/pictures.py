@@ -1,7 +1,12 @@
 """Small moving pictures in a page, with what the judges saw drawn on them."""
 
 import base64
+import collections
 import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,22 +15,24 @@ from seedance_jax.evaluation.judges import drawing
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.verdict import Verdict
 from seedance_jax.evaluation.suite import results
+from seedance_jax.sampling import media
 
 QUALITY = 80  # of WebP
 FRAMES = 48  # of a picture, at most
+SHEET = 16  # clips of a group in a sheet, at most
 
 
-def of_row(folder, row, fps):
+def of_row(folder: str | Path, row: Mapping[str, Any]) -> str:
     """The clip of a row as a data URI, with the evidence on it."""
     found = row["verdict"]
     findings = {name: Finding(**finding) for name, finding in found["findings"].items()}
-    frames = results.read_clip(folder, row)
+    frames, fps = results.read_clip(folder, row)
     height, width = (drawing.SCALE * size for size in frames.shape[1:3])
     drawn = drawing.draw(frames, Verdict(findings, found["gates"]))
     return animate(drawn[:, :height, :width], fps)  # the rest is text, which a page has as text
 
 
-def animate(frames, fps):
+def animate(frames: np.ndarray, fps: float) -> str:
     """Frames uint8 [T,H,W,3] as a data URI of WebP that goes round; of long clips every n-th."""
     every = -(-len(frames) // FRAMES)
     first, *others = map(Image.fromarray, frames[::every])
@@ -45,10 +52,37 @@ def animate(frames, fps):
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def choose(rows, count, seed):
+def sheet(folder: str | Path, rows: Iterable[dict]) -> Image.Image:
+    """A picture (`media.contact_sheet`) of the first `SHEET` clips of each group, with what they
+    have failed by."""
+    shown, counts = [], collections.Counter()
+    for row in rows:
+        counts[row["group"]] += 1
+        if counts[row["group"]] <= SHEET:
+            shown.append((label(row), results.read_clip(folder, row)[0]))
+    return media.contact_sheet(shown)
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """One line: group, prompt, and the gates that are shut."""
+    failed = [name for name, gate in row["verdict"]["gates"].items() if gate is False]
+    told = f"failed: {', '.join(failed)}" if failed else "passed"
+    return f"{row['group']}: {plain_prompt(row)}  [{told}]"
+
+
+def plain_prompt(row: Mapping[str, Any]) -> str:
+    """The prompt of a row as text; those of the shots stand behind each other."""
+    told = row["prompt"]
+    if not told.startswith("{"):
+        return told
+    parts = json.loads(told)
+    return " / ".join([parts["global"], *(shot["prompt"] for shot in parts["shots"])])
+
+
+def choose(rows: Iterable[dict], count: int, seed: int) -> dict[str, list[dict]]:
     """{heading: rows}: `count` of the best, of the worst and of random ones, none of them twice.
 
-    The best have the largest share of the gates that were asked for open.
+    The best have the largest share of their gates open.
     """
     rows = sorted(rows, key=lambda row: (-quality(row), row["number"]))
     count = min(count, max(len(rows) // 3, 1))
@@ -58,7 +92,7 @@ def choose(rows, count, seed):
     return {"best": best, "worst": worst, "random": [rest[k] for k in sorted(drawn)]}
 
 
-def quality(row):
-    """Share of the gates asked for that are open."""
-    asked = [gate for gate in row["verdict"]["gates"].values() if gate is not None]
-    return sum(asked) / len(asked)
+def quality(row: Mapping[str, Any]) -> float:
+    """Share of the gates of its scene that are open."""
+    gates = [gate for gate in row["verdict"]["gates"].values() if gate is not None]
+    return sum(gates) / len(gates)

@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -31,7 +33,7 @@ OF_ONE_RUN = (
 )
 
 
-def read_rows(folder):
+def read_rows(folder: str | Path) -> dict[int, dict]:
     """{number: row} of a folder, in order; {} if there is none yet.
 
     A last line that a killed run has not finished is passed over.
@@ -54,7 +56,7 @@ def read_rows(folder):
     return dict(sorted(rows.items()))
 
 
-def whole_lines(path):
+def whole_lines(path: Path) -> list[str]:
     """The lines of a file that end."""
     try:
         return path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -62,7 +64,7 @@ def whole_lines(path):
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
 
 
-def parse(line, where):
+def parse(line: str, where: str) -> dict[str, Any]:
     """The row of a line; ValueError if it is none."""
     try:
         row = json.loads(line)
@@ -74,7 +76,14 @@ def parse(line, where):
     return row
 
 
-def check_same(where, row, elsewhere, other, names=IDENTITY, why=OF_ONE_RUN):
+def check_same(
+    where: str,
+    row: Mapping[str, Any],
+    elsewhere: str,
+    other: Mapping[str, Any],
+    names: Sequence[str] = IDENTITY,
+    why: str = OF_ONE_RUN,
+) -> None:
     """Raises ValueError, with both values and why, unless two rows agree in `names`."""
     for name in names:
         if row[name] != other[name]:
@@ -84,7 +93,9 @@ def check_same(where, row, elsewhere, other, names=IDENTITY, why=OF_ONE_RUN):
 
 
 @contextlib.contextmanager
-def open_rows(folder, identity):
+def open_rows(
+    folder: str | Path, identity: Mapping[str, Any]
+) -> Iterator[tuple[TextIO | None, set[int]]]:
     """(the file of rows, to append to, of process 0 alone; the set of the numbers that are done).
 
     Process 0 looks into the folder, and all processes know what it found. An unfinished last line
@@ -112,7 +123,7 @@ def open_rows(folder, identity):
 
 
 @contextlib.contextmanager
-def lock(folder):
+def lock(folder: str | Path) -> Iterator[None]:
     """Keeps other runs from writing to a folder; ValueError if one does."""
     path = Path(folder) / LOCK
     with open(path, "w") as file:
@@ -123,7 +134,7 @@ def lock(folder):
         yield
 
 
-def keep_whole(folder, rows):
+def keep_whole(folder: str | Path, rows: Mapping[int, dict]) -> dict[int, dict]:
     """Leaves only rows with a clip in the file of a folder, and says what is lost; returns them."""
     kept = {}
     for number, row in rows.items():
@@ -140,25 +151,32 @@ def keep_whole(folder, rows):
     return kept
 
 
-def write_row(file, row):
+def write_row(file: TextIO, row: Mapping[str, Any]) -> None:
     """Appends a row at once."""
     file.write(to_line(row))
     file.flush()
 
 
-def to_line(row):
+def to_line(row: Mapping[str, Any]) -> str:
     """A row as it is written."""
     return json.dumps(row, default=plain) + "\n"
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A number or array of numpy as JSON has it."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def write_clip(folder, number, frames, fps, settings, given):
+def write_clip(
+    folder: str | Path,
+    number: int,
+    frames: np.ndarray,
+    fps: float,
+    settings: Mapping[str, Any],
+    given: Mapping[int, np.ndarray],
+) -> str:
     """Writes a clip, the images that it was given and its sidecar; returns its path in the folder.
 
     Args:
@@ -181,8 +199,8 @@ def write_clip(folder, number, frames, fps, settings, given):
     return str(path.relative_to(folder))
 
 
-def read_clip(folder, row):
-    """Frames uint8 [T,H,W,3] of a row, nearly as they were judged.
+def read_clip(folder: str | Path, row: Mapping[str, Any]) -> tuple[np.ndarray, float]:
+    """(frames uint8 [T,H,W,3], frames a second) of a row, nearly as they were judged.
 
     Raises FileNotFoundError or ValueError, with the path, if they are not there to read.
     """
@@ -190,6 +208,6 @@ def read_clip(folder, row):
     if not path.is_file():
         raise FileNotFoundError(f"{path}, of clip {row['number']}, is missing")
     try:
-        return decode_mp4(path)[0]
+        return decode_mp4(path)
     except ClipError as error:
         raise ValueError(f"{path}, of clip {row['number']}, cannot be read: {error}") from error

@@ -1,7 +1,9 @@
 """Samples the clips of a suite and judges them, one batch after the other."""
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -11,6 +13,8 @@ from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.suite import axes, cases, results
+from seedance_jax.evaluation.suite.cases import Case, Suite
+from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
 
 # Of the settings of a clip, those that the whole suite shares and that change clips.
@@ -24,16 +28,22 @@ SHARED = (
     "solver",
 )
 # Modules of `judges` that no verdict depends on.
-BESIDE = ("__init__", "drawing", "summary", "calibration")
+BESIDE = ("__init__", "drawing", "calibration")
 
 
-def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
+def score(
+    pipeline: Pipeline,
+    suite: Suite,
+    folder: str | Path,
+    limit: int | None = None,
+    batch_size: int = 16,
+    **settings: Any,
+) -> dict[int, dict]:
     """Samples and judges what is missing of the first `limit` clips of a suite.
 
     Clip i has the seed + i, and its place in a batch of `batch_size`, whatever was there before.
 
     Args:
-      pipeline: a `sampling.pipeline.Pipeline`.
       folder: of the results, which are kept and added to; see `results`.
       settings: for the pipeline, such as num_inference_steps, guidance_scale and seed.
 
@@ -52,15 +62,11 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
             starts, desc=suite.name, unit="batch", disable=not cluster.is_main()
         ):
             batch = chosen[start : start + batch_size]
-            true = np.stack([cases.true_clip(suite, case) for case in batch])
+            true = np.stack([suite.clip(case) for case in batch])
             made = sample(pipeline, suite, batch, true, batch_size, settings)
             coded = pipeline.reconstruct(true[filled(batch, batch_size)], batch_size)
-            for case, clips, parts in zip(
-                batch, zip(true, coded, strict=False), made, strict=False
-            ):
-                if case.number not in done and cluster.is_main():
-                    row = make_row(suite, folder, case, *parts)
-                    row["reference"] = judge_reference(suite, case, *clips)
+            if cluster.is_main():
+                for row in judge_batch(suite, folder, batch, (true, coded, made), done):
                     results.write_row(file, identity | row)
     if not cluster.is_main():
         return {}
@@ -68,7 +74,7 @@ def score(pipeline, suite, folder, limit=None, batch_size=16, **settings):
     return {case.number: rows[case.number] for case in chosen}
 
 
-def identify(pipeline, suite, settings):
+def identify(pipeline: Pipeline, suite: Suite, settings: Mapping[str, Any]) -> dict:
     """`results.IDENTITY` of a run; ValueError for an illegal setting."""
     plan = pipeline.prepare(suite.cases[0].prompt, **size_of(suite), **settings)
     return {
@@ -83,7 +89,7 @@ def identify(pipeline, suite, settings):
     }
 
 
-def judges():
+def judges() -> str:
     """Hash (16 hex digits) of the code and numbers that verdicts are of."""
     digest = hashlib.sha256()
     for path in judging_files():
@@ -91,20 +97,20 @@ def judges():
     return digest.hexdigest()[:16]
 
 
-def judging_files():
-    """Paths of them: `judges`, but for what only draws, sums up or calibrates, and its words."""
+def judging_files() -> list[Path]:
+    """Paths of them: `judges`, but for what only draws or calibrates, and its words."""
     folder = verdict.THRESHOLDS.parent
     own = [path for path in folder.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
     others = (Path(module.__file__) for module in (axes, fidelity, vocabulary))
     return [*sorted(own), verdict.THRESHOLDS, *others]
 
 
-def size_of(suite):
+def size_of(suite: Suite) -> dict[str, int]:
     """Frames, height and width, as a request has them."""
-    return {name: getattr(suite.spec, name) for name in ("num_frames", "height", "width")}
+    return {name: getattr(suite.form, name) for name in ("num_frames", "height", "width")}
 
 
-def missing_batches(chosen, done, batch_size):
+def missing_batches(chosen: Sequence[Case], done: set[int], batch_size: int) -> list[int]:
     """Where the batches of cases begin that are not all done."""
     return [
         start
@@ -113,8 +119,15 @@ def missing_batches(chosen, done, batch_size):
     ]
 
 
-def sample(pipeline, suite, batch, true, batch_size, settings):
-    """[(what was given, frames uint8 [T,H,W,3], settings)] of a batch of cases and `true_clip`s.
+def sample(
+    pipeline: Pipeline,
+    suite: Suite,
+    batch: Sequence[Case],
+    true: np.ndarray,
+    batch_size: int,
+    settings: Mapping[str, Any],
+) -> list[tuple[dict, np.ndarray, dict]]:
+    """[(given frames, frames uint8 [T,H,W,3], settings)] of a batch of cases and its true clips.
 
     It is filled up with its last case, so that there is one shape to compile.
     """
@@ -129,28 +142,73 @@ def sample(pipeline, suite, batch, true, batch_size, settings):
     return list(zip(given, output.frames, output.settings, strict=False))
 
 
-def filled(batch, batch_size):
+def filled(batch: Sequence[Case], batch_size: int) -> np.ndarray:
     """Rows of a batch, int [batch_size], with the last one again where it is smaller."""
     return next(batches(len(batch), batch_size))
 
 
-def judge_reference(suite, case, true, coded):
-    """{"true", "autoencoder": {dimension: gate}}: how far judges and autoencoder can be trusted.
+def judge_batch(
+    suite: Suite, folder: str | Path, batch: Sequence[Case], clips: Sequence, done: set[int]
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of the cases that are not done, without `results.IDENTITY`.
 
     Args:
-      true: the clip that a prompt tells of; coded: as the model's autoencoder gives it back.
+      clips: (true clips, as the autoencoder gives them back, what `sample` returns).
     """
-    judge = lambda frames: verdict.judge_clip(frames, float(suite.spec.fps), case.asked)  # noqa: E731
-    return {"true": judge(true).gates, "autoencoder": judge(coded).gates}
+    references = {}  # several cases may be of one true clip
+    for case, true, coded, made in zip(batch, *clips, strict=False):
+        if case.number in done:
+            continue
+        place = case.split, case.index
+        if place not in references:
+            references[place] = judge_reference(suite, case, true, coded)
+        jump = {"made": made[1], "true": true, "autoencoder": coded}
+        yield make_row(suite, folder, case, *made) | {
+            "reference": references[place],
+            "jump": {name: change_after(case, frames) for name, frames in jump.items()},
+        }
 
 
-def make_row(suite, folder, case, given, frames, settings):
-    """Judges a clip and writes it; returns what of its row is not `results.IDENTITY`."""
-    found = verdict.judge_clip(frames, float(suite.spec.fps), case.asked)
+def judge_reference(suite: Suite, case: Case, true: np.ndarray, coded: np.ndarray) -> dict:
+    """{"true", "autoencoder", "chance": {gate: True, False or None}}: what verdicts are worth.
+
+    Args:
+      true: the clip that a prompt describes, uint8 [T,H,W,3]: how far judges can be trusted; judged
+        by the scene of another case, what passes by chance.
+      coded: as the model's autoencoder gives it back: the best that any generator can do.
+    """
+    judge = lambda frames, scene: verdict.judge_clip(frames, float(suite.form.fps), scene).gates  # noqa: E731
+    other = cases.other_scene(suite, case)
+    return {
+        "true": judge(true, case.scene),
+        "autoencoder": judge(coded, case.scene),
+        "chance": judge(true, other) if other else {},
+    }
+
+
+def change_after(case: Case, frames: np.ndarray) -> float | None:
+    """Mean absolute change, in 8-bit levels, from the frames that begin a clip and are given to the
+    next one; None if none are. Args: frames: uint8 [T,H,W,3]."""
+    if not case.given or case.given[0][0]:
+        return None
+    last = case.given[0][1]
+    return float(np.abs(frames[last + 1].astype(np.float32) - frames[last]).mean())
+
+
+def make_row(
+    suite: Suite,
+    folder: str | Path,
+    case: Case,
+    given: Mapping[int, np.ndarray],
+    frames: np.ndarray,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Judges a generated clip and writes it; returns what of its row is of it alone."""
+    found = verdict.judge_clip(frames, float(suite.form.fps), case.scene)
     finding, gate = axes.preservation(frames, given)
     findings, gates = found.findings | {axes.GIVEN: finding}, found.gates | {axes.GIVEN: gate}
     digest = hashlib.sha256(b"".join(pixels.tobytes() for pixels in given.values()))
-    clip = results.write_clip(folder, case.number, frames, suite.spec.fps, settings, given)
+    clip = results.write_clip(folder, case.number, frames, suite.form.fps, settings, given)
     return {
         "number": case.number,
         "group": case.group,

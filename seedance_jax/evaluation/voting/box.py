@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from seedance_jax.evaluation.voting.pairs import Clip, Pair
 from seedance_jax.evaluation.voting.votes import SCHEMA, read_rows, standing
 
 CLIP_FIELDS = ("height", "width", "num_frames", "fps")
@@ -23,7 +25,7 @@ class Box(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_box(path, pairs):
+def open_box(path: str | Path, pairs: Sequence[Pair]) -> Iterator[Box]:
     """Opens, or begins, the file of votes on these pairs, and keeps others from writing to it.
 
     Raises:
@@ -42,7 +44,7 @@ def open_box(path, pairs):
         os.close(descriptor)
 
 
-def lock(path, descriptor):
+def lock(path: str | Path, descriptor: int) -> None:
     """Raises OSError if another process has the lock of the file."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +52,7 @@ def lock(path, descriptor):
         raise OSError(f"{path} is in use by another voting page; give another --votes") from error
 
 
-def check_pairs(box, pairs):
+def check_pairs(box: Box, pairs: Sequence[Pair]) -> None:
     """Raises ValueError if a vote is on other clips than those of the pairs."""
     known = {identify(describe_files(box, pair.clips)) for pair in pairs}
     for row in standing(box.rows):
@@ -62,27 +64,34 @@ def check_pairs(box, pairs):
             )
 
 
-def identify(files):
+def identify(files: Sequence[Mapping[str, str]]) -> frozenset:
     """What two files are, in whatever order."""
     return frozenset((file["path"], file["sha256"]) for file in files)
 
 
-def describe_files(box, clips):
+def describe_files(box: Box, clips: Sequence[Clip]) -> list[dict[str, str]]:
     """Clips as a row tells of them; paths are relative to the box."""
     return [{"path": relative(box, clip.path), "sha256": clip.sha256} for clip in clips]
 
 
-def relative(box, path):
+def relative(box: Box, path: str | Path) -> str:
     """A path as seen from the file of votes."""
     return os.path.relpath(Path(path).resolve(), box.path.resolve().parent)
 
 
-def cast(box, voter, pair, clips, answers, seconds):
+def cast(
+    box: Box,
+    voter: str,
+    pair: Pair,
+    clips: Sequence[Clip],
+    answers: Mapping[str, str],
+    seconds: float,
+) -> dict[str, Any]:
     """Appends a vote on a pair; see `votes` for the row, which it returns.
 
     Args:
       clips: the two of the pair in the order in which they were shown.
-      answers: {dimension: answer}, legal ones.
+      answers: {axis: answer}, legal ones.
       seconds: how long the voter took.
     """
     given = [image._asdict() | {"path": relative(box, image.path)} for image in pair.given]
@@ -92,12 +101,12 @@ def cast(box, voter, pair, clips, answers, seconds):
     return append(box, "vote", voter, {"seconds": seconds} | about | files)
 
 
-def take_back(box, voter, vote):
+def take_back(box: Box, voter: str, vote: str) -> dict[str, Any]:
     """Appends that the vote of this id does not count."""
     return append(box, "undo", voter, {"vote": vote})
 
 
-def append(box, kind, voter, fields):
+def append(box: Box, kind: str, voter: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Appends a row and waits until it is on disk; raises OSError, and leaves no part of it."""
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     row = {"schema": SCHEMA, "kind": kind, "id": secrets.token_hex(8), "voter": voter, "time": time}
@@ -115,7 +124,7 @@ def append(box, kind, voter, fields):
     return row
 
 
-def cut_torn_row(box):
+def cut_torn_row(box: Box) -> int:
     """Cuts off what has no newline, of a writer that was killed; returns the length in bytes."""
     text = box.path.read_bytes()
     end = text.rfind(b"\n") + 1

@@ -3,9 +3,11 @@
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from seedance_jax.data.video import open_clip
@@ -52,7 +54,7 @@ class Pair(NamedTuple):
     given: tuple[Given, ...]
 
 
-def pair_folders(folders):
+def pair_folders(folders: Sequence[str | Path]) -> tuple[list[Pair], list[str]]:
     """(pairs, notes on what is left out) of two or more folders; of several, each with each.
 
     Raises:
@@ -86,7 +88,7 @@ def pair_folders(folders):
     return pairs, notes
 
 
-def read_folder(folder):
+def read_folder(folder: str | Path) -> dict[tuple[str, int], Clip]:
     """{(prompt, seed): Clip} of a folder; JSON files that are no sidecars are passed over."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -108,7 +110,7 @@ def read_folder(folder):
     return clips
 
 
-def read_clip(sidecar):
+def read_clip(sidecar: Path) -> Clip | None:
     """The Clip of a sidecar; None if the JSON names no file, and so is of something else.
 
     Raises ValueError if JSON or clip cannot be read, if it lacks one of `NEEDED`, or if the clip is
@@ -136,7 +138,7 @@ def read_clip(sidecar):
     return Clip(path, hashlib.sha256(path.read_bytes()).hexdigest(), settings)
 
 
-def size_of(path):
+def size_of(path: Path) -> tuple[int, int]:
     """(width, height) of a clip or an image; raises ValueError if it cannot be read."""
     try:
         if path.suffix == ".mp4":
@@ -149,7 +151,7 @@ def size_of(path):
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def make_pair(first, second, notes):
+def make_pair(first: Clip, second: Clip, notes: list[str]) -> Pair | None:
     """The Pair of two clips; None, and a note, if their files are equal.
 
     Raises ValueError, with both values, if the clips were not made to be the same.
@@ -176,7 +178,9 @@ def make_pair(first, second, notes):
     return Pair(digest[:16], one["prompt"], one["seed"], (first, second), given)
 
 
-def find_given(files, height, width, notes):
+def find_given(
+    files: Mapping[str, Any], height: int, width: int, notes: list[str]
+) -> tuple[Given, ...]:
     """The images of a sidecar's files that are there unchanged; notes tell of the others."""
     found = []
     for name, file in files.items():
@@ -193,7 +197,7 @@ def find_given(files, height, width, notes):
     return tuple(found)
 
 
-def read_given(image, height, width):
+def read_given(image: Given, height: int, width: int) -> np.ndarray:
     """Pixels uint8 [H, W, 3] of a Given; OSError unless they are there as the model saw them."""
     try:
         pixels, _ = media.read_image(image.path, height, width)

@@ -10,9 +10,11 @@ import io
 import json
 import secrets
 import sys
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -68,7 +70,12 @@ class Poll(NamedTuple):
     secret: bytes
 
 
-def make_app(found, votes_box, seed=0, hosts=("localhost", "127.0.0.1", "[::1]")):
+def make_app(
+    found: Sequence[Pair],
+    votes_box: box.Box,
+    seed: int = 0,
+    hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]"),
+) -> Starlette:
     """The application for the votes on pairs, those found, that go to an open box.
 
     hosts: names by which it may be called, "*" for any; others may be pages of strangers.
@@ -87,7 +94,7 @@ def make_app(found, votes_box, seed=0, hosts=("localhost", "127.0.0.1", "[::1]")
     return Starlette(routes=routes, middleware=middleware)
 
 
-def make_page(name):
+def make_page(name: str) -> Callable:
     """An endpoint with a file of the page."""
     text = (resources.files(__package__) / "page" / name).read_text()
 
@@ -98,7 +105,7 @@ def make_page(name):
     return endpoint
 
 
-def answering(poll, handle):
+def answering(poll: Poll, handle: Callable) -> Callable:
     """An endpoint of handle(poll, request) -> JSON-able or Response; errors become answers."""
 
     async def endpoint(request):
@@ -121,7 +128,7 @@ async def get_ballot(poll, request):
     return next_ballot(poll, ballot.voter_name(request.query_params.get("voter", "")))
 
 
-def next_ballot(poll, voter) -> dict[str, Any]:
+def next_ballot(poll: Poll, voter: str) -> dict[str, Any]:
     """What a page shows to a voter; its "ticket" is None when nothing is left."""
     done = {row["pair"] for row in votes.votes_of(poll.box.rows, voter)}
     left = [pair for pair in ballot.order(poll.pairs, voter, poll.seed) if pair.id not in done]
@@ -136,26 +143,26 @@ def next_ballot(poll, voter) -> dict[str, Any]:
         "ticket": ticket,
         "prompt": pair.prompt,
         "given": [image.name for image in pair.given],
-        "questions": {name: ballot.DIMENSIONS[name] for name in ballot.dimensions_of(pair)},
+        "questions": {name: ballot.AXES[name] for name in ballot.axes_of(pair)},
         **{name: settings[name] for name in box.CLIP_FIELDS},
     }
 
 
-def write_ticket(poll, voter, pair):
+def write_ticket(poll: Poll, voter: str, pair: Pair) -> str:
     """What stands for a voter and a pair, always the same, and tells nothing of either."""
     told = f"{voter}\n{pair.id}".encode()
     digest = hashlib.blake2b(told, key=poll.secret, digest_size=12).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 
-def find(poll, ticket):
+def find(poll: Poll, ticket: str) -> Ballot:
     """The Ballot of a ticket."""
     if str(ticket) not in poll.tickets:
         raise ConflictError("this page is older than the server; it is loaded again")
     return poll.tickets[ticket]
 
 
-def check_unchanged(clip):
+def check_unchanged(clip: Clip) -> None:
     """Raises OSError if a clip is not there as it was when the pairs were made."""
     try:
         votes.check_clip(clip.path, clip.sha256)
@@ -183,7 +190,7 @@ async def get_given(poll, request):
     return Response(buffer.getvalue(), media_type="image/png", headers=HEADERS)
 
 
-def read_given(pair, image):
+def read_given(pair: Pair, image: pairs.Given) -> np.ndarray:
     """`pairs.read_given` in the size of the clips."""
     settings = pair.clips[0].settings
     return pairs.read_given(image, settings["height"], settings["width"])
@@ -208,10 +215,10 @@ async def read_json(request):
 
 
 async def post_vote(poll, request):
-    """Takes {ticket, answers: {dimension: answer}, seconds}; returns the next ballot."""
+    """Takes {ticket, answers: {axis: answer}, seconds}; returns the next ballot."""
     sent = await read_json(request)
     voter, pair, clips = find(poll, sent.get("ticket"))
-    ballot.check_answers(sent.get("answers"), ballot.dimensions_of(pair))
+    ballot.check_answers(sent.get("answers"), ballot.axes_of(pair))
     seconds = sent.get("seconds")
     if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST:
         raise ValueError(f"seconds={seconds!r} must be from 0 to {LONGEST:g}")

@@ -2,19 +2,21 @@
 
 import collections
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seedance_jax.evaluation.metrics.intervals import grouped_mean, in_words, wilson
-from seedance_jax.evaluation.voting.ballot import CANNOT_TELL, DIMENSIONS, FIRST, SECOND, TIE
+from seedance_jax.evaluation.voting.ballot import AXES, CANNOT_TELL, FIRST, SECOND, TIE
 from seedance_jax.evaluation.voting.votes import standing
 
 VALUES = {FIRST: 1, TIE: 0, SECOND: -1}
 
 
-def summarise(rows, seed=0):
-    """{"A over B": {"voters", "pairs", "votes", "dimensions": {name: counts and intervals}}}.
+def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
+    """{"A over B": {"voters", "pairs", "votes", "axes": {name: counts and intervals}}}.
 
     Folders are told apart by the paths of their files, and compared in the order of the alphabet.
     """
@@ -24,25 +26,25 @@ def summarise(rows, seed=0):
         votes[tuple(sorted(folders))].append((row, folders[0] > folders[1]))
     report = {}
     for (one, other), both in sorted(votes.items()):
-        dimensions = {}
-        for name in DIMENSIONS:
+        axes = {}
+        for name in AXES:
             answers = [
                 (row["pair"], row["voter"], row["answers"][name], swapped)
                 for row, swapped in both
                 if name in row["answers"]
             ]
             if answers:
-                dimensions[name] = summarise_dimension(answers, seed)
+                axes[name] = summarise_axis(answers, seed)
         report[f"{one} over {other}"] = {
             "voters": len({row["voter"] for row, _ in both}),
             "pairs": len({row["pair"] for row, _ in both}),
             "votes": len(both),
-            "dimensions": dimensions,
+            "axes": axes,
         }
     return report
 
 
-def summarise_dimension(answers, seed):
+def summarise_axis(answers: Sequence[tuple], seed: int) -> dict[str, Any]:
     """Counts of (pair, voter, answer, whether the other folder was shown first), and what follows.
 
     All None where nothing was decided:
@@ -74,7 +76,7 @@ def summarise_dimension(answers, seed):
     }
 
 
-def agreement(units):
+def agreement(units: Sequence[Sequence[float]]) -> float | None:
     """Krippendorff's alpha for values at equal distances: 1 is perfect, 0 is chance.
 
     units: lists of the values that voters gave to one thing; those of a single value say nothing.
@@ -90,12 +92,12 @@ def agreement(units):
     return float(1 - observed / expected) if expected else None
 
 
-def squared_differences(values):
+def squared_differences(values: np.ndarray) -> float:
     """Sum of (a - b)^2 over all ordered pairs of values."""
     return 2 * (len(values) * (values**2).sum() - values.sum() ** 2)
 
 
-def format_summary(report):
+def format_summary(report: Mapping[str, Any]) -> str:
     """The report of `summarise` as a table for people."""
     if not report:
         return "no votes"
@@ -104,11 +106,11 @@ def format_summary(report):
     for name, part in report.items():
         told = ", ".join(f"{part[unit]} {unit}" for unit in ("voters", "pairs", "votes"))
         lines += [f"{name}: {told}", f"{head} {'agree':>6}  shown first won"]
-        for dimension, found in part["dimensions"].items():
+        for axis, found in part["axes"].items():
             counts = [found[key] for key in ("wins", "ties", "losses", "cannot_tell")]
             numbers = " ".join(f"{count:4d}" for count in counts)
             rate, first = (in_words(found[key], ".2f") for key in ("win_rate", "first_rate"))
             alpha = "-" if found["agreement"] is None else f"{found['agreement']:+.2f}"
             gsb = in_words(found["gsb"], "+.2f")
-            lines.append(f"{dimension:18} {numbers}  {rate:20} {gsb:22} {alpha:>6}  {first}")
+            lines.append(f"{axis:18} {numbers}  {rate:20} {gsb:22} {alpha:>6}  {first}")
     return "\n".join(lines)

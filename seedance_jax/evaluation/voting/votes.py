@@ -18,10 +18,11 @@ newline is there: what a crash leaves of a row is passed over, and cut off by th
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from seedance_jax.evaluation.voting.ballot import DIMENSIONS, FIRST, SECOND, TIE, check_answers
+from seedance_jax.evaluation.voting.ballot import AXES, FIRST, SECOND, TIE, check_answers
 
 SCHEMA = "seedance_jax.votes/1"
 FIELDS = {
@@ -33,11 +34,11 @@ FIELDS = {
 class Preference(NamedTuple):
     """One answer that tells two clips apart, or says that they do not differ.
 
-    dimension: one of `ballot.DIMENSIONS`. winner, loser: files; of a tie in the order in which they
+    axis: one of `ballot.AXES`. winner, loser: files; of a tie in the order in which they
     were shown. given: files of the images that both clips were given, {name: path}.
     """
 
-    dimension: str
+    axis: str
     winner: Path
     loser: Path
     tie: bool
@@ -47,16 +48,18 @@ class Preference(NamedTuple):
     given: dict
 
 
-def read_votes(path, ties=False, unopposed=False, check_files=True):
+def read_votes(
+    path: str | Path, ties: bool = False, unopposed: bool = False, check_files: bool = True
+) -> list[Preference]:
     """The list of Preferences in a file of votes, those taken back left out.
 
     What `unopposed` leaves is the kind of pair that Seedance's reward models are trained on
-    (arXiv:2506.09113, section 4): best on one dimension, and no worse on the others.
+    (arXiv:2506.09113, section 4): best on one axis, and no worse on the others.
 
     Args:
       path: the file.
       ties: also ties, for models that know them (Bradley-Terry with ties).
-      unopposed: leave out preferences whose winner loses another dimension of the same vote.
+      unopposed: leave out preferences whose winner loses another axis of the same vote.
       check_files: whether clips must be there, and be those that were voted on.
 
     Raises:
@@ -72,16 +75,16 @@ def read_votes(path, ties=False, unopposed=False, check_files=True):
         given = {image["name"]: path.parent / image["path"] for image in row["given"]}
         about = (row["prompt"], row["seed"], row["voter"], given)
         opposed = {FIRST, SECOND} <= set(row["answers"].values())
-        for dimension, answer in row["answers"].items():
+        for axis, answer in row["answers"].items():
             if answer in (FIRST, SECOND) and not (unopposed and opposed):
                 winner, loser = clips if answer == FIRST else clips[::-1]
-                found.append(Preference(dimension, winner, loser, False, *about))
+                found.append(Preference(axis, winner, loser, False, *about))
             elif answer == TIE and ties:
-                found.append(Preference(dimension, *clips, True, *about))
+                found.append(Preference(axis, *clips, True, *about))
     return found
 
 
-def check_clip(path, sha256):
+def check_clip(path: Path, sha256: str) -> None:
     """Raises an error unless the file is there and has this hash."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} was voted on and does not exist")
@@ -89,24 +92,24 @@ def check_clip(path, sha256):
         raise ValueError(f"{path} is not the clip that was voted on: it has changed since")
 
 
-def standing(rows):
+def standing(rows: Sequence[Mapping[str, Any]]) -> list[dict]:
     """The votes that were not taken back."""
     gone = {row["vote"] for row in rows if row["kind"] == "undo"}
     return [row for row in rows if row["kind"] == "vote" and row["id"] not in gone]
 
 
-def votes_of(rows, voter):
+def votes_of(rows: Sequence[Mapping[str, Any]], voter: str) -> list[dict]:
     """The standing votes of a voter, the oldest first."""
     return [row for row in standing(rows) if row["voter"] == voter]
 
 
-def read_rows(path):
+def read_rows(path: str | Path) -> list[dict]:
     """All rows of a file; raises ValueError for one that is not of this schema."""
     lines = Path(path).read_bytes().split(b"\n")[:-1]  # what has no newline is no row yet
     return [parse_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
 
-def parse_row(line, where):
+def parse_row(line: bytes, where: str) -> dict[str, Any]:
     """The row of a line."""
     try:
         row = json.loads(line)
@@ -122,7 +125,7 @@ def parse_row(line, where):
         raise ValueError(f"{where} has no {', '.join(missing)}")
     if kind == "vote":
         answers = row["answers"]
-        asked = [name for name in DIMENSIONS if isinstance(answers, dict) and name in answers]
+        asked = [name for name in AXES if isinstance(answers, dict) and name in answers]
         try:
             check_answers(answers, asked)
         except ValueError as error:
@@ -133,6 +136,6 @@ def parse_row(line, where):
     return row
 
 
-def is_file(value):
+def is_file(value: Any) -> bool:
     """Whether a value tells of a file."""
     return isinstance(value, dict) and {"path", "sha256"} <= set(value)

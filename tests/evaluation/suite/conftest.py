@@ -8,7 +8,7 @@ import pytest
 
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.judges.findings import Finding
-from seedance_jax.evaluation.suite import cases, scoring
+from seedance_jax.evaluation.suite import cases
 
 SETTINGS = {
     "negative_prompt": "",
@@ -59,7 +59,13 @@ class Fake:
 
 @pytest.fixture(scope="session")
 def suite():
-    return cases.read_suite("world_v1")
+    return cases.read_suite("world_v1_dev")
+
+
+@pytest.fixture(scope="session")
+def bright(suite):
+    """The suite with true clips that are as bright as their number, and need no rendering."""
+    return suite._replace(clip=number)
 
 
 @pytest.fixture(scope="session")
@@ -81,20 +87,18 @@ def give_number():
 
 @pytest.fixture(scope="session")
 def quick():
-    """Context with a judge by the brightness of the first pixel: even ones pass; and without
-    rendered clips."""
+    """Context with a judge by the brightness of the first pixel: even ones pass."""
 
-    def judge_clip(frames, fps, asked):
+    def judge_clip(frames, fps, scene):
         value = float(frames[0, 0, 0, 0])
         finding = Finding(value, True, {"tracks": {}, "drawn": []})
-        gates = dict.fromkeys(verdict.DIMENSIONS, value % 2 == 0) | {"permanence": None}
-        return verdict.Verdict(dict.fromkeys(verdict.DIMENSIONS, finding), gates)
+        gates = dict.fromkeys(verdict.GATES, value % 2 == 0) | {"permanence": None}
+        return verdict.Verdict(dict.fromkeys(verdict.GATES, finding), gates)
 
     @contextlib.contextmanager
     def replaced():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(verdict, "judge_clip", judge_clip)
-            patch.setattr(scoring.cases, "true_clip", lambda suite, case: number(case))
             yield
 
     return replaced

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.evaluation.suite import cases, scoring
+from seedance_jax.evaluation.suite import scoring
 
 # Clips of text alone: a throw in range, and a slide of a held-out combination.
 PLAIN = (0, 1)
@@ -29,7 +29,7 @@ def passed(suite, fake, tmp_path_factory):
     def run(change, numbers=PLAIN):
         chosen = [suite.cases[number] for number in numbers]
         own = suite._replace(cases=[c._replace(number=i) for i, c in enumerate(chosen)])
-        model = fake(lambda case: change(cases.true_clip(suite, case)), suite=own)
+        model = fake(lambda case: change(suite.clip(case)), suite=own)
         rows = scoring.score(model, own, tmp_path_factory.mktemp("run"), batch_size=1)
         verdicts = [row["verdict"] for row in rows.values()]
         return [v["passed"] for v in verdicts], [v["gates"] for v in verdicts]
@@ -51,7 +51,7 @@ def test_a_clip_of_two_shots_needs_its_cut(passed):
 
 def test_given_frames_must_come_back(passed, suite):
     """Of another scene, as sharp and as natural as the true one, all but the given frame may be."""
-    other = cases.true_clip(suite, suite.cases[0])
+    other = suite.clip(suite.cases[0])
     for change, kept in ((lambda clip: clip, True), (lambda clip: other, False)):
         [found], [gates] = passed(change, (GIVEN,))
         assert (found, gates["given_frames"]) == (kept, kept)

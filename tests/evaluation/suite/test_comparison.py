@@ -10,13 +10,13 @@ from seedance_jax.evaluation.suite import command, comparison, results, scoring
 
 
 @pytest.fixture(scope="module")
-def scored(suite, fake, quick, number, tmp_path_factory):
+def scored(bright, fake, quick, number, tmp_path_factory):
     """Folder of a run "a" whose even clips pass, and "b" whose clips all pass."""
     where = tmp_path_factory.mktemp("runs")
     better = fake(lambda case: number(case) // 2 * 2, "better")
     with quick():
-        scoring.score(fake(), suite, where / "a", 7, batch_size=7)
-        scoring.score(better, suite, where / "b", 7, batch_size=7)
+        scoring.score(fake(), bright, where / "a", 7, batch_size=7)
+        scoring.score(better, bright, where / "b", 7, batch_size=7)
     return where
 
 
@@ -72,8 +72,12 @@ def test_only_clips_that_both_have_are_compared(two):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"suite": "world_v1"', '"suite": "world_v2"', "suite='world_v1', .* suite='world_v2'"),
-        ('"checksum": "289c', '"checksum": "0000', "checksum='289c.*checksum='0000"),
+        (
+            '"suite": "world_v1_dev"',
+            '"suite": "world_v2"',
+            "suite='world_v1_dev', .* suite='world_v2'",
+        ),
+        ('"checksum": "8990', '"checksum": "0000', "checksum='8990.*checksum='0000"),
         ('"settings": {"seed": 0', '"settings": {"seed": 5', "has seed=0, .* has seed=5"),
         ('"judges": "', '"judges": "x', "judges='.*judges='x"),
     ],
@@ -119,11 +123,17 @@ def test_the_command_compares(two, run_command, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--compare", "a"], r"two directories of results, got \['a'\]"),
-        (["--compare", "a", "b", "--suite=world_v1"], "--suite=world_v1 has no use with --compare"),
-        (["--workdir=a", "--limit=3"], "--limit=3 has no use without --suite"),
-        (["--workdir=a", "--suite=world_v1", "--split=x"], "--split=x has no use with --suite"),
-        (["--suite=world_v1"], "give an --output"),
-        (["--suite=world_v1", "--limit=500", "--output=b"], "limit=500 must be from 1 to 224"),
+        (
+            ["--compare", "a", "b", "--suite=world_v1_dev"],
+            "--compare and --suite do not go together",
+        ),
+        (
+            ["--workdir=a", "--suite=world_v1_dev", "--split=x"],
+            "--split=x does nothing without a run of",
+        ),
+        (["--suite=world_v1_dev"], "give an --output"),
+        (["--suite=world_v1_dev", "--limit=500", "--output=b"], "limit=500 must be from 1 to 224"),
+        (["--suite=world_v1_dev", "--log=a", "--output=b"], "world_v1_dev is none"),
         (["--workdir=a", "b"], "'b' belongs to no flag"),
         ([], "--workdir is missing"),
     ],

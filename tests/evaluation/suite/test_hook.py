@@ -16,7 +16,7 @@ def make(tmp_path):
 
     def make(config, generator_params=lambda params, frozen: params, **settings):
         stage = SimpleNamespace(finish=dict, generator_params=generator_params, frozen={"base": 3})
-        settings = {"name": "world_v1", "every": 10, "limit": 2, "mesh": None} | settings
+        settings = {"name": "world_v1_dev", "every": 10, "limit": 2, "mesh": None} | settings
         return SuiteHook(tmp_path, config.to_dict(), stage, **settings)
 
     return make
@@ -32,7 +32,7 @@ def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
     with quick():
         for step in range(1, 31):
             hook(step, SimpleNamespace(ema=step, params=-1), {})
-    folders = sorted((tmp_path / "suite_world_v1").iterdir())
+    folders = sorted((tmp_path / "suite_world_v1_dev").iterdir())
     assert [folder.name for folder in folders] == ["00000010", "00000020", "00000030"]
     told = [json.loads((folder / "report.json").read_text())["weights"] for folder in folders]
     assert told == ["weights 10", "weights 20", "weights 30"]
@@ -49,7 +49,7 @@ def test_what_is_judged_is_what_the_trained_parameters_become(
     monkeypatch.setattr(hook, "_open", lambda params: pipeline)
     with quick():
         hook(10, SimpleNamespace(ema=5), {})
-    report = json.loads((tmp_path / "suite_world_v1" / "00000010" / "report.json").read_text())
+    report = json.loads((tmp_path / "suite_world_v1_dev" / "00000010" / "report.json").read_text())
     assert report["weights"] == "weights 13"
 
 
@@ -61,7 +61,7 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
         monkeypatch.setattr(hook, "_open", lambda params, pipeline=pipeline: pipeline)
         with quick():
             hook(10, SimpleNamespace(ema=jnp.ones(())), {})
-    report = json.loads((tmp_path / "suite_world_v1" / "00000010" / "report.json").read_text())
+    report = json.loads((tmp_path / "suite_world_v1_dev" / "00000010" / "report.json").read_text())
     assert report["weights"] == "again"
 
 
@@ -71,6 +71,7 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
         (vae.get_config("smoke"), {"generator_params": None}, "only generators make clips"),
         (pretrain.get_config("small"), {}, "clips of 17x64x64 .* was trained on "),
         (pretrain.get_config("smoke"), {"limit": 300}, "limit=300 must be from 1 to 224"),
+        (pretrain.get_config("smoke"), {"name": "world_v1_test"}, "is for tables alone"),
     ],
 )
 def test_runs_that_it_cannot_judge_are_refused(make, config, settings, message):

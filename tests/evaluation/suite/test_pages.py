@@ -8,9 +8,9 @@ pytestmark = pytest.mark.browser
 BROKEN = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
 
 
-def test_it_shows_clips_fits_a_phone_and_asks_nobody(chromium, fake, quick, tmp_path):
+def test_it_shows_clips_fits_a_phone_and_asks_nobody(chromium, bright, fake, quick, tmp_path):
     with quick():
-        command.run(fake(), "world_v1", tmp_path, 7, batch_size=7)
+        command.run(fake(), bright, tmp_path, 7, batch_size=7)
     colors = []
     for scheme, width in (("light", 1280), ("dark", 390)):
         context = chromium.new_context(

@@ -13,7 +13,7 @@ from seedance_jax.evaluation.suite import results
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 900
-SUITE = ("--suite=world_v1", "--limit=2", "--batch_size=2", "--num_inference_steps=1")
+SUITE = ("--suite=world_v1_dev", "--limit=2", "--batch_size=2", "--num_inference_steps=1")
 
 
 def run(*folders):

@@ -10,11 +10,11 @@ from seedance_jax.evaluation.suite import axes, command, page, pictures, report
 
 
 @pytest.fixture(scope="module")
-def folder(fake, quick, tmp_path_factory):
+def folder(bright, fake, quick, tmp_path_factory):
     """Results of two clips of each group, of which every other one passes."""
     where = tmp_path_factory.mktemp("report")
     with quick():
-        command.run(fake(), "world_v1", where, 14, batch_size=7)
+        command.run(fake(), bright, where, 14, batch_size=7)
     return where
 
 
@@ -30,8 +30,8 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "results.jsonl").open()]
 
 
-def test_every_dimension_has_an_axis_that_people_vote_on():
-    assert {axes.axis(name) for name in axes.HEADING} == set(axes.AXES)
+def test_every_gate_has_an_axis_that_people_vote_on():
+    assert {axes.axis(name) for name in axes.HEADINGS} == set(axes.AXES)
 
 
 def test_shares_have_wilsons_intervals(found):
@@ -44,8 +44,8 @@ def test_shares_have_wilsons_intervals(found):
 
 
 def test_what_was_not_asked_does_not_count(found):
-    assert found["dimensions"]["permanence"]["asked"] == 0
-    assert found["dimensions"]["permanence"]["passed"] is None
+    assert found["gates"]["permanence"]["clips"] == 0
+    assert found["gates"]["permanence"]["passed"] is None
     assert found["axes"]["preservation"]["clips"] == 6
     assert found["groups"]["held_out"]["axes"]["preservation"] is None
 
@@ -54,7 +54,7 @@ def test_true_clips_stand_beside_them_as_they_are_and_through_the_autoencoder(fo
     true, coded = found["reference"]["true"], found["reference"]["autoencoder"]
     assert true["passed"] == list(wilson(7, 14)) == coded["passed"]
     assert true["axes"]["motion_quality"] == true["passed"]
-    assert true["dimensions"]["permanence"] is None
+    assert true["gates"]["permanence"] is None
     first = json.loads((folder / "results.jsonl").open().readline())["reference"]
     assert (first["true"]["gravity"], first["autoencoder"]["gravity"]) == (True, False)
 
@@ -68,15 +68,17 @@ def test_a_clip_passes_an_axis_if_all_its_gates_are_open():
 def test_what_could_not_be_measured_has_not_passed():
     finding = {"value": None, "valid": False}
     verdicts = [{"gates": {"gravity": False}, "findings": {"gravity": finding}}]
-    found = report.describe_dimension(verdicts, "gravity")
-    assert (found["asked"], found["passed"][0], found["measured"]) == (1, 0.0, 0.0)
+    found = report.describe_gate(verdicts, "gravity")
+    assert (found["clips"], found["passed"][0], found["measured"]) == (1, 0.0, 0.0)
 
 
 def test_the_report_is_on_disk_and_in_a_line(suite, found, rows):
     assert report.summarize(suite, dict(enumerate(rows))) == found
     line = report.one_line(found)
-    assert line.startswith("world_v1: 0.50 [0.27, 0.73] of 14 clips pass; prompt_following 0.50")
-    assert line.endswith("; true clips 0.50, through its autoencoder 0.50")
+    assert line.startswith(
+        "world_v1_dev: 0.50 [0.27, 0.73] of 14 clips pass; prompt_following 0.50"
+    )
+    assert line.endswith("; true clips 0.50, through its autoencoder 0.50, by chance 0.50")
     assert "\n" not in line
 
 

@@ -112,16 +112,16 @@ def test_what_is_left_out_is_told(write, tmp_path):
     assert len(made) == 2
     assert any("b: 1 of its clips have no partner" in note and "seed 2" in note for note in notes)
     assert any("first.png is not the image that was given" in note for note in notes)
-    assert "preservation" not in ballot.dimensions_of(made[0])
+    assert "preservation" not in ballot.axes_of(made[0])
 
 
-def test_dimensions_are_those_that_can_be_judged(found, write, tmp_path):
-    assert ballot.dimensions_of(found[0]) == tuple(ballot.DIMENSIONS)
-    assert ballot.dimensions_of(found[1]) == tuple(ballot.DIMENSIONS)[:3]
+def test_axes_are_those_that_can_be_judged(found, write, tmp_path):
+    assert ballot.axes_of(found[0]) == tuple(ballot.AXES)
+    assert ballot.axes_of(found[1]) == tuple(ballot.AXES)[:3]
     images = [write(tmp_path / str(i), 0, 1 + i, num_frames=1) for i in range(2)]
     (images[1] / "0000.png").write_bytes((images[1] / "0001.png").read_bytes())
     made, _ = pairs.pair_folders(images)
-    assert ballot.dimensions_of(made[0]) == ("prompt_following", "aesthetic_quality")
+    assert ballot.axes_of(made[0]) == ("prompt_following", "aesthetic_quality")
 
 
 def test_the_order_is_of_the_voter_and_the_seed(found):

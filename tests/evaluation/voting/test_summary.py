@@ -6,10 +6,10 @@ import pytest
 from seedance_jax.evaluation.voting import summary
 
 
-def row(pair, voter, answer, swapped=False, dimension="motion_quality"):
+def row(pair, voter, answer, swapped=False, axis="motion_quality"):
     folders = ("b", "a") if swapped else ("a", "b")
     files = [{"path": f"{folder}/{pair}.mp4", "sha256": folder} for folder in folders]
-    told = {"pair": pair, "voter": voter, "files": files, "answers": {dimension: answer}}
+    told = {"pair": pair, "voter": voter, "files": files, "answers": {axis: answer}}
     return {"kind": "vote", "id": f"{pair} {voter}", **told}
 
 
@@ -23,7 +23,7 @@ def test_wins_are_of_the_folder_wherever_it_was_shown():
     ]
     report = summary.summarise(rows)
     assert list(report) == ["a over b"]
-    found = report["a over b"]["dimensions"]["motion_quality"]
+    found = report["a over b"]["axes"]["motion_quality"]
     assert [found[name] for name in ("wins", "ties", "losses", "cannot_tell")] == [2, 1, 1, 1]
     assert found["gsb"][0] == (2 - 1) / 4
     assert found["win_rate"][0] == pytest.approx(2 / 3)
@@ -31,7 +31,7 @@ def test_wins_are_of_the_folder_wherever_it_was_shown():
     assert found["agreement"] is None
     assert summary.summarise(rows[::-1]) == report
     rows.append({"kind": "undo", "vote": "0 ann"})
-    assert summary.summarise(rows)["a over b"]["dimensions"]["motion_quality"]["wins"] == 1
+    assert summary.summarise(rows)["a over b"]["axes"]["motion_quality"]["wins"] == 1
 
 
 def test_agreement_is_krippendorffs_alpha():
@@ -47,9 +47,9 @@ def test_agreement_is_krippendorffs_alpha():
     assert summary.agreement([[1, 1], [1, 1]]) is None
 
 
-def test_the_table_has_a_line_for_each_dimension():
+def test_the_table_has_a_line_for_each_axis():
     rows = [row(str(i), voter, "first") for i in range(3) for voter in ("ann", "bob")]
-    rows += [row("9", "ann", "cannot_tell", dimension="preservation")]
+    rows += [row("9", "ann", "cannot_tell", axis="preservation")]
     text = summary.format_summary(summary.summarise(rows))
     assert "a over b: 2 voters, 4 pairs, 7 votes" in text
     assert "1.00 [0.61, 1.00]" in text

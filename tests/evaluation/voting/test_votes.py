@@ -41,7 +41,7 @@ def test_votes_become_preferences(found, path):
         vote(opened, found[1], "bob", aesthetic_quality="cannot_tell")
     one, other = (clip.path for clip in found[0].clips)
     told = [
-        (p.dimension, p.winner.resolve(), p.loser.resolve(), p.tie, p.voter)
+        (p.axis, p.winner.resolve(), p.loser.resolve(), p.tie, p.voter)
         for p in votes.read_votes(path, ties=True)
     ]
     first = tuple(clip.path for clip in found[1].clips)
@@ -172,7 +172,7 @@ def test_clips_that_changed_or_went_are_named(write, tmp_path):
     assert len(votes.read_votes(moved / "votes.jsonl", check_files=False)) == 2
 
 
-def test_every_dimension_needs_a_legal_answer():
+def test_every_axis_needs_a_legal_answer():
     for answers in ({}, {"motion_quality": "first"}, None, {**ANSWERS, "sound": "tie"}):
         with pytest.raises(ValueError, match="answers="):
             ballot.check_answers(answers, ANSWERS)

@@ -63,7 +63,7 @@ async function open(voter) {
 
 function send() {
   const answers = chosen();
-  const missing = groups().find((group) => !(group.dataset.dimension in answers));
+  const missing = groups().find((group) => !(group.dataset.axis in answers));
   if (missing) {
     tell(`No answer yet: ${missing.querySelector("b").textContent}`);
     return enter(missing);
@@ -103,7 +103,7 @@ async function show(next) {
   window.scrollTo(0, 0);
   find("prompt").focus({ preventScroll: true });
   const before = Object.entries(next.answers ?? {}); // of a vote that was taken back
-  before.forEach(([dimension, answer]) => choose(dimension, answer));
+  before.forEach(([axis, answer]) => choose(axis, answer));
   if (before.length) enter(groups()[0]);
   markCurrent();
   find("status").textContent = `Pair ${next.done + 1} of ${next.total}: ${next.prompt}`;
@@ -119,11 +119,11 @@ function clear() {
   document.querySelectorAll(".frame").forEach((frame) => frame.replaceChildren());
 }
 
-function makeQuestion([dimension, question]) {
+function makeQuestion([axis, question]) {
   const group = document.createElement("fieldset");
-  group.dataset.dimension = dimension;
+  group.dataset.axis = axis;
   const legend = group.appendChild(document.createElement("legend"));
-  const words = dimension.replace("_", " ");
+  const words = axis.replace("_", " ");
   legend.appendChild(document.createElement("b")).textContent =
     words[0].toUpperCase() + words.slice(1);
   legend.append(" ");
@@ -133,7 +133,7 @@ function makeQuestion([dimension, question]) {
   for (const [value, text, key] of ANSWERS) {
     const label = options.appendChild(document.createElement("label"));
     const input = label.appendChild(document.createElement("input"));
-    Object.assign(input, { type: "radio", name: dimension, value, ariaKeyShortcuts: key });
+    Object.assign(input, { type: "radio", name: axis, value, ariaKeyShortcuts: key });
     input.setAttribute("aria-label", text);
     label.append(text);
     label.appendChild(document.createElement("kbd")).textContent = key.toUpperCase();
@@ -195,11 +195,11 @@ function ready(element, moving) {
 
 const groups = () => [...find("questions").children];
 const chosen = () => Object.fromEntries(new FormData(find("answers")));
-const unanswered = () => groups().find((group) => !(group.dataset.dimension in chosen()));
+const unanswered = () => groups().find((group) => !(group.dataset.axis in chosen()));
 const current = () => document.activeElement?.closest("fieldset") ?? unanswered();
 
-function choose(dimension, answer) {
-  const inputs = [...document.querySelectorAll(`input[name="${dimension}"]`)];
+function choose(axis, answer) {
+  const inputs = [...document.querySelectorAll(`input[name="${axis}"]`)];
   const input = inputs.find(({ value }) => value === answer);
   if (input) input.checked = true;
 }
@@ -217,7 +217,7 @@ function markCurrent() {
 function answerByKey(answer) {
   const group = current();
   if (!group) return;
-  choose(group.dataset.dimension, answer);
+  choose(group.dataset.axis, answer);
   enter(group.nextElementSibling ?? unanswered());
 }
 
