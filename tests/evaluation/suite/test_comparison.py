@@ -129,7 +129,7 @@ def test_the_command_compares(two, run_command, tmp_path, capsys):
         ),
         (
             ["--workdir=a", "--suite=world_v1_dev", "--split=x"],
-            "--split=x does nothing without a run of",
+            "--split=x does nothing without a run that makes",
         ),
         (["--suite=world_v1_dev"], "give an --output"),
         (["--suite=world_v1_dev", "--limit=500", "--output=b"], "limit=500 must be from 1 to 224"),
