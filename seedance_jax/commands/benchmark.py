@@ -53,7 +53,7 @@ flags.DEFINE_integer("hosts", 1, "That read such a batch together.", 1)
 flags.DEFINE_integer("cores", None, "Of one of these hosts.", 1)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     benchmark = BENCHMARKS[WHAT.value]
     cli.needs({f"--what={name}": one.settings for name, one in BENCHMARKS.items()})

@@ -11,7 +11,7 @@ from seedance_jax.data.builders import storage
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to build.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     for directory in sources.build(CONFIG.value.data.to_dict()):
         report = storage.read_report(directory)

@@ -28,7 +28,7 @@ CORRUPTED = flags.DEFINE_integer("corrupted", 30, "Clips of each corruption, at 
 WRITE = flags.DEFINE_bool("write", False, "Whether the judges are to use these thresholds.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     output = media.check_writable(OUTPUT.value)
     spec = WorldSpec(NUM_FRAMES.value, SIZE.value, SIZE.value, FPS.value, SLICE.value)

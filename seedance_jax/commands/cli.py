@@ -6,8 +6,9 @@ import os
 import runpy
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import jax
 from absl import app, flags, logging
@@ -48,7 +49,9 @@ EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"
 QUOTING = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
 
 
-def run(command, arguments, many=False, operands=False):
+def run(
+    command: ModuleType, arguments: Sequence[str], many: bool = False, operands: bool = False
+) -> None:
     """Parses the flags and runs the `main(argv)` of a command.
 
     Args:
@@ -64,7 +67,7 @@ def run(command, arguments, many=False, operands=False):
     app.run(one_line_errors(command.main, many), argv=sys.argv, flags_parser=parser)
 
 
-def parse_flags(argv, operands=False):
+def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
     """Parses the command line, whose errors end in one line; returns what main gets.
 
     A --config is required where there is one, a --config.field that does not exist ends with the
@@ -96,7 +99,7 @@ def parse_flags(argv, operands=False):
     return argv[:1] + found
 
 
-def explain_flag(error):
+def explain_flag(error: flags.Error) -> str:
     """The message of an illegal flag in one line; of a config that cannot be made, the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) == 1:
@@ -104,7 +107,7 @@ def explain_flag(error):
     return f"{lines[0].partition(': Error')[0]}: {lines[-1].removeprefix('ValueError: ')}"
 
 
-def check_field(config, name):
+def check_field(config: ConfigDict, name: str) -> None:
     """Exits with a message if the config has no field of this dotted name."""
     parts = name.split(".")
     for i, part in enumerate(parts):
@@ -143,7 +146,7 @@ def given(condition: str) -> bool:
     return str(found) == value if equals else bool(found)
 
 
-def check_places():
+def check_places() -> None:
     """Raises ValueError if a flag, or a field of a config, is a place that no reader reaches."""
     for name, value in flags.FLAGS.flag_values_dict().items():
         fields = value.to_dict() if isinstance(value, ConfigDict) else value
@@ -154,7 +157,7 @@ def check_places():
                     run_directory.check_place(f"--{field}", place)
 
 
-def join_processes(many):
+def join_processes(many: bool) -> None:
     """Meets the other processes, all but the first of which print nothing from then on.
 
     Raises:
@@ -170,7 +173,9 @@ def join_processes(many):
         raise ValueError(f"this runs in one process, not in num_processes={given[1]}")
 
 
-def one_line_errors(main, many=False):
+def one_line_errors(
+    main: Callable[[list[str]], None], many: bool = False
+) -> Callable[[list[str]], None]:
     """Wraps main: sets up cache and processes, and ends expected errors with their message."""
 
     @functools.wraps(main)
@@ -199,18 +204,18 @@ def one_line_errors(main, many=False):
     return wrapped
 
 
-def is_expected(error):
+def is_expected(error: Exception) -> bool:
     """Whether the message of an error says all, so that nobody needs its traceback."""
     return isinstance(error, EXPECTED) or out_of_memory(error)
 
 
-def out_of_memory(error):
+def out_of_memory(error: Exception) -> bool:
     """Whether the host, or a device, has no memory left."""
     full = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
     return full or isinstance(error, MemoryError)
 
 
-def explain(error):
+def explain(error: Exception) -> str:
     """The message of an expected error, and what helps."""
     extra = isinstance(error, ImportError) and EXTRAS.get((error.name or "").split(".")[0])
     if extra:

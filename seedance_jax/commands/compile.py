@@ -34,23 +34,23 @@ SEARCH = flags.DEFINE_integer("search", 0, "Compiles the so many likeliest meshe
 JSON = flags.DEFINE_string("json", None, "File to add the reports to, a line each.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     config, topology = CONFIG.value, TOPOLOGY.value
     cli.needs({"--size": ("seconds",)})
     if SEARCH.value and MESH.value:
         raise ValueError(f"--search={SEARCH.value} looks for the mesh; leave out --mesh")
     clip = cost.clip_of(config.data.to_dict(), SIZE.value, SECONDS.value)
-    asked = plan.make_plan(PROGRAM.value, config, topology, clip, BATCH.value, VAE_CONFIG.value)
+    wanted = plan.make_plan(PROGRAM.value, config, topology, clip, BATCH.value, VAE_CONFIG.value)
     if SEARCH.value:
-        settings = plan.search(asked, SEARCH.value)
+        settings = plan.search(wanted, SEARCH.value)
     else:
         sizes = sharding.read_mesh(MESH.value) if MESH.value else dict(config.mesh)
-        settings = [plan.setting_of(asked, sizes)]
+        settings = [plan.setting_of(wanted, sizes)]
     devices, reports = chips.open_topology(topology), []
     for setting in settings:
-        print(f"{asked}, {setting}", flush=True)
-        reports.append(plan.compile_setting(asked, setting, devices))
+        print(f"{wanted}, {setting}", flush=True)
+        reports.append(plan.compile_setting(wanted, setting, devices))
         print(*(f"  {line}" for line in analysis.lines(reports[-1])), sep="\n", flush=True)
         if JSON.value:
             with Path(JSON.value).open("a") as file:

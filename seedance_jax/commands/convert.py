@@ -25,7 +25,7 @@ PATH = flags.DEFINE_string("path", None, "The public file.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Our run.", required=True)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     if bool(flags.FLAGS["from"].value) == bool(flags.FLAGS["to"].value):
         raise ValueError("give either --from=wan22 or --to=wan22")

@@ -22,7 +22,7 @@ DEVICES = flags.DEFINE_integer("devices", 1, "How many the config's mesh is laid
 CHECK = flags.DEFINE_bool("check", False, "Generators: count with XLA, too.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     config = CONFIG.value.to_dict()
     cli.needs({"--size": ("seconds",)})

@@ -18,7 +18,7 @@ from seedance_jax.pretrained import latents, runs, text_encoder
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config that needs latents.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     config = CONFIG.value
     data, text = config.data.to_dict(), text_encoder.DEFAULTS | config.text.to_dict()

@@ -31,7 +31,7 @@ def draw_mask(batch, key, task_weights, dropout):
     return np.asarray(given)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     config = CONFIG.value
     data = config.data.to_dict()

@@ -15,7 +15,7 @@ LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as tr
 OUTPUT = flags.DEFINE_string("output", None, "New run.", required=True)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     run = runs.open_run(WORKDIR.value, "generator")
     added = runs.open_run(LORA.value, "adapters", "--lora")

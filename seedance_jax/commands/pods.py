@@ -4,7 +4,7 @@
     python -m seedance_jax pods --out=runs/pods --only=7b_480p_5s
 
 needs the extra `tpu`, and no TPU. A compile takes minutes on two cores; reports are kept as they
-come (JSON, see `seedance_jax compile`), and those that are there are not made again. tpu7x needs
+come (JSON, see `seedance_jax compile`), and what is there is not compiled again. tpu7x needs
 jax 0.11 or later. The exit status is 1 if something does not fit that should.
 """
 
@@ -19,7 +19,7 @@ OUT = flags.DEFINE_string("out", None, "Folder of the reports.", required=True)
 ONLY = flags.DEFINE_list("only", [], "Parts of names: compiles the cells that have one of them.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     cells, folder = pods.choose(ONLY.value), Path(OUT.value)
     folder.mkdir(parents=True, exist_ok=True)

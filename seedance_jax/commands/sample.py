@@ -17,6 +17,9 @@ their own (.csv, .jsonl; columns are named as the flags, paths are relative to t
     --warmup                                         compile, and keep the programs, but no clip
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 from absl import flags
 
@@ -31,7 +34,7 @@ from seedance_jax.sampling.prompt_files import COLUMNS, read_requests
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
     "mesh", None, "axis=size,...: how several devices share the work; sequence=-1 by default, and "
-    "fsdp=-1 spreads the weights, too."
+    "fsdp=-1 spreads the params, too."
 )  # fmt: skip
 VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
 LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py).")
@@ -48,7 +51,7 @@ REWRITER = flags.DEFINE_enum(
     "Of prompts; default: world for models of the synthetic world, none for others.",
 )
 REWRITER_MODEL = flags.DEFINE_string("rewriter_model", "", "Directory of a chat model, for lm.")
-REWRITER_TOP_P = flags.DEFINE_float("rewriter_top_p", 0.0, "Of lm; 0 takes the likeliest word.")
+REWRITER_TOP_P = flags.DEFINE_float("rewriter_top_p", 0.0, "Of lm; 0 takes the likeliest token.")
 
 flags.DEFINE_string("prompt", None, "What the clip shows.")
 flags.DEFINE_string("negative_prompt", None, "What to move away from; default: no caption.")
@@ -72,7 +75,7 @@ flags.DEFINE_string("solver", None, "euler, heun or multistep.")
 flags.DEFINE_integer("num_videos_per_prompt", None, "Clips per prompt, with seeds counting up.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     if FPS.value is not None and not 0 < FPS.value <= 240:
         raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
@@ -100,13 +103,13 @@ def main(argv):
         print(path)
 
 
-def make_mesh():
+def make_mesh() -> jax.sharding.Mesh | None:
     """The mesh of --mesh; without, that of all devices, or None for one."""
     sizes = sharding.read_mesh(MESH.value) if MESH.value else {"sequence": -1}
     return sharding.make_mesh(**sizes) if MESH.value or jax.device_count() > 1 else None
 
 
-def rewriter_settings(config):
+def rewriter_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The flags of rewriters, as `rewriting.make_rewriter` takes them."""
     return {
         "slice_name": config["data"]["world"]["slice"],

@@ -20,7 +20,7 @@ NUM_STEPS = flags.DEFINE_integer("num_steps", 240, "Steps of 32 clips.", 20)
 SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the order of clips.", 0)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     if not OUTPUT.value.endswith(".safetensors"):
         raise ValueError(f"--output={OUTPUT.value}: must end with .safetensors")

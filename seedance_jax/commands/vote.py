@@ -5,7 +5,7 @@
 
 The folders are of `seedance_jax sample`; clips of the same prompt and seed make a pair, and of
 several folders each is paired with each. Open the address that it prints, also in two browsers at
-once. Of each pair a voter says which clip is better by dimension, that they are the same, or that
+once. Of each pair a voter says which clip is better by axis, that they are the same, or that
 he cannot tell; the votes go to a file that reward models can train on
 (`seedance_jax.evaluation.voting.votes.read_votes`). Ctrl-C ends it; the same command goes on.
 """
@@ -24,7 +24,7 @@ PORT = flags.DEFINE_integer("port", 8000, "Port to listen at; 0 is any free one.
 SEED = flags.DEFINE_integer("seed", 0, "Of the order of pairs and clips.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     folders = argv[1:]
     mode = "--summary" if SUMMARY.value else "folders of clips"
     cli.needs({"folders of clips": ("host", "port", "seed")}, mode)

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageOps, UnidentifiedImageError
@@ -12,7 +14,7 @@ from seedance_jax.data.video import decode_mp4, encode_mp4
 SHEET_FRAMES = 6
 
 
-def read_image(path, height, width):
+def read_image(path: str | Path, height: int, width: int) -> tuple[np.ndarray, list[str]]:
     """Reads a first frame: (uint8 [height, width, 3], notes on everything that was changed).
 
     Transparency is laid over white, 16-bit is scaled to 8, rotation by EXIF is applied, and another
@@ -53,7 +55,7 @@ def read_image(path, height, width):
     return np.asarray(image), notes + changes
 
 
-def fit(image, height, width):
+def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[str]]:
     """A PIL image cropped around its centre and resized, with notes on what was changed."""
     if image.size == (width, height):
         return image, []
@@ -63,7 +65,9 @@ def fit(image, height, width):
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS), [note]
 
 
-def read_video(path, height, width, fps):
+def read_video(
+    path: str | Path, height: int, width: int, fps: float
+) -> tuple[np.ndarray, list[str]]:
     """Reads a clip to be given: (uint8 [N, height, width, 3], notes on what was changed).
 
     Frames are cropped as those of `read_image`. They are all kept, whatever `fps` (that of the
@@ -83,7 +87,7 @@ def read_video(path, height, width, fps):
     return np.stack([np.asarray(image) for image, _ in fitted]), notes
 
 
-def check_file(name, path):
+def check_file(name: str, path: str | Path) -> None:
     """Raises FileNotFoundError if there is nothing at a path, ValueError if that is no file."""
     if Path(path).is_dir():
         raise ValueError(f"{name} {str(path)!r} is a directory; give a file")
@@ -91,7 +95,7 @@ def check_file(name, path):
         raise FileNotFoundError(f"{name} {str(path)!r} does not exist")
 
 
-def check_writable(directory):
+def check_writable(directory: str | Path) -> Path:
     """Makes the output directory; raises OSError with the path if it cannot be written."""
     directory = Path(directory)
     try:
@@ -104,7 +108,7 @@ def check_writable(directory):
     return directory
 
 
-def next_number(directory):
+def next_number(directory: str | Path) -> int:
     """One more than the highest number of the clips and sheets in a directory; 0 if there are none.
 
     Files are 0000.mp4, 0000_sheet.png, 0000.json, and sheet_0000-0005.png of several clips.
@@ -114,7 +118,9 @@ def next_number(directory):
     return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
-def write_clip(stem, frames, fps, settings):
+def write_clip(
+    stem: str | Path, frames: np.ndarray, fps: float, settings: Mapping[str, Any]
+) -> Path:
     """Writes stem.mp4 (or stem.png for one frame), stem_sheet.png and stem.json; returns the first.
 
     Args:
@@ -134,7 +140,9 @@ def write_clip(stem, frames, fps, settings):
     return main
 
 
-def write_array(stem, array, fps, settings):
+def write_array(
+    stem: str | Path, array: np.ndarray, fps: float, settings: Mapping[str, Any]
+) -> Path:
     """Writes stem.npy (frames or latents) and stem.json, as `write_clip`; returns the first."""
     main = Path(stem).with_name(Path(stem).name + ".npy")
     np.save(main, array)
@@ -142,12 +150,14 @@ def write_array(stem, array, fps, settings):
     return main
 
 
-def write_sidecar(stem, settings):
+def write_sidecar(stem: Path, settings: Mapping[str, Any]) -> None:
     """Writes stem.json."""
     stem.with_name(stem.name + ".json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def contact_sheet(rows, columns=SHEET_FRAMES, min_height=128):
+def contact_sheet(
+    rows: Sequence[tuple[str, np.ndarray]], columns: int = SHEET_FRAMES, min_height: int = 128
+) -> Image.Image:
     """A picture of labelled rows (label, frames uint8 [T, H, W, 3]), evenly spaced in time."""
     tiles = []
     for label, frames in rows:

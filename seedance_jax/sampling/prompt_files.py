@@ -7,7 +7,7 @@ frames and an interval as JSON itself, in the place of text.
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ COLUMNS = {
 PATHS = ("image", "last_image", "video")
 
 
-def read_prompts(path):
+def read_prompts(path: str | Path) -> list[tuple[int, dict]]:
     """Reads a prompts file: [(line, settings)], the settings having at least "prompt".
 
     Raises:
@@ -91,7 +91,7 @@ def read_requests(
     return requests
 
 
-def parse_row(row, convert):
+def parse_row(row: Any, convert: Callable[[type, Any], Any]) -> dict[str, Any]:
     """Checks the names of a row and the types of its values, by convert(type, value)."""
     if isinstance(row, ValueError):
         raise row
@@ -112,16 +112,16 @@ def parse_row(row, convert):
     return settings
 
 
-def anchor(settings, folder):
+def anchor(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The settings with paths relative to where the program runs."""
     placed = {name: str(folder / settings[name]) for name in PATHS if name in settings}
     if "frames" in settings:
         frames = parse_frames(settings["frames"])
         placed["frames"] = json.dumps({index: str(folder / p) for index, p in frames.items()})
-    return settings | placed
+    return {**settings, **placed}
 
 
-def parse_frames(text):
+def parse_frames(text: str) -> dict[int, str]:
     """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}."""
     try:
         pairs = json.loads(text, object_pairs_hook=tuple)
@@ -137,25 +137,25 @@ def parse_frames(text):
         ) from None
 
 
-def exact(kind, value):
+def exact(kind: type, value: Any) -> Any:
     """The value of a JSON row; only an integer may stand for another type, a float."""
     if type(value) is not kind and (kind, type(value)) != (float, int):
         raise ValueError(f"{value!r} is not of type {kind.__name__}")
     return value
 
 
-def from_cell(kind, cell):
+def from_cell(kind: type, cell: str) -> Any:
     """The value of a CSV cell, which is text; an empty one is left out before."""
     return kind(cell)
 
 
-def _lines(text):
+def _lines(text: str) -> Iterator[tuple[int, dict]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, {"prompt": line.strip()}
 
 
-def _csv(text):
+def _csv(text: str) -> Iterator[tuple[int, dict | ValueError]]:
     reader = csv.DictReader(
         io.StringIO(text, newline=""), restkey="more cells than columns", strict=True
     )
@@ -169,7 +169,7 @@ def _csv(text):
         yield reader.reader.line_num, ValueError(f"not CSV: {error}")
 
 
-def _jsonl(text):
+def _jsonl(text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -178,14 +178,14 @@ def _jsonl(text):
                 yield number, ValueError(f"not JSON: {error}")
 
 
-def once(pairs):
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The dict of a JSON object; ValueError if a name stands in it twice."""
     if len(dict(pairs)) < len(pairs):
         raise ValueError(f"a name stands twice among {[name for name, _ in pairs]}")
     return dict(pairs)
 
 
-def as_text(row):
+def as_text(row: Any) -> Any:
     """A row of JSON, with the shots, frames and interval in it as the text that flags have."""
     if not isinstance(row, dict):
         return row

@@ -6,7 +6,8 @@
 
 import functools
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -50,8 +51,15 @@ class Rewriting(NamedTuple):
 
 
 def make_rewriter(
-    name, *, slice_name="full", directory="", top_p=0.0, temperature=1.0, seed=0, pipeline=None
-):
+    name: str,
+    *,
+    slice_name: str = "full",
+    directory: str = "",
+    top_p: float = 0.0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    pipeline=None,
+) -> Callable[[str], Rewriting]:
     """A function prompt -> Rewriting.
 
     Args:
@@ -78,7 +86,7 @@ def make_rewriter(
     return REWRITERS[name]
 
 
-def choose(config, prompt):
+def choose(config: Mapping[str, Any], prompt: str) -> str:
     """The rewriter of a prompt that nobody named one for: "world" for models of the world.
 
     Empty prompts stay as they are, and so do those for a finished language model.
@@ -87,12 +95,12 @@ def choose(config, prompt):
     return "world" if of_world and prompt.strip() else "none"
 
 
-def keep(prompt):
+def keep(prompt: str) -> Rewriting:
     """The prompt as it is."""
     return Rewriting(prompt)
 
 
-def rewrite_for_world(prompt, *, slice_name, pipeline=None):
+def rewrite_for_world(prompt: str, *, slice_name: str, pipeline=None) -> Rewriting:
     """The captions of the synthetic world that are nearest to the prompt, text or JSON.
 
     The hint names the words that they do not say, what later shots take over from the first, and
@@ -115,7 +123,7 @@ def rewrite_for_world(prompt, *, slice_name, pipeline=None):
     return Rewriting(rewritten, "\n".join(hint for hint in hints if hint))
 
 
-def shorten(story, pipeline):
+def shorten(story: Story, pipeline) -> tuple[Story, str]:
     """A Story of several shots that a Pipeline (or None) can read, and a note on what it lost.
 
     The last shots are the first to lose their "The camera is static.", which goes without saying.
@@ -134,8 +142,8 @@ def shorten(story, pipeline):
     return story._replace(captions=captions), note
 
 
-def check_text(prompt):
-    """Raises ValueError for a prompt in JSON, which a language model is not asked to rewrite."""
+def check_text(prompt: str) -> None:
+    """Raises ValueError for a prompt in JSON, which a language model does not rewrite."""
     if looks_like_json(prompt):
         raise ValueError(
             f'rewriter "lm" reads text, such as "Shot 1: ... Shot 2: ...", not JSON: '
@@ -143,10 +151,12 @@ def check_text(prompt):
         )
 
 
-def rewrite_with_language(prompt, *, model, pipeline, **draws):
+def rewrite_with_language(
+    prompt: str, *, model: language_model.Language, pipeline, **draws: float
+) -> Rewriting:
     """What a chat model makes of the prompt; the prompt with a hint if that is of no use."""
     check_text(prompt)
-    least, most = words_to_ask(prompt, pipeline)
+    least, most = caption_words(prompt, pipeline)
     ids = chat_ids(model.tokenizer, INSTRUCTION.format(least=least, most=most), prompt)
     text, ended = complete(model, ids, **draws)
     text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL).strip()
@@ -155,7 +165,7 @@ def rewrite_with_language(prompt, *, model, pipeline, **draws):
     return Rewriting(text)
 
 
-def words_to_ask(prompt, pipeline):
+def caption_words(prompt: str, pipeline) -> tuple[int, int]:
     """(least, most) words of each caption of a prompt, as many as a Pipeline (or None) reads."""
     least, most = WORDS
     if pipeline is None:
@@ -163,11 +173,11 @@ def words_to_ask(prompt, pipeline):
     tokens = pipeline.tokenizer.count(INSTRUCTION) / len(INSTRUCTION.split())  # of a word
     room = int(pipeline.metadata["text_length"] / tokens)
     room = min(room, pipeline.max_words or room)  # each caption has a start besides its words
-    asked = max(min(most, room // len(parse_prompt(prompt).captions) - 1), 1)
-    return -(-asked * least // most), asked
+    fitting = max(min(most, room // len(parse_prompt(prompt).captions) - 1), 1)
+    return -(-fitting * least // most), fitting
 
 
-def fault(prompt, text, ended, pipeline):
+def fault(prompt: str, text: str, ended: bool, pipeline) -> str:
     """What is wrong with the answer to a prompt, or ""."""
     if not text:
         return "the language model wrote nothing"
@@ -183,12 +193,12 @@ def fault(prompt, text, ended, pipeline):
     return ""
 
 
-def marks(text):
+def marks(text: str) -> list[int]:
     """The numbers of the shots of a prompt, in order."""
     return [int(mark[1]) for mark, _ in cut_at_marks(text)[1]]
 
 
-def chat_ids(tokenizer, instruction, request):
+def chat_ids(tokenizer, instruction: str, request: str) -> list[int]:
     """Token ids of a conversation in ChatML that waits for its answer.
 
     Models that think first (Qwen3) are given an empty thought.
@@ -210,8 +220,16 @@ def chat_ids(tokenizer, instruction, request):
     return ids
 
 
-def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWER):
-    """The text with which a `language.Language` goes on after `ids`, and whether it came to an end.
+def complete(
+    model: language_model.Language,
+    ids: Sequence[int],
+    *,
+    top_p: float = 0.0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    new_tokens: int = ANSWER,
+) -> tuple[str, bool]:
+    """The text with which a language model goes on after `ids`, and whether it came to an end.
 
     Compiled once per power of two of the number of ids.
 
@@ -239,7 +257,9 @@ def complete(model, ids, *, top_p=0.0, temperature=1.0, seed=0, new_tokens=ANSWE
     return model.tokenizer.decode(out[kept]), not kept.all()
 
 
-def rewrite_request(request, name, rewrite):
+def rewrite_request(
+    request: Mapping[str, Any], name: str, rewrite: Callable[[str], Rewriting]
+) -> tuple[dict, dict, list[str]]:
     """A request with its prompt rewritten: (request, notes for the sidecar, lines for the user).
 
     Args:
@@ -250,10 +270,10 @@ def rewrite_request(request, name, rewrite):
     answer = rewrite(prompt)
     messages = [answer.hint] if answer.hint else []
     messages += [f"prompt: {answer.prompt}"] if answer.prompt != prompt else []
-    return request | {"prompt": answer.prompt}, notes(name, prompt, answer), messages
+    return {**request, "prompt": answer.prompt}, notes(name, prompt, answer), messages
 
 
-def notes(name, prompt, rewriting):
+def notes(name: str, prompt: str, rewriting: Rewriting) -> dict[str, str]:
     """What the sidecar of a clip records of a rewriting: both prompts, and the hint if any."""
     if name == "none":
         return {"prompt": prompt}

@@ -10,7 +10,9 @@ SIZES = {
 }
 
 
-def resolve_size(size, ratio, height, width):
+def resolve_size(
+    size: str | None, ratio: str | None, height: int | None, width: int | None
+) -> tuple[int | None, int | None]:
     """(height, width) of a named size, or as they are if none is named; ratio is 16:9 by default.
 
     Raises ValueError for an unknown name, a ratio without size, or a size and pixels.

@@ -179,7 +179,7 @@ def test_an_answer_that_was_cut_off_is_not_used(answering):
 
 
 def test_as_many_words_are_asked_for_as_the_pipeline_reads(model):
-    ask = rewriting.words_to_ask
+    ask = rewriting.caption_words
     assert ask("a ball", None) == ask("a ball", reader()) == (40, 90)
     assert ask("a ball", reader(max_words=44)) == (20, 43)
     assert ask("Shot 1: a ball Shot 2: a cube", reader(max_words=44)) == (10, 21)
