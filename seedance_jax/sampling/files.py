@@ -15,7 +15,7 @@ from seedance_jax.training import cluster, run_directory
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 
-def load_given(request: Mapping[str, Any], pipeline) -> tuple[dict, dict]:
+def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     """Reads the files that a request names: (arguments of the pipeline, notes for the sidecar).
 
     Clips are cut to a length that they may have there. The notes say under "files" what was changed
@@ -107,7 +107,7 @@ def describe_run(workdir: str, lora: str = "", lora_scale: float = 1.0) -> dict[
 
 
 def write_clips(
-    pipeline,
+    pipeline: Any,
     prepared: Iterable,
     directory: Path,
     origin: Mapping[str, Any],

@@ -21,7 +21,7 @@ class Prepared(NamedTuple):
 
 
 def prepare_all(
-    pipeline, rows: Iterable[tuple[str, dict]], rewriter: str | None = None, **settings: Any
+    pipeline: Any, rows: Iterable[tuple[str, dict]], rewriter: str | None = None, **settings: Any
 ) -> Iterator[Prepared]:
     """Prepares row after row; what is said of a size is said once.
 

@@ -58,7 +58,7 @@ def make_rewriter(
     top_p: float = 0.0,
     temperature: float = 1.0,
     seed: int = 0,
-    pipeline=None,
+    pipeline: Any = None,
 ) -> Callable[[str], Rewriting]:
     """A function prompt -> Rewriting.
 
@@ -100,7 +100,7 @@ def keep(prompt: str) -> Rewriting:
     return Rewriting(prompt)
 
 
-def rewrite_for_world(prompt: str, *, slice_name: str, pipeline=None) -> Rewriting:
+def rewrite_for_world(prompt: str, *, slice_name: str, pipeline: Any = None) -> Rewriting:
     """The captions of the synthetic world that are nearest to the prompt, text or JSON.
 
     The hint names the words that they do not say, what later shots take over from the first, and
@@ -123,7 +123,7 @@ def rewrite_for_world(prompt: str, *, slice_name: str, pipeline=None) -> Rewriti
     return Rewriting(rewritten, "\n".join(hint for hint in hints if hint))
 
 
-def shorten(story: Story, pipeline) -> tuple[Story, str]:
+def shorten(story: Story, pipeline: Any) -> tuple[Story, str]:
     """A Story of several shots that a Pipeline (or None) can read, and a note on what it lost.
 
     The last shots are the first to lose their "The camera is static.", which goes without saying.
@@ -152,7 +152,7 @@ def check_text(prompt: str) -> None:
 
 
 def rewrite_with_language(
-    prompt: str, *, model: language_model.Language, pipeline, **draws: float
+    prompt: str, *, model: language_model.Language, pipeline: Any, **draws: float
 ) -> Rewriting:
     """What a chat model makes of the prompt; the prompt with a hint if that is of no use."""
     check_text(prompt)
@@ -165,7 +165,7 @@ def rewrite_with_language(
     return Rewriting(text)
 
 
-def caption_words(prompt: str, pipeline) -> tuple[int, int]:
+def caption_words(prompt: str, pipeline: Any) -> tuple[int, int]:
     """(least, most) words of each caption of a prompt, as many as a Pipeline (or None) reads."""
     least, most = WORDS
     if pipeline is None:
@@ -177,7 +177,7 @@ def caption_words(prompt: str, pipeline) -> tuple[int, int]:
     return -(-fitting * least // most), fitting
 
 
-def fault(prompt: str, text: str, ended: bool, pipeline) -> str:
+def fault(prompt: str, text: str, ended: bool, pipeline: Any) -> str:
     """What is wrong with the answer to a prompt, or ""."""
     if not text:
         return "the language model wrote nothing"
@@ -198,7 +198,7 @@ def marks(text: str) -> list[int]:
     return [int(mark[1]) for mark, _ in cut_at_marks(text)[1]]
 
 
-def chat_ids(tokenizer, instruction: str, request: str) -> list[int]:
+def chat_ids(tokenizer: Any, instruction: str, request: str) -> list[int]:
     """Token ids of a conversation in ChatML that waits for its answer.
 
     Models that think first (Qwen3) are given an empty thought.

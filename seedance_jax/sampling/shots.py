@@ -1,6 +1,6 @@
 """Prompts of several shots: what each shot shows and how many frames it lasts.
 
-    The scene, told once for all shots. Shot 1 (2s): ... Shot 2 (1s): ...
+    The scene, once for all shots. Shot 1 (2s): ... Shot 2 (1s): ...
     {"global": "The scene.", "shots": [{"prompt": "...", "duration": 2}, {"prompt": "..."}]}
     [{"prompt": "..."}, {"prompt": "..."}]
 
@@ -11,7 +11,8 @@ second is a multiple of four, and all durations add up to num_frames - 1.
 
 import json
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ UNMARKED = re.compile(r"\bshot\s+(\d+)\b", re.I)
 SECONDS = re.compile(r"\s*([\d.]+)\s*(?:s|secs?\.?|seconds?)?\s*", re.I)
 
 
-def quote(value, most=80):
+def quote(value: Any, most: int = 80) -> str:
     """The repr of a value for a message, cut to `most` characters."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
@@ -31,16 +32,16 @@ def quote(value, most=80):
 class Script(NamedTuple):
     """A prompt taken apart: {shot: caption}, GLOBAL among them, and seconds per shot or None."""
 
-    captions: dict
-    durations: tuple | None
+    captions: dict[int, str]
+    durations: tuple[float, ...] | None
 
     @property
-    def num_shots(self):
+    def num_shots(self) -> int:
         """Shots, without the global caption."""
         return len(self.captions) - (GLOBAL in self.captions)
 
 
-def parse_prompt(prompt):
+def parse_prompt(prompt: str | list | dict) -> Script:
     """A prompt (text, JSON text, or what the JSON means) -> Script; ValueError if it is broken."""
     if isinstance(prompt, str):
         text = prompt.strip()
@@ -64,19 +65,19 @@ def parse_prompt(prompt):
     return make_script(prompt.get("global", ""), [read_shot(shot) for shot in prompt["shots"]])
 
 
-def looks_like_json(text):
+def looks_like_json(text: str) -> bool:
     """Whether a prompt is meant as JSON; "[cinematic] a ball" is text."""
     return bool(re.match(r"\s*(\{|\[\s*[\]{\"])", text))
 
 
-def read_shot(shot):
+def read_shot(shot: Any) -> tuple[str, Any]:
     """(caption, seconds or None) of a shot of the JSON form."""
     if not isinstance(shot, dict) or not {"prompt"} <= shot.keys() <= {"prompt", "duration"}:
         raise ValueError(f'shot {quote(shot)} must be {{"prompt": text, "duration": seconds}}')
     return shot["prompt"], shot.get("duration")
 
 
-def split_shots(text):
+def split_shots(text: str) -> tuple[str, list[tuple[str, str | None]]]:
     """Text with "Shot 1: ..." marks -> (text before them, [(caption, seconds or None), ...])."""
     before, shots = cut_at_marks(text)
     if not shots:
@@ -87,10 +88,10 @@ def split_shots(text):
     return before, [(caption, mark[2]) for mark, caption in shots]
 
 
-def cut_at_marks(text):
+def cut_at_marks(text: str) -> tuple[str, list[tuple[re.Match, str]]]:
     """(text before the first mark, [(match of SHOT, text up to the next one), ...]).
 
-    Raises ValueError if a text tells of several shots and does not mark them.
+    Raises ValueError if a text has several shots and does not mark them.
     """
     marks = list(SHOT.finditer(text))
     mentioned = [int(number) for number in UNMARKED.findall(text)]
@@ -104,7 +105,7 @@ def cut_at_marks(text):
     return text[: starts[0]], [(mark, text[mark.end() : end]) for mark, end in ends]
 
 
-def write_prompt(common, captions, lengths, fps):
+def write_prompt(common: str, captions: Sequence[str], lengths: Sequence[int], fps: float) -> str:
     """The JSON form of a prompt whose shots have those captions and lengths in frames."""
     groups = [lengths[0] - 1, *lengths[1:]]  # durations add up to num_frames - 1
     shots = [
@@ -114,19 +115,19 @@ def write_prompt(common, captions, lengths, fps):
     return json.dumps({"global": common, "shots": shots})
 
 
-def with_captions(prompt, common, captions):
+def with_captions(prompt: str, common: str, captions: Sequence[str]) -> str:
     """A legal prompt with other captions: of all shots ("" for none), and of each."""
     if looks_like_json(prompt):
         data = json.loads(prompt)
         shots = data if isinstance(data, list) else data["shots"]
-        told = [shot | {"prompt": text} for shot, text in zip(shots, captions, strict=True)]
-        return json.dumps(({"global": common} if common else {}) | {"shots": told})
+        renamed = [shot | {"prompt": text} for shot, text in zip(shots, captions, strict=True)]
+        return json.dumps(({"global": common} if common else {}) | {"shots": renamed})
     marks = [f"{mark[0]} " for mark, _ in cut_at_marks(prompt)[1]] or [""]
-    told = [mark + text for mark, text in zip(marks, captions, strict=True)]
-    return " ".join(([common] if common else []) + told)
+    marked = [mark + text for mark, text in zip(marks, captions, strict=True)]
+    return " ".join(([common] if common else []) + marked)
 
 
-def make_script(common, shots):
+def make_script(common: str, shots: Sequence[tuple[str, Any]]) -> Script:
     """The Script of a global caption ("" for none) and (caption, seconds or None) of every shot."""
     if not shots:
         raise ValueError("prompt has no shots")
@@ -144,7 +145,7 @@ def make_script(common, shots):
     return Script(captions, tuple(map(read_seconds, given)) or None)
 
 
-def read_seconds(value):
+def read_seconds(value: str | float) -> float:
     """A positive number from text or a number."""
     text = SECONDS.fullmatch(value) if isinstance(value, str) else None
     try:
@@ -156,7 +157,7 @@ def read_seconds(value):
     return seconds
 
 
-def shot_lengths(script, num_frames, fps):
+def shot_lengths(script: Script, num_frames: int | None, fps: float) -> tuple[int, ...]:
     """Pixel frames of every shot; they add up to num_frames, or, if that is None, make it.
 
     Without durations the shots share the latent frames equally, the first ones taking the rest.
@@ -186,7 +187,7 @@ def shot_lengths(script, num_frames, fps):
     return tuple(lengths)
 
 
-def frames_in(seconds, fps):
+def frames_in(seconds: float, fps: float) -> int:
     """Frames of a duration; ValueError unless they are a multiple of four."""
     frames = round(seconds * fps)
     if frames % FRAME_STRIDE or not frames or abs(frames - seconds * fps) > 0.1:
@@ -199,7 +200,7 @@ def frames_in(seconds, fps):
     return frames
 
 
-def latent_shots(lengths):
+def latent_shots(lengths: Sequence[int]) -> np.ndarray:
     """The shot of every latent frame, int32 [T], of pixel frames per shot."""
     shot = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return shot[::FRAME_STRIDE]
