@@ -91,3 +91,24 @@ def test_the_condition_is_that_of_the_batch_and_of_the_drawn_task(batch):
     np.testing.assert_array_equal(condition.given_mask, [[1.0, 0.0, 0.0]] * BATCH)
     _, dropped = read(batch, "image_to_video", dropout=0.5)
     assert 0 < dropped.given_mask.sum() < BATCH
+
+
+def test_images_that_are_given_later_stand_still_in_the_videos_that_are_encoded(monkeypatch):
+    seen = []
+
+    def encode(vae, weights, video):
+        assert (vae, weights) == ("vae", "weights")
+        seen.append(np.asarray(video))
+        return jnp.zeros((2, 3, 1, 1, 4))
+
+    monkeypatch.setattr(generator_inputs.codec, "encode", encode)
+    video = np.broadcast_to(
+        np.arange(9, dtype=np.uint8)[None, :, None, None, None], (2, 9, 2, 2, 3)
+    )
+    batch = {"video": video, "frame_shot": np.zeros((2, 3), int)}
+    batch |= dict.fromkeys(("text", "text_mask", "text_shot"), np.ones((2, 3), int))
+    for task in ("first_and_last", "text_to_video"):
+        read(batch, task, vae="vae", frozen={"vae": "weights"})
+    held, plain = (np.rint((clip[:, :, 0, 0, 0] + 1) * 127.5) for clip in seen)
+    np.testing.assert_array_equal(held, [[0, 1, 2, 3, 4, 5, 5, 5, 5]] * 2)
+    np.testing.assert_array_equal(plain, [range(9)] * 2)
