@@ -66,12 +66,12 @@ def test_the_gated_mlp_has_as_many_weights_as_a_plain_one(width):
 
 def test_modulation_adds_a_bias_of_its_own_to_the_shared_vectors():
     shared = jax.random.normal(jax.random.key(0), (2, 5, 6, 16))
-    model = layers.Modulation(3)
+    model = layers.BlockModulation()
     init = model.init(jax.random.key(0), shared)
-    np.testing.assert_array_equal(init["params"]["bias"], np.zeros((3, 16)))
-    bias = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
-    parts = model.apply({"params": {"bias": bias}}, shared)
-    assert len(parts) == 3
+    np.testing.assert_array_equal(init["params"]["bias"], np.zeros((6, 16)))
+    bias = np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32)
+    attention, mlp = model.apply({"params": {"bias": bias}}, shared)
+    parts = (attention.shift, attention.scale, attention.gate, mlp.shift, mlp.scale, mlp.gate)
     for i, part in enumerate(parts):
         np.testing.assert_allclose(part, shared[:, :, i] + bias[i], rtol=1e-6)
 
