@@ -18,8 +18,8 @@ same `encode`. A section of another name says of which kind it is, so a config m
     config.data.films = {"source": "folder", "path": "films", ...}
     config.data.source = "world:3,films:1"
 
-All of them serve the same buckets. Validation and the frame rate of samples go by the first; a
-model with `model.conditions=("fps",)` tells clips of other frame rates apart.
+All of them serve the same buckets. Validation goes by the first. A generator is trained on sources
+of one frame rate, unless `model.conditions=("fps",)` tells it the rate of each clip.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -209,6 +209,16 @@ def clip_fps(data: Mapping[str, Any]) -> float:
     own, _ = sources_of(data)[0]
     stride = next((bucket.stride for bucket in buckets if bucket.frames > 1), 1)
     return own[own["source"]]["fps"] / stride
+
+
+def check_frame_rates(data: Mapping[str, Any]) -> None:
+    """Raises ValueError unless the sources of a config have one frame rate."""
+    rates = [own[own["source"]]["fps"] for own, _ in sources_of(data)]
+    if len(set(rates)) > 1:
+        raise ValueError(
+            f"data.source={data['source']!r} mixes frame rates, {rates}, which the model is not "
+            'told: store all at one rate, or train with model.conditions=("fps",)'
+        )
 
 
 def open_training(

@@ -70,6 +70,8 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
     schema.check_compression(*vae.compression)
     fingerprint, data = runs.latent_fingerprint(autoencoder), config.data.to_dict()
     tasks.check_weights(config.tasks)
+    if "fps" not in config.model.get("conditions", ()):
+        sources.check_frame_rates(data)
     text = open_text(config)
     dataset = sources.open_training(
         data,

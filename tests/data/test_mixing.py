@@ -150,3 +150,9 @@ def test_rows_of_another_source_are_refused(data, tables):
     swapped = {first: tables[second], second: tables[first]}
     with pytest.raises(ValueError, match="3 latents for the 5 rows of Bucket"):
         training(data, swapped)
+
+
+def test_sources_of_several_frame_rates_are_refused_where_the_model_is_not_told(data):
+    sources.check_frame_rates(data | {"source": "second"})
+    with pytest.raises(ValueError, match=r"first:3,second:1' mixes frame rates, \[12.0, 24.0\]"):
+        sources.check_frame_rates(data)
