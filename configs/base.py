@@ -1,33 +1,33 @@
-"""What every config has in common: the data, the autoencoder and the loop. Imports no package code.
+"""The settings that all configs share: data, autoencoder and training loop.
 
 Sizes: `smoke` runs in seconds and proves the plumbing, `tiny` trains on two CPU cores in minutes,
 `released` is `tiny` on more clips for longer (the weights in the repository), `small` is for one
-accelerator host, `base` for a pod. The generator also comes as `7b`, on the data
-and the autoencoder of `base` but for what it says itself.
+accelerator host, `base` for a pod. The generator also has `7b`, which inherits from `base`. Configs
+import neither jax nor the package.
 """
 
 from ml_collections import ConfigDict
 
 SIZES = ("smoke", "tiny", "released", "small", "base")
-LARGER = (*SIZES, "7b")  # of the generator; stages that have them offer them with `check_size`
+LARGER = (*SIZES, "7b")  # sizes of the generator
 
 
-def check_size(size, more=()):
-    """Raises ValueError unless `size` is one of SIZES, or of those that a stage has besides."""
+def check_size(size: str, more: tuple[str, ...] = ()) -> None:
+    """Raises ValueError unless `size` is one of SIZES or of `more`."""
     if size not in (*SIZES, *more):
         raise ValueError(
             f"no size {size!r}; write --config=configs/<stage>.py:<size>, {(*SIZES, *more)}"
         )
 
 
-def choose(size, **by_size):
-    """The value of `size`; the sizes in between inherit from the next smaller one given."""
+def choose(size: str, **by_size: object):
+    """The value for `size`, else that of the next smaller size given."""
     names = LARGER[: LARGER.index(size) + 1]
     return next(by_size[name] for name in reversed(names) if name in by_size)
 
 
-def world(size):
-    """The synthetic physics world: slice, clip format and clips per split."""
+def world(size: str) -> dict:
+    """The synthetic world: slice, format of clips and number of clips per split."""
     smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
     tiny = {"train": 3000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
     released = {**tiny, "train": 12_000}
@@ -42,10 +42,13 @@ def world(size):
     }
 
 
-def data(size, buckets, latents=False):
-    """The data section; `buckets` are (frames, height, width, global batch size, weight).
+def data(size: str, buckets: tuple, latents: bool = False) -> dict:
+    """Section `data`.
 
-    `latents`: train on what `seedance_jax encode` precomputed instead of encoding every batch.
+    Args:
+      buckets: (frames, height, width, global batch size, weight of the draw[, frame stride]).
+      latents: train on latents that `seedance_jax encode` has precomputed, instead of encoding
+        every batch.
     """
     return {
         "source": "world",
@@ -69,8 +72,8 @@ def data(size, buckets, latents=False):
     }
 
 
-def vae(size):
-    """The autoencoder, (4, 16, 16) with 48 channels at every size."""
+def vae(size: str) -> dict:
+    """Section `vae`: the autoencoder, compression (4, 16, 16) with 48 channels at every size."""
     toy = {
         "patch": 16,
         "encoder_widths": (128, 128, 128),
@@ -105,8 +108,8 @@ def vae(size):
     }
 
 
-def thin_decoder(size):
-    """The decoder of `vae(size)` at half its width next to pixels, and two blocks per stage."""
+def thin_decoder(size: str) -> dict:
+    """The decoder of `vae(size)` with half the width next to pixels, and two blocks per stage."""
     return {
         "decoder_widths": choose(
             size, smoke=(64, 64, 64), small=(192, 96, 48, 24), base=(896, 448, 224, 112)
@@ -115,8 +118,8 @@ def thin_decoder(size):
     }
 
 
-def get_base(size):
-    """The sections that every stage shares."""
+def get_base(size: str) -> ConfigDict:
+    """The fields that all stages share."""
     check_size(size, more=LARGER[len(SIZES) :])
     return ConfigDict(
         {
@@ -127,9 +130,9 @@ def get_base(size):
             "log_every": choose(size, smoke=5, tiny=100),
             "checkpoint_every": choose(size, smoke=10, tiny=500, small=2000),
             "keep_checkpoints": 2,
-            # Besides the last ones, the checkpoint of every so many steps stays; 0: of none.
+            # Checkpoints at multiples of this step are kept for good; 0: none.
             "keep_every": choose(size, smoke=0, small=50_000),
-            # Parts that a batch is cut into, one after the other, to fit the memory.
+            # Gradient accumulation: parts of a batch that are computed one after the other.
             "accumulate": choose(size, smoke=1, **{"7b": 2}),
             "max_skipped": 20,  # consecutive non-finite steps before training gives up
         }

@@ -3,13 +3,15 @@
     python -m seedance_jax train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \
         --config.vae_run=runs/vae
 
-needs a trained autoencoder (`vae_run`) and the latents that `seedance_jax encode` made with it.
+needs a trained autoencoder (`vae_run`) and the latents that `seedance_jax encode` computes with it.
 """
+
+from ml_collections import ConfigDict
 
 from configs import base
 
 
-def get_config(size="base"):
+def get_config(size: str = "base") -> ConfigDict:
     """`size` is smoke, tiny, released, small, base or 7b."""
     config = base.get_base(size)
     choose = base.choose
@@ -32,8 +34,8 @@ def get_config(size="base"):
             "data": base.data(
                 size, clips, latents=choose(size, smoke=True, small=False, **{"7b": True})
             ),
-            # "joint" trains a language model of bytes with the generator; "frozen" and
-            # "precomputed" take a finished one from `path`: a Hugging Face directory (Qwen2.5 or
+            # "joint" trains a byte-level language model with the generator; "frozen" and
+            # "precomputed" take a pretrained one from `path`: a Hugging Face directory (Qwen2.5 or
             # Qwen3) or a run.
             "text": {
                 "mode": "joint",
@@ -44,6 +46,7 @@ def get_config(size="base"):
                 "depth": choose(size, smoke=2, small=8, base=12, **{"7b": 16}),
                 "heads": choose(size, smoke=4, small=8, base=16),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
+                # Most words of a caption, each of which becomes one text token; 0: one per id.
                 "max_words": choose(size, smoke=44, small=56),
             },
             "model": {
@@ -52,18 +55,18 @@ def get_config(size="base"):
                 "heads": choose(size, smoke=4, small=9, base=15, **{"7b": 28}),
                 # A frame of 480p is 18 windows of 10x10 in either orientation, 16 if square.
                 "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
-                # All sizes ship these values; they are here so that the command line reaches them:
-                # windows of every second pair that start outside of the frame; "full", the
-                # ablation: the same weights, every block attends to all frames; the kernel of
-                # attention (xla, splash, cudnn), "auto" being that of the platform.
+                # Equal for all sizes, to be set on the command line. shift: of the windows of every
+                # second pair. attention: "full" is the ablation in which every block attends to all
+                # frames, with equal parameters. kernel: xla, splash or cudnn; "auto" depends on
+                # the platform.
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",
                 "remat": choose(size, smoke="none", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
             },
-            # A fifth starts from an image (as in arXiv:2506.09113); the other tasks need less, for
-            # they are the same skill. See `seedance_jax.diffusion.tasks`.
+            # One fifth is image to video (as in arXiv:2506.09113); the others with given frames are
+            # similar and need less. See `seedance_jax.diffusion.tasks`.
             "tasks": {
                 "text_to_video": 0.55,
                 "image_to_video": 0.2,
@@ -76,10 +79,10 @@ def get_config(size="base"):
             },
             "caption_dropout": 0.1,
             "condition_dropout": 0.1,
-            # Samples in which every latent frame has its own time. Sampling as a rule has one for
-            # all, so short trainings spend little on the others.
+            # Share of clips with a time per latent frame. Sampling mostly uses one time for all, so
+            # short trainings have few of them.
             "frame_times": choose(size, smoke=0.1, small=0.2),
-            # Others: "adafactor", whose second moment needs almost no memory.
+            # "adafactor" needs almost no memory for its second moment.
             "optimizer": {
                 "name": choose(size, smoke="adamw", **{"7b": "adamw_bf16"}),
                 "peak_lr": choose(size, smoke=2e-3, small=4e-4, base=1e-4),

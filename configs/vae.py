@@ -5,14 +5,16 @@
 `tiny` takes about 6 minutes on two idle cores.
 """
 
+from ml_collections import ConfigDict
+
 from configs import base
 
 
-def get_config(size="base"):
+def get_config(size: str = "base") -> ConfigDict:
     """`size` is smoke, tiny, released, small, base (also called seedance) or wan22.
 
-    wan22 is base with the layers of the open Wan 2.2 autoencoder, whose weights
-    `seedance_jax convert` turns into a run.
+    wan22 is base with the layers of the open Wan 2.2 autoencoder, whose files
+    `seedance_jax convert` imports as a run.
     """
     base.check_size(size, more=("seedance", "wan22"))
     wan22 = size == "wan22"
@@ -42,7 +44,7 @@ def get_config(size="base"):
             "vae": base.vae(size),
             "freeze_encoder": False,
             "inherit": ("encoder", "decoder"),
-            # "gradients" needs no weights; "lpips" needs the files of VGG16 and of the LPIPS heads.
+            # "lpips" needs the public files of VGG16 and of the LPIPS heads, "gradients" none.
             "perceptual": {"name": "gradients", "vgg": "", "heads": ""},
             "loss": {
                 "l1": 1.0,
@@ -66,13 +68,13 @@ def get_config(size="base"):
     return config.lock()
 
 
-def muon(size):
-    """Fewer steps for more arithmetic in each: the right trade on a CPU."""
+def muon(size: str) -> dict:
+    """Section `optimizer`: Muon needs fewer steps of more FLOPs, which is faster on CPUs."""
     return adamw(size) | {"name": "muon", "peak_lr": 1e-2}
 
 
-def adamw(size):
-    """Of the autoencoder and, separately, of its critics."""
+def adamw(size: str) -> dict:
+    """Section `optimizer` of the autoencoder, and that of its discriminator."""
     return {
         "name": "adamw",
         "peak_lr": base.choose(size, smoke=2e-3, small=3e-4, base=1e-4),

@@ -1,15 +1,17 @@
-"""Fine-tuning of the decoder alone, at a higher resolution; latents stay what they were.
+"""Fine-tuning of the decoder alone, at a higher resolution; latents do not change.
 
     python -m seedance_jax train --config=configs/vae_decoder.py:tiny --config.init_from=runs/vae \\
         --workdir=runs/vae_decoder
 
-The new run may be used in the place of the old one by everything trained on its latents.
+The new run can replace the old one for everything that was trained on its latents.
 """
+
+from ml_collections import ConfigDict
 
 from configs import base, vae
 
 
-def get_config(size="base"):
+def get_config(size: str = "base") -> ConfigDict:
     """`size` is one of those of `configs/vae.py`."""
     config = vae.get_config(size).unlock()
     size = config.size

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
-# that starts from the run of the line above. Started again, it goes on where it was.
+# that starts from the run of the line above. Started again, it resumes where it stopped.
 #
 #   bash launch/chain.sh tiny            half an hour on two CPU cores; released: hours
 #   bash launch/chain.sh smoke           the same plumbing in a few minutes; the clips are noise
@@ -11,8 +11,8 @@ runs=${2:-runs/$size}
 data=${3:-data}
 cd "$(dirname "$0")/.."
 
-# Keep freed memory instead of giving it back to the system after every step, which costs small steps
-# on a CPU much system time (glibc only; elsewhere these names mean nothing).
+# Keep freed memory instead of returning it to the system after every step, which is slow for small
+# steps on a CPU (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
 run() { python -m seedance_jax "$@"; }

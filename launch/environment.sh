@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What differs between the generations of TPUs, in one place. Sourced by the launchers.
-# Nothing here has been measured on hardware by us: the flags are public recommendations, and what we
-# checked is that libtpu accepts them and, where said, what the compiled program looks like.
+# Everything that depends on the TPU generation. Sourced by the launchers.
+# Nothing here has been measured on hardware: the flags are public recommendations; checked is that
+# libtpu accepts them and, where stated, what the compiled program looks like.
 
 GENERATIONS="v4 v5e v5p v6e tpu7x"
 
@@ -48,19 +48,19 @@ gke_accelerator() {
 
 # Flags of libtpu, the compiler and runtime, one a line.
 libtpu_flags() {
-  # all-to-all runs beside computation. It is what context parallelism moves activations with, and
-  # off by default: compiled for v5p and v6e, an all-to-all becomes a start and a done.
+  # Asynchronous all-to-all, which context parallelism uses, overlaps with computation. Off by
+  # default: compiled for v5p and v6e, an all-to-all becomes a start and a done.
   # https://github.com/openxla/xla/blob/main/docs/flags_guidance.md; JAX tests it from v5 on. On v5e
-  # it does not compile where one has something to run beside: "not supported on limited ICI".
+  # a program in which one could overlap does not compile: "not supported on limited ICI".
   case $1 in v5p | v6e | tpu7x) echo --xla_tpu_enable_async_all_to_all=true ;; esac
 
-  # Weights sharded over devices are gathered whole, beside computation. Otherwise XLA cuts many matrix
-  # products into as many thin ones as there are devices and passes the parts round ("windowed
-  # einsum"); of those, compiled for 16 chips, the base model had 28 a layer, 120 columns wide each.
+  # Sharded parameters are all-gathered, which overlaps with computation. Otherwise XLA splits many
+  # matrix products into one thin product per device and permutes the parts ("windowed einsum"):
+  # compiled for 16 chips, the base model had 28 of them per layer, each 120 columns wide.
   echo --xla_jf_spmd_threshold_for_windowed_einsum_mib=1000000
 
-  # Not set, for want of a chip to measure on: --xla_tpu_scoped_vmem_limit_kib, the scratch memory of
-  # one operation (16 MiB by default). MaxDiffusion (run_wan_on_vm.sh) has 65536 on v5p, MaxText
+  # Not set, because it needs measurement on a chip: --xla_tpu_scoped_vmem_limit_kib, the scratch
+  # memory of one instruction (16 MiB by default). MaxDiffusion (run_wan_on_vm.sh) has 65536 on v5p, MaxText
   # (xla_flags_library.py) 98304 on v6e. Compiling the 7b model took over four times as long with it.
 
   # all-reduce (of gradients over the data axis) fused with computation; OpenXLA's guide suggests it
@@ -73,11 +73,11 @@ libtpu_flags() {
   # compiled so ("async-update instruction should have 1 operands").
 }
 
-# Sets the environment of a process on a TPU host. Flags that are set already come last, and win.
+# Sets the environment of a process on a TPU host. Flags that are already set come last and win.
 tpu_environment() {
   check_generation "$1"
   LIBTPU_INIT_ARGS="$(libtpu_flags "$1" | tr '\n' ' ')${LIBTPU_INIT_ARGS:-}"
   export LIBTPU_INIT_ARGS
-  # A TPU that does not start is an error, and not a run on the host's CPU.
+  # Without a TPU this is an error, not a run on the CPU of the host.
   export JAX_PLATFORMS=${JAX_PLATFORMS:-tpu,cpu}
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command as a cluster of N processes on this machine's CPU: the rehearsal of many hosts.
+# Runs a command as N processes on this machine's CPU, to test multi-host runs.
 #
 #   bash launch/local_cluster.sh [--logs=DIR] [--grace=SECONDS] N COMMAND...
 #   bash launch/local_cluster.sh 2 python -m seedance_jax train --config=configs/vae.py:smoke \

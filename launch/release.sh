@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains the weights that come with the package again, from nothing, judges them and puts them in
-# place of the old ones. Hours on two CPU cores; started again, it goes on where it was.
+# Trains the weights of the package from scratch, judges them and replaces the old ones. Hours on two
+# CPU cores; started again, it resumes where it stopped.
 #
 #   bash launch/release.sh [RUNS_DIR [DATA_DIR]]
 set -euo pipefail

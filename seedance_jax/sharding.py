@@ -1,19 +1,21 @@
-"""Where every array lives. The only file that names mesh axes."""
+"""Mesh axes and the sharding of every array. The only file that names mesh axes."""
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import logging
 from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 MESH_AXES = ("data", "fsdp", "sequence", "tensor")
 
-SHARDED = ("fsdp", "sequence")  # devices that work on one batch together share its parameters, too
+SHARDED = ("fsdp", "sequence")  # axes that parameters are sharded over
 PARAM_RULES = {"embed": SHARDED, "heads": "tensor", "mlp": "tensor", "conv_out": SHARDED}
 ACTIVATION_RULES = {
     "batch": ("data", "fsdp"),
@@ -26,8 +28,8 @@ ACTIVATION_RULES = {
 }
 
 
-def mesh_shape(devices, **sizes):
-    """(size of each mesh axis) for so many devices; a missing size is 1, one may be -1 (the rest).
+def mesh_shape(devices: int, **sizes: int) -> tuple[int, ...]:
+    """Sizes of all mesh axes for a number of devices: 1 if missing, one may be -1 (the rest).
 
     Raises:
       ValueError: an unknown axis, or sizes whose product is not the number of devices.
@@ -47,38 +49,39 @@ def mesh_shape(devices, **sizes):
     return tuple(shape)
 
 
-def read_mesh(words):
+def read_mesh(items: Iterable[str]) -> dict[str, int]:
     """{axis: size} of ["fsdp=8", "sequence=4"]; ValueError for anything else."""
     sizes = {}
-    for word in words:
-        name, _, size = word.partition("=")
+    for item in items:
+        name, _, size = item.partition("=")
         if name not in MESH_AXES or not size.removeprefix("-").isdigit():
-            raise ValueError(f"mesh: {word!r} is not axis=size; legal axes: {MESH_AXES}")
+            raise ValueError(f"mesh: {item!r} is not axis=size; legal axes: {MESH_AXES}")
         sizes[name] = int(size)
     return sizes
 
 
-def make_mesh(devices=None, **sizes):
-    """The mesh of all four axes over the devices at hand; see `mesh_shape`.
+def make_mesh(devices: Sequence[jax.Device] | None = None, **sizes: int) -> Mesh:
+    """The mesh with all four axes; see `mesh_shape` for the sizes.
 
-    Axes follow the links between the devices; where sizes ask for it, as 8x8 on 4x4x4 chips, two
-    axes share one of them, which `jax.make_mesh` would refuse.
+    Axes follow the physical topology; where sizes need it, as 8x8 on 4x4x4 chips, two axes share a
+    physical one, which `jax.make_mesh` refuses.
 
-    devices: others, which need not be there (`performance.chips.open_topology`).
+    Args:
+      devices: all local ones if None; may be abstract (`performance.chips.open_topology`).
     """
     shape = mesh_shape(jax.device_count() if devices is None else len(devices), **sizes)
     grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
-def plan_mesh(devices, **sizes):
-    """`make_mesh` for devices that need not be there: enough to lay out shapes."""
+def plan_mesh(devices: int, **sizes: int) -> AbstractMesh:
+    """`make_mesh` without devices: enough to compute shardings of shapes."""
     shape = mesh_shape(devices, **sizes)
     return AbstractMesh(shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
-def check_batches(sizes, mesh):
-    """Raises ValueError unless the mesh divides every global batch, of sizes = {bucket: size}."""
+def check_batches(sizes: Mapping[Any, int], mesh: Mesh | AbstractMesh) -> None:
+    """Raises ValueError unless the mesh divides every global batch of {bucket: batch size}."""
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     for bucket, size in sizes.items():
         if size % shards:
@@ -90,24 +93,30 @@ def check_batches(sizes, mesh):
             )
 
 
-def param(init, *names):
+def param(init: Callable, *names: str | None) -> Callable:
     """Wraps an initializer with the logical axis names of its parameter."""
     return nn.with_logical_partitioning(init, names)
 
 
-def constrain(x, *names):
-    """Pins the layout of activation `x`; a no-op outside a mesh. None leaves an axis whole."""
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
+    """Shards an activation by logical axis names (None: replicated); a no-op outside of a mesh."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
     spec = PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names))
     return jax.lax.with_sharding_constraint(x, spec)
 
 
-def on_shards(function, inputs, output):
-    """Wraps a function of arrays that each device runs on its own part, whatever XLA could split.
+def on_shards(
+    function: Callable,
+    inputs: Sequence[tuple[str | None, ...]],
+    output: tuple[str | None, ...],
+) -> Callable:
+    """Wraps a function of arrays in a `shard_map`; outside of a mesh it is the function itself.
 
-    `inputs` and `output` name the dimensions, as `constrain` does; named ones are padded (at the
-    end, with zeros) until the mesh divides them. Outside of a mesh it is the function itself.
+    Args:
+      inputs: logical axis names of each array, as in `constrain`; named dimensions are padded with
+        zeros at the end so that the mesh divides them.
+      output: logical axis names of the result.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
@@ -137,25 +146,25 @@ def _pad_to(array, spec, mesh):
     return jnp.pad(array, pads)
 
 
-def platform():
-    """What the program is compiled for: "cpu", "gpu" or "tpu", of the mesh if there is one."""
+def platform() -> str:
+    """ "cpu", "gpu" or "tpu": that of the mesh if there is one, else jax's default."""
     device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
     name = device.platform if device else jax.default_backend()
     return {"cuda": "gpu", "rocm": "gpu"}.get(name, name)
 
 
-def layout(boxed, mesh):
-    """Turns a tree of boxed parameters (or a whole train state) into NamedShardings.
+def layout(boxed: Any, mesh: Mesh | AbstractMesh) -> Any:
+    """NamedShardings for a tree of boxed parameters, or for a whole train state.
 
-    A dimension of a parameter is divided over as many of its mesh axes, from the first, as divide
-    it; small kernels are replicated. So are an optimizer's sums over some of the dimensions of a
-    parameter. Where that costs memory that is worth a word, it is logged as a warning.
+    A dimension is sharded over as many of its mesh axes, from the first, as divide it; small
+    kernels are replicated, and so are factored moments of an optimizer. Much memory lost by this is
+    logged as a warning.
     """
     specs = nn.logical_to_mesh(nn.get_partition_spec(boxed), tuple(PARAM_RULES.items()))
     unboxed = nn.unbox(boxed)
 
     def place(spec, leaf):
-        if not jax.tree.leaves(leaf):  # an optimizer's sign for a parameter that is not its own
+        if not jax.tree.leaves(leaf):  # an optimizer's placeholder for a masked parameter
             return leaf
         if len(spec or ()) > leaf.ndim:
             return NamedSharding(mesh, PartitionSpec())
@@ -171,7 +180,7 @@ def layout(boxed, mesh):
 
 
 class Crowd(NamedTuple):
-    """Bytes of an array that a device holds beyond its even share, and the sizes that cause it."""
+    """Bytes of an array on a device beyond an even share, and the sizes that cause them."""
 
     excess: float
     sizes: set
@@ -190,11 +199,11 @@ def _crowd(mesh, spec, leaf, where):
 
 
 def _warn_of(crowds, mesh, worth=2**28):
-    """Logs what whole dimensions cost a device, if it is as many bytes as `worth`."""
+    """Logs the bytes that unsharded dimensions cost a device if there are at least `worth`."""
     excess, sizes = sum(crowd.excess for crowd in crowds), set().union(*(c.sizes for c in crowds))
     if excess >= worth:
         logging.warning(
-            "every device holds %.1f GiB more than its even share: parameters have sizes %s, which "
+            "every device has %.1f GiB more than an even share: parameters have sizes %s, which "
             "the mesh %s does not divide; a power of two that divides them is %d",
             *(excess / 2**30, sorted(sizes), dict(mesh.shape)),
             math.gcd(*sizes) & -math.gcd(*sizes),
@@ -202,7 +211,7 @@ def _warn_of(crowds, mesh, worth=2**28):
 
 
 def _dividing(axes, size, mesh):
-    """The most of mesh axes (a name, several or None), from the first, that divide a dimension."""
+    """As many of the mesh axes (a name, several or None), from the first, as divide a dimension."""
     axes = axes if isinstance(axes, tuple) else (axes,) if axes else ()
     axes = tuple(axis for axis in axes if mesh.shape[axis] > 1)
     while size % math.prod(mesh.shape[axis] for axis in axes):
@@ -210,16 +219,13 @@ def _dividing(axes, size, mesh):
     return axes[0] if len(axes) == 1 else axes or None
 
 
-def batch_sharding(mesh):
-    """The layout of a batch: its first dimension is split over data and fsdp."""
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
+    """The sharding of a batch: its first dimension over data and fsdp."""
     return NamedSharding(mesh, PartitionSpec(ACTIVATION_RULES["batch"]))
 
 
-def batch_part(mesh):
-    """(index, count): the part of a batch, cut into `count` consecutive ones, of this process.
-
-    Processes whose devices differ along sequence or tensor alone need the same part.
-    """
+def batch_part(mesh: Mesh) -> tuple[int, int]:
+    """(index, count): the part of a batch that this process reads; the mesh decides."""
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
     held = {}
     for device, (rows,) in batch_sharding(mesh).devices_indices_map((shards,)).items():
@@ -227,23 +233,25 @@ def batch_part(mesh):
     return part_of(held[jax.process_index()], shards)
 
 
-def part_of(held, shards):
-    """`batch_part` of a process whose devices hold the set of shards `held`; ValueError if none."""
+def part_of(held: set[int], shards: int) -> tuple[int, int]:
+    """`batch_part` of a process whose devices have the shards `held`; ValueError if uneven."""
     first, size = min(held), len(held)
     if max(held) - first + 1 != size or first % size or shards % size:
         raise ValueError(
-            f"the devices of this process hold the shards {sorted(held)} of {shards} of a batch, "
+            f"the devices of this process have the shards {sorted(held)} of {shards} of a batch, "
             "which is no even part of it; make sequence x tensor divide the devices of a process, "
             "or a multiple of them"
         )
     return first // size, shards // size
 
 
-def put_batch(batch, mesh=None):
-    """Puts this host's part of a batch (a dict of numpy arrays) on the mesh.
+def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh | None = None) -> dict[str, Any]:
+    """Global arrays from this host's part of a batch.
 
-    Arrays that lie on devices already are whole, and are laid out as a batch. Without a mesh it is
-    that of `jax.set_mesh`, and without that, the batch stays as it is.
+    Arrays that are on devices already are whole, and are sharded as a batch.
+
+    Args:
+      mesh: that of `jax.set_mesh` if None; without any the batch is returned as it is.
     """
     mesh = mesh or jax.sharding.get_mesh()
     if mesh.empty:
@@ -258,15 +266,15 @@ def put_batch(batch, mesh=None):
     return {name: place(array) for name, array in batch.items()}
 
 
-def replicated(mesh):
-    """The layout of an array that every device holds whole."""
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
+    """The sharding of an array that is whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def fetch(tree):
-    """Copies arrays to the host, whole, from whatever devices hold them.
+def fetch(tree: Any) -> Any:
+    """Copies whole arrays to the host, whatever their sharding.
 
-    All processes must call it, with arrays that lie on all of their devices.
+    All processes must call it, with arrays that are on all of their devices.
     """
 
     def whole(leaf):
@@ -276,8 +284,8 @@ def fetch(tree):
     return jax.device_get(jax.tree.map(whole, tree))
 
 
-def place_shapes(tree, layout):
-    """`jax.ShapeDtypeStruct`s of arrays in a layout: a tree of shardings, or one for all."""
+def place_shapes(tree: Any, layout: Any) -> Any:
+    """jax.ShapeDtypeStructs with shardings from `layout`: a tree of them, or one for all."""
     shape = lambda leaf, where: jax.ShapeDtypeStruct(  # noqa: E731
         leaf.shape, leaf.dtype, sharding=where
     )
@@ -286,8 +294,8 @@ def place_shapes(tree, layout):
     return jax.tree.map(shape, tree, layout)
 
 
-def put_whole(tree, mesh):
-    """Copies arrays to every device, but for those that lie on the mesh already."""
+def put_whole(tree: Any, mesh: Mesh) -> Any:
+    """Replicates arrays on every device, except those that are on the mesh already."""
 
     def place(leaf):
         own = getattr(leaf, "sharding", None)

@@ -100,5 +100,5 @@ def test_dimensions_that_stay_whole_are_warned_of_where_they_cost_memory(size, w
     said = []
     monkeypatch.setattr(sharding.logging, "warning", lambda text, *args: said.append(text % args))
     sharding.layout(boxed, mesh)
-    words = rf"holds 1.6 GiB more .* sizes \[{size}\], which .*'fsdp': 3.* divides them is 1048576"
+    words = rf"has 1.6 GiB more .* sizes \[{size}\], which .*'fsdp': 3.* divides them is 1048576"
     assert [bool(re.search(words, text)) for text in said] == [True] * warned

@@ -1,16 +1,17 @@
-"""Guidance: combining predictions under different conditions.
+"""Classifier-free guidance with two scales, for text and for given frames.
 
-Two scales, one for the text and one for the given frames (Eq. (3) of arXiv:2211.09800 with a
-negative caption in the place of the empty one):
+Eq. (3) of arXiv:2211.09800 with a negative caption instead of the empty one:
 
     v = v(negative, nothing given)
       + image_scale (v(negative, frames) - v(negative, nothing given))
       + text_scale  (v(caption, frames)  - v(negative, frames))
 
-which is the weighted sum of three predictions whose weights add up to one. Those of weight zero are
-not evaluated: with image_scale 1 it is the usual guidance (arXiv:2207.12598), with both scales 1
-the prediction itself.
+a sum of three predictions whose weights add up to one. Predictions of weight zero are not
+evaluated: image_scale 1 is the usual guidance (arXiv:2207.12598), both scales 1 are no guidance.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,10 @@ ALWAYS = (0.0, 1.0)
 LEFT_OUT = {"positive": (), "negative": ("text",), "unconditional": ("text", "given")}
 
 
-def guidance_weights(guidance_scale=1.0, image_guidance_scale=1.0):
-    """The weights, other than 0, of the predictions in `LEFT_OUT`."""
+def guidance_weights(
+    guidance_scale: float = 1.0, image_guidance_scale: float = 1.0
+) -> dict[str, float]:
+    """{prediction in `LEFT_OUT`: its weight}, without zeros."""
     weights = {
         "positive": guidance_scale,
         "negative": image_guidance_scale - guidance_scale,
@@ -34,29 +37,35 @@ def guidance_weights(guidance_scale=1.0, image_guidance_scale=1.0):
     return {name: weight for name, weight in weights.items() if weight}
 
 
-def guided(velocity_fn, conditions, weights, rescale=0.0, interval=ALWAYS):
-    """Velocity(x, t) under guidance; x [B, T, H, W, C], t [] or [T].
-
-    `velocity_fn(x, t, condition)` is called once, on all conditions joined along the batch.
+def guided(
+    velocity_fn: Callable,
+    conditions: Mapping[str, Any],
+    guidance_weights: Mapping[str, float],
+    rescale: float = 0.0,
+    interval: tuple[float, float] = ALWAYS,
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The guided velocity(xt, t); xt [B, T, H, W, C], t [] or [T].
 
     Args:
-      conditions: {name: condition} for the names in `weights`, and "positive" in any case: trees
-        of arrays [B, ...] with a field `given_mask` [B, T], 1 on given frames.
-      weights: of `guidance_weights`.
-      rescale: how far the standard deviation of the generated frames goes back to that of the
-        positive prediction, a Python number from 0 to 1 (Sec. 3.4 of arXiv:2305.08891).
-      interval: (low, high), Python numbers: guides only where low <= t <= high (arXiv:2404.07724);
-        elsewhere only the positive prediction is evaluated.
+      velocity_fn: (xt, t, condition) -> velocity; called once on all conditions, concatenated along
+        the batch.
+      conditions: {name: condition} for the names in `guidance_weights` and for "positive": trees of
+        arrays [B, ...] with a field `given_mask` [B, T], 1 on given frames.
+      guidance_weights: of the function of this name.
+      rescale: how far the standard deviation of the generated frames is moved to that of the
+        positive prediction, from 0 to 1 (Sec. 3.4 of arXiv:2305.08891).
+      interval: (low, high); guidance only where low <= t <= high (arXiv:2404.07724), elsewhere only
+        the positive prediction is evaluated.
     """
     positive = conditions["positive"]
 
     def plain(x, t):
         return velocity_fn(x, t, positive)
 
-    if list(weights) == ["positive"]:
+    if list(guidance_weights) == ["positive"]:
         return plain
     always = tuple(interval) == ALWAYS
-    weights = weights if always else {"positive": 0.0} | weights
+    weights = ({} if always else {"positive": 0.0}) | guidance_weights
     names = list(weights)
     joined = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *map(conditions.get, names))
 
@@ -64,7 +73,7 @@ def guided(velocity_fn, conditions, weights, rescale=0.0, interval=ALWAYS):
         inside = inside_interval(t, interval).astype(x.dtype)
         parts = jnp.split(velocity_fn(jnp.concatenate([x] * len(names)), t, joined), len(names))
         parts = dict(zip(names, parts, strict=True))
-        # Frames outside of the interval have the positive prediction.
+        # Frames outside of the interval get the positive prediction.
         shares = {name: inside * weights[name] for name in names}
         if not always:
             shares["positive"] += 1.0 - inside
@@ -80,13 +89,13 @@ def guided(velocity_fn, conditions, weights, rescale=0.0, interval=ALWAYS):
     return combined if always else only_inside
 
 
-def inside_interval(t, interval):
+def inside_interval(t: jax.Array, interval: tuple[float, float]) -> jax.Array:
     """Whether low <= t <= high, bool of the shape of t."""
     return (interval[0] <= t) & (t <= interval[1])
 
 
-def deviation_ratio(first, second, frames):
-    """Standard deviation of `first` over that of `second`, [B], in the frames that count [B, T]."""
+def deviation_ratio(first: jax.Array, second: jax.Array, frames: jax.Array) -> jax.Array:
+    """Ratio [B] of the standard deviations of two [B, T, ...] over the frames [B, T] that are 1."""
 
     def deviation(x):
         weight = jnp.broadcast_to(expand(frames, x), x.shape)
@@ -97,6 +106,6 @@ def deviation_ratio(first, second, frames):
     return deviation(first) / jnp.maximum(deviation(second), 1e-12)
 
 
-def flat(x):
-    """[B, ...] -> [B, N]."""
+def flat(x: jax.Array) -> jax.Array:
+    """Flattens all dimensions but the first."""
     return x.reshape(x.shape[0], -1)

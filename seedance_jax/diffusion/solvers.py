@@ -1,11 +1,10 @@
 """Solvers of dx/dt = velocity(x, t) from noise (t = 1) to data (t = 0); for jit, scan and grad.
 
-`solve(name, velocity_fn, x, times) -> x`. The grid `times` falls from [0] to [-1]: [steps + 1], the
-same for all latent frames, or [steps + 1, T], a schedule of its own for each latent frame of
-x [B, T, H, W, C]; `velocity_fn(x, t)` gets t [] or [T] accordingly. A frame whose time does not
-change in a step does not change either.
+The grid `times` decreases along its first axis: [steps + 1], the same for all latent frames, or
+[steps + 1, T], a schedule for each latent frame of x [B, T, H, W, C]; `velocity_fn(x, t)` gets t []
+or [T] accordingly. A frame whose time does not change in a step does not change either.
 
-A solver is two functions, so that a caller may as well take the steps one by one:
+A solver is a pair of functions, so that callers can also run single steps:
 
     prepare(times) -> coefficients, a tree of arrays [steps, ...]
     step(velocity_fn, (x, memory), coefficients of the step) -> (x, memory)
@@ -21,15 +20,20 @@ from seedance_jax.diffusion.flow import expand_frames
 
 
 class Solver(NamedTuple):
-    """See the top of the file. `evaluations` counts the calls of velocity_fn in a step."""
+    """See the module's docstring; evaluations: calls of velocity_fn per step."""
 
     prepare: Callable
     step: Callable
     evaluations: int
 
 
-def solve(name, velocity_fn, x, times):
-    """Solves from times[0] to times[-1] under `jax.lax.scan`."""
+def solve(
+    name: str,
+    velocity_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    x: jax.Array,
+    times: jax.Array,
+) -> jax.Array:
+    """x at times[-1] from x at times[0], with the solver `name` under `jax.lax.scan`."""
     solver = SOLVERS[name]
 
     def step(state, coefficients):
@@ -38,24 +42,24 @@ def solve(name, velocity_fn, x, times):
     return jax.lax.scan(step, start(x), solver.prepare(times))[0][0]
 
 
-def start(x):
-    """The state before the first step: x and what a solver remembers of the step before."""
+def start(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The state before the first step: x, and the memory of a multistep solver."""
     return x, jnp.zeros_like(x)
 
 
-def intervals(times):
-    """(t, following t) of every step."""
+def intervals(times: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(t, next t) of every step."""
     return times[:-1], times[1:]
 
 
-def euler(velocity_fn, state, interval):
-    """First order, one evaluation a step."""
+def euler(velocity_fn: Callable, state: tuple, interval: tuple) -> tuple[jax.Array, jax.Array]:
+    """A step of first order with one evaluation."""
     (x, memory), (t, following) = state, interval
     return x + expand_frames(following - t, x) * velocity_fn(x, t), memory
 
 
-def heun(velocity_fn, state, interval):
-    """Second order (explicit trapezoid), two evaluations a step."""
+def heun(velocity_fn: Callable, state: tuple, interval: tuple) -> tuple[jax.Array, jax.Array]:
+    """A step of second order (explicit trapezoid) with two evaluations."""
     (x, memory), (t, following) = state, interval
     dt = expand_frames(following - t, x)
     first = velocity_fn(x, t)
@@ -63,12 +67,12 @@ def heun(velocity_fn, state, interval):
     return x + dt * (first + second) / 2, memory
 
 
-def multistep_coefficients(times):
-    """(t, following t, weight of the last change of the velocity) of every step.
+def multistep_coefficients(times: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(t, next t, weight of the last change of the velocity) of every step.
 
-    Extrapolates the velocity through the step before: weight = dt / (2 dt before). The first step,
-    and the last one that a frame makes, have weight 0: the last velocity, nearly that of the data,
-    points at x0 better than its change does. Two steps of error dt^2 leave the order at two.
+    The velocity is extrapolated from the step before: weight = dt / (2 previous dt). The first step
+    and the last step of a frame have weight 0: near the data the velocity itself points to x0
+    better than its extrapolation. Two steps of error dt^2 keep the order at two.
     """
     t, following = intervals(times)
     steps = following - t
@@ -77,11 +81,13 @@ def multistep_coefficients(times):
     return t, following, jnp.where(following > times[-1], weight, 0.0)
 
 
-def multistep(velocity_fn, state, coefficients):
-    """Second order, one evaluation a step; remembers the last velocity.
+def multistep(
+    velocity_fn: Callable, state: tuple, coefficients: tuple
+) -> tuple[jax.Array, jax.Array]:
+    """A step of second order with one evaluation; its memory is the last velocity.
 
-    The two-step Adams-Bashforth method. The multistep solvers in log((1 - t) / t) (DPM-Solver++(2M)
-    of arXiv:2211.01095) lose order on this path, where that variable is infinite at both ends.
+    The two-step Adams-Bashforth method. Multistep solvers in log((1 - t) / t) (DPM-Solver++(2M) of
+    arXiv:2211.01095) lose order on this path, where that variable is infinite at both ends.
     """
     (x, before), (t, following, weight) = state, coefficients
     velocity = velocity_fn(x, t)

@@ -1,7 +1,6 @@
-"""Multi-head attention: the kernels, and projections with normalised queries and keys."""
+"""Multi-head attention: kernels, and projections with RMS-normalised queries and keys."""
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,23 +13,25 @@ from seedance_jax import sharding
 from seedance_jax.models.layers import FAN_IN, RMSNorm, linear
 from seedance_jax.models.rope import rotate
 
-HIDDEN = -1e30  # logit of a hidden key; finite, so that a query without keys has no NaN
-LANES = 128  # of a TPU's vector unit: splash attention works on multiples of it
-SAVED = "attention"  # the name that remat policies know the outputs by
-MAX_BLOCK = 1024  # queries, and keys, that splash attention holds at once
+HIDDEN = -1e30  # logit of a masked key; finite, so that a query without keys gives no NaN
+LANES = 128  # of a TPU's vector unit: splash attention needs multiples of it
+SAVED = "attention"  # checkpoint name of the outputs, for remat policies
+MAX_BLOCK = 1024  # most queries, and most keys, in a block of splash attention
 
 
 @jax.checkpoint
 def attend(
     query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """Softmax attention [B, Lq, N, K] x [B, Lk, M, K] -> [B, Lq, N, K], written out.
+    """Softmax attention without a custom kernel, [B, Lq, N, K] -> [B, Lq, N, K].
 
-    N / M neighbouring queries share a key; mask: bool, broadcastable to [B, N, Lq, Lk], False hides
-    a key.
+    The softmax is normalised after the product with the values, on [Lq, K] instead of [Lq, Lk], and
+    the backward pass recomputes the weights: less memory, and half the time on a CPU.
 
-    The softmax is divided by its sum after the product with the values, on [Lq, K] instead of
-    [Lq, Lk], and the backward pass recomputes it: less memory, and half the time on a CPU.
+    Args:
+      query: [B, Lq, N, K].
+      key, value: [B, Lk, N / R, K]; R neighbouring queries share a key (grouped-query attention).
+      mask: bool, broadcastable to [B, N, Lq, Lk]; False hides a key.
     """
     key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     logits = jnp.einsum("bqnk,blnk->bnql", query, key, preferred_element_type=jnp.float32)
@@ -46,33 +47,36 @@ def attend(
 @jax.checkpoint
 def attend_frames(
     query: jax.Array,
-    video_kv: Sequence[jax.Array],
-    text_kv: Sequence[jax.Array],
+    video_kv: tuple[jax.Array, jax.Array],
+    text_kv: tuple[jax.Array, jax.Array],
     visible: jax.Array,
     mask: jax.Array,
 ) -> jax.Array:
-    """Text attends to all frames and to text; `attend` without ever joining the frames.
+    """Attention of text to the video tokens of all frames and to text, [B, S, N, K].
 
-    So frames may lie on different devices: what crosses between them is as small as the text.
+    Equal to `attend` over both concatenated, but frames may be sharded: what devices exchange is
+    no larger than the text.
 
     Args:
-      query: [B, S, N, K].
-      video_kv, text_kv: keys and values, [B, T, L, N, K] and [B, S, N, K].
-      visible: bool [B, T, S], the frames that a text token sees; mask: bool [B, S], valid text.
+      query: of the text, [B, S, N, K].
+      video_kv: keys and values, each [B, T, P, N, K] with P positions per frame.
+      text_kv: keys and values, each [B, S, N, K].
+      visible: bool [B, T, S], the frames that a text token attends to.
+      mask: bool [B, S], False on padding of the text.
     """
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    to_frames = jnp.einsum(
+    to_video = jnp.einsum(
         "bqnk,btlnk->bnqtl", query, video_kv[0], preferred_element_type=jnp.float32
     )
     to_text = jnp.einsum("bqnk,bsnk->bnqs", query, text_kv[0], preferred_element_type=jnp.float32)
-    to_frames = jnp.where(visible.swapaxes(1, 2)[:, None, :, :, None], to_frames, HIDDEN)
+    to_video = jnp.where(visible.swapaxes(1, 2)[:, None, :, :, None], to_video, HIDDEN)
     to_text = jnp.where(mask[:, None, None], to_text, HIDDEN)
-    highest = jnp.maximum(to_frames.max((-2, -1)), to_text.max(-1))[..., None]
+    highest = jnp.maximum(to_video.max((-2, -1)), to_text.max(-1))[..., None]
     highest = jax.lax.stop_gradient(highest)
-    to_frames, to_text = jnp.exp(to_frames - highest[..., None]), jnp.exp(to_text - highest)
-    total = (to_frames.sum((-2, -1)) + to_text.sum(-1)).swapaxes(1, 2)[..., None]
+    to_video, to_text = jnp.exp(to_video - highest[..., None]), jnp.exp(to_text - highest)
+    total = (to_video.sum((-2, -1)) + to_text.sum(-1)).swapaxes(1, 2)[..., None]
     dtype = text_kv[1].dtype
-    out = jnp.einsum("bnqtl,btlnk->bqnk", to_frames.astype(dtype), video_kv[1])
+    out = jnp.einsum("bnqtl,btlnk->bqnk", to_video.astype(dtype), video_kv[1])
     out = out + jnp.einsum("bnqs,bsnk->bqnk", to_text.astype(dtype), text_kv[1])
     return (out / total).astype(dtype)
 
@@ -84,15 +88,15 @@ def attend_groups(
     seen: jax.Array,
     *,
     kernel: str = "auto",
-    axes: tuple[str | None, str] = ("frames", "heads"),
+    axes: tuple[str | None, str | None] = ("frames", "heads"),
 ) -> jax.Array:
-    """Attention of G groups of tokens, each to keys of its own.
+    """Attention of G groups of tokens, each group to its own keys or all to the same ones.
 
     Args:
       query: [B, G, Lq, N, K]; key, value: [B, G, Lk, N, K], or [B, 1, Lk, N, K] for all groups.
-      seen: bool [B, G, Lk], False hides a key from its group.
+      seen: bool [B, G, Lk]; False hides a key from its group.
       kernel: one of `KERNELS`, or "auto": see `choose_kernel`.
-      axes: logical names of the dimensions G and N, for the mesh.
+      axes: logical axis names of the dimensions G and N.
 
     Returns:
       [B, G, Lq, N, K].
@@ -106,7 +110,7 @@ def attend_groups(
 
 
 def _each_group(attend_one, axis, query, key, value, seen):
-    """Maps over the groups; shared keys are not repeated."""
+    """Maps attention over the groups; keys that all groups share are not repeated."""
     if key.shape[axis] == query.shape[axis]:
         return jax.vmap(attend_one, axis, axis)(query, key, value, seen)
     key, value = key.squeeze(axis), value.squeeze(axis)
@@ -114,13 +118,13 @@ def _each_group(attend_one, axis, query, key, value, seen):
 
 
 def choose_kernel(kernel: str, dtype: Any) -> str:
-    """The kernel that runs, which is logged once.
+    """The name of the kernel that runs; it is logged once.
 
-    "auto" is the fastest that the platform compiled for has for the type: on a TPU splash, on a GPU
-    cuDNN's for 16 bits (it has no other), else plain operations.
+    "auto" is the fastest one of the platform that is compiled for: "splash" on TPUs, "cudnn" on
+    GPUs for 16-bit types (it has no others), else "xla".
 
     Raises:
-      ValueError: an unknown name, or cuDNN's for another type.
+      ValueError: an unknown name, or "cudnn" with a type that is not 16-bit.
     """
     if kernel not in KERNELS and kernel != "auto":
         raise ValueError(f"kernel={kernel!r}; legal values: {['auto', *KERNELS]}")
@@ -145,7 +149,7 @@ def _plain(query, key, value, seen):
 
 
 def _cudnn(query, key, value, seen):
-    """Flash attention of cuDNN, in bfloat16 or float16."""
+    """cuDNN's flash attention, in bfloat16 or float16."""
 
     def one(query, key, value, seen):
         shape = (len(seen), 1, query.shape[1], key.shape[1])
@@ -162,7 +166,7 @@ def splash(
     seen: jax.Array,
     interpret: bool = False,
 ) -> jax.Array:
-    """Pallas splash attention of a TPU; hidden keys and padding belong to another segment."""
+    """TPU splash attention (Pallas); hidden keys and padding are in a segment of their own."""
     from jax.experimental.pallas.ops.tpu import splash_attention as library
 
     *_, length, heads, channels = query.shape
@@ -201,7 +205,7 @@ def splash(
 
 
 def block_size(length: int) -> int:
-    """Tokens per block: the fewest blocks of at most MAX_BLOCK, then the least padding."""
+    """Tokens per block: as few blocks of at most MAX_BLOCK as possible, then little padding."""
     blocks = -(-length // MAX_BLOCK)
     return -(-length // (blocks * LANES)) * LANES
 
@@ -216,13 +220,18 @@ KERNELS = {"xla": _plain, "splash": splash, "cudnn": _cudnn}
 
 
 class QKV(nn.Module):
-    """Projects tokens [..., L, D] to rotated queries and keys, and values, each [..., L, N, K]."""
+    """Projects tokens [..., L, D] to (query, key, value), each [..., L, N, K].
+
+    Queries and keys are RMS-normalised, then rotated.
+    """
 
     heads: int
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: jax.Array, rope: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         features, axes = (self.heads, x.shape[-1] // self.heads), ("embed", "heads", None)
         query, key, value = (
             linear(features, axes, dtype=self.dtype, name=name)(x)
@@ -233,6 +242,6 @@ class QKV(nn.Module):
         return query, key, value
 
 
-def output_projection(width: int, dtype: Any, name: str, init: Any = FAN_IN) -> nn.Module:
-    """Merges heads [..., L, N, K] back to tokens [..., L, width]."""
+def output_projection(width: int, dtype: Any, name: str, init: Any = FAN_IN) -> nn.DenseGeneral:
+    """Layer that projects heads [..., L, N, K] to tokens [..., L, width]."""
     return linear(width, ("heads", None, "embed"), init, axis=(-2, -1), dtype=dtype, name=name)

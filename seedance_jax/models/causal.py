@@ -1,8 +1,8 @@
-"""Layers of the autoencoder: convolutions that see the past only, and changes of size.
+"""Layers of the autoencoder: causal convolutions, and down- and upsampling.
 
-Every layer takes a whole clip at once, parallel over time, or a clip in chunks: with a mutable
-"cache" collection each layer keeps the few last frames that its next chunk needs. The first chunk
-finds no cache, and that is also how a layer knows that frame 0, which is coded alone, is in it.
+Every layer takes a whole clip, parallel over time, or a clip in chunks: with a mutable "cache"
+collection each layer keeps the last frames that the next chunk needs. The first chunk finds no
+cache; from this a layer also knows that it contains frame 0, which is encoded by itself.
 """
 
 import math
@@ -18,10 +18,10 @@ FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 
 
 class CausalConv3d(nn.Module):
-    """3-D convolution that sees the past only; zero padding in space and before the first frame.
+    """3D convolution, causal in time; zero padding in space and before the first frame.
 
-    With `stride` 2 in time, frame 0 starts the first window instead of ending it: nothing is padded
-    and T frames after it give T / 2.
+    With `stride` 2 in time there is no padding in time: frame 0 starts the first window instead of
+    ending it, and the T frames after it give T / 2.
     """
 
     features: int
@@ -31,7 +31,7 @@ class CausalConv3d(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[B, T, H, W, C] -> [B, T', H, W, features]; T' = T, or (T + past - taps) / stride + 1."""
         taps = self.kernel[0]
         axes = (None, None, None, None, "conv_out")
@@ -45,10 +45,10 @@ class CausalConv3d(nn.Module):
         return y + bias.astype(self.dtype)
 
 
-def with_past(module, x, count, pad=True):
-    """Puts the `count` frames before `x` in front of it, and keeps its last ones for next time.
+def with_past(module: nn.Module, x: jax.Array, count: int, pad: bool = True) -> jax.Array:
+    """Prepends the `count` frames before `x` [B, T, H, W, C], and caches its last ones.
 
-    Without a cache, and in the first chunk, they are zeros, or nothing unless `pad`.
+    Without a cache, and in the first chunk, zeros are prepended if `pad`, else nothing.
     """
     if not count:
         return x
@@ -61,16 +61,16 @@ def with_past(module, x, count, pad=True):
     return x
 
 
-def is_streaming(module):
-    """Whether the caller keeps a cache, so that more chunks may come."""
+def is_streaming(module: nn.Module) -> bool:
+    """Whether the caller keeps a cache, so that more chunks may follow."""
     return module.is_mutable_collection("cache") and not module.is_initializing()
 
 
-def conv3d(x, kernel, stride):
-    """[B, T, H, W, C] with kernel [t, h, w, C, F]: no padding in time, zeros in space.
+def conv3d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Convolves [B, T, H, W, C] with a kernel [t, h, w, in, out]; zero padding in space only.
 
-    XLA's 3-D convolution is several times slower on CPU than the sum over the time taps of 2-D
-    ones, which is the same contraction; the platform that is compiled for decides.
+    On CPUs XLA's 3D convolution is several times slower than the equal sum of 2D ones over the time
+    taps; the platform that is compiled for decides.
     """
     return jax.lax.platform_dependent(
         x,
@@ -80,8 +80,8 @@ def conv3d(x, kernel, stride):
     )
 
 
-def native_conv3d(x, kernel, stride):
-    """`conv3d` as one operation."""
+def native_conv3d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`conv3d` as one 3D convolution."""
     _, height, width, _, _ = kernel.shape
     padding = ((0, 0), (height // 2, height // 2), (width // 2, width // 2))
     return jax.lax.conv_general_dilated(
@@ -89,7 +89,9 @@ def native_conv3d(x, kernel, stride):
     )
 
 
-def taps_conv3d(x, kernel, time_stride, stride=1, padding=None):
+def taps_conv3d(
+    x: jax.Array, kernel: jax.Array, time_stride: int, stride: int = 1, padding: Any = None
+) -> jax.Array:
     """`conv3d` as the sum of one `conv2d` per time tap."""
     taps = kernel.shape[0]
     last = (x.shape[1] - taps) // time_stride * time_stride + 1
@@ -97,8 +99,11 @@ def taps_conv3d(x, kernel, time_stride, stride=1, padding=None):
     return sum(conv2d(*tap, stride, padding) for tap in zip(frames, kernel, strict=True))
 
 
-def conv2d(x, kernel, stride=1, padding=None):
-    """[B, T, H, W, C] with kernel [h, w, C, F], per frame; by default zeros keep its size."""
+def conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Any = None) -> jax.Array:
+    """Convolves each frame of [B, T, H, W, C] with a kernel [h, w, in, out].
+
+    By default zero padding keeps the size of the frames.
+    """
     padding = padding or [(size // 2, size // 2) for size in kernel.shape[:2]]
     y = jax.lax.conv_general_dilated(
         x.reshape(-1, *x.shape[2:]),
@@ -118,7 +123,7 @@ class FrameConv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", param(FAN_IN, None, None, None, "conv_out"), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
@@ -128,10 +133,10 @@ class FrameConv(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Scales the channel vector of every position to root-mean-square 1: no statistic over time."""
+    """RMS norm over the channels of every position, in float32: no statistics over time."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         gamma = self.param("gamma", nn.initializers.ones, (x.shape[-1],))
         y = x.astype(jnp.float32)
         square = jnp.maximum((y * y).sum(-1, keepdims=True), 1e-24)
@@ -139,10 +144,10 @@ class ChannelNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected when the width changes).
+    """norm, SiLU, conv, norm, SiLU, conv, plus the input (projected if the width changes).
 
-    `kernels` are those of the two convolutions; the second starts at zero, so the block starts as
-    its shortcut.
+    `kernels` are the sizes of the two convolutions; the second starts at zero, so the block starts
+    as its shortcut.
     """
 
     features: int
@@ -150,7 +155,7 @@ class ResidualBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         shortcut = x
         if x.shape[-1] != self.features:
             shortcut = CausalConv3d(self.features, (1, 1, 1), dtype=self.dtype, name="shortcut")(x)
@@ -164,12 +169,12 @@ class ResidualBlock(nn.Module):
 
 
 class FrameAttention(nn.Module):
-    """Single-head self-attention among the positions of one frame."""
+    """Single-head self-attention within each frame."""
 
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         b, t, h, w, c = x.shape
         y = ChannelNorm(name="norm")(x)
         qkv = CausalConv3d(3 * c, (1, 1, 1), dtype=self.dtype, name="qkv")(y)
@@ -180,15 +185,15 @@ class FrameAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Strided 2-D convolution, then a strided causal one over time; frame 0 skips the latter."""
+    """Strided 2D convolution, then a strided causal one over time, which skips frame 0."""
 
     time: int
     space: int
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
-        """`first`: frame 0 of the clip is frame 0 of `x`."""
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
+        """x [B, T, H, W, C]; first: whether its frame 0 is that of the clip."""
         if self.space == 2:
             x = FrameConv(x.shape[-1], 2, self.dtype, name="space")(x)
         if self.time == 2:
@@ -198,9 +203,9 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Causal convolution to two frames, nearest doubling in space and a 2-D convolution.
+    """Causal convolution to twice the frames, nearest-neighbour upsampling and 2D convolution.
 
-    Frame 0 skips the temporal part, and the temporal convolution does not see it.
+    The temporal convolution skips frame 0, and has not got it in its past.
     """
 
     time: int
@@ -208,8 +213,8 @@ class Upsample(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
-        """`first`: frame 0 of the clip is frame 0 of `x`."""
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
+        """x [B, T, H, W, C]; first: whether its frame 0 is that of the clip."""
         if self.time == 2:
             skipped, later = x[:, :first], x[:, first:]
             later = CausalConv3d(2 * x.shape[-1], (3, 1, 1), dtype=self.dtype, name="time")(later)
@@ -222,7 +227,7 @@ class Upsample(nn.Module):
         return x
 
 
-def space_to_channels(x, time, space):
+def space_to_channels(x: jax.Array, time: int, space: int) -> jax.Array:
     """[B, T, H, W, C] -> [B, T/time, H/space, W/space, C*time*space^2], channel-major."""
     b, t, h, w, c = x.shape
     x = x.reshape(b, t // time, time, h // space, space, w // space, space, c)
@@ -230,7 +235,7 @@ def space_to_channels(x, time, space):
     return x.reshape(b, t // time, h // space, w // space, c * time * space**2)
 
 
-def channels_to_space(x, time, space):
+def channels_to_space(x: jax.Array, time: int, space: int) -> jax.Array:
     """Inverse of `space_to_channels`."""
     b, t, h, w, c = x.shape
     c = c // (time * space**2)
@@ -239,20 +244,20 @@ def channels_to_space(x, time, space):
     return x.reshape(b, t * time, h * space, w * space, c)
 
 
-def average_down(x, features, time, space):
-    """Shortcut of a downsampling stage: space to channels, then means over channel groups.
+def average_down(x: jax.Array, features: int, time: int, space: int) -> jax.Array:
+    """Shortcut of a downsampling stage: space to channels, then means over groups of channels.
 
-    Zeros stand before frame 0, which makes a group of its own.
+    Zeros are padded before frame 0, which is a group by itself.
     """
     x = jnp.pad(x, ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0)))
     x = space_to_channels(x, time, space)
     return x.reshape(*x.shape[:-1], features, -1).mean(-1)
 
 
-def duplicate_up(x, features, time, space, first):
+def duplicate_up(x: jax.Array, features: int, time: int, space: int, first: bool) -> jax.Array:
     """Shortcut of an upsampling stage: repeats channels, then channels to space.
 
-    Frame 0 stands for one frame only, so the first `time - 1` frames are dropped if it is in `x`.
+    Frame 0 becomes one frame only: if it is in `x` (`first`), `time - 1` frames are dropped.
     """
     x = jnp.repeat(x, features * time * space**2 // x.shape[-1], axis=-1)
     return channels_to_space(x, time, space)[:, (time - 1) * first :]

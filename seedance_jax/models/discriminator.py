@@ -1,10 +1,10 @@
-"""Critics of the autoencoder: patches of single frames (appearance) and of clips (motion).
+"""Discriminators of the autoencoder: patches of single frames (appearance) and clips (motion).
 
-PatchGAN (arXiv:1611.07004) without any normalisation of activations and with the spectral norm of
-every convolution held at 1 (arXiv:1802.05957), which is the pair that stays stable at high
-compression.
+PatchGAN (arXiv:1611.07004) without normalisation of activations; every convolution has spectral
+norm 1 (arXiv:1802.05957), which keeps training stable at high compression.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from seedance_jax.models.causal import taps_conv3d
 from seedance_jax.sharding import param
 
-ITERATIONS = 16  # of the power method, from a fixed start: no state to carry, a few percent exact
+ITERATIONS = 16  # of the power method, from a fixed start: no state, accurate to a few percent
 
 
 class SpectralConv(nn.Module):
-    """Convolution [B, T, H, W, C] whose kernel is divided by its spectral norm.
+    """Convolution of [B, T, H, W, C] whose kernel is divided by its spectral norm.
 
-    `stride` is (time, space); at space 1 the 4 x 4 kernels make a frame one pixel smaller.
+    `stride` is (time, space); with space 1 the 4 x 4 kernels make a frame one pixel smaller.
     """
 
     features: int
@@ -29,7 +29,7 @@ class SpectralConv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         time, space = self.stride
         shape = (*self.kernel, x.shape[-1], self.features)
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -43,8 +43,8 @@ class SpectralConv(nn.Module):
         return y + bias.astype(self.dtype)
 
 
-def spectral_norm(matrix):
-    """Largest singular value of [M, N], by the power method; differentiable in `matrix`."""
+def spectral_norm(matrix: jax.Array) -> jax.Array:
+    """Largest singular value of a matrix [rows, columns], by the power method; differentiable."""
     fixed = jax.lax.stop_gradient(matrix)
     v = jnp.ones(matrix.shape[1]) / jnp.sqrt(matrix.shape[1])
 
@@ -55,17 +55,17 @@ def spectral_norm(matrix):
     return unit(fixed @ v) @ matrix @ v
 
 
-def unit(vector):
+def unit(vector: jax.Array) -> jax.Array:
     """`vector` with length 1."""
     return vector / (jnp.linalg.norm(vector) + 1e-12)
 
 
-class PatchCritic(nn.Module):
-    """[B, T, H, W, C] -> [B, t, h, w] scores of overlapping patches, positive for real.
+class PatchDiscriminator(nn.Module):
+    """[B, T, H, W, C] -> [B, t, h, w] scores of overlapping patches, positive for real ones.
 
     Attributes:
-      widths: channels of the strided layers; each halves space and, but for the first, time.
-      taps: frames that a layer looks at; 1 judges every frame alone and keeps them all.
+      widths: channels of the strided layers; each halves space and, except the first, time.
+      taps: size of the kernels in time; 1 scores every frame by itself and has no stride in time.
     """
 
     widths: tuple[int, ...]
@@ -73,7 +73,7 @@ class PatchCritic(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kernel = (self.taps, 4, 4)
         for i, width in enumerate(self.widths):
             stride = (1 if i == 0 or self.taps == 1 else 2, 2)
@@ -84,29 +84,29 @@ class PatchCritic(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores of some frames of a clip and, if it is longer than one frame, of the clip."""
+    """Scores of chosen frames of a clip and, if it is longer than one frame, of the whole clip."""
 
     widths: tuple[int, ...]
     dtype: Any = jnp.float32
 
     def setup(self):
-        self.frames = PatchCritic(self.widths, 1, self.dtype)
-        self.clips = PatchCritic(self.widths, 3, self.dtype)
+        self.frames = PatchDiscriminator(self.widths, 1, self.dtype)
+        self.clips = PatchDiscriminator(self.widths, 3, self.dtype)
 
-    def __call__(self, video, chosen):
-        """video [B, T, H, W, 3], frame numbers `chosen` [B, n] -> tuple of score arrays."""
+    def __call__(self, video: jax.Array, chosen: jax.Array) -> tuple[jax.Array, ...]:
+        """video [B, T, H, W, 3], frame indices int [B, frames] -> one or two arrays of scores."""
         frames = jnp.take_along_axis(video, chosen[:, :, None, None, None], axis=1)
         scores = (self.frames(frames),)
         return scores if video.shape[1] == 1 else (*scores, self.clips(video))
 
 
-def hinge_critic(real, fake):
-    """Loss of the critic, from tuples of scores: real above 1, fake below -1."""
+def hinge_discriminator(real: Sequence[jax.Array], fake: Sequence[jax.Array]) -> jax.Array:
+    """Hinge loss of the discriminator: scores of real above 1, of fake below -1."""
     pairs = zip(real, fake, strict=True)
     terms = [0.5 * (nn.relu(1.0 - r).mean() + nn.relu(1.0 + f).mean()) for r, f in pairs]
     return sum(terms) / len(terms)
 
 
-def hinge_generator(fake):
-    """Loss of who makes `fake`, from a tuple of scores: they should be high."""
+def hinge_generator(fake: Sequence[jax.Array]) -> jax.Array:
+    """Adversarial loss of the generator: the negative mean of its scores."""
     return -sum(scores.mean() for scores in fake) / len(fake)

@@ -1,13 +1,13 @@
-"""Low-rank adapters (LoRA, arXiv:2106.09685) as trees beside the weights they adapt.
+"""Low-rank adapters (LoRA, arXiv:2106.09685) as a parameter tree beside the model's.
 
     W' = W + alpha / rank * a b        a [*layers, *inputs, rank], b [*layers, rank, *outputs]
 
-for chosen kernels W [*layers, *inputs, *outputs]. b starts at zero, so a fresh adapter changes
-nothing. No module knows of adapters: they are merged into the weights by a pure function, in the
-loss when they are trained and once when they are used.
+for chosen kernels W [*layers, *inputs, *outputs]. b starts at zero, so a new adapter changes
+nothing. Modules do not know adapters: a pure function merges them into the parameters, in the loss
+when they are trained and once when they are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -16,21 +16,23 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 
-def init_adapters(key: jax.Array, boxed: Any, rank: int, targets: Any) -> Any:
-    """Fresh adapters for the kernels of the blocks' submodules whose name is in `targets`.
+def init_adapters(
+    key: jax.Array, boxed: Mapping[str, Any], rank: int, targets: Collection[str]
+) -> dict[str, Any]:
+    """New adapters for the kernels in the blocks whose submodule is named in `targets`.
 
-    What is not in a block, such as the DiT's head, has none: so "out" is the output of attention.
+    Layers outside of the blocks, such as the DiT's head, have none: "out" is the output projection
+    of attention.
 
     Args:
-      boxed: parameters as a module's init makes them, with the logical names of their axes; shapes
-        are enough.
+      boxed: parameters of a module's init with their logical axes; shapes are enough.
       targets: names of submodules, such as "query" or "gate".
 
     Returns:
-      a tree with {"a", "b"} in the place of every adapted kernel, and nothing else.
+      A tree with {"a", "b"} in the place of every adapted kernel, and nothing else.
 
     Raises:
-      ValueError: rank below 1, or a target that no submodule has.
+      ValueError: rank below 1, or a target that is no submodule.
     """
     if rank < 1:
         raise ValueError(f"rank={rank}: must be at least 1")
@@ -57,18 +59,18 @@ def init_adapters(key: jax.Array, boxed: Any, rank: int, targets: Any) -> Any:
     return traverse_util.unflatten_dict(adapters)
 
 
-def kernel_axes(box: Any) -> tuple:
+def kernel_axes(box: nn.meta.AxisMetadata) -> tuple[tuple[int, ...], int, int]:
     """(shape, number of layer axes, number of layer and input axes) of a boxed kernel."""
     layers = box.names.count("layers")
     merged_heads = box.names[layers] == "heads"  # [heads, size, features]: both are inputs
     return box.value.shape, layers, layers + (2 if merged_heads else 1)
 
 
-def merge(params: Any, adapters: Any, scale: Any) -> Any:
-    """The weights with `scale` times their adapters added, in the type of the weights.
+def merge(params: Mapping[str, Any], adapters: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    """`params` plus `scale` times their adapters, in the dtypes of `params`.
 
     Raises:
-      ValueError: an adapter has no kernel of its place or shape in `params`.
+      ValueError: an adapter without a kernel of its path and shape in `params`.
     """
     flat, pairs = (traverse_util.flatten_dict(tree) for tree in (params, adapters))
     check_match(flat, pairs)
@@ -81,15 +83,15 @@ def merge(params: Any, adapters: Any, scale: Any) -> Any:
 
 
 def product(a: jax.Array, b: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """a b of one adapter, in the shape of its kernel."""
+    """The product a b of one adapter in the shape of its kernel."""
     layers = a.ndim + b.ndim - 2 - len(shape)
     rank = a.shape[-1]
     a = a.reshape(*a.shape[:layers], -1, rank)
     return (a @ b.reshape(*b.shape[:layers], rank, -1)).reshape(shape)
 
 
-def check_match(flat: Mapping, pairs: Any) -> None:
-    """Raises ValueError naming the first adapters (flat trees) that do not fit the weights."""
+def check_match(flat: Mapping[tuple, Any], pairs: Mapping[tuple, Any]) -> None:
+    """Raises ValueError naming the first adapters that do not fit the parameters (flat trees)."""
     wrong = []
     for path in sorted({path[:-1] for path in pairs}):
         name = "/".join(path)

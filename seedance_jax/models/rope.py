@@ -1,34 +1,32 @@
-"""MM-RoPE: one three-axis rotary code for the text and the video of all shots of a clip.
+"""MM-RoPE: 3D rotary position embedding of the text and the video of all shots of a clip.
 
-Tokens come in groups: the global caption if there is one, then for every shot its caption and its
-video. Caption token p of a group that starts at s sits on the space diagonal at s + (p, p, p); the
-video block follows the caption's L tokens: latent (t, h, w) of the shot at s + L + (t, h, w). The
-next group starts after the largest extent of that block. So without video axes text is ordinary
-one-dimensional RoPE, and a shot and its caption are to each other as in a clip of one shot (Sec.
-2.3 of arXiv:2506.09113, layout of arXiv:2503.10589; where the next group starts is our choice, and
-a global caption is followed by room for one frame).
+Tokens come in groups: the global caption if there is one, then the caption and the video of every
+shot. Caption token i of a group that starts at s has position s + (i, i, i); the video follows the
+S tokens of its caption: latent (t, h, w) of the shot has position s + S + (t, h, w). The next group
+starts after the largest extent of that video. So text alone has ordinary 1D RoPE, and a shot and
+its caption have the same relative positions as in a clip of one shot (Sec. 2.3 of arXiv:2506.09113,
+layout of arXiv:2503.10589; the start of the next group is our choice, and a global caption is
+followed by a gap of one frame).
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-# Shares of the rotated pairs for (time, height, width): 16, 56, 56 of a head of 128 channels, the
-# public choice of HunyuanVideo (arXiv:2412.03603, Table 2).
+# Channels for (time, height, width) of a head of 128 channels, as in HunyuanVideo
+# (arXiv:2412.03603, Table 2); other head sizes have the same shares.
 AXIS_SHARES = (16, 56, 56)
 
 
 def group_positions(
     text_shot: jax.Array, text_mask: jax.Array, frame_shot: jax.Array, size: tuple[int, int]
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Where captions and frames sit on the diagonal.
+    """Positions of the captions and frames of one clip.
 
     Args:
-      text_shot, text_mask: int and bool [S]; the shot of each text token (negative: of the global
-        caption) and its validity.
-      frame_shot: int [T]; the shot of each latent frame: 0, ... 0, 1, ...
-      size: (height, width) of a frame in latents.
+      text_shot: int [S], the shot of each text token; negative: the global caption.
+      text_mask: bool [S], False on padding.
+      frame_shot: int [T], the shot of each latent frame: 0, ... 0, 1, ...
+      size: (H, W) of a latent frame.
 
     Returns:
       int32 text positions [S] on all axes, positions of the frames in time [T], and the origin of
@@ -50,7 +48,7 @@ def group_positions(
 
 
 def axis_pairs(head_size: int) -> tuple[int, int, int]:
-    """How many rotated pairs of channels each axis gets; the remainder goes to height and width.
+    """Rotated pairs of channels for (time, height, width); the remainder goes to the latter two.
 
     Raises:
       ValueError: the head is odd or too small to give every axis a pair.
@@ -64,11 +62,12 @@ def axis_pairs(head_size: int) -> tuple[int, int, int]:
 
 
 def rope_table(
-    positions: tuple[jax.Array, ...], head_size: int, theta: float = 10_000.0
+    positions: tuple[jax.Array, jax.Array, jax.Array], head_size: int, theta: float = 10_000.0
 ) -> tuple[jax.Array, jax.Array]:
     """Rotation (cos, sin), each float32 [..., K/2].
 
-    positions: three integer arrays (time, height, width) that broadcast to [...].
+    Args:
+      positions: integer arrays (time, height, width) that broadcast to [...].
     """
     angles = []
     for axis, pairs in zip(positions, axis_pairs(head_size), strict=True):
@@ -86,8 +85,8 @@ def clip_ropes(
     frame_shot: jax.Array,
     size: tuple[int, int],
     head_size: int,
-) -> tuple[Any, Any]:
-    """Tables of a batch: of the video [B, T, H, W, K/2] and of the text [B, S, K/2].
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    """(cos, sin) of the video, each [B, T, H, W, K/2], and of the text, each [B, S, K/2].
 
     Arguments as in `group_positions`, with a batch dimension in front.
     """

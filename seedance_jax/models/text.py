@@ -1,12 +1,12 @@
 """Decoder-only language model whose hidden states are the text tokens of the generator.
 
-Pre-norm blocks with grouped-query attention, rotary positions and SwiGLU. With `qkv_bias` it is the
-layout of Qwen2.5, with `qk_norm` that of Qwen3 (`models/qwen.py` loads their files). At toy size it
-reads bytes and is trained jointly with the generator.
+Pre-norm blocks with grouped-query attention, RoPE and SwiGLU. With `qkv_bias` it is the
+architecture of Qwen2.5, with `qk_norm` that of Qwen3 (`models/public/qwen.py` loads their files).
+At toy size it reads bytes and is trained jointly with the generator.
 
-A sequence may hold several captions, one after the other, told apart by their `shot`: a caption
-does not see the others, and its positions start at 0. Attention is causal, so padding after a text
-changes nothing, and the hidden state of a caption's start token is that of the empty caption.
+A sequence may contain several captions, distinguished by `shot`: a caption does not attend to the
+others, and its positions start at 0. Attention is causal, so padding after a text changes nothing,
+and the hidden state of a caption's start token is that of the empty caption.
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from seedance_jax.sharding import constrain, param
 
 
 class Layout(NamedTuple):
-    """What a block is made of; see TextModel."""
+    """Settings of a block; see TextModel."""
 
     heads: int
     kv_heads: int
@@ -40,8 +40,8 @@ class GroupedAttention(nn.Module):
     layout: Layout
 
     @nn.compact
-    def __call__(self, x: jax.Array, rope: Any, visible: jax.Array, slot: Any):
-        """x [B, L, D] -> [B, L, D]; the other arguments are those of TextBlock."""
+    def __call__(self, x: jax.Array, rope: tuple, visible: jax.Array, slot: Any) -> jax.Array:
+        """x [B, S, D] -> [B, S, D]; the other arguments are those of TextBlock."""
         layout = self.layout
         query = self._project("query", layout.heads, x)
         key = self._project("key", layout.kv_heads, x)
@@ -63,7 +63,7 @@ class GroupedAttention(nn.Module):
         return linear(features, axes, dtype=layout.dtype, name=name, **bias)(x)
 
     def _remember(self, name, array, slots, slot):
-        """Writes `array` [B, L, K, H] into the cache from `slot` on; returns all of it."""
+        """Writes `array` [B, S, N, K] into the cache from `slot` on; returns the whole cache."""
         shape = (array.shape[0], slots, *array.shape[2:])
         cache = self.variable("cache", f"past_{name}", jnp.zeros, shape, array.dtype)
         cache.value = jax.lax.dynamic_update_slice_in_dim(cache.value, array, slot, axis=1)
@@ -77,13 +77,16 @@ class TextBlock(nn.Module):
     collect: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array, rope: Any, visible: jax.Array, slot: Any):
-        """x [B, L, D] -> the same, and again if `collect`.
+    def __call__(
+        self, x: jax.Array, rope: tuple, visible: jax.Array, slot: Any
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """x [B, S, D] -> (output [B, S, D], the output again if `collect`, else None).
 
         Args:
-          rope: (cos, sin), each [B, L, head_size / 2].
-          visible: bool [B, 1, L, keys], what each token sees.
-          slot: None, or where in a cache of as many slots as `visible` has keys `x` belongs.
+          rope: (cos, sin), each [B, S, K/2].
+          visible: bool [B, 1, S, keys], the keys that each token attends to.
+          slot: index of the first token in a key-value cache with as many slots as `visible` has
+            keys; None works without a cache.
         """
         layout, x = self.layout, constrain(x, "batch", None, None)
         y = RMSNorm(layout.epsilon, name="attention_norm")(x)
@@ -98,10 +101,11 @@ class TextModel(nn.Module):
 
     Attributes:
       kv_heads, head_size, hidden: None for `heads`, `width / heads` and 8/3 of the width.
-      qkv_bias, qk_norm: biases of the attention's projections (Qwen2.5), or norms (Qwen3).
-      layers: whose hidden states come out, concatenated, so E = width * len(layers). Numbered as
-        `hidden_states` of Hugging Face: 0 is the embedding, i the output of block i, and `depth`,
-        or -1, that of the last block after the final norm.
+      qkv_bias: biases in the projections of attention (Qwen2.5).
+      qk_norm: RMS norms of queries and keys (Qwen3).
+      layers: the hidden states to return, concatenated: E = width * len(layers). Numbered like
+        `hidden_states` of Hugging Face: 0 is the embedding, i the output of block i, and `depth`
+        or -1 that of the last block after the final norm.
       tied: whether the embedding is also the output layer, which only generation uses.
     """
 
@@ -151,7 +155,7 @@ class TextModel(nn.Module):
         return self.head_size or self.width // self.heads
 
     def check_layers(self) -> tuple[int, ...]:
-        """Returns `layers` counted from 0; raises ValueError for one that there is not."""
+        """`layers` without negative numbers; ValueError for one that does not exist."""
         legal = range(-self.depth - 1, self.depth + 1)
         if not self.layers or any(layer not in legal for layer in self.layers):
             raise ValueError(
@@ -160,8 +164,8 @@ class TextModel(nn.Module):
             )
         return tuple(layer % (self.depth + 1) for layer in self.layers)
 
-    def __call__(self, ids: jax.Array, mask: jax.Array, shot: jax.Array = None):
-        """Without `shot` the sequence is one caption."""
+    def __call__(self, ids: jax.Array, mask: jax.Array, shot: jax.Array | None = None) -> jax.Array:
+        """See the class; without `shot` the sequence is one caption."""
         shot = jnp.zeros_like(ids) if shot is None else shot
         order = jnp.arange(ids.shape[1])
         causal = order[:, None] >= order
@@ -172,11 +176,11 @@ class TextModel(nn.Module):
     def extend(
         self, ids: jax.Array, positions: jax.Array, visible: jax.Array, slot: Any = None
     ) -> jax.Array:
-        """Hidden states of tokens that follow those in the "cache", which must be mutable then.
+        """Hidden states [B, S, E] of tokens that follow those in the mutable "cache".
 
         Args:
-          ids, positions: [B, L].
-          visible: bool [B, 1, L, slots of the cache].
+          ids, positions: int [B, S].
+          visible: bool [B, 1, S, slots of the cache].
           slot: of the first token; None works without a cache.
         """
         x = self.embed(ids).astype(self.dtype)
@@ -187,7 +191,7 @@ class TextModel(nn.Module):
         return jnp.concatenate(chosen, axis=-1)
 
     def logits(self, hidden: jax.Array) -> jax.Array:
-        """Of the next token, float32 [..., vocab_size], from the last layer's hidden states."""
+        """Logits of the next token, float32 [..., vocab_size], from the last hidden states."""
         if self.tied:
             table = self.embed.embedding.astype(self.dtype)
             return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
@@ -199,17 +203,16 @@ class TextModel(nn.Module):
 
 
 def rope_1d(positions: jax.Array, head_size: int, theta: float) -> tuple[jax.Array, jax.Array]:
-    """Ordinary rotary table (cos, sin), each [..., head_size / 2], of integer positions [...]."""
+    """1D RoPE (cos, sin), each [..., head_size / 2], of integer positions [...]."""
     frequencies = theta ** (-jnp.arange(head_size // 2, dtype=jnp.float32) * 2 / head_size)
     angles = positions[..., None].astype(jnp.float32) * frequencies
     return jnp.cos(angles), jnp.sin(angles)
 
 
 def as_stored(tokens: jax.Array) -> jax.Array:
-    """Text tokens with the precision of those on disk (bfloat16; `data.schema.TEXTS`).
+    """Rounds text tokens to the precision of precomputed ones (bfloat16; `data.schema.TEXTS`).
 
-    Those of a finished model have it wherever they come from, so that a generator trained on
-    precomputed ones samples with the very numbers it was trained on.
+    So a generator that was trained on precomputed tokens gets equal values in sampling.
     """
     return jax.lax.reduce_precision(tokens, exponent_bits=8, mantissa_bits=7)
 
@@ -229,7 +232,7 @@ def caption_positions(mask: jax.Array, shot: jax.Array) -> jax.Array:
 
 
 def word_count(text: str) -> int:
-    """How many tokens `pool_words` makes of a text: its words, and one for the start."""
+    """Text tokens that `pool_words` makes of a caption: its words, and one for the start."""
     return 1 + len([word for word in text.split(" ") if word])
 
 
@@ -241,16 +244,17 @@ def pool_words(
     space_id: int,
     max_words: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Keeps the hidden state at the last byte of every word: there the whole word has been read.
+    """One text token per word of a byte-level model: the hidden state at its last byte.
 
     Args:
-      hidden: [B, S, D].
-      ids, mask, shot: [B, S]; the start token of a caption is a word of its own.
-      space_id: the byte that ends a word.
-      max_words: number of output positions P; callers make sure that texts fit. 0 keeps all.
+      hidden: [B, bytes, D].
+      ids, mask, shot: [B, bytes]; the start token of a caption counts as a word.
+      space_id: the id that ends a word.
+      max_words: S, the number of text tokens; callers make sure that captions fit. 0 returns all
+        hidden states.
 
     Returns:
-      tokens [B, P, D] (zero where absent), their mask [B, P] and their shot [B, P].
+      tokens [B, S, D] (zero on padding), their mask bool [B, S] and their shot int [B, S].
     """
     if not max_words:
         return jnp.where(mask[..., None], hidden, 0), mask, shot

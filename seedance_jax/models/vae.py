@@ -1,23 +1,25 @@
 """Causal video autoencoder: [B, 4n+1, H, W, 3] <-> [B, n+1, H/16, W/16, 48].
 
-Time is causal everywhere: latent frame k depends on pixel frames 0..4k only, and frame 0 is coded
-alone, so an image is a clip of one frame. Each resampling stage has a parameter-free shortcut
+It is causal in time: latent frame k depends on pixel frames 0..4k only, and frame 0 is encoded by
+itself, so an image is a clip of one frame. Each resampling stage has a parameter-free shortcut
 (average down, duplicate up) beside its residual blocks, after DC-AE (arXiv:2410.10733) and the open
-Wan 2.2 autoencoder, whose layer order this module follows: `models/wan.py` maps its weights.
+Wan 2.2 autoencoder, whose layers it follows: `models/public/wan.py` loads its files.
 
 Strides are (time, space) pairs. The product of the space strides and the patch is the spatial
 compression, the product of the time strides the temporal one.
 
-In chunks: apply with `mutable=["cache"]`, first without a cache and then with the last one. The
-first chunk holds 4k+1 pixel frames (any number of latent ones), the later ones 4k; together they
-give what the whole clip gives.
+In chunks: apply with `mutable=["cache"]`, first without a cache and then with the returned one. The
+first chunk has 4k+1 pixel frames (any number of latent ones), later ones have 4k; together they
+give the same as the whole clip.
 """
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from seedance_jax.models.causal import (
@@ -45,14 +47,14 @@ class Middle(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         x = ResidualBlock(self.features, self.kernels, self.dtype, name="block0")(x)
         x = FrameAttention(self.dtype, name="attention")(x)
         return ResidualBlock(self.features, self.kernels, self.dtype, name="block1")(x)
 
 
 class DownStage(nn.Module):
-    """Residual blocks and a downsampler, beside the averaging shortcut."""
+    """Residual blocks and a downsampler, plus the averaging shortcut."""
 
     features: int
     blocks: int
@@ -61,7 +63,7 @@ class DownStage(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
         shortcut = average_down(x, self.features, *self.stride)
         for i in range(self.blocks):
             x = ResidualBlock(self.features, self.kernels, self.dtype, name=f"block{i}")(x)
@@ -69,7 +71,7 @@ class DownStage(nn.Module):
 
 
 class UpStage(nn.Module):
-    """Residual blocks and an upsampler, beside the duplicating shortcut; blocks alone at (1, 1)."""
+    """Residual blocks and an upsampler, plus the duplicating shortcut; only blocks at (1, 1)."""
 
     features: int
     blocks: int
@@ -78,7 +80,7 @@ class UpStage(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
         y = x
         for i in range(self.blocks):
             y = ResidualBlock(self.features, self.kernels, self.dtype, name=f"block{i}")(y)
@@ -89,7 +91,7 @@ class UpStage(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Patches -> moments (mean and log variance) [B, t, h, w, 2C]."""
+    """Patches [B, T, H, W, C] -> mean and log variance [B, t, h, w, 2 latent_channels]."""
 
     latent_channels: int
     widths: tuple[int, ...]
@@ -100,7 +102,7 @@ class Encoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
         kernel = (1, 1, 1) if self.linear_ends else (3, 3, 3)
         moments = 2 * self.latent_channels
         x = CausalConv3d(self.widths[0], kernel, dtype=self.dtype, name="conv_in")(x)
@@ -115,14 +117,14 @@ class Encoder(nn.Module):
         return CausalConv3d(moments, (1, 1, 1), init=mean_first, name="to_latents")(x)
 
 
-def mean_first(key, shape, dtype=jnp.float32):
-    """Kernel of the moments whose log variance starts at 0: noise grows if it learns to."""
+def mean_first(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Initial kernel of the moments: FAN_IN for the mean, zeros for the log variance."""
     means = FAN_IN(key, (*shape[:-1], shape[-1] // 2), dtype)
     return jnp.concatenate([means, jnp.zeros_like(means)], axis=-1)
 
 
 class Decoder(nn.Module):
-    """Latents [B, t, h, w, C] -> patches. Its last layer's input is sown as "features"."""
+    """Latents -> patches [B, T, H, W, channels]; the last layer's input is sown as "features"."""
 
     channels: int
     widths: tuple[int, ...]
@@ -133,7 +135,7 @@ class Decoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, first):
+    def __call__(self, x: jax.Array, first: bool) -> jax.Array:
         kernel = (1, 1, 1) if self.linear_ends else (3, 3, 3)
         if not self.linear_ends:
             x = CausalConv3d(x.shape[-1], (1, 1, 1), name="from_latents")(x)
@@ -154,16 +156,16 @@ class VAE(nn.Module):
 
     Attributes:
       latent_channels: C, 48 for (4, 16, 16) compression by 64.
-      patch: pixels are first regrouped patch x patch on channels.
-      encoder_widths, encoder_blocks: channels and residual blocks of each stage, pixel side first.
-      decoder_widths, decoder_blocks: the same, latent side first.
-      strides: (time, space) of the encoder's stages but the last, which keeps its size; the decoder
-        goes through them backwards, and its last stage keeps its size too.
+      patch: side of the pixel patches that become channels first.
+      encoder_widths, encoder_blocks: channels and residual blocks of each stage, from pixels to
+        latents.
+      decoder_widths, decoder_blocks: the same, from latents to pixels.
+      strides: (time, space) of the encoder's stages except the last, which keeps its size; the
+        decoder has them in reverse, and its last stage keeps its size, too.
       kernels: (time, height, width) of the two convolutions of every residual block.
-      linear_ends: the layers next to pixels and latents are plain projections, without the
-        convolution, norm and nonlinearity of the larger models: cheaper, and quicker to train.
-      dtype: of the decoder's convolutions; the encoder, whose latents are data to everything
-        else, norms and output are float32.
+      linear_ends: the layers next to pixels and latents are linear, without the convolution, norm
+        and nonlinearity of the larger models: cheaper, and faster to train.
+      dtype: of the decoder's convolutions; the encoder, the norms and the output are float32.
     """
 
     latent_channels: int
@@ -198,12 +200,12 @@ class VAE(nn.Module):
             self.dtype,
         )
 
-    def encode(self, video):
+    def encode(self, video: jax.Array) -> tuple[jax.Array, jax.Array]:
         """video [B, T, H, W, 3] in [-1, 1] -> mean, log variance, each [B, t, h, w, C].
 
         Raises:
-          ValueError: not three channels, T is not 4n+1 (4n after the first chunk), or H or W is not
-            a multiple of the compression.
+          ValueError: not three channels, T not 4n+1 (4n after the first chunk), or H or W not a
+            multiple of the compression.
         """
         if video.shape[-1] != 3:
             raise ValueError(f"video {video.shape}: the last axis must be 3 (red, green, blue)")
@@ -214,66 +216,66 @@ class VAE(nn.Module):
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0)
 
-    def decode(self, latents):
-        """latents [B, t, h, w, C] -> video [B, T, H, W, 3]; not clipped to [-1, 1]."""
+    def decode(self, latents: jax.Array) -> jax.Array:
+        """latents [B, t, h, w, C] -> video [B, T, H, W, 3], not clipped to [-1, 1]."""
         latents = self._spread(latents, latents.shape[2])
         patches = self.decoder(latents, self._first("decoding"))
         return from_patches(patches.astype(jnp.float32), self.patch)
 
-    def __call__(self, video, noise=None):
-        """Reconstructs `video` from its posterior's mean, or a sample of it given unit `noise`."""
+    def __call__(self, video: jax.Array, noise: jax.Array | None = None) -> tuple[jax.Array, ...]:
+        """(reconstruction, mean, log variance), of the mean or, given unit `noise`, of a sample."""
         mean, log_variance = self.encode(video)
         latents = mean if noise is None else mean + jnp.exp(0.5 * log_variance) * noise
         return self.decode(latents), mean, log_variance
 
     def _spread(self, x, rows):
-        """Spreads the rows of x [B, T, H, W, C], `rows` of latents, over devices."""
-        # XLA's partitioned convolution is wrong by whole units when two rows of latents come out.
+        """Shards the rows of x [B, T, H, W, C], which become `rows` rows of latents."""
+        # XLA's partitioned convolution is badly wrong where two rows of latents come out.
         return constrain(x, "batch", None, "rows" if rows > 2 else None, None, None)
 
     def _first(self, name):
-        """Whether what comes is the start of a clip; from now on it is not."""
+        """Whether this is the first chunk of a clip; records in the cache that the next is not."""
         first = not self.has_variable("cache", name)
         if is_streaming(self):
             self.put_variable("cache", name, jnp.zeros(()))
         return first
 
     @property
-    def compression(self):
-        """(time, space) factors."""
+    def compression(self) -> tuple[int, int]:
+        """Downsampling factors (time, space)."""
         time, space = (math.prod(axis) for axis in zip(*self.strides, strict=True))
         return time, space * self.patch
 
-    def latent_shape(self, frames, height, width):
-        """(t, h, w, C) of a clip; raises ValueError if the size is not on the grid."""
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """(t, h, w, C) of the latents of a clip; ValueError for a size that cannot be encoded."""
         time, space = self.compression
         check_size((frames, height, width), time, space)
         return (frames - 1) // time + 1, height // space, width // space, self.latent_channels
 
 
-def last_layer(model, params, features):
-    """What the decoder makes of its last layer's input, given that layer's parameters."""
+def last_layer(model: VAE, params: Mapping[str, jax.Array], features: jax.Array) -> jax.Array:
+    """The decoder's output from the input of its last layer and that layer's parameters."""
     kernel = params["kernel"]
     layer = CausalConv3d(kernel.shape[-1], kernel.shape[:3], dtype=model.dtype)
     patches = layer.apply({"params": params}, features)
     return from_patches(patches.astype(jnp.float32), model.patch)
 
 
-def to_patches(video, patch):
-    """[B, T, H, W, C] -> [B, T, H/patch, W/patch, C * patch^2]; in a channel, columns come first.
+def to_patches(video: jax.Array, patch: int) -> jax.Array:
+    """[B, T, H, W, C] -> [B, T, H/patch, W/patch, C * patch^2], columns before rows.
 
-    That is the order of Wan 2.2, and the other way round in `space_to_channels`.
+    This is Wan 2.2's order of the pixels of a patch; `space_to_channels` has rows before columns.
     """
     return space_to_channels(video.swapaxes(2, 3), 1, patch).swapaxes(2, 3)
 
 
-def from_patches(patches, patch):
+def from_patches(patches: jax.Array, patch: int) -> jax.Array:
     """Inverse of `to_patches`."""
     return channels_to_space(patches.swapaxes(2, 3), 1, patch).swapaxes(2, 3)
 
 
-def check_widths(name, widths, blocks):
-    """Raises ValueError if a stage without blocks is to change the width, which blocks do."""
+def check_widths(name: str, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    """Raises ValueError if a stage without blocks has another width than the stage before."""
     for i, (before, width) in enumerate(itertools.pairwise(widths), start=1):
         if width != before and not blocks[i]:
             raise ValueError(
@@ -281,7 +283,7 @@ def check_widths(name, widths, blocks):
             )
 
 
-def check_size(size, time, space, first=True):
+def check_size(size: tuple[int, int, int], time: int, space: int, first: bool = True) -> None:
     """Raises ValueError unless frames = time * n + first, and height, width multiples of space."""
     frames, height, width = size
     if frames < 1 or (frames - first) % time:

@@ -1,4 +1,4 @@
-"""Published figures of accelerators, to tell what a program could reach at best."""
+"""Published peak figures of accelerators, and TPU topologies to compile for."""
 
 import importlib.util
 import math
@@ -13,7 +13,7 @@ from jax.experimental import topologies
 
 from seedance_jax.training import cluster
 
-# Or else libtpu asks around for the TPU VM that it takes this machine for.
+# Without these libtpu takes this machine for a TPU VM and queries its metadata server.
 SILENCE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
@@ -27,11 +27,11 @@ class Chip(NamedTuple):
     """One chip.
 
     Attributes:
-      flops: bfloat16 operations per second.
+      flops: bfloat16 FLOPs per second.
       memory: bytes of HBM.
       bandwidth: of HBM, bytes per second.
       links: bytes per second to other chips, both directions together.
-      devices: how many JAX devices a chip is.
+      devices: JAX devices per chip.
     """
 
     flops: float
@@ -50,11 +50,11 @@ CHIPS = {
     "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 1200e9, devices=2),
 }
 
-# The first tried jax that reads the compiled programs of a chip: 0.10 knows no asynchronous
-# operation of several operands.
+# The first jax known to parse the compiled programs of a chip: 0.10 rejects asynchronous
+# instructions with several operands.
 READABLE = {"tpu7x": (0, 11)}
 
-KINDS = {  # jax's name of the device
+KINDS = {  # {device_kind in jax: chip}
     "TPU v4": "v4",
     "TPU v5 lite": "v5e",
     "TPU v5": "v5p",
@@ -62,7 +62,7 @@ KINDS = {  # jax's name of the device
     "TPU v6 lite": "v6e",
     "TPU7x": "tpu7x",
 }
-GPUS = {  # dense bfloat16 operations per second
+GPUS = {  # {device_kind in jax: dense bfloat16 FLOPs per second}
     "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,
     "NVIDIA H100 80GB HBM3": 989e12,
@@ -71,8 +71,8 @@ GPUS = {  # dense bfloat16 operations per second
 PEAKS = GPUS | {kind: CHIPS[name].flops / CHIPS[name].devices for kind, name in KINDS.items()}
 
 
-def peak_flops():
-    """Operations per second of all devices together, or None, said once, if it is not known."""
+def peak_flops() -> float | None:
+    """Peak FLOPs per second of all devices together; None, with a printed line, if unknown."""
     kinds = [device.device_kind for device in jax.devices()]
     if unknown := set(kinds) - PEAKS.keys():
         if jax.default_backend() != "cpu" and cluster.is_main():
@@ -81,10 +81,11 @@ def peak_flops():
     return sum(PEAKS[kind] for kind in kinds)
 
 
-def parse_topology(text):
-    """("v5p", (4, 4, 8)) of "v5p:4x4x8": the chip and how many there are along each axis.
+def parse_topology(text: str) -> tuple[str, tuple[int, ...]]:
+    """("v5p", (4, 4, 8)) for "v5p:4x4x8": the chip, and the number of chips along each axis.
 
-    Raises ValueError for an unknown chip, or a shape that is none.
+    Raises:
+      ValueError: an unknown chip, or a malformed shape.
     """
     match = re.fullmatch(r"(\w+):([1-9]\d*(?:x[1-9]\d*)*)", text)
     if not match or match[1] not in CHIPS:
@@ -94,20 +95,20 @@ def parse_topology(text):
     return match[1], tuple(map(int, match[2].split("x")))
 
 
-def count_devices(text):
-    """JAX devices of a topology."""
+def count_devices(text: str) -> int:
+    """Number of JAX devices of a topology."""
     name, shape = parse_topology(text)
     return math.prod(shape) * CHIPS[name].devices
 
 
-def device_memory(text):
+def device_memory(text: str) -> int:
     """Bytes of HBM of one JAX device of a topology."""
     chip = CHIPS[parse_topology(text)[0]]
     return int(chip.memory / chip.devices)
 
 
-def pod_flags(name):
-    """The compiler's flags for a chip, as the launchers set them: `launch/environment.sh`."""
+def pod_flags(name: str) -> list[str]:
+    """XLA flags for a chip, as `launch/environment.sh` sets them."""
     clone = Path(__file__).parents[2]
     script = '. launch/shell.sh && . launch/environment.sh && libtpu_flags "$1"'
     command = ["bash", "-c", script, "bash", name]
@@ -118,8 +119,8 @@ def pod_flags(name):
     return done.stdout.split()
 
 
-def check_readable(name):
-    """Raises ValueError if this jaxlib cannot read programs for a chip."""
+def check_readable(name: str) -> None:
+    """Raises ValueError if this jaxlib cannot parse compiled programs of a chip."""
     if jax.__version_info__ < READABLE.get(name, ()):
         wanted = ".".join(map(str, READABLE[name]))
         raise ValueError(
@@ -127,13 +128,14 @@ def check_readable(name):
         )
 
 
-def open_topology(text):
-    """The devices of a topology, for the compiler alone: none of them need be there.
+def open_topology(text: str) -> list[jax.Device]:
+    """Abstract devices of a topology to compile for; no TPU is needed.
 
-    It compiles with `pod_flags`, and then with what LIBTPU_INIT_ARGS has.
+    The compiler gets `pod_flags`, then those in LIBTPU_INIT_ARGS.
 
-    Raises ValueError without libtpu, for a shape that the chip does not come in, or for a chip
-    whose programs this jaxlib cannot read.
+    Raises:
+      ValueError: libtpu is missing, the chip does not come in this shape, or this jaxlib cannot
+        parse its programs.
     """
     name, _ = parse_topology(text)
     check_readable(name)
@@ -143,11 +145,11 @@ def open_topology(text):
         os.environ.setdefault(key, value)
     own = os.environ.get("LIBTPU_INIT_ARGS", "")
     os.environ["LIBTPU_INIT_ARGS"] = " ".join([*pod_flags(name), own])
-    jax.config.update("jax_platforms", "cpu")  # a TPU that is there is left alone
+    jax.config.update("jax_platforms", "cpu")  # do not open a TPU of this machine
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=text).devices
-    except Exception as error:  # whatever libtpu says
+    except Exception as error:  # libtpu raises several types
         reason = str(error).splitlines()[0]
         raise ValueError(f"libtpu has no topology {text!r} of {name}: {reason}") from error
     finally:
-        os.environ["LIBTPU_INIT_ARGS"] = own  # libtpu reads it once; programs started later, too
+        os.environ["LIBTPU_INIT_ARGS"] = own  # libtpu has read it; child processes would, too

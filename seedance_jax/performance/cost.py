@@ -1,20 +1,21 @@
-"""What a generator costs before it runs, from shapes alone: parameters and FLOPs per part.
+"""Parameters and FLOPs of a generator, part by part, from shapes alone.
 
-Counted are the products with weights (two FLOPs per weight and token) and attention (four per
-query, key and channel), both with the padding that they compute on. Norms, softmax, rotations and
-gates are not: `xla_flops`, the compiler's own count of the same program, has them.
+Counted are matrix products with parameters (2 FLOPs per parameter and token) and attention (4 per
+query, key and channel), both with the padding that is computed. Norms, softmax, rotations and gates
+are left out; `xla_flops`, XLA's own count of the same program, includes them.
 """
 
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from seedance_jax.data import schema, sources
 from seedance_jax.data.loader import Bucket
@@ -44,10 +45,10 @@ def clip_shape(size: str, seconds: float, fps: float) -> tuple[int, int, int]:
 def clip_of(
     data: Mapping[str, Any], size: str | None = None, seconds: float = 0.0
 ) -> tuple[int, int, int]:
-    """(frames, height, width) of a named size, or of the first bucket that a config trains on.
+    """(frames, height, width) of a named size, or of the first bucket of a config.
 
     Args:
-      data: section of the config, as a dict.
+      data: section `data` of the config.
       size, seconds: see `clip_shape`.
     """
     if size is None:
@@ -56,75 +57,80 @@ def clip_of(
 
 
 def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
-    """(T, H, W) of the latents of a clip; ValueError if it has none."""
+    """(T, H, W) of the latents of a clip; ValueError for a shape that cannot be encoded."""
     Bucket(frames, height, width, batch_size=1)  # raises
     strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
     return (frames - 1) // strides[0] + 1, height // strides[1], width // strides[1]
 
 
-class Program(NamedTuple):
-    """A module with its arguments, nothing of it allocated.
+class Forward(NamedTuple):
+    """A forward pass as shapes: nothing is allocated.
 
     Attributes:
-      params: boxed, as shapes.
-      inputs: as shapes.
+      params: boxed parameters (they carry their logical axes), jax.ShapeDtypeStruct.
+      inputs: positional arguments of the module, jax.ShapeDtypeStruct.
     """
 
-    model: Any
+    model: nn.Module
     params: Any
-    inputs: Any
+    inputs: tuple
 
 
 class Generation(NamedTuple):
-    """What a training step of a generator runs at one shape of clip.
+    """The networks that a training step of a generator runs, for clips of one shape.
 
     Attributes:
-      trained: Program of the Generator.
-      frozen: Program of the finished language model before it, or None.
-      text_tokens: how many the DiT gets.
+      trained: Forward of the Generator.
+      frozen: Forward of the frozen language model, or None if there is none.
+      text_tokens: S, text tokens that the DiT gets.
     """
 
-    trained: Program
-    frozen: Any
+    trained: Forward
+    frozen: Forward | None
     text_tokens: int
 
     @property
-    def params(self) -> Any:
-        """Of both, unboxed, in one tree."""
+    def params(self) -> dict[str, Any]:
+        """Unboxed parameters of both networks in one tree."""
         frozen = {"text": self.frozen.params} if self.frozen else {}
         return nn.unbox({**self.trained.params, **frozen})
 
     @property
     def condition(self) -> Condition:
-        """What the Generator is given besides the latents and the time."""
+        """The condition of the trained Generator, as shapes."""
         return self.trained.inputs[2]
 
     @property
     def latents(self) -> tuple[int, int, int]:
-        """(T, H, W) of the clip."""
+        """(T, H, W) of the latents of the clip."""
         return self.trained.inputs[0].shape[1:4]
 
 
 def make_program(
     config: Mapping[str, Any],
-    latents: Sequence[int],
+    latents: tuple[int, int, int],
     attention: str | None = None,
     remat: str = "none",
 ) -> Generation:
-    """The `Generation` of a config (a dict) for one clip with latents of shape (T, H, W)."""
+    """The `Generation` of a config for one clip with latents of shape (T, H, W).
+
+    Args:
+      attention: replaces `model.attention` of the config.
+      remat: replaces `model.remat` of the config.
+    """
     fields = config["model"] | {"remat": remat}
     fields |= {"attention": attention} if attention else {}
     model = build_generator(config["text"], fields, schema.LATENT_CHANNELS)
-    text, frozen, tokens = _text_inputs(config)
+    text, frozen, text_tokens = _text_inputs(config)
     t, h, w = latents
     video = _array((t, h, w, schema.LATENT_CHANNELS))
     given = {"given": video, "given_mask": _array((t,)), "fps": _array(())}
     condition = Condition(*text, frame_shot=_array((t,), jnp.int32), **given)
-    return Generation(_program(model, (video, _array(()), condition)), frozen, tokens)
+    return Generation(_forward(model, (video, _array(()), condition)), frozen, text_tokens)
 
 
 def _text_inputs(config):
-    """(text that the generator takes, Program of a frozen language model or None, text tokens)."""
+    """(text inputs of the generator, Forward of a frozen language model or None, S)."""
     text, length = text_encoder.DEFAULTS | config["text"], config["data"]["text_length"]
     ids = tuple(_array((length,), dtype) for dtype in (jnp.int32, bool, jnp.int32))
     if text["mode"] == "joint":
@@ -133,19 +139,19 @@ def _text_inputs(config):
     count = own.get("max_words") or length
     tokens = _array((count, model.width * len(model.layers)), model.dtype)
     marks = (_array((count,), bool), _array((count,), jnp.int32))
-    return (tokens, *marks), _program(model, ids) if text["mode"] == "frozen" else None, count
+    return (tokens, *marks), _forward(model, ids) if text["mode"] == "frozen" else None, count
 
 
 def _array(shape, dtype=jnp.float32):
     return jax.ShapeDtypeStruct((1, *shape), dtype)
 
 
-def _program(model, inputs):
-    return Program(model, jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"], inputs)
+def _forward(model, inputs):
+    return Forward(model, jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"], inputs)
 
 
 class Row(NamedTuple):
-    """Parameters of a part, and forward FLOPs: products with weights, and attention."""
+    """Parameters and forward FLOPs (products with parameters, attention) of one part."""
 
     name: str
     parameters: int
@@ -163,8 +169,8 @@ PARTS = (PATCH, TIME, TEXT_MODEL, TEXT_IN, VIDEO, TEXT, TEMPORAL, HEAD)
 ENDS = {"text_norm": TEXT_IN, "text_in": TEXT_IN, "out": HEAD}
 
 
-def part_of(path: Sequence[str]) -> str:
-    """The part of a generator that a parameter belongs to; path: its names from the top down."""
+def part_of(path: tuple[str, ...]) -> str:
+    """The one of PARTS that the parameter at a path of names belongs to."""
     if path[0] == "text":
         return TEXT_MODEL
     if path[1].startswith("patch"):  # and the adapters of conditions
@@ -176,7 +182,7 @@ def part_of(path: Sequence[str]) -> str:
 
 
 def count(program: Generation) -> list[Row]:
-    """The rows of all PARTS of a Generation for one clip."""
+    """One row for each of PARTS, for one clip."""
     tokens, attention = _tokens(program), _attention(program)
     parameters, gemm = Counter(), Counter()
     for path, leaf in jax.tree_util.tree_leaves_with_path(program.params):
@@ -184,25 +190,25 @@ def count(program: Generation) -> list[Row]:
         part = part_of(names)
         parameters[part] += leaf.size
         if names[-1] == "kernel":
-            # Temporal projections work on whole windows; the pairs differ in their shift.
-            cut = part == TEMPORAL and names[4] != "mlp"
-            gemm[part] += 2 * leaf.size * tokens[names[2] if cut else part]
+            # Temporal projections see padded windows, whose number depends on the pair's shift.
+            padded = part == TEMPORAL and names[4] != "mlp"
+            gemm[part] += 2 * leaf.size * tokens[names[2] if padded else part]
     return [Row(part, parameters[part], gemm[part], attention[part]) for part in PARTS]
 
 
-def total(rows: Sequence[Row]) -> Row:
+def total(rows: Iterable[Row]) -> Row:
     """The sum of rows, as a row."""
     return Row("total", *(sum(row[i] for row in rows) for i in (1, 2, 3)))
 
 
-# Passes over the weights of a step, by what is trained: frozen weights need no gradient.
+# {what a run makes: training FLOPs per forward FLOP}; frozen parameters need no gradient.
 PASSES = {"generator": 3, "adapters": 2}
 
 
-def training_flops(config: Any, makes: str) -> float | None:
-    """FLOPs of the mean step of a config, forward and backward, or None if it is not counted.
+def training_flops(config: ConfigDict, makes: str) -> float | None:
+    """FLOPs of the mean training step of a config, or None if they are not counted.
 
-    Counted is the generator alone: no frozen encoder, and nothing that `remat` recomputes.
+    Only the generator counts: no frozen encoder, and no recomputation.
 
     Args:
       makes: what a run of the config makes.
@@ -220,8 +226,8 @@ def training_flops(config: Any, makes: str) -> float | None:
 def step_flops(program: Generation, remat: str) -> int:
     """FLOPs of a training step on one clip.
 
-    Backward is twice forward, and recomputes the weights of attention; remat="full" is forward
-    once more. A frozen language model runs forward alone.
+    The backward pass costs twice the forward pass and recomputes the attention weights;
+    remat="full" adds another forward pass. A frozen language model only runs forward.
     """
     is_frozen = {TEXT_MODEL: program.frozen is not None}
     rows = count(program)
@@ -231,7 +237,7 @@ def step_flops(program: Generation, remat: str) -> int:
 
 
 def _windows(program):
-    """[(windows, positions in each)] of the temporal blocks, pair after pair of one scan step."""
+    """[(M, P)] of the temporal blocks, for each pair of blocks in one scan step."""
     _, h, w = program.latents
     dit = program.trained.model.dit
     full = dit.get("attention") == "full"
@@ -246,41 +252,40 @@ def _shifts(program):
 
 
 def scan_steps(program: Generation) -> int:
-    """How many times the scan over depth runs its body."""
+    """Iterations of the scan over depth."""
     return program.trained.model.dit["depth"] // len(_shifts(program))
 
 
 def _tokens(program):
-    """How many tokens the kernels of a part see, and those of the projections of pair{i}."""
+    """{part: tokens that its kernels multiply}, and under pair{i} those of padded windows."""
     t, h, w = program.latents
-    video = t * h * w
+    video, text = t * h * w, program.text_tokens
     padded = {f"pair{i}": t * m * p for i, (m, p) in enumerate(_windows(program))}
-    tokens, length = program.text_tokens, text_length(program)
-    times = 2  # of the frames, and of the text
-    sides = {PATCH: video, TIME: times, TEXT_MODEL: length, TEXT_IN: tokens, HEAD: video}
-    return sides | {VIDEO: video, TEXT: tokens, TEMPORAL: video} | padded
+    times = 2  # one of the video, one of the text
+    outside = {PATCH: video, TIME: times, TEXT_MODEL: text_length(program), TEXT_IN: text}
+    return outside | {VIDEO: video, TEXT: text, TEMPORAL: video, HEAD: video} | padded
 
 
 def text_length(program: Generation) -> int:
-    """How many ids the text model reads."""
+    """Token ids that the text model reads."""
     ids = program.frozen.inputs[0] if program.frozen else program.condition.text
     return ids.shape[1]
 
 
 def attention_pairs(program: Generation) -> dict[str, list[int]]:
-    """{part: (query, key) pairs of a block of the DiT, one shift of its windows after another}."""
-    (t, h, w), tokens = program.latents, program.text_tokens
+    """{part: [(query, key) pairs in one block of the DiT, for each shift of its windows]}."""
+    (t, h, w), text = program.latents, program.text_tokens
     video = t * h * w
     keys = video if program.trained.model.dit.get("attention") == "full" else h * w
     return {
-        VIDEO: [video * (keys + tokens)],
-        TEXT: [tokens * (video + tokens)],
+        VIDEO: [video * (keys + text)],
+        TEXT: [text * (video + text)],
         TEMPORAL: [m * (t * p) ** 2 for m, p in _windows(program)],
     }
 
 
 def _attention(program):
-    """FLOPs of attention by part."""
+    """{part: FLOPs of its attention}."""
     dit = program.trained.model.dit
     layers = 4 * dit["width"] * dit["depth"]
     pairs = attention_pairs(program)
@@ -289,22 +294,22 @@ def _attention(program):
 
 
 def _text_channels(program):
-    """Channels of the queries of the text model, over all its layers."""
+    """Channels of the queries of the text model, summed over its layers."""
     leaves = jax.tree_util.tree_leaves_with_path(program.params.get("text", {}))
     queries = [leaf.shape for path, leaf in leaves if "query" in str(path) and leaf.ndim > 2]
     return sum(math.prod(shape) // shape[-3] for shape in queries)
 
 
-def lowered_flops(function: Any, *shapes: Any) -> float:
-    """The compiler's count for a function at these shapes, nothing being run or compiled."""
+def lowered_flops(function: Callable, *shapes: Any) -> float:
+    """XLA's FLOPs of a function for arguments of these shapes; nothing is compiled or run."""
     return jax.jit(function).lower(*shapes).cost_analysis()["flops"]
 
 
 def xla_flops(program: Generation) -> float:
-    """Forward FLOPs as the compiler counts them.
+    """Forward FLOPs as XLA counts them.
 
-    It counts the body of a loop once. So one step of each scan over depth, lowered by itself with
-    the shapes that it gets inside of the model, is added for every further step.
+    XLA counts the body of a loop once. So each scan over depth is also lowered as a single step,
+    with the shapes it has in the model, and that count is added for every further iteration.
     """
     return sum(_scanned_flops(*part) for part in (program.trained, program.frozen) if part)
 
@@ -328,12 +333,12 @@ def _scanned_flops(model, params, inputs):
 
 
 def steps_of(stacked: Any) -> int:
-    """How many layers the stacked parameters of a scan hold."""
+    """Layers in the stacked parameters of a scan."""
     return jax.tree.leaves(stacked)[0].shape[0]
 
 
-def body_flops(block: Any, stacked: Any, args: tuple) -> float:
-    """`lowered_flops` of one step of a scan over parameters."""
+def body_flops(block: nn.Module, stacked: Any, args: tuple) -> float:
+    """`lowered_flops` of one iteration of a scan over stacked parameters."""
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
     return lowered_flops(block.apply, {"params": one}, *_shapes_of(args))
 

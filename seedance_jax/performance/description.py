@@ -1,6 +1,8 @@
-"""Tables of what a config's model is and costs: parameters, operations and memory."""
+"""Tables about the model of a config: parameters, FLOPs and memory."""
 
 import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,8 @@ from seedance_jax.pretrained.runs import as_tuples, what_it_makes
 MIB = 2**20
 
 
-def table(head, rows):
-    """Lines of text with aligned columns: the first to the left, numbers to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines of text with aligned columns: the first one left, the others right."""
     rows = [head, *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     for name, *values in rows:
@@ -23,30 +25,33 @@ def table(head, rows):
         yield "  ".join([name.ljust(widths[0]), *cells]).rstrip()
 
 
-def percent(part, whole):
+def percent(part: float, whole: float) -> str:
+    """A share as text: 12.3%."""
     return f"{100 * part / max(whole, 1):.1f}%"
 
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
-def flops(number):
-    """With its unit: 565 T."""
+def flops(number: float) -> str:
+    """FLOPs as text, without the word: 565 T."""
     size, name = next((unit for unit in UNITS if number >= unit[0]), UNITS[-1])
     return f"{number / size:,.4g} {name}"
 
 
-def mebibytes(size):
-    """Bytes in MiB: 1,234, and of small sizes a decimal."""
+def mebibytes(size: float) -> str:
+    """Bytes as a number of MiB, with a decimal if it is small: 1,234 or 5.6."""
     return f"{size / MIB:,.0f}" if size >= 10 * MIB else f"{size / MIB:.1f}"
 
 
-def describe_generator(config, clip, devices, check):
-    """Lines about the generator of a config (a dict) for one clip (frames, height, width).
+def describe_generator(
+    config: Mapping[str, Any], clip: tuple[int, int, int], devices: int, check: bool
+) -> Iterator[str]:
+    """Lines about the generator of a config for one clip (frames, height, width).
 
     Args:
-      devices: how many the config's mesh is laid over.
-      check: also count with the compiler.
+      devices: number of devices of the config's mesh.
+      check: also print XLA's count of FLOPs.
     """
     latents = cost.latent_shape(*clip)
     program = cost.make_program(config, latents)
@@ -63,10 +68,11 @@ def describe_generator(config, clip, devices, check):
     yield from _memory_lines(config, clip, program, devices)
 
 
-def _size_lines(clip, latents, words):
+def _size_lines(clip, latents, text_tokens):
     t, h, w = latents
     yield f"clip {'x'.join(map(str, clip))} -> latents {t}x{h}x{w}"
-    yield f"tokens: {h * w:,} per frame, {t * h * w:,} of video in all, {words:,} of text"
+    video = f"{h * w:,} per frame, {t * h * w:,} of video in all"
+    yield f"tokens: {video}, {text_tokens:,} of text"
 
 
 def _cost_table(rows):
@@ -90,8 +96,8 @@ def _cost_table(rows):
 
 TEXT_MODES = {
     "joint": "is trained with the generator",
-    "frozen": "stays as it is: it runs forward alone",
-    "precomputed": "is not run: its text tokens are read from disk",
+    "frozen": "is frozen: it only runs forward",
+    "precomputed": "does not run: its outputs are read from disk",
 }
 
 
@@ -103,9 +109,9 @@ def _text_lines(config):
 
 def _step_lines(config, latents, program):
     remat, whole = config["model"]["remat"], cost.total(cost.count(program))
-    yield f"forward: {flops(whole.flops)}FLOP per clip, windows' padding included"
-    backward = "backward is twice forward, and attention's weights again"
-    backward += "; remat='full' is forward once more" * (remat == "full")
+    yield f"forward: {flops(whole.flops)}FLOP per clip, padding of windows included"
+    backward = "the backward pass is twice the forward pass, and recomputes attention weights"
+    backward += "; remat='full' adds a forward pass" * (remat == "full")
     step = flops(cost.step_flops(program, remat))
     yield f"training step: {step}FLOP per clip: {backward}"
     for other in ("decoupled", "full"):
@@ -122,10 +128,11 @@ def _check_lines(program, whole):
     yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
 
 
-STATE = {  # other names are their own
-    "language": "text model, frozen",
+STATE = {  # labels of fields of memory.State that differ from their names
+    "ema": "EMA",
+    "text_model": "text model, frozen",
     "base": "base of the adapters, frozen",
-    "merged": "base with adapters, where there are some",
+    "merged": "base with adapters added",
 }
 
 
@@ -151,18 +158,20 @@ def _memory_lines(config, clip, program, devices):
 
 
 def _clips(config, clip, mesh):
-    """Clips of a global batch that every device shares in; 1 if no bucket is of this shape."""
+    """Clips per device in the bucket of this shape; 1 if there is no such bucket."""
     for bucket in config["data"]["buckets"]:
         if tuple(bucket[:3]) == clip:
             return -(-bucket[3] // (mesh.shape["data"] * mesh.shape["fsdp"]))
     return 1
 
 
-def describe_autoencoder(config, clip, devices, check):
-    """Lines about an autoencoder: parameters, and operations as the compiler counts them."""
+def describe_autoencoder(
+    config: Mapping[str, Any], clip: tuple[int, int, int], devices: int, check: bool
+) -> Iterator[str]:
+    """Lines about an autoencoder: parameters, and FLOPs as XLA counts them."""
     del devices
     if check:
-        raise ValueError("--check is for generators: of autoencoders XLA's is the only count")
+        raise ValueError("--check is for generators: FLOPs of autoencoders are XLA's already")
     latents, model = cost.latent_shape(*clip), VAE(**as_tuples(config["vae"]))
     video = jax.ShapeDtypeStruct((1, *clip, 3), jnp.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), video)["params"]
@@ -170,10 +179,10 @@ def describe_autoencoder(config, clip, devices, check):
     rows = []
     for name, method, inputs in (("encoder", "encode", video), ("decoder", "decode", code)):
         leaves = jax.tree.leaves(params[name])
-        size, held = sum(leaf.size for leaf in leaves), memory.tree_bytes(leaves) / MIB
+        size, mib = sum(leaf.size for leaf in leaves), memory.tree_bytes(leaves) / MIB
         apply = functools.partial(model.apply, method=method)
         work = cost.lowered_flops(apply, {"params": params}, inputs)
-        rows.append((name, f"{size:,}", flops(work), f"{held:,.1f}"))
+        rows.append((name, f"{size:,}", flops(work), f"{mib:,.1f}"))
     yield f"clip {'x'.join(map(str, clip))} -> latents {'x'.join(map(str, latents))}"
     yield from table(("part", "parameters", "FLOP", "MiB"), rows)
 
@@ -185,11 +194,16 @@ DESCRIPTIONS = {
 }
 
 
-def describe(config, clip=None, devices=1, check=False):
-    """Lines of text about a config (a dict); `clip` is its first bucket if None.
+def describe(
+    config: Mapping[str, Any],
+    clip: tuple[int, int, int] | None = None,
+    devices: int = 1,
+    check: bool = False,
+) -> Iterator[str]:
+    """Lines of text about a config; `clip` (frames, height, width) is its first bucket if None.
 
     Raises:
-      ValueError: what it makes has no description, or a clip that has no latents.
+      ValueError: what it makes has no description, or a clip that cannot be encoded.
     """
     makes = what_it_makes(config)
     if makes not in DESCRIPTIONS:

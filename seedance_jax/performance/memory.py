@@ -1,19 +1,21 @@
-"""What training a generator holds on a device, from shapes alone.
+"""Memory of a training step of a generator on one device, from shapes alone.
 
-State is laid out as training would lay it out. Activations are what reverse differentiation of the
-very program keeps between its two passes; a compiler may do better (fuse) or worse (transfers). The
-logits of the attention that it is at come on top.
+The state is sharded as in training. Activations are what reverse-mode differentiation keeps from
+the forward for the backward pass; XLA may need less (fusion) or more (transfers). The attention
+logits of the block being computed come on top.
 """
 
 import functools
 import math
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from jax.sharding import AbstractMesh, Mesh
 
 from seedance_jax import sharding
 from seedance_jax.models import lora as adapters
@@ -23,34 +25,42 @@ from seedance_jax.training.optimizer import make_optimizer
 
 
 class State(NamedTuple):
-    """Bytes on one device."""
+    """Bytes of the training state on one device."""
 
     parameters: int
     gradients: int
-    average: int
+    ema: int
     optimizer: int
-    language: int  # a finished model: parameters alone
-    base: int = 0  # what adapters are trained on: parameters alone
-    merged: int = 0  # those of them that adapters are added to, with these
-    slow: int = 0  # copies of the parameters beside the average
+    text_model: int  # frozen language model
+    base: int = 0  # frozen parameters that adapters are trained on
+    merged: int = 0  # base parameters with their adapters added
+    slow: int = 0  # slow copies besides the EMA
 
 
-def state_bytes(program, mesh, optimizer, lora=None, slow_copies=0):
-    """State of a Generation on a device of a mesh.
+def state_bytes(
+    program: cost.Generation,
+    mesh: Mesh | AbstractMesh,
+    optimizer: Mapping[str, Any],
+    lora: Mapping[str, Any] | None = None,
+    slow_copies: int = 0,
+) -> State:
+    """State of a Generation on one device of a mesh.
 
-    `optimizer` and `lora`, if adapters are trained, are sections of the config (dicts);
-    `slow_copies` is how many a stage has.
+    Args:
+      optimizer: section `optimizer` of the config.
+      lora: section `lora` of the config if adapters are trained.
+      slow_copies: number of slow copies of the parameters besides the EMA.
     """
     base = program.trained.params
     boxed = _adapters(base, lora) if lora else base
     params, parameters = nn.unbox(boxed), _share(boxed, mesh)
     moments = tree_bytes(jax.eval_shape(make_optimizer(num_steps=1, **optimizer).init, params))
-    share = moments * parameters // tree_bytes(params)  # laid out as what they belong to
+    share = moments * parameters // tree_bytes(params)  # sharded like their parameters
     frozen = program.frozen
-    read = _share(frozen.params, mesh, jnp.dtype(frozen.model.dtype)) if frozen else 0
-    held = (_share(base, mesh), _share(_adapted(base, params), mesh)) if lora else (0, 0)
+    text_model = _share(frozen.params, mesh, jnp.dtype(frozen.model.dtype)) if frozen else 0
+    adapted = (_share(base, mesh), _share(_adapted(base, params), mesh)) if lora else (0, 0)
     slow = slow_copies * parameters
-    return State(parameters, parameters, parameters, share, read, *held, slow)
+    return State(parameters, parameters, parameters, share, text_model, *adapted, slow)
 
 
 def _adapters(base, lora):
@@ -60,13 +70,13 @@ def _adapters(base, lora):
 
 
 def _adapted(base, trained):
-    """The boxed parameters that trained adapters belong to."""
+    """The boxed parameters that have adapters."""
     flat, pairs = (traverse_util.flatten_dict(tree) for tree in (base, trained))
     return {path: flat[path] for path in {path[:-1] for path in pairs}}
 
 
 def _share(boxed, mesh, dtype=None):
-    """Bytes on one device of parameters laid out over a mesh, in their dtype or in another."""
+    """Bytes on one device of parameters sharded over a mesh, in their dtype or another one."""
     layout, leaves = (jax.tree.leaves(f) for f in (sharding.layout(boxed, mesh), nn.unbox(boxed)))
     return sum(
         math.prod(place.shard_shape(leaf.shape)) * (dtype or leaf.dtype).itemsize
@@ -74,25 +84,24 @@ def _share(boxed, mesh, dtype=None):
     )
 
 
-def logit_bytes(program, mesh):
-    """Of the largest attention of one clip on a device: its logits, float32, all there at once.
+def logit_bytes(program: cost.Generation, mesh: Mesh | AbstractMesh) -> float:
+    """Bytes of the float32 logits of the largest attention of one clip, on one device.
 
-    So the plain kernel works (`models.attention.attend`); a kernel that goes through the keys piece
-    by piece (flash attention) never holds them.
+    The kernel "xla" holds all of them at once; flash attention never does.
     """
-    split = {cost.VIDEO: "sequence", cost.TEMPORAL: "sequence"}  # frames, windows; text is whole
+    split = {cost.VIDEO: "sequence", cost.TEMPORAL: "sequence"}  # frames, windows; text is not
     pairs = {part: max(own) for part, own in cost.attention_pairs(program).items()}
     shares = [n / mesh.shape.get(split.get(part), 1) for part, n in pairs.items()]
     return 4 * max(shares) * program.trained.model.dit["heads"] / mesh.shape["tensor"]
 
 
-def tree_bytes(tree):
-    """Of all arrays in a tree."""
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays in a tree."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def kept_bytes(program):
-    """What one clip keeps for the backward pass, on all devices, besides the parameters."""
+def kept_bytes(program: cost.Generation) -> int:
+    """Bytes that one clip keeps for the backward pass, on all devices, without the parameters."""
 
     model, params, inputs = program.trained
 
@@ -108,10 +117,11 @@ def _kinds(tree):
     return Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
 
 
-def activation_bytes(config, latents):
-    """{remat policy: bytes of one clip}; of the others the scan recomputes one step at a time.
+def activation_bytes(config: Mapping[str, Any], latents: tuple[int, int, int]) -> dict[str, int]:
+    """{remat policy: bytes of the activations of one clip with latents (T, H, W)}.
 
-    So for them the most that a step of the scan keeps is added: a share of "none".
+    All policies but "none" recompute the scan one step at a time, so for them the activations of
+    one step are added.
     """
     kept = {
         remat: kept_bytes(cost.make_program(config, latents, remat=remat))

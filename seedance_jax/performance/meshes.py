@@ -1,25 +1,34 @@
-"""Meshes and ways to save memory that a training step could be compiled for, the likely ones first.
+"""Meshes and remat policies that a training step can be compiled for, the most promising first.
 
-What is estimated here only decides what is tried: the compiler has the last word.
+The estimates only decide what is tried; the compiler decides what fits.
 """
 
 import dataclasses
 import itertools
 import math
 
+from ml_collections import ConfigDict
+
 from seedance_jax import sharding
+from seedance_jax.data.loader import Bucket
 from seedance_jax.models.dit import REMAT_POLICIES
 from seedance_jax.performance import cost, memory
 
-RECOMPUTED = ("none", "save_attention", "full", "offload")  # from least to most work
-SLACK = 1.5  # an estimate above so many times the memory is not tried
+RECOMPUTED = ("none", "save_attention", "full", "offload")  # from least to most extra time
+SLACK = 1.5  # settings whose estimate exceeds this multiple of the memory are not tried
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """mesh: sizes of all axes; remat: one of the policies of the DiT; estimate: bytes a device."""
+    """One way to run a training step.
 
-    mesh: dict
+    Attributes:
+      mesh: {axis: size} for all axes.
+      remat: policy of the DiT.
+      estimate: bytes per device.
+    """
+
+    mesh: dict[str, int]
     remat: str
     estimate: float = math.nan
 
@@ -27,14 +36,14 @@ class Setting:
         return f"mesh {','.join(f'{k}={v}' for k, v in self.mesh.items())}, remat={self.remat}"
 
 
-def candidates(config, bucket, devices, limit):
-    """Settings that divide batch and heads, within SLACK * `limit` bytes of a device.
+def candidates(config: ConfigDict, bucket: Bucket, devices: int, limit: float) -> list[Setting]:
+    """Settings that divide batch and heads and need at most SLACK * `limit` bytes per device.
 
-    In order: those within `limit`, the least `tensor`, the least to make again, the least
-    `sequence`.
+    Those within `limit` come first; then the smallest `tensor`, the least recomputation and the
+    smallest `sequence`.
 
     Raises:
-      ValueError: none does.
+      ValueError: there is none.
     """
     settings = config.to_dict()
     program = cost.make_program(settings, cost.latent_shape(*bucket.shape))

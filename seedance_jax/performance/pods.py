@@ -1,18 +1,20 @@
-"""The training steps that `seedance_jax pods` compiles: models, clips and slices, each with a mesh.
+"""The training steps that `seedance_jax pods` compiles: models, clips and TPU slices with meshes.
 
-Every group of devices along `sequence` has one clip: as few devices as hold one. On the slices
-whose links are a three-dimensional torus weights are divided over half of the devices: gathered
-over all of them XLA makes it an all-reduce, of twice the bytes, that nothing runs beside.
+The devices along `sequence` share one clip; there are as few of them as memory allows. On slices
+whose links form a 3D torus the parameters are sharded over half of the devices only: over all of
+them XLA replaces the all-gather by an all-reduce of twice the bytes that overlaps with nothing.
 """
 
 import json
 import subprocess
 import sys
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from seedance_jax.performance import chips
 
-SLICES = {  # by the name that Google sells them under
+SLICES = {  # {name of the slice in Google Cloud: topology}
     "v5e-256": "v5e:16x16",
     "v5p-128": "v5p:4x4x4",
     "v6e-256": "v6e:16x16",
@@ -21,14 +23,14 @@ SLICES = {  # by the name that Google sells them under
 
 
 class Cell(NamedTuple):
-    """One compile.
+    """One training step to compile.
 
     Attributes:
       model: size of `configs/pretrain.py`.
       size, seconds: of the clips.
       slice: one of SLICES.
-      mesh: as --mesh has it.
-      batch: clips in all.
+      mesh: value of the flag --mesh.
+      batch: clips per step, over all devices.
       remat: policy of the DiT.
     """
 
@@ -41,8 +43,8 @@ class Cell(NamedTuple):
     remat: str = "full"
 
     @property
-    def name(self):
-        """Of its report, a file."""
+    def name(self) -> str:
+        """Stem of the file of its report."""
         parts = self.model, self.size, f"{self.seconds}s", self.slice
         return "_".join(parts if self.remat == "full" else (*parts, self.remat))
 
@@ -73,29 +75,33 @@ CELLS = (
     Cell("7b", "1080p", 5, "v6e-256", "fsdp=32,sequence=8", 32),
     Cell("7b", "1080p", 5, "tpu7x-64", "data=2,fsdp=8,sequence=4", 16),
 )
-# What each way to save memory costs, on one slice.
+# The other remat policies, on one slice.
 REMAT = tuple(
     Cell("7b", "480p", 5, "v5p-128", "data=2,fsdp=32", 64, remat)
     for remat in ("none", "save_attention", "offload")
 )
 
 
-def choose(words):
-    """The cells whose name has one of the words, all without any; ValueError if one fits none."""
+def choose(parts: Sequence[str]) -> list[Cell]:
+    """The cells whose names contain one of `parts`; all cells if `parts` is empty.
+
+    Raises:
+      ValueError: one of the parts is in no name.
+    """
     cells = CELLS + REMAT
-    for word in words:
-        if not any(word in cell.name for cell in cells):
-            raise ValueError(f"{word!r} is in the name of no cell: {[c.name for c in cells]}")
-    return [cell for cell in cells if not words or any(word in cell.name for word in words)]
+    for part in parts:
+        if not any(part in cell.name for cell in cells):
+            raise ValueError(f"{part!r} is in the name of no cell: {[c.name for c in cells]}")
+    return [cell for cell in cells if not parts or any(part in cell.name for part in parts)]
 
 
-def report_of(cell, folder):
+def report_of(cell: Cell, folder: Path) -> Path:
     """The file of a cell's report."""
     return folder / f"{cell.name}.json"
 
 
-def check_readable(cells):
-    """Raises ValueError if this jaxlib cannot read the programs of one of the cells."""
+def check_readable(cells: Iterable[Cell]) -> None:
+    """Raises ValueError if this jaxlib cannot parse the programs of one of the cells."""
     for name in dict.fromkeys(cell.slice for cell in cells):
         try:
             chips.check_readable(chips.parse_topology(SLICES[name])[0])
@@ -104,13 +110,13 @@ def check_readable(cells):
             raise ValueError(f"{error}; --only={others} leaves {name} out") from error
 
 
-def compile_cell(cell, path):
-    """The report of `seedance_jax compile` of a cell, made by a process of its own, kept at `path`.
+def compile_cell(cell: Cell, path: Path) -> dict[str, Any]:
+    """The report of `seedance_jax compile` for a cell, read from `path` if it exists.
 
-    A report that is there is read.
+    Otherwise it is compiled in a subprocess and written there.
 
     Raises:
-      RuntimeError: the compile failed; not if the program does not fit.
+      RuntimeError: the compile failed for another reason than memory.
     """
     if not path.exists():
         part = path.with_suffix(".part")
@@ -122,7 +128,7 @@ def compile_cell(cell, path):
     return json.loads(path.read_text())
 
 
-def command(cell):
+def command(cell: Cell) -> list[str]:
     """The command line that compiles a cell."""
     return [
         *(sys.executable, "-m", "seedance_jax", "compile"),
@@ -138,7 +144,7 @@ def command(cell):
     ]
 
 
-def lines(cells, reports):
+def lines(cells: Iterable[Cell], reports: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A Markdown table of reports."""
     yield "| model, clip | slice | mesh | clips | memory of a device | step at best | MFU at most |"
     yield "|---|---|---|---|---|---|---|"
@@ -146,7 +152,7 @@ def lines(cells, reports):
         yield line(cell, report)
 
 
-def line(cell, report):
+def line(cell: Cell, report: Mapping[str, Any]) -> str:
     """A row of the table."""
     what = f"`{cell.model}`, {cell.size} {cell.seconds} s"
     what += f", remat={cell.remat}" * (cell.remat != "full")

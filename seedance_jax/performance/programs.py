@@ -32,14 +32,14 @@ class Program(NamedTuple):
     """A jitted function and its arguments, as shapes with their layout.
 
     Attributes:
-      useful: FLOPs that the model needs (`performance.cost`): without what `remat` recomputes.
+      model_flops: FLOPs that the model needs (`performance.cost`): without what `remat` recomputes.
     """
 
     function: Any
     arguments: tuple
     named: dict
     mesh: Any
-    useful: float
+    model_flops: float
 
     def lower(self) -> Any:
         with jax.set_mesh(self.mesh):
@@ -79,8 +79,8 @@ def training(
         batch_shapes(bucket, tokens, with_videos=vae is not None), sharding.batch_sharding(mesh)
     )
     frozen = sharding.place_shapes({"vae": vae_shapes(vae)}, sharding.replicated(mesh))
-    useful = bucket.batch_size * 3 * cost.total(cost.count(generation)).flops
-    return Program(step, (state, batch, frozen), {}, mesh, useful)
+    model_flops = bucket.batch_size * 3 * cost.total(cost.count(generation)).flops
+    return Program(step, (state, batch, frozen), {}, mesh, model_flops)
 
 
 def batch_shapes(

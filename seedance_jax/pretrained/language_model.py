@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from seedance_jax.data import tokenizer as tokenizers
 from seedance_jax.models.public import qwen
@@ -14,7 +16,12 @@ from seedance_jax.models.text import TextModel, caption_positions
 
 @dataclasses.dataclass(frozen=True)
 class Language:
-    """A language model that generates; `context` is the most tokens that it reads."""
+    """A language model with its output layer and tokenizer, for generation.
+
+    Attributes:
+      context: longest input in tokens.
+      end_ids: ids of the end-of-text tokens.
+    """
 
     model: TextModel
     params: Any
@@ -23,7 +30,7 @@ class Language:
     end_ids: tuple[int, ...]
 
 
-def open_language(directory, mesh, *, dtype="bfloat16"):
+def open_language(directory: str | Path, mesh: Mesh, *, dtype: Any = "bfloat16") -> Language:
     """The `Language` of a Hugging Face directory; see `qwen.load`."""
     model, params = qwen.load(directory, mesh, dtype=dtype, head=True)
     tokenizer = tokenizers.open_tokenizer(str(directory))
@@ -32,8 +39,8 @@ def open_language(directory, mesh, *, dtype="bfloat16"):
     return Language(model, params, tokenizer, context, end_ids)
 
 
-def check_vocabulary(model, tokenizer):
-    """Raises ValueError if the tokenizer has ids that the model has not."""
+def check_vocabulary(model: TextModel, tokenizer: tokenizers.Tokenizer) -> None:
+    """Raises ValueError if the tokenizer has more ids than the model's vocabulary."""
     if tokenizer.vocab_size > model.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.vocab_size} ids, the model's vocab_size="
@@ -42,12 +49,12 @@ def check_vocabulary(model, tokenizer):
 
 
 class Draws(NamedTuple):
-    """How tokens are drawn.
+    """Settings of sampling.
 
     Attributes:
-      key: of the draws.
+      key: for sampling.
       temperature: divides the logits.
-      top_p: draws among the likeliest tokens that together have this probability; 0 is greedy.
+      top_p: samples among the most likely tokens with this total probability; 0 is greedy.
     """
 
     key: jax.Array
@@ -56,14 +63,23 @@ class Draws(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("new_tokens", "end_ids"))
-def generate(model, params, ids, mask, draws: Draws, *, new_tokens, end_ids):
-    """Continues texts until an end token; compiled once per shape.
+def generate(
+    model: TextModel,
+    params: Any,
+    ids: jax.Array,
+    mask: jax.Array,
+    draws: Draws,
+    *,
+    new_tokens: int,
+    end_ids: tuple[int, ...],
+) -> tuple[jax.Array, jax.Array]:
+    """Continues texts up to an end token; compiled once per shape.
 
     Args:
       model: a TextModel whose `layers` is (-1,).
-      ids, mask: texts int32 [B, S] and their validity, padded at the end.
-      new_tokens: at most so many.
-      end_ids: tuple of ids that end a text.
+      ids, mask: texts int32 [B, S] and bool [B, S], padded at the end.
+      new_tokens: number of tokens at most.
+      end_ids: ids of end-of-text tokens.
 
     Returns:
       ids int32 [B, new_tokens] and their mask, False from the end token on.
@@ -76,7 +92,7 @@ def generate(model, params, ids, mask, draws: Draws, *, new_tokens, end_ids):
 
     def extend(cache, ids, positions, valid, slot):
         rows = slot + jnp.arange(ids.shape[1])
-        visible = ((rows[:, None] >= order) & valid[:, None, :])[:, None]  # [B, 1, L, slots]
+        visible = ((rows[:, None] >= order) & valid[:, None, :])[:, None]  # [B, 1, S, slots]
         variables, arguments = {"params": params, **cache}, (ids, positions, visible, slot)
         return model.apply(variables, *arguments, method="extend", mutable=["cache"])
 
@@ -105,8 +121,10 @@ def generate(model, params, ids, mask, draws: Draws, *, new_tokens, end_ids):
     return out, kept
 
 
-def sample_top_p(key, logits, temperature, top_p):
-    """Draws ids int32 [B] from logits [B, V], among the likeliest that sum to `top_p`."""
+def sample_top_p(
+    key: jax.Array, logits: jax.Array, temperature: jax.Array, top_p: jax.Array
+) -> jax.Array:
+    """Samples ids int32 [B] from logits [B, vocab_size], see `generate`."""
     order = jnp.argsort(-logits, axis=-1)
     ranked = jnp.take_along_axis(logits, order, axis=-1) / temperature
     share = jax.nn.softmax(ranked)

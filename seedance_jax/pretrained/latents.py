@@ -1,12 +1,13 @@
-"""Precomputed latents of a data set, one file set per bucket, tied to the autoencoder's hash."""
+"""Precomputed latents of a data set, one side table per bucket and autoencoder."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tqdm
 
 from seedance_jax.data import loader, schema, sources
@@ -17,7 +18,12 @@ from seedance_jax.pretrained import codec
 
 
 def describe(data: Mapping[str, Any], bucket: Bucket, fingerprint: str) -> dict[str, Any]:
-    """What latents are latents of: everything that decides their values."""
+    """Everything that determines the values of precomputed latents (JSON).
+
+    Args:
+      data: section `data` of a config.
+      fingerprint: hash of the autoencoder.
+    """
     return {
         **describe_clips(data),
         "bucket": [*bucket.shape, bucket.stride],
@@ -26,18 +32,22 @@ def describe(data: Mapping[str, Any], bucket: Bucket, fingerprint: str) -> dict[
     }
 
 
-def describe_clips(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the clips that a config trains on, and their captions."""
+def describe_clips(data: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that determines the training clips of a config and their captions (JSON)."""
     directory = sources.locate(data)
-    # The name of a directory has the settings, its spec also what a folder held then.
+    # The name depends on the settings alone, the spec also on the contents of the source folder.
     content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
     return {"clips": directory.name, "content": content, "split": "train"}
 
 
 def open_all(
-    data: Mapping[str, Any], buckets: Sequence[Bucket], fingerprint: str
+    data: Mapping[str, Any], buckets: Iterable[Bucket], fingerprint: str
 ) -> dict[Bucket, Any]:
-    """{bucket: latents} for every bucket; ValueError saying how to make those that are missing."""
+    """{bucket: latents} (`side_tables.open_table`).
+
+    Raises:
+      ValueError: some are missing; the message says how to make them.
+    """
     opened = {}
     for bucket in buckets:
         expected = describe(data, bucket, fingerprint)
@@ -53,13 +63,14 @@ def open_all(
 
 def encode_all(
     data: Mapping[str, Any],
-    buckets: Sequence[Bucket],
+    buckets: Iterable[Bucket],
     fingerprint: str,
-    encode_fn: Callable[[jax.Array], jax.Array],
+    encode_fn: Callable[[np.ndarray], jax.Array],
 ) -> list[Path]:
-    """Writes the latents of every bucket, unless they are there; returns their directories.
+    """Writes the latents of every bucket unless they exist; returns their directories.
 
-    encode_fn: video float32 [B, T, H, W, 3] in [-1, 1] -> latents [B, t, h, w, C], jitted.
+    Args:
+      encode_fn: jitted; video float32 [B, T, H, W, 3] in [-1, 1] -> latents [B, t, h, w, C].
     """
     source = sources.open_split(data, "train")
     directories = []
@@ -72,9 +83,11 @@ def encode_all(
 
 
 def encode_rows(
-    source: Any, bucket: Bucket, encode_fn: Callable[[jax.Array], jax.Array]
-) -> Iterator[tuple]:
-    """Yields (id, latents, stills), float32 [t, h, w, C], of rows that can serve the bucket."""
+    source: Sequence[Mapping[str, Any]],
+    bucket: Bucket,
+    encode_fn: Callable[[np.ndarray], jax.Array],
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields (id, latents, stills), float32 [t, h, w, C], of the rows that fit the bucket."""
     batches = loader.eval_batches(source, bucket)
     name = "encode {}x{}x{}".format(*bucket.shape)
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
@@ -88,12 +101,12 @@ def encode_rows(
 
 
 def encode_stills(
-    encode_fn: Callable[[jax.Array], jax.Array], video: jax.Array, latents: jax.Array
+    encode_fn: Callable[[np.ndarray], jax.Array], video: np.ndarray, latents: jax.Array
 ) -> jax.Array:
-    """The latent frames [B, t, h, w, C] of images given in the place of the frames of `video`.
+    """Latent frames of given images at every latent frame of `video`, [B, t, h, w, C].
 
-    As when sampling (`given.encode_given`): a later one is the first of its pixel frames, encoded
-    as the continuation of itself. The first is what it is.
+    As in sampling (`given.encode_given`), a later image is the first of the pixel frames of its
+    latent frame, encoded as the continuation of itself; the first latent frame is unchanged.
     """
     stills = [latents[:, 0]]
     for start in range(1, video.shape[1], schema.FRAME_STRIDE):

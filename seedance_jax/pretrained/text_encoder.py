@@ -1,17 +1,17 @@
-"""Language models that turn captions into the generator's text tokens, and tokens kept on disk.
+"""Language models that encode captions as the generator's text tokens, and precomputed tokens.
 
-`config.text.mode` says where the tokens come from: a byte model that is trained with the generator
-("joint"), a finished model that stays as it is ("frozen"), or what such a model once made of the
-captions of the data set ("precomputed", by `python -m seedance_jax encode`). A caption's first
-token has seen the start token alone, so the tokens of the empty caption, which caption dropout
-needs, are among those of every caption.
+`config.text.mode` says where text tokens come from: a byte-level model trained with the generator
+("joint"), a frozen model ("frozen"), or tokens that such a model computed for all captions of the
+data set beforehand ("precomputed", by `python -m seedance_jax encode`). A caption's first token
+depends on the start token alone, so it is also the encoding of the empty caption, which caption
+dropout needs.
 """
 
 import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jax.sharding import Mesh
 
-from seedance_jax.data import loader, schema, sources, tokenizer
+from seedance_jax.data import loader, schema, sources
+from seedance_jax.data import tokenizer as tokenizers
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_texts, open_table
 from seedance_jax.models.public import qwen
@@ -30,50 +32,56 @@ from seedance_jax.pretrained.latents import describe_clips
 from seedance_jax.training import checkpoint, run_directory
 
 MODES = ("joint", "frozen", "precomputed")
-# What a section `text` of a config may leave out.
+# Defaults of the section `text` of a config.
 DEFAULTS = {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)}
-SPACE_ID = tokenizer.BYTE_OFFSET + ord(" ")
+SPACE_ID = tokenizers.BYTE_OFFSET + ord(" ")
 BATCH = 32  # captions
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """A finished language model with its tokenizer; `params` lie on a mesh, or are None.
+    """A pretrained language model with its tokenizer.
 
     Attributes:
-      max_words: of `pool_words`; 0 hands every token on.
-      identity: what decides its text tokens (JSON).
+      params: sharded over a mesh, or None if they are not loaded.
+      max_words: see `pool_words`; 0 keeps every token.
+      identity: everything that determines its text tokens (JSON).
     """
 
     model: TextModel
     params: Any
-    tokenizer: tokenizer.Tokenizer
+    tokenizer: tokenizers.Tokenizer
     max_words: int
-    identity: dict
+    identity: dict[str, Any]
 
     def positions(self, text_length: int) -> int:
-        """How many text tokens come of `text_length` ids."""
+        """Text tokens that `text_length` ids become at most."""
         return self.max_words or text_length
 
     @property
     def width(self) -> int:
-        """E of a text token."""
+        """Channels E of a text token."""
         return self.model.width * len(self.model.layers)
 
 
 def encode(
-    model: Any, max_words: int, params: Any, ids: jax.Array, mask: jax.Array, shot: jax.Array
+    model: TextModel,
+    max_words: int,
+    params: Any,
+    ids: jax.Array,
+    mask: jax.Array,
+    shot: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Text tokens [B, P, E], their mask and shot [B, P], of ids, mask, shot [B, S]; no gradient.
+    """Text tokens [B, S, E], their mask and shot [B, S], of ids, mask and shot [B, ids].
 
-    They are as precise as those that are stored; see `as_stored`.
+    Without gradient, and rounded like precomputed ones (`as_stored`).
     """
     hidden = jax.lax.stop_gradient(model.apply({"params": params}, ids, mask, shot))
     return pool_words(as_stored(hidden), ids, mask, shot, SPACE_ID, max_words)
 
 
 def check_mode(text: Mapping[str, Any]) -> None:
-    """Raises ValueError unless the section `text` of a config has a mode and what that needs."""
+    """Raises ValueError for an unknown mode in the section `text`, or fields that do not fit it."""
     mode, path = text["mode"], text["path"]
     if mode not in MODES:
         raise ValueError(f"text.mode={mode!r} is not one of {MODES}")
@@ -83,39 +91,39 @@ def check_mode(text: Mapping[str, Any]) -> None:
     if mode == "joint" and text["tokenizer"] != "bytes" and text["max_words"]:
         raise ValueError(
             f"text.max_words={text['max_words']} counts words of bytes; text.tokenizer="
-            f"{text['tokenizer']!r} needs 0, every token"
+            f"{text['tokenizer']!r} needs 0, which keeps every token"
         )
 
 
-def open_encoder(text: Mapping[str, Any], mesh: Any = None) -> Encoder:
-    """The `Encoder` that the section `text` of a config names, frozen or precomputed.
+def open_encoder(text: Mapping[str, Any], mesh: Mesh | None = None) -> Encoder:
+    """The `Encoder` of the section `text` of a config with mode frozen or precomputed.
 
     Args:
-      mesh: for the weights of a Hugging Face directory; None leaves them where they are.
+      mesh: for the parameters of a Hugging Face directory; None does not load them.
 
     Raises:
       FileNotFoundError: text.path is neither a Hugging Face directory nor a run.
-      ValueError: it is one of another kind, or its tokenizer does not fit it.
+      ValueError: an unsupported model, or a tokenizer that does not fit it.
     """
     model, own = read_model(text)
     opened = _open_run if own else _open_directory
-    params, tokens, fingerprint = opened(text["path"], model, own, mesh)
+    params, tokenizer, fingerprint = opened(text["path"], model, own, mesh)
     max_words = own["max_words"] if own else 0
     identity = {
         "language": fingerprint,
         "layers": list(model.layers),
-        "tokenizer": tokens.identity,
+        "tokenizer": tokenizer.identity,
         "dtype": jnp.dtype(model.dtype).name,
         "max_words": max_words,
     }
-    return Encoder(model, params, tokens, max_words, identity)
+    return Encoder(model, params, tokenizer, max_words, identity)
 
 
-def read_model(text: Mapping[str, Any]) -> tuple[Any, dict]:
-    """The TextModel that the section `text` of a config names, by config.json of its path alone.
+def read_model(text: Mapping[str, Any]) -> tuple[TextModel, dict[str, Any]]:
+    """The TextModel of the section `text` of a config, from config.json in text.path alone.
 
     Returns:
-      (model, the section `text` of the run that it was trained in, {} if it comes from elsewhere).
+      (model, section `text` of the run that trained it; {} for a Hugging Face directory).
     """
     check_mode(text)
     path, config = text["path"], run_directory.read_json(text["path"], "config.json")
@@ -124,7 +132,7 @@ def read_model(text: Mapping[str, Any]) -> tuple[Any, dict]:
         return qwen.make_model(path, **chosen), {}
     own = DEFAULTS | config.get("text", {})
     if own["mode"] != "joint" or "width" not in own:
-        raise ValueError(f"text.path={path!r} is a run without a language model of its own")
+        raise ValueError(f"text.path={path!r} is a run that has not trained a language model")
     return TextModel(**model_fields(own) | chosen), own
 
 
@@ -132,31 +140,31 @@ def _open_directory(path, model, own, mesh):
     """(params, tokenizer, fingerprint) of a Hugging Face directory."""
     del own
     params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
-    tokens = tokenizer.open_tokenizer(path)
-    language_model.check_vocabulary(model, tokens)
-    return params, tokens, qwen.fingerprint(path)
+    tokenizer = tokenizers.open_tokenizer(path)
+    language_model.check_vocabulary(model, tokenizer)
+    return params, tokenizer, qwen.fingerprint(path)
 
 
 def _open_run(path, model, own, mesh):
-    """The same of the byte model that was trained with the generator of a run."""
-    del model, mesh  # it is small
+    """The same of the byte-level model that was trained with the generator of a run."""
+    del model, mesh  # it is small enough for one device
     params = checkpoint.load(path, parts=("text",))["text"]
-    tokens = tokenizer.open_tokenizer(own["tokenizer"])
-    return params, tokens, run_directory.fingerprint(params)
+    tokenizer = tokenizers.open_tokenizer(own["tokenizer"])
+    return params, tokenizer, run_directory.fingerprint(params)
 
 
 def model_fields(text: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the TextModel that the section `text` of a joint config describes."""
-    tokens = tokenizer.open_tokenizer(text["tokenizer"])
+    """The fields of the TextModel of the section `text` of a config with mode joint."""
+    tokenizer = tokenizers.open_tokenizer(text["tokenizer"])
     fields = {name: text[name] for name in ("width", "depth", "heads", "dtype") if name in text}
-    return fields | {"vocab_size": tokens.vocab_size, "layers": tuple(text["layers"])}
+    return fields | {"vocab_size": tokenizer.vocab_size, "layers": tuple(text["layers"])}
 
 
 def open_tokens(data: Mapping[str, Any], encoder: Encoder) -> Any:
-    """The precomputed text tokens of every row of the training clips.
+    """The precomputed text tokens of all training clips (`side_tables.open_table`).
 
     Raises:
-      ValueError: there are none by this encoder; the message tells how those that are there differ.
+      ValueError: there are none of this encoder; the message says how existing ones differ.
     """
     expected = describe(data, encoder)
     directory = storage.dataset_directory(data["data_dir"], "texts", expected)
@@ -184,12 +192,12 @@ def _difference(path, expected):
 
 
 def describe(data: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
-    """What text tokens are tokens of: everything that decides their values."""
+    """Everything that determines the values of precomputed text tokens (JSON)."""
     return {**describe_clips(data), **encoder.identity}
 
 
 def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Path:
-    """Writes the text tokens of all training clips, unless they are there; returns where."""
+    """Writes the text tokens of all training clips unless they exist; returns their directory."""
     source = sources.open_split(data, "train")
     loader.check_captions(source, data["text_length"], encoder.tokenizer)
     check_rows(source, encoder.max_words)
@@ -198,8 +206,10 @@ def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Path:
     return build_texts(directory, encode_rows(source, data["text_length"], encoder), metadata)
 
 
-def encode_rows(source: Any, text_length: int, encoder: Encoder) -> Iterator[tuple]:
-    """Yields (id, tokens float32 [n, E], shot [n]) of every row, caption after caption."""
+def encode_rows(
+    source: Sequence[Mapping[str, Any]], text_length: int, encoder: Encoder
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields (id, tokens float32 [S, E], shot int [S]) of every row, its captions in order."""
     parts = tqdm.tqdm(
         encode_captions(_captions(source), text_length, encoder),
         desc="encode captions",
@@ -219,8 +229,10 @@ def _captions(source):
             yield row["id"], np.int32(shot), caption
 
 
-def encode_captions(captions: Any, text_length: int, encoder: Encoder) -> Iterator[tuple]:
-    """(id, shot, caption) -> (id, shot, tokens float32 [n, E]), each caption by itself."""
+def encode_captions(
+    captions: Iterable[tuple[str, np.int32, str]], text_length: int, encoder: Encoder
+) -> Iterator[tuple[str, np.int32, np.ndarray]]:
+    """(id, shot, caption) -> (id, shot, tokens float32 [S, E]), each caption by itself."""
     run = jax.jit(functools.partial(encode, encoder.model, encoder.max_words))
     for batch in _batches(captions, BATCH):
         texts = [caption for _, _, caption in batch] + [""] * (BATCH - len(batch))
@@ -238,8 +250,8 @@ def _batches(items, size):
         yield batch
 
 
-def check_words(captions: Any, limit: int) -> None:
-    """Raises ValueError if captions of one clip have more words than the model reads; 0 is none."""
+def check_words(captions: Collection[str], limit: int) -> None:
+    """Raises ValueError if the captions of a clip have more than `limit` words; 0: no limit."""
     count = sum(word_count(caption) for caption in captions)
     if limit and count > limit:
         raise ValueError(
@@ -248,7 +260,7 @@ def check_words(captions: Any, limit: int) -> None:
         )
 
 
-def check_rows(source: Any, limit: int) -> None:
+def check_rows(source: Sequence[Mapping[str, Any]], limit: int) -> None:
     """`check_words` of all captions of every row."""
     for captions in loader.captions_of_rows(source) if limit else ():
         check_words(captions.values(), limit)

@@ -1,26 +1,27 @@
-"""Training of the autoencoder: reconstruction, perception, a weak pull to a unit normal, critics.
+"""Training of the autoencoder: reconstruction, perceptual, KL and adversarial losses.
 
-    loss = rec + adversarial * adaptive * hinge(critics of the reconstruction) + kl * KL
-           + hinge of the critics themselves
+    loss = rec + adversarial * adaptive * generator hinge + kl * KL + discriminator hinge
     rec  = l1 * mean |error| + l2 * mean error^2 + perceptual * distance(frames)
 
-The parameters are {"encoder", "decoder"} and, with a critic, "discriminator": one loss, whose parts
-reach their own parameters only. `freeze_encoder` trains the decoder alone, so that latents stay
-what they were.
+The parameters are {"encoder", "decoder"} and, with an adversarial loss, "discriminator": one loss,
+whose terms have gradients for their own parameters only. `freeze_encoder` trains the decoder alone,
+so latents do not change.
 """
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
-from seedance_jax.models.discriminator import Discriminator, hinge_critic, hinge_generator
+from seedance_jax.models.discriminator import Discriminator, hinge_discriminator, hinge_generator
 from seedance_jax.models.perception import gradients
 from seedance_jax.models.perception.lpips import LPIPS, from_torch
 from seedance_jax.models.public import torch_file
@@ -34,15 +35,15 @@ MAX_ADAPTIVE = 1e4
 MIN_STD = 1e-5  # of a latent channel
 
 
-def make_stage(config):
-    """Builds the stage of `configs/vae.py` and of the configs of its decoder.
+def make_stage(config: ConfigDict) -> Stage:
+    """The stage of `configs/vae.py` and of the configs of its decoder.
 
     Raises:
-      ValueError: a bucket off the autoencoder's grid, a perceptual term without its network, a
-        frozen encoder without a run to take it from.
+      ValueError: a bucket that cannot be encoded, a perceptual loss without its network, or a
+        frozen encoder without a run to load it from.
     """
     model = VAE(**config.vae)
-    critic = Discriminator(**config.discriminator) if config.loss.adversarial else None
+    discriminator = Discriminator(**config.discriminator) if config.loss.adversarial else None
     data = config.data.to_dict()
     for bucket in sources.make_buckets(data["buckets"]):
         model.latent_shape(*bucket.shape)
@@ -60,16 +61,16 @@ def make_stage(config):
         time, size = model.compression
         video = jnp.zeros((1, 1 + time, size, size, 3))
         params = model.init(key, video)["params"]
-        if critic:
-            key = jax.random.fold_in(key, 1)
-            params["discriminator"] = critic.init(key, video, jnp.zeros((1, 1), int))["params"]
+        if discriminator:
+            key, chosen = jax.random.fold_in(key, 1), jnp.zeros((1, 1), int)
+            params["discriminator"] = discriminator.init(key, video, chosen)["params"]
         return params
 
     def loss_fn(params, batch, key, frozen):
         flip_key, key = jax.random.split(key)
         video = random_flip(flip_key, codec.from_bytes(batch["video"]))
         of_frozen = functools.partial(distance, frozen)
-        objective = Objective(model, critic, of_frozen, config.loss, config.freeze_encoder)
+        objective = Objective(model, discriminator, of_frozen, config.loss, config.freeze_encoder)
         return vae_loss(objective, params, video, key, frozen["step"])
 
     def finish(params):
@@ -89,12 +90,12 @@ def make_stage(config):
     )
 
 
-# Settings that a decoder of other widths may change without changing what latents are.
+# Settings that a new decoder may change: latents do not depend on them.
 OF_THE_DECODER = ("decoder_widths", "decoder_blocks", "dtype")
 
 
-def read_statistics(settings, workdir):
-    """The latent statistics of a finished run whose encoder has these settings, else ValueError."""
+def read_statistics(settings: Mapping[str, Any], workdir: str) -> dict[str, list[float]]:
+    """{"mean", "std"} of the latents of a run; ValueError if its encoder has other settings."""
     if not workdir:
         raise ValueError("freeze_encoder=True needs the run of the encoder: --config.init_from=RUN")
     run = runs.open_run(workdir, "autoencoder", "init_from")
@@ -105,8 +106,8 @@ def read_statistics(settings, workdir):
     return {name: run.metadata[name] for name in ("mean", "std")}
 
 
-def make_optimizers(config):
-    """One optimizer for the autoencoder, or for its decoder alone, and one for the critics."""
+def make_optimizers(config: ConfigDict) -> optax.GradientTransformation:
+    """One optimizer for the autoencoder, or its decoder alone, and one for the discriminator."""
     steps = config.num_steps
     groups = {
         "autoencoder": make_optimizer(num_steps=steps, **config.optimizer),
@@ -122,11 +123,11 @@ def make_optimizers(config):
     return optax.multi_transform(groups, labels)
 
 
-def perceptual_distance(config):
-    """(distance(frozen, x, y) of frames [N, H, W, 3] -> [N], the frozen weights it reads).
+def perceptual_distance(config: Mapping[str, Any]) -> tuple[Callable, dict[str, Any]]:
+    """(distance(frozen, x, y) of frames [B, H, W, 3] -> [B], its part of `frozen`).
 
     Raises:
-      ValueError: an unknown `name`, or LPIPS without the files of its weights.
+      ValueError: an unknown `name`, or LPIPS without the files of its parameters.
     """
     name = config["name"]
     if name == "gradients":
@@ -140,17 +141,19 @@ def perceptual_distance(config):
             "without them --config.perceptual.name=gradients is the stand-in"
         )
     files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
-    weights = from_torch(*files)
+    params = from_torch(*files)
     return lambda frozen, x, y: LPIPS(precision="default").apply(
         {"params": frozen["lpips"]}, x, y
-    ), {"lpips": weights}
+    ), {"lpips": params}
 
 
-def latent_statistics(model, params, dataset, num_batches=64):
-    """Mean and standard deviation per latent channel over the first batches, as JSON lists.
+def latent_statistics(
+    model: VAE, params: Any, dataset: grain.MapDataset, num_batches: int = 64
+) -> dict[str, list[float]]:
+    """{"mean", "std"} of every latent channel over the first batches, as JSON.
 
     Raises:
-      ValueError: a channel that carries nothing.
+      ValueError: a constant channel.
     """
 
     @jax.jit
@@ -167,10 +170,10 @@ def latent_statistics(model, params, dataset, num_batches=64):
     return {"mean": means.mean(0).tolist(), "std": std.tolist()}
 
 
-def random_flip(key, video):
-    """Mirrors each clip [B, T, H, W, 3] left to right and, on its own coin, in time.
+def random_flip(key: jax.Array, video: jax.Array) -> jax.Array:
+    """Mirrors each clip of [B, T, H, W, 3] left to right and in time, each with probability 1/2.
 
-    The autoencoder reads no captions, so neither makes a wrong pair.
+    Captions are not used here, so none becomes wrong.
     """
     for axis in (1, 3):
         key, own = jax.random.split(key)
@@ -180,50 +183,51 @@ def random_flip(key, video):
 
 
 class Objective(NamedTuple):
-    """What `vae_loss` is of.
+    """The networks and settings of `vae_loss`.
 
     Attributes:
-      model: the VAE.
-      critic: a Discriminator, or None if `adversarial` is 0.
-      distance: (x, y) [N, H, W, 3] -> [N].
-      weights: `config.loss`: l1, l2, kl, perceptual, adversarial, adversarial_start, and frames:
-        how many of each clip's, drawn at random, `distance` and the critic of frames see.
-      freeze_encoder: whether the decoder alone is trained.
+      discriminator: None if `adversarial` is 0.
+      distance: (x, y) [B, H, W, 3] -> [B].
+      loss_weights: `config.loss`: l1, l2, kl, perceptual, adversarial, adversarial_start, and
+        frames: how many random ones of each clip `distance` and the discriminator of frames get.
+      freeze_encoder: whether only the decoder is trained.
     """
 
     model: VAE
-    critic: Discriminator | None
+    discriminator: Discriminator | None
     distance: Callable
-    weights: Mapping[str, float]
+    loss_weights: Mapping[str, float]
     freeze_encoder: bool = False
 
 
-def vae_loss(objective: Objective, params, video, key, step):
-    """The loss of the module's docstring and its parts as metrics, of video [B, T, H, W, 3].
+def vae_loss(
+    objective: Objective, params: Any, video: jax.Array, key: jax.Array, step: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss of the module's docstring and metrics, for video [B, T, H, W, 3].
 
-    step: of training; the adversarial terms are on from weights["adversarial_start"].
+    The adversarial terms start at training step loss_weights["adversarial_start"].
     """
-    model, weights = objective.model, objective.weights
+    model, loss_weights = objective.model, objective.loss_weights
     noise_key, frame_key = jax.random.split(key)
     coded = code(model, params, video, noise_key, objective.freeze_encoder)
-    count = min(weights["frames"], video.shape[1])
+    count = min(loss_weights["frames"], video.shape[1])
     chosen = jax.random.randint(frame_key, (video.shape[0], count), 0, video.shape[1])
     target = take_frames(video, chosen)
 
     def rec_fn(reconstruction):
         error = reconstruction - video
-        loss = weights["l1"] * jnp.abs(error).mean() + weights["l2"] * (error**2).mean()
-        if not weights["perceptual"]:
+        loss = loss_weights["l1"] * jnp.abs(error).mean() + loss_weights["l2"] * (error**2).mean()
+        if not loss_weights["perceptual"]:
             return loss, {}
         value = objective.distance(take_frames(reconstruction, chosen), target).mean()
-        return loss + weights["perceptual"] * value, {"perceptual": value}
+        return loss + loss_weights["perceptual"] * value, {"perceptual": value}
 
-    if objective.critic is None:
+    if objective.discriminator is None:
         loss, metrics = rec_fn(coded["video"])
     else:
-        on = (step >= weights["adversarial_start"]).astype(jnp.float32)
-        judge = functools.partial(objective.critic.apply, chosen=chosen)
-        loss, metrics = adversarial_loss(objective, judge, params, video, coded, rec_fn, on)
+        on = (step >= loss_weights["adversarial_start"]).astype(jnp.float32)
+        score = functools.partial(objective.discriminator.apply, chosen=chosen)
+        loss, metrics = adversarial_loss(objective, score, params, video, coded, rec_fn, on)
     squares = ((coded["video"] - video) ** 2).mean((0, 2, 3, 4))
     divergence = kl_divergence(coded["mean"], coded["log_variance"])
     metrics |= {
@@ -231,11 +235,13 @@ def vae_loss(objective: Objective, params, video, key, step):
         "psnr_first_frame": psnr(squares[0]),
         "kl": divergence,
     }
-    return loss + weights["kl"] * divergence, metrics
+    return loss + loss_weights["kl"] * divergence, metrics
 
 
-def code(model, params, video, key, freeze_encoder):
-    """A sample of the posterior, decoded: video, mean, log_variance, and the decoder's features."""
+def code(
+    model: VAE, params: Any, video: jax.Array, key: jax.Array, freeze_encoder: bool
+) -> dict[str, jax.Array]:
+    """Encodes a video and decodes a sample: video, mean, log_variance, features of the decoder."""
     mean, log_variance = model.apply({"params": params}, video, method="encode")
     if freeze_encoder:
         mean, log_variance = jax.lax.stop_gradient((mean, log_variance))
@@ -248,50 +254,53 @@ def code(model, params, video, key, freeze_encoder):
     return {"video": decoded, "mean": mean, "log_variance": log_variance, "features": features}
 
 
-def adversarial_loss(objective, judge, params, video, coded, rec_fn, on):
-    """rec_fn, the critics' verdict on the reconstruction, and the critics' own loss.
+def adversarial_loss(objective, score, params, video, coded, rec_fn, on):
+    """rec_fn plus the losses of generator and discriminator (where `on` is 1, not 0), and metrics.
 
-    Where they are `on` (1, else 0), the verdict counts weights["adversarial"] times the ratio of
-    gradient norms of rec_fn and the verdict at the decoder's last kernel (arXiv:2012.09841 Eq. 7),
-    so that neither drowns the other.
+    The generator's loss is weighted by loss_weights["adversarial"] times the ratio of the gradient
+    norms of rec_fn and of itself at the decoder's last kernel (Eq. (7) of arXiv:2012.09841).
     """
-    weight = on * objective.weights["adversarial"]
+    weight = on * objective.loss_weights["adversarial"]
     fixed = jax.lax.stop_gradient(params["discriminator"])
     fake = jax.lax.stop_gradient(coded["video"])
     (rec, metrics), rec_grad = jax.value_and_grad(rec_fn, has_aux=True)(fake)
-    verdict, verdict_grad = jax.value_and_grad(
-        lambda x: hinge_generator(judge({"params": fixed}, x))
+    adversarial, adversarial_grad = jax.value_and_grad(
+        lambda x: hinge_generator(score({"params": fixed}, x))
     )(fake)
     features = jax.lax.stop_gradient(coded["features"])
     last = jax.lax.stop_gradient(params["decoder"]["conv_out"])
     _, pull = jax.vjp(lambda last: last_layer(objective.model, last, features), last)
-    norms = [jnp.linalg.norm(pull(grad)[0]["kernel"]) for grad in (rec_grad, verdict_grad)]
+    norms = [jnp.linalg.norm(pull(grad)[0]["kernel"]) for grad in (rec_grad, adversarial_grad)]
     adaptive = jnp.clip(norms[0] / (norms[1] + 1e-4), 0.0, MAX_ADAPTIVE)
-    scores = [judge({"params": params["discriminator"]}, x) for x in (video, fake)]
-    critic = hinge_critic(*scores)
-    value = rec + weight * adaptive * verdict
-    gradient = rec_grad + weight * adaptive * verdict_grad
-    loss = with_gradient(value, coded["video"], gradient) + on * critic
-    return loss, metrics | {"critic": critic, "verdict": verdict, "adaptive": adaptive}
+    scores = [score({"params": params["discriminator"]}, x) for x in (video, fake)]
+    discriminator = hinge_discriminator(*scores)
+    value = rec + weight * adaptive * adversarial
+    gradient = rec_grad + weight * adaptive * adversarial_grad
+    loss = with_gradient(value, coded["video"], gradient) + on * discriminator
+    return loss, metrics | {
+        "discriminator": discriminator,
+        "adversarial": adversarial,
+        "adaptive": adaptive,
+    }
 
 
-def with_gradient(value, x, gradient):
-    """`value`, whose gradient with respect to `x` is `gradient` and nothing else."""
+def with_gradient(value: jax.Array, x: jax.Array, gradient: jax.Array) -> jax.Array:
+    """`value` with `gradient` as its gradient with respect to `x`, and no other."""
     fixed = jax.lax.stop_gradient
     return fixed(value) + jnp.vdot(fixed(gradient), x - fixed(x))
 
 
-def take_frames(video, chosen):
-    """[B, T, H, W, 3], frame numbers [B, n] -> [B * n, H, W, 3]."""
+def take_frames(video: jax.Array, chosen: jax.Array) -> jax.Array:
+    """video [B, T, H, W, 3], frame indices int [B, frames] -> [B * frames, H, W, 3]."""
     frames = jnp.take_along_axis(video, chosen[:, :, None, None, None], axis=1)
     return frames.reshape(-1, *video.shape[2:])
 
 
-def kl_divergence(mean, log_variance):
+def kl_divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     """Mean over the latents of KL(N(mean, exp(log_variance)) || N(0, 1)), in nats."""
     return 0.5 * (mean**2 + jnp.exp(log_variance) - 1.0 - log_variance).mean()
 
 
-def psnr(mean_square):
+def psnr(mean_square: jax.Array) -> jax.Array:
     """Peak signal-to-noise ratio in dB of pixels in [-1, 1]."""
     return 10.0 * jnp.log10(4.0 / jnp.maximum(mean_square, 1e-10))

@@ -1,23 +1,26 @@
 """Gradient accumulation: a large batch in the memory of a small one."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from seedance_jax import sharding
 
 
-def accumulated(grad_fn, count, layout=None):
-    """A grad_fn(params, batch, key, frozen) -> ((loss, metrics), grads) that works part by part.
+def accumulated(grad_fn: Callable, count: int, layout: Any = None) -> Callable:
+    """A grad_fn(params, batch, key, frozen) -> ((loss, metrics), grads) with gradient accumulation.
 
-    The batch [B, ...] is cut into `count` parts [B / count, ...], one after the other; loss,
-    metrics and gradients are the means over them, in which a part counts metrics["weight"] if there
-    is such a metric (>= 0; of what its loss is a mean over), and else as much as any other. For a
-    loss that is a (weighted) mean this is the gradient of the whole batch. Part i has the key
-    fold_in(key, i), so its random draws are not those that the whole batch would have had.
+    The batch [B, ...] is split into `count` parts [B / count, ...], computed one after the other.
+    Loss, metrics and gradients are means over the parts, weighted by metrics["weight"] if there is
+    such a metric (>= 0: the total weight of the part's loss). For a loss that is a (weighted) mean
+    this is the gradient of the whole batch. Part i has the key fold_in(key, i), so random numbers
+    differ from those of the whole batch.
 
     Args:
-      count: 1 leaves grad_fn as it is.
-      layout: shardings of the parameters, which the sum of the gradients takes.
+      count: 1 returns grad_fn.
+      layout: shardings of the parameters, for the sum of the gradients.
 
     Raises:
       ValueError: when called, for a batch that `count` does not divide.
@@ -52,10 +55,10 @@ def accumulated(grad_fn, count, layout=None):
     return whole
 
 
-def split(x, count):
-    """[B, ...] -> [count, B / count, ...]; part i holds the examples i, i + count, ...
+def split(x: jax.Array, count: int) -> jax.Array:
+    """[B, ...] -> [count, B / count, ...]; part i has the examples i, i + count, ...
 
-    So each device cuts the examples that it has, whatever their number of devices is.
+    So every device splits its own examples, and nothing is exchanged.
     """
     size = x.shape[0]
     if size % count:

@@ -1,7 +1,7 @@
-"""Several processes as one machine, usually one per host: where they meet, and what they agree on.
+"""Distributed processes, usually one per host: initialisation, and exchange of small values.
 
-Every process runs the same program on its part of the mesh and of the batch. Process 0 alone writes
-what is written once.
+Every process runs the same program on its part of the mesh and of the batch. Only process 0 writes
+files that exist once.
 """
 
 import contextlib
@@ -11,27 +11,36 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-# What the runtime says, in the middle of a longer text, if another process is gone.
+# Parts of the runtime's messages when another process has stopped.
 LOST = ("gloo", "coordination service", "heartbeat", "connection reset", "unavailable", "aborted")
 
 
-def join(coordinator=None, num_processes=None, process_id=None, *, connect_timeout, heartbeat):
-    """Meets the other processes, if there are any; before any other use of a device.
+def join(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    connect_timeout: int,
+    heartbeat: int,
+) -> None:
+    """Connects to the other processes, if there are any; must come before any use of a device.
 
     Args:
-      coordinator: host:port of process 0, which opens it; with num_processes and process_id.
-        Without: as the platform says (TPU pods, GKE, SLURM, Open MPI), or else alone.
-      connect_timeout: seconds until the process gives up and ends, saying so.
-      heartbeat: seconds after which a process that shows no life counts as dead, which ends all.
+      coordinator: host:port at which process 0 listens; with num_processes and process_id. If None
+        the platform decides (TPU pods, GKE, SLURM, Open MPI), else the process runs alone.
+      connect_timeout: seconds after which the process exits with a message.
+      heartbeat: seconds without a heartbeat after which a process counts as dead and all exit.
 
     Raises:
-      ValueError: settings that do not go together, or a platform that is only half described.
+      ValueError: incomplete or impossible settings.
     """
     given = {"coordinator": coordinator, "process_id": process_id, "num_processes": num_processes}
     if num_processes == 1:
@@ -49,7 +58,7 @@ def join(coordinator=None, num_processes=None, process_id=None, *, connect_timeo
                 coordinator,
                 num_processes,
                 process_id,
-                # The runtime would end the process with a stack trace; `limit` is before it.
+                # Longer than `limit`, because the runtime exits with a stack trace.
                 initialization_timeout=connect_timeout + 60,
                 heartbeat_timeout_seconds=heartbeat,
                 shutdown_timeout_seconds=heartbeat,
@@ -64,7 +73,7 @@ def join(coordinator=None, num_processes=None, process_id=None, *, connect_timeo
             ) from error
 
 
-def check_place(coordinator, num_processes, process_id):
+def check_place(coordinator: str, num_processes: int, process_id: int) -> None:
     """Raises ValueError unless the three settings are possible."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
@@ -74,8 +83,8 @@ def check_place(coordinator, num_processes, process_id):
 
 
 @contextlib.contextmanager
-def limit(seconds, message):
-    """Ends the process with `message` if what is inside takes longer."""
+def limit(seconds: float, message: str) -> Iterator[None]:
+    """Exits the process with `message` if the body takes longer."""
 
     def give_up():
         end(f"{message}: is each of them running, and can it reach that address?")
@@ -89,25 +98,25 @@ def limit(seconds, message):
         timer.cancel()
 
 
-def end(message):
-    """Ends this process at once, without waiting for the others, which then end by themselves."""
+def end(message: str) -> NoReturn:
+    """Exits this process at once, without waiting for the others; they then stop by themselves."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1)
 
 
-def joined():
+def joined() -> bool:
     """Whether this process is one of several."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
-def is_main():
+def is_main() -> bool:
     """Whether this is process 0, the one that writes."""
     return jax.process_index() == 0
 
 
-def explain(error):
-    """The message of an error (or the error) in one of several processes."""
+def explain(error: Exception | str) -> str:
+    """The message of an error in one of several processes, with advice if another one is gone."""
     own = f"process {jax.process_index()} of {jax.process_count()}: {error}"
     if any(word in str(error).lower() for word in LOST):
         own += (
@@ -117,14 +126,14 @@ def explain(error):
     return own
 
 
-def wait(name):
-    """Returns when all processes are here."""
+def wait(name: str) -> None:
+    """Waits until all processes have called this."""
     if joined():
         multihost_utils.sync_global_devices(name)
 
 
-def gather(value):
-    """`value` (JSON) of every process, by process."""
+def gather(value: Any) -> list[Any]:
+    """`value` (JSON) of every process."""
     if not joined():
         return [value]
     own = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -135,8 +144,8 @@ def gather(value):
     return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
 
 
-def of_main(make):
-    """What make() (JSON) gives in process 0, in all processes; and so its ValueError or OSError."""
+def of_main(make: Callable[[], Any]) -> Any:
+    """The result (JSON) of make() in process 0; its ValueError or OSError is raised in all."""
     found, caught = {}, None
     if is_main():
         try:
@@ -149,8 +158,8 @@ def of_main(make):
     return found["value"]
 
 
-def check_same(values, what="differ from process 0"):
-    """Raises ValueError, in all processes, unless `values` (a flat dict of JSON) are the same."""
+def check_same(values: Mapping[str, Any], what: str = "differ from process 0") -> None:
+    """Raises ValueError in all processes unless `values` (JSON) are equal in all of them."""
     first, *others = gather(values)
     lines = ""
     for number, other in enumerate(others, 1):
@@ -162,8 +171,8 @@ def check_same(values, what="differ from process 0"):
 
 
 @functools.cache
-def code_version():
-    """What is installed: a hash (16 hex digits) of this package's files, and the version of jax."""
+def code_version() -> dict[str, str]:
+    """{"code": hash (16 hex digits) of this package's files, "jax": version}."""
     root, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())

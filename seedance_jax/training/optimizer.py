@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,24 +10,26 @@ import optax
 import optax.contrib
 
 
-def learning_rate(peak_lr, warmup_steps, num_steps):
+def learning_rate(peak_lr: float, warmup_steps: int, num_steps: int) -> optax.Schedule:
     """Linear warm-up from 0, then cosine decay to 0 at num_steps."""
     warmup_steps = min(warmup_steps, max(num_steps - 1, 1))
     return optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, max(num_steps, 2))
 
 
-def adamw(schedule, weight_decay, mu_dtype=jnp.float32):
-    """AdamW; decays matrices only, not biases and scales. mu_dtype: of the first moment."""
+def adamw(
+    schedule: optax.Schedule, weight_decay: float, mu_dtype: Any = jnp.float32
+) -> optax.GradientTransformation:
+    """AdamW with weight decay on matrices only; mu_dtype: type of the first moment."""
     return optax.adamw(
         schedule, b1=0.9, b2=0.98, weight_decay=weight_decay, mask=matrices, mu_dtype=mu_dtype
     )
 
 
-def adafactor(schedule, weight_decay):
+def adafactor(schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
     """Adafactor (arXiv:1804.04235) without momentum, at AdamW's learning rates.
 
-    Of the second moment of a matrix it keeps the sums over rows and columns alone. Sides shorter
-    than 128 are not factored.
+    The second moment of a matrix is factored into sums over rows and columns, unless a side is
+    shorter than 128.
     """
     return optax.chain(
         optax.scale_by_factored_rms(),
@@ -36,15 +39,15 @@ def adafactor(schedule, weight_decay):
     )
 
 
-def matrices(params):
+def matrices(params: Any) -> Any:
     """True for every parameter with two or more dimensions."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def muon(schedule, weight_decay):
+def muon(schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
     """Muon for convolution kernels [..., in, out], AdamW for the rest (optax.contrib.muon).
 
-    Orthogonalised updates (arXiv:2502.16982): fewer steps than AdamW for the autoencoder,
+    Orthogonalised updates (arXiv:2502.16982): the autoencoder needs fewer steps than with AdamW,
     each with a few more matrix products.
     """
     return optax.contrib.muon(
@@ -56,11 +59,11 @@ def muon(schedule, weight_decay):
     )
 
 
-def kernel_dimensions(params):
-    """For Muon: which axes of a kernel are its inputs; None for what is not a kernel.
+def kernel_dimensions(params: Any) -> Any:
+    """Muon's dimension numbers of convolution kernels; None for other parameters.
 
     Raises:
-      ValueError: nothing is one, as in models of other layers.
+      ValueError: the parameters are not an autoencoder's.
     """
 
     def of(leaf):
@@ -81,7 +84,15 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(*, name, peak_lr, warmup_steps, num_steps, weight_decay, clip_norm):
+def make_optimizer(
+    *,
+    name: str,
+    peak_lr: float,
+    warmup_steps: int,
+    num_steps: int,
+    weight_decay: float,
+    clip_norm: float,
+) -> optax.GradientTransformation:
     """Gradient clipping by global norm, then the optimizer `name` under a warm-up cosine schedule.
 
     Raises:

@@ -1,11 +1,13 @@
-"""Releases: finished runs whose weights are one safetensors file, to keep and to hand on.
+"""Releases: run directories with one safetensors file of parameters, for distribution.
 
-A release is `config.json`, `metadata.json` and `weights.safetensors`: the weights in bfloat16 under
-their names in the tree, joined by dots. Whatever reads a finished run (`checkpoint.load`) reads a
-release as well, in float32; no training goes on in it.
+A release is `config.json`, `metadata.json` and `weights.safetensors`: the parameters in bfloat16
+under their tree paths, joined by dots. Whatever reads a finished run (`checkpoint.load`) also reads
+a release, as float32; training cannot be resumed from it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_dtypes
@@ -17,34 +19,36 @@ from safetensors.numpy import save_file
 FILE = "weights.safetensors"
 
 
-def exists(workdir):
+def exists(workdir: str | Path) -> bool:
     """Whether a run directory is a release."""
     return (Path(workdir) / FILE).is_file()
 
 
-def write(workdir, params, step):
-    """Writes the weights (nested dict of float arrays), rounded to bfloat16."""
+def write(workdir: str | Path, params: Mapping[str, Any], step: int) -> None:
+    """Writes parameters (nested dict of float arrays), rounded to bfloat16."""
     flat = traverse_util.flatten_dict(jax.device_get(params), sep=".")
     tensors = {name: np.asarray(leaf).astype(ml_dtypes.bfloat16) for name, leaf in flat.items()}
     save_tensors(tensors, Path(workdir) / FILE, {"step": str(step)})
 
 
-def save_tensors(tensors, path, metadata):
-    """Writes a safetensors file that others may read as they may any new file."""
+def save_tensors(
+    tensors: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]
+) -> None:
+    """Writes a safetensors file with the default permissions of new files."""
     path.touch()
     mode = path.stat().st_mode
-    save_file(tensors, path, metadata=metadata)  # is for the owner alone
+    save_file(tensors, path, metadata=metadata)  # makes it readable by the owner only
     path.chmod(mode)
 
 
-def step(workdir):
-    """The training step that the weights are of."""
+def step(workdir: str | Path) -> int:
+    """The training step of a release."""
     with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
         return int(file.metadata()["step"])
 
 
-def tree(workdir):
-    """Shapes of the weights, a nested dict of jax.ShapeDtypeStruct."""
+def tree(workdir: str | Path) -> dict[str, Any]:
+    """Shapes of the parameters, a nested dict of jax.ShapeDtypeStruct."""
     with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
         flat = {
             name: jax.ShapeDtypeStruct(file.get_slice(name).get_shape(), np.float32)
@@ -53,8 +57,8 @@ def tree(workdir):
     return traverse_util.unflatten_dict(flat, sep=".")
 
 
-def read(workdir, like):
-    """The weights that `like` names, in its dtypes and layout (numpy arrays: on the host)."""
+def read(workdir: str | Path, like: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in `like`, with its dtypes and shardings; numpy arrays without shardings."""
     flat = traverse_util.flatten_dict(like, sep=".")
     with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
         read = {name: _place(file.get_tensor(name), leaf) for name, leaf in flat.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seedance_jax.performance import pods
 
-KEPT = ("memory", "collectives", "operations", "bounds", "binds", "mfu_at_most")
+KEPT = ("memory", "collectives", "flops", "bounds", "binds", "mfu_at_most")
 
 folder = Path(sys.argv[1])
 found = {}

@@ -24,7 +24,7 @@ def test_the_gradient_of_the_spectral_norm_is_the_outer_product():
 
 
 @pytest.fixture(scope="module")
-def critic(random_params):
+def trained(random_params):
     model = Discriminator(widths=(8, 16))
     video = jnp.zeros((1, 5, 16, 16, 3))
     return model, random_params(model.init, video, jnp.zeros((1, 2), int))["params"]
@@ -34,8 +34,8 @@ def clips(batch, frames, seed=0):
     return jax.random.uniform(jax.random.key(seed), (batch, frames, 16, 16, 3), minval=-1.0)
 
 
-def test_images_have_the_scores_of_frames_and_clips_their_own_too(critic):
-    model, params = critic
+def test_images_have_the_scores_of_frames_and_clips_their_own_too(trained):
+    model, params = trained
     chosen = jnp.zeros((2, 1), int)
     (scores,) = model.apply({"params": params}, clips(2, 1), chosen)
     assert scores.shape[0] == 2
@@ -45,8 +45,8 @@ def test_images_have_the_scores_of_frames_and_clips_their_own_too(critic):
     assert whole.shape == (2, 3, 3, 3)
 
 
-def test_frames_are_judged_alone_and_clips_by_their_order(critic):
-    model, params = critic
+def test_frames_are_judged_alone_and_clips_by_their_order(trained):
+    model, params = trained
     video = clips(1, 5)
     turned = video[:, ::-1]
     frames, whole = model.apply({"params": params}, video, jnp.array([[1]]))
@@ -55,9 +55,9 @@ def test_frames_are_judged_alone_and_clips_by_their_order(critic):
     assert np.abs(whole - other).max() > 1e-3
 
 
-def test_a_critic_is_no_steeper_than_its_layers_allow(critic):
+def test_a_discriminator_is_no_steeper_than_its_layers_allow(trained):
     """Lipschitz: every convolution has norm about 1 per patch, whatever its weights."""
-    model, params = critic
+    model, params = trained
     loud = jax.tree.map(lambda leaf: 100.0 * leaf if leaf.ndim > 1 else leaf, params)
     video, chosen = clips(1, 5), jnp.array([[0, 1]])
     quiet = model.apply({"params": params}, video, chosen)
@@ -67,7 +67,7 @@ def test_a_critic_is_no_steeper_than_its_layers_allow(critic):
 
 
 def test_negative_values_pass_at_a_fifth():
-    model, x = discriminator.PatchCritic((4,), 1), clips(2, 1) + 1.0
+    model, x = discriminator.PatchDiscriminator((4,), 1), clips(2, 1) + 1.0
     params = jax.tree.map(jnp.abs, nn.unbox(model.init(jax.random.key(0), x)))  # no bias
     scores = model.apply(params, x)
     assert (scores > 0).all()
@@ -76,11 +76,13 @@ def test_negative_values_pass_at_a_fifth():
 
 def test_hinge_losses():
     real, fake = (jnp.array([2.0, 0.0]),), (jnp.array([-3.0, 1.0]),)
-    assert discriminator.hinge_critic(real, fake) == pytest.approx(0.5 * (0.5 + 1.0))
+    assert discriminator.hinge_discriminator(real, fake) == pytest.approx(0.5 * (0.5 + 1.0))
     assert discriminator.hinge_generator(fake) == pytest.approx(1.0)
     # Scores of frames and of clips count the same, however many there are of either.
     real, fake = (*real, jnp.zeros((3, 2))), (*fake, jnp.full((3, 2), 2.0))
-    assert discriminator.hinge_critic(real, fake) == pytest.approx((0.75 + 0.5 * (1.0 + 3.0)) / 2)
+    assert discriminator.hinge_discriminator(real, fake) == pytest.approx(
+        (0.75 + 0.5 * (1.0 + 3.0)) / 2
+    )
     assert discriminator.hinge_generator(fake) == pytest.approx((1.0 - 2.0) / 2)
 
 

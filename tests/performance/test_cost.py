@@ -135,7 +135,7 @@ def test_adapters_alone_are_trained():
     only = memory.state_bytes(
         program, mesh, config["optimizer"], config["lora"] | {"targets": ["query"]}
     )
-    assert only.parameters == only.gradients == only.average == memory.tree_bytes(adapters)
+    assert only.parameters == only.gradients == only.ema == memory.tree_bytes(adapters)
     assert own.optimizer == pytest.approx(2 * own.parameters, rel=1e-2)
     assert own.base == whole.parameters > 10 * own.parameters
     assert 0 < only.merged < own.merged < own.base
@@ -179,9 +179,9 @@ def test_a_finished_language_model_is_counted_where_it_runs_and_not_trained(lang
         memory.state_bytes(p, sharding.plan_mesh(1), config["optimizer"])
         for p in (frozen, precomputed)
     ]
-    assert states[0] == states[1]._replace(language=2 * own["frozen"].parameters)
+    assert states[0] == states[1]._replace(text_model=2 * own["frozen"].parameters)
     text = "\n".join(describe(config | {"text": config["text"] | language | {"mode": "frozen"}}))
-    assert "runs forward alone" in text
+    assert "only runs forward" in text
     assert "text model, frozen" in text
 
 

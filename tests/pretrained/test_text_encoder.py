@@ -152,7 +152,7 @@ def test_paths_without_a_language_model(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         text_encoder.open_encoder(text_encoder.DEFAULTS | FROZEN | {"path": str(tmp_path)})
     run_directory.write_json(tmp_path, "config.json", {"stage": "vae"})
-    with pytest.raises(ValueError, match="without a language model of its own"):
+    with pytest.raises(ValueError, match="a run that has not trained a language model"):
         text_encoder.open_encoder(text_encoder.DEFAULTS | FROZEN | {"path": str(tmp_path)})
 
 

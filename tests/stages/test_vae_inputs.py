@@ -61,7 +61,7 @@ def test_clips_are_mirrored_in_time_and_left_to_right_on_coins_of_their_own():
 
 @pytest.fixture(scope="module")
 def stage():
-    """(config, dataset, Stage) of small clips, without critics."""
+    """(config, dataset, Stage) of small clips, without a discriminator."""
     config = vae_config.get_config("smoke").unlock()
     config.vae.update(NARROW)
     config.data.buckets = ((5, 16, 16, 8, 1.0),)

@@ -1,4 +1,4 @@
-"""Metrics that others use too: distances of distributions, VBench, likelihood of physics.
+"""Public metrics of video: distances of distributions, VBench, plausibility of physics.
 
-Clips are uint8 [T, H, W, 3], sets of clips uint8 [N, T, H, W, 3].
+A clip is uint8 [T, H, W, 3], a set of clips uint8 [B, T, H, W, 3].
 """

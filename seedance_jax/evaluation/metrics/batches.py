@@ -1,4 +1,4 @@
-"""Batches of one size, so that there is one shape to compile."""
+"""Batches of one size, so that functions compile for one shape."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,6 @@ import numpy as np
 
 
 def batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Yields int [size], the rows 0 to count - 1 in turn; the last one again fills up the last."""
+    """Yields row numbers int [size] from 0 to count - 1; the last batch repeats the last row."""
     for start in range(0, count, size):
         yield np.minimum(np.arange(start, start + size), count - 1)

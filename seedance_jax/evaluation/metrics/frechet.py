@@ -1,4 +1,4 @@
-"""Frechet distance of two sets of features: how far apart Gaussians fitted to them are.
+"""Frechet distance of two sets of features: that of Gaussians fitted to them.
 
     |mean_x - mean_y|^2 + tr(X) + tr(Y) - 2 tr((X Y)^(1/2)),   X, Y covariances
 
@@ -9,41 +9,40 @@ import numpy as np
 
 from seedance_jax.evaluation.metrics import intervals
 
-ENOUGH = 4  # clips per dimension, from which on intervals cover the truth nearly as often as told
+ENOUGH = 4  # clips per dimension above which intervals have nearly their nominal coverage
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Squared Frechet (2-Wasserstein) distance of features x [N, D], y [M, D]; a float >= 0.
+    """Squared Frechet (2-Wasserstein) distance of two sets of features, each [B, D]; >= 0.
 
     With X = A' A the trace of the root is the sum of the singular values of A B' (and of R_A R_B',
-    from A = Q R): no root of a matrix is taken, and fewer clips than dimensions are no trouble to
-    the algebra. The value is too high for few clips all the same: see `frechet_estimate`.
+    from A = Q R), so no matrix root is needed and fewer clips than dimensions are no numerical
+    problem. The value is still biased upwards for few clips: see `frechet_estimate`.
 
     Raises:
       ValueError: shapes that do not fit, fewer than 2 rows, or values that are not finite.
     """
     check_features(x, y)
     factors = [factor(np.asarray(features, np.float64)) for features in (x, y)]
-    way = np.mean(x, 0, np.float64) - np.mean(y, 0, np.float64)
+    shift = np.mean(x, 0, np.float64) - np.mean(y, 0, np.float64)
     traces = sum((part**2).sum() for part in factors)
     overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
-    return float(max(way @ way + traces - 2 * overlap, 0.0))
+    return float(max(shift @ shift + traces - 2 * overlap, 0.0))
 
 
 def factor(features: np.ndarray) -> np.ndarray:
-    """R [min(N, D), D] with R' R = the unbiased covariance of features [N, D]."""
+    """R [min(B, D), D] with R' R = the unbiased covariance of features [B, D]."""
     centred = features - features.mean(0)
     return np.linalg.qr(centred / np.sqrt(len(features) - 1), mode="r")
 
 
 def frechet_estimate(x: np.ndarray, y: np.ndarray, seed: int = 0) -> intervals.Estimate:
-    """`frechet_distance` of all clips, as an Estimate.
+    """`frechet_distance` of all clips with an interval of the distance of their populations.
 
-    The distance of few clips is too high: two halves of one set are apart. Resampled clips are too
-    far apart by about as much once more, so the interval is the one around the difference (the
-    "basic" bootstrap, from 2 value - high to 2 value - low): it is of the distance of the
-    populations, and may lie below the value. It can be trusted where there are several times as
-    many clips as dimensions, see `too_few`.
+    The distance of few clips is too high: even two halves of one set are apart. Resampling adds
+    about the same bias again, so the interval is that of the "basic" bootstrap, from 2 value - high
+    to 2 value - low, and may lie below the value. It needs several times as many clips as
+    dimensions, see `too_few`.
     """
     found = intervals.of_sets(
         frechet_distance(x, y),
@@ -56,7 +55,7 @@ def frechet_estimate(x: np.ndarray, y: np.ndarray, seed: int = 0) -> intervals.E
 
 
 def too_few(x: np.ndarray, y: np.ndarray) -> str:
-    """What to say of a Frechet distance of too few clips for its dimension; "" if they suffice."""
+    """A warning if there are too few clips for the dimension of the features, else ""."""
     count, dimension = min(len(x), len(y)), x.shape[1]
     if count >= ENOUGH * dimension:
         return ""
@@ -68,11 +67,11 @@ def too_few(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def check_features(x: np.ndarray, y: np.ndarray) -> None:
-    """Raises ValueError unless x and y are finite, [N, D] and [M, D], of 2 rows or more."""
+    """Raises ValueError unless x and y are finite, [B, D], of 2 rows or more and equal D."""
     for features in (x, y):
         if features.ndim != 2 or features.shape[1:] != x.shape[1:] or len(features) < 2:
             raise ValueError(
-                f"features {x.shape} and {y.shape}: must be [N, D] and [M, D], 2 rows or more"
+                f"features {x.shape} and {y.shape}: must be [B, D] with equal D, 2 rows or more"
             )
         if not np.isfinite(features).all():
-            raise ValueError("features hold values that are not finite")
+            raise ValueError("features have values that are not finite")

@@ -1,4 +1,4 @@
-"""Values with 95 % intervals: shares of clips, means, and whatever can be computed again."""
+"""95 % confidence intervals of shares, means and distances of sets of clips."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,15 +8,15 @@ import numpy as np
 
 Z = 1.959964  # of a normal distribution, 95 %
 PERCENTILES = (2.5, 97.5)
-RESAMPLES = 200  # of sets of clips
-DRAWS = 2000  # of means, which cost little
-LEAST = 3  # clips of which resampled sets differ enough to tell of a distance
+RESAMPLES = 200  # bootstrap samples of distances of sets
+DRAWS = 2000  # bootstrap samples of means, which are cheap
+LEAST = 3  # clips that the bootstrap of a distance needs
 
 
 class Estimate(NamedTuple):
-    """A value, the 95 % interval of what it estimates, and the number of clips (or pairs).
+    """A value with its 95 % interval, and the number of clips (or pairs).
 
-    The bounds are NaN where there are too few clips to tell.
+    The bounds are NaN if there are too few clips.
     """
 
     value: float
@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
 
 
 def share(hits: int, count: int) -> Estimate:
-    """The Estimate of a probability (Wilson's interval); NaN, from 0 to 1, of nothing."""
+    """Estimate of a probability (Wilson's interval); NaN with bounds 0 and 1 if count is 0."""
     if not count:
         return Estimate(math.nan, 0.0, 1.0, 0)
     rate, weight = hits / count, Z**2 / count
@@ -36,20 +36,20 @@ def share(hits: int, count: int) -> Estimate:
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float, float] | None:
-    """(share, low, high) as `share`; None without trials."""
+    """(value, low, high) of `share`; None without trials."""
     return share(successes, trials)[:3] if trials else None
 
 
 def mean(values: Sequence[float], seed: int = 0) -> Estimate:
-    """The Estimate of a mean of independent values [N], see `grouped_mean`."""
+    """Estimate of the mean of independent values, see `grouped_mean`."""
     return grouped_mean([[value] for value in values], seed)
 
 
 def grouped_mean(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
-    """The Estimate of the mean of all values in groups, by redrawing whole groups.
+    """Estimate of the mean of all values, by bootstrap over whole groups.
 
-    What is in a group may depend on each other; count is the number of groups. Of fewer than two,
-    the bounds are NaN: there is nothing to draw from; of none, the value too.
+    Values in a group may be dependent; count is the number of groups. The bounds are NaN for fewer
+    than two groups, the value for none.
     """
     if not groups:
         return Estimate(math.nan, math.nan, math.nan, 0)
@@ -62,13 +62,18 @@ def grouped_mean(groups: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
     return Estimate(value, *percentiles(times @ sums / (times @ sizes)), len(groups))
 
 
-def of_sets(value: float, count: int, distance: Callable[..., float], seed: int = 0) -> Estimate:
-    """The Estimate of a distance of two sets of clips, with the percentiles of resampled ones.
+def of_sets(
+    value: float,
+    count: tuple[int, int],
+    distance: Callable[[np.ndarray, np.ndarray], float],
+    seed: int = 0,
+) -> Estimate:
+    """Estimate of a distance of two sets of clips, with percentiles of the bootstrap.
 
     Args:
-      value: of all clips.
-      count: clips of both sets (N, M); of fewer than `LEAST` the bounds are NaN.
-      distance: function of rows drawn of both, int [N] and int [M].
+      value: distance of all clips.
+      count: sizes of both sets; the bounds are NaN if one is below `LEAST`.
+      distance: function of resampled row numbers of both sets.
     """
     if min(count) < LEAST:
         return Estimate(value, math.nan, math.nan, min(count))
@@ -77,8 +82,7 @@ def of_sets(value: float, count: int, distance: Callable[..., float], seed: int 
 
 
 def resamples(count: int, seed: int = 0, times: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """Yields int [count], rows drawn with replacement, not all the same: a set of one clip has no
-    spread, and no pair of different clips."""
+    """Yields int [count], row numbers drawn with replacement, at least two of them different."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
         rows = rng.integers(0, count, count)
@@ -87,20 +91,20 @@ def resamples(count: int, seed: int = 0, times: int = RESAMPLES) -> Iterator[np.
         yield rows
 
 
-def percentiles(draws: np.ndarray) -> tuple[float, float]:
-    """(low, high): the middle 95 % of draws."""
+def percentiles(draws: Sequence[float]) -> tuple[float, float]:
+    """(low, high) of the middle 95 % of values."""
     return tuple(float(value) for value in np.percentile(draws, PERCENTILES))
 
 
 def as_json(value: Any) -> Any:
-    """An Estimate as a dict, with None for what is not a number; other values as they are."""
+    """An Estimate as a dict with None for NaN; other values unchanged."""
     if not isinstance(value, Estimate):
         return value
     return {name: None if part != part else part for name, part in value._asdict().items()}
 
 
-def in_words(found: Sequence[float] | None, style: str) -> str:
-    """(value, low, high) in words, formatted in a style; a value alone if there is no interval."""
+def in_words(found: tuple[float, float, float] | None, style: str) -> str:
+    """(value, low, high) as text in a format; the value alone if there is no interval."""
     if found is None:
         return "-"
     value, low, high = found

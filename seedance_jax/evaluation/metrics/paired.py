@@ -1,11 +1,11 @@
-"""How near clips are to those that they should be: PSNR, SSIM and LPIPS, clip by clip.
+"""PSNR, SSIM and LPIPS of clips against their references.
 
-Of each clip the mean over its frames (the PSNR is of all its pixels), and of a set the mean over
-its clips.
+The value of a clip is the mean over its frames (PSNR: over all its pixels), that of a set the mean
+over its clips.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -21,13 +21,15 @@ from seedance_jax.pretrained.codec import from_bytes
 BATCH = 8  # frames of LPIPS at a time
 
 
-def open_lpips(vgg: str | Path, heads: str | Path) -> Callable[..., jax.Array]:
-    """A function of frames (x, y) [N, H, W, 3] in [-1, 1] -> [N]: LPIPS with public weights.
+def open_lpips(vgg: str | Path, heads: str | Path) -> Callable:
+    """LPIPS with public parameters: a function (x, y) [B, H, W, 3] in [-1, 1] -> [B].
 
     Args:
-      vgg, heads: files, see `models.lpips`.
+      vgg, heads: files, see `models.perception.lpips`.
 
-    Raises FileNotFoundError, or ValueError for weights that do not fit.
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: tensors that do not fit.
     """
     params = jax.device_put(lpips.from_torch(open_tensors(vgg), open_tensors(heads)))
     apply = jax.jit(lambda params, x, y: lpips.LPIPS().apply({"params": params}, x, y))
@@ -35,12 +37,11 @@ def open_lpips(vgg: str | Path, heads: str | Path) -> Callable[..., jax.Array]:
 
 
 def summarize(
-    truth: np.ndarray, made: np.ndarray, distance: Callable[..., jax.Array] | None = None
+    truth: np.ndarray, made: np.ndarray, distance: Callable | None = None
 ) -> dict[str, intervals.Estimate]:
-    """{"psnr": dB, "ssim", "lpips": Estimates of the means} of clips uint8 [N, T, H, W, 3].
+    """{"psnr" (dB), "ssim", "lpips": Estimate} of clips uint8 [B, T, H, W, 3].
 
-    PSNR and SSIM are higher where clips are nearer, LPIPS is lower. Equal clips count as
-    `fidelity.MOST` dB.
+    Higher PSNR and SSIM and lower LPIPS are better. Equal clips count as `fidelity.MOST` dB.
 
     Args:
       distance: of `open_lpips`; None leaves LPIPS out.
@@ -54,15 +55,15 @@ def summarize(
     }
 
 
-def check_size(shape: Sequence[int]) -> None:
-    """Raises ValueError unless clips [..., H, W, 3] are large enough for all scores."""
+def check_size(shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless clips [..., H, W, 3] are large enough for all metrics."""
     if min(shape[-3:-1]) < lpips.MINIMUM:
         size = f"{shape[-3]}x{shape[-2]}"
         raise ValueError(f"clips of {size} pixels: pairs need sides of {lpips.MINIMUM} or more")
 
 
 def psnr(truth: np.ndarray, made: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of a clip in dB, `fidelity.MOST` at most."""
+    """Peak signal-to-noise ratio of a clip in dB, at most `fidelity.MOST`."""
     return min(fidelity.psnr(truth, made), fidelity.MOST)
 
 
@@ -72,7 +73,7 @@ def ssim(truth: np.ndarray, made: np.ndarray) -> float:
     return float(np.mean([fidelity.ssim(*pair) for pair in pairs]))
 
 
-def mean_distance(distance: Callable[..., jax.Array], truth: np.ndarray, made: np.ndarray) -> float:
+def mean_distance(distance: Callable, truth: np.ndarray, made: np.ndarray) -> float:
     """Mean of distance(x, y) over the frames of a clip."""
     pair = from_bytes(truth), from_bytes(made)
     found = [np.asarray(distance(*(x[rows] for x in pair))) for rows in batches(len(truth), BATCH)]

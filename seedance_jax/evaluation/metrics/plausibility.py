@@ -1,9 +1,9 @@
-"""Does a generator think that what can happen is likelier than what cannot? No clip is sampled.
+"""LikePhys (arXiv:2510.11512): whether a generator prefers physically plausible clips.
 
-Pairs of clips look alike, and one of each breaks a law of physics. Both are noised with the same
-noise, and the generator denoises them; its loss bounds their likelihood. The preference is the
-share of pairs in which the plausible clip has the lower loss: 0.5 is chance, 1 is right. LikePhys
-(arXiv:2510.11512) reports 1 - preference, the plausibility preference error.
+Nothing is sampled. Two similar clips, one of which violates a law of physics, get the same noise;
+the generator's loss on each bounds its likelihood. The preference is the share of pairs in which
+the plausible clip has the lower loss: 0.5 is chance, 1 is perfect. LikePhys reports 1 - preference,
+the plausibility preference error.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,12 @@ import numpy as np
 from seedance_jax.diffusion import times
 from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.metrics.batches import batches
-from seedance_jax.sampling.pipeline import Pipeline
 
 NUM_TIMES = 10
 
 
 def compare(
-    pipeline: Pipeline,
+    pipeline: Any,
     plausible: np.ndarray,
     implausible: np.ndarray,
     prompts: Sequence[str] | None,
@@ -28,21 +27,21 @@ def compare(
     seed: int = 0,
     batch_size: int = 16,
 ) -> dict[str, Any]:
-    """Preference of a `sampling.pipeline.Pipeline` over N pairs of clips.
+    """Preference of a `sampling.pipeline.Pipeline` over pairs of clips.
 
     Args:
-      plausible, implausible: uint8 [N, T, H, W, 3], clip i of one belongs to clip i of the other.
-      prompts: N texts, told of both clips of a pair; None tells nothing.
-      seed: pair i has the noise of seed + i, at every time.
+      plausible, implausible: uint8 [B, T, H, W, 3], the pairs.
+      prompts: one for each pair; None is the empty prompt.
+      seed: pair i has the noise of seed + i at every time.
 
     Returns:
-      {"preferred": [whether pair i is], from losses averaged over NUM_TIMES times;
-       "preference": Estimate of their share;
-       "margin": Estimate, mean of (implausible - plausible) / plausible loss;
+      {"preferred": [bool for each pair, from losses averaged over NUM_TIMES times],
+       "preference": Estimate of their share,
+       "margin": Estimate of the mean of (implausible - plausible) / plausible loss,
        "times": [t], "preference_by_time": [share]}.
 
     Raises:
-      ValueError: the two do not belong together, or are of a size that the model cannot take.
+      ValueError: clips that do not match, or of a size that the model cannot encode.
     """
     check_pairs(plausible, implausible, prompts)
     grid = loss_times(pipeline, plausible.shape[1:4])
@@ -60,22 +59,22 @@ def compare(
     }
 
 
-def loss_times(pipeline: Pipeline, size: Sequence[int]) -> np.ndarray:
-    """NUM_TIMES times, the middles of as many steps of sampling a clip of (T, H, W)."""
+def loss_times(pipeline: Any, size: tuple[int, int, int]) -> np.ndarray:
+    """The midpoints of NUM_TIMES sampling steps of a clip of (T, H, W)."""
     latent_frames, height, width, _ = pipeline.autoencoder.latent_shape(*size)
     middles = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
     return times.shift_times(middles, times.resolution_shift(latent_frames * height * width))
 
 
 def losses_of(
-    pipeline: Pipeline,
+    pipeline: Any,
     clips: np.ndarray,
     prompts: Sequence[str] | None,
-    grid: Sequence[float],
+    grid: np.ndarray,
     seed: int,
     batch_size: int,
 ) -> np.ndarray:
-    """float32 [N, times]."""
+    """The losses of clips at all times, float32 [B, times]."""
     parts = []
     for numbers in batches(len(clips), batch_size):
         chosen = None if prompts is None else [prompts[number] for number in numbers]
@@ -87,10 +86,10 @@ def losses_of(
 def check_pairs(
     plausible: np.ndarray, implausible: np.ndarray, prompts: Sequence[str] | None
 ) -> None:
-    """Raises ValueError unless the clips are pairs, with a prompt each."""
+    """Raises ValueError unless the clips are pairs with one prompt each."""
     if plausible.dtype != np.uint8 or plausible.ndim != 5 or not len(plausible):
         raise ValueError(
-            f"clips must be uint8 [N, T, H, W, 3], got {plausible.dtype} {plausible.shape}"
+            f"clips must be uint8 [B, T, H, W, 3], got {plausible.dtype} {plausible.shape}"
         )
     if (implausible.dtype, implausible.shape) != (plausible.dtype, plausible.shape):
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Closed-form dimensions of VBench (arXiv:2311.17982), from pixels.
+"""Dimensions of VBench (arXiv:2311.17982) that need no network, from pixels.
 
-The original needs networks for optical flow (RAFT) and frame interpolation (AMT); here both come
-from OpenCV's flow, and what is made so is named `*_lite`: the rules are VBench's,
-the numbers are not to be compared with published ones. Frames are uint8 [T, H, W, 3].
+VBench uses networks for optical flow (RAFT) and frame interpolation (AMT); here both come from
+OpenCV's flow. Metrics that use it are named `*_lite`: the rules are VBench's, but values cannot be
+compared with published ones. Frames are uint8 [T, H, W, 3].
 """
 
 import itertools
@@ -14,17 +14,18 @@ import numpy as np
 
 from seedance_jax.evaluation.metrics import intervals
 
-# Motion is the mean flow of the fastest pixels between two frames, in pixels. Thresholds are of a
-# frame whose shorter side has REFERENCE_SIDE, and of 16 frames.
+# Motion is the mean flow of the fastest pixels between two frames, in pixels. Thresholds are for
+# frames whose shorter side is REFERENCE_SIDE, and for 16 frames.
 REFERENCE_SIDE, REFERENCE_FRAMES = 256.0, 16.0
 MOVING_FPS, MOVING_SHARE, MOVING_SPEED, MOVING_COUNT = 8.0, 0.05, 6.0, 4.0
 STILL_SHARE, STILL_SPEED, STILL_COUNT = 0.02, 3.0, 2.0
 
 
-def measure_clip(frames: np.ndarray, fps: float) -> dict[str, Any]:
-    """What `summarize` needs of a clip.
+def measure_clip(frames: np.ndarray, fps: float) -> dict[str, float | bool]:
+    """Measurements of a clip for `summarize`.
 
-    Raises ValueError unless frames are uint8 [T, H, W, 3] with T >= 3 and sides of 16 or more.
+    Raises:
+      ValueError: frames are not uint8 [T, H, W, 3] with T >= 3 and sides of 16 or more.
     """
     check_frames(frames, fps)
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean()
@@ -54,17 +55,17 @@ def is_still(frames: np.ndarray) -> bool:
 
 
 def scaled(count: float, frames: int) -> int:
-    """A count that is of REFERENCE_FRAMES for a clip of so many frames; at least 1."""
+    """Scales a count from REFERENCE_FRAMES to a clip of `frames` frames; at least 1."""
     return max(1, round(count * frames / REFERENCE_FRAMES))
 
 
 def summarize(clips: Sequence[Mapping[str, Any]]) -> dict[str, intervals.Estimate]:
-    """{dimension: Estimate} of what `measure_clip` gave for each clip; higher is better but for
-    dynamic_degree_lite, the share of clips that move: of a set, it is to be that of true clips.
+    """{dimension: Estimate} from `measure_clip` of each clip.
 
-    temporal_flickering is the mean over still clips alone, as in VBench, whose filter drops the
-    moving ones; without a still clip it is NaN, of 0. temporal_change is the same of all clips: it
-    is a measure of stillness then, and here to compare sets with their reference only.
+    Higher is better, except for dynamic_degree_lite, the share of clips that move, which should be
+    that of real clips. temporal_flickering is the mean over still clips alone, as in VBench, and
+    NaN if there is none. temporal_change is the same over all clips; it measures stillness, too,
+    and serves to compare sets with their reference only.
     """
     of = {name: [clip[name] for clip in clips] for name in clips[0]}
     still = [value for value, chosen in zip(of["flicker"], of["still"], strict=True) if chosen]
@@ -77,9 +78,9 @@ def summarize(clips: Sequence[Mapping[str, Any]]) -> dict[str, intervals.Estimat
 
 
 def motion_smoothness(frames: np.ndarray) -> float:
-    """1 - mean error of every second frame as guessed from its neighbours, in [0, 1].
+    """1 - mean error of interpolating every second frame from its neighbours, in [0, 1].
 
-    The guess moves both neighbours halfway along the flow between them, and takes their mean.
+    Interpolation warps both neighbours halfway along the flow between them and averages them.
     """
     errors = []
     for first, true, last in zip(frames[:-2:2], frames[1:-1:2], frames[2::2], strict=True):
@@ -90,7 +91,7 @@ def motion_smoothness(frames: np.ndarray) -> float:
 
 
 def speeds(frames: np.ndarray, share: float) -> list[float]:
-    """Mean flow of the fastest share of pixels, for each pair of neighbouring frames, in pixels."""
+    """Mean flow of the fastest share of pixels between consecutive frames, in pixels."""
     found = []
     for first, last in itertools.pairwise(frames):
         speed = np.sort(np.hypot(*np.moveaxis(flow(first, last), -1, 0)), axis=None)
@@ -99,10 +100,10 @@ def speeds(frames: np.ndarray, share: float) -> list[float]:
 
 
 def flow(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Way (x, y) of every pixel of `first` to its place in `last`, float32 [H, W, 2].
+    """Optical flow (x, y) of every pixel from `first` to `last`, float32 [H, W, 2].
 
-    Farneback's, over windows of 15 pixels. On rendered clips it finds fast pairs as well as dense
-    inverse search does, and takes neither noise nor a change of brightness for motion.
+    Farneback's method with windows of 15 pixels. On rendered clips it detects fast motion as well
+    as dense inverse search, and does not mistake noise or changes of brightness for motion.
     """
     grey = [
         cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (first, last)
@@ -120,10 +121,13 @@ def flow(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     )
 
 
-def warp(frame: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """The frame looked up at every pixel + way [H, W, 2]: float32 [H, W, 3]."""
+def warp(frame: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The frame sampled at every pixel + offset [H, W, 2], float32 [H, W, 3]."""
     rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
-    places = np.ascontiguousarray(columns + way[..., 0]), np.ascontiguousarray(rows + way[..., 1])
+    places = (
+        np.ascontiguousarray(columns + offset[..., 0]),
+        np.ascontiguousarray(rows + offset[..., 1]),
+    )
     frame = np.ascontiguousarray(frame, np.float32)
     return cv2.remap(frame, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

@@ -1,4 +1,4 @@
-"""What the feature network of the world is trained on: clips and the state of their scene."""
+"""Training clips of the world's feature network, and the state of their scenes as targets."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from seedance_jax.data.world.vocabulary import CAMERA_MOVES, SLICES
 from seedance_jax.models.perception.world_features import STRIDE
 
 SLICE = "tiny"
-# What is told of a clip by its name, and the names.
+# {target of a clip: its classes}.
 KINDS = {
     "color": SLICES[SLICE].colors,
     "shape": SLICES[SLICE].shapes,
@@ -19,7 +19,7 @@ KINDS = {
     "floor": SLICES[SLICE].floors,
     "camera": tuple(CAMERA_MOVES),
 }
-# What is told of each frame in numbers, as {name: (usual value, how far values are from it)}.
+# {regression target of each frame: (usual value, its spread)}.
 NUMBERS = {
     "position": (0.0, 0.15),  # x, y of the main object, in frames from the middle
     "size": (0.15, 0.04),  # its radius, in frames
@@ -29,12 +29,14 @@ NUMBERS = {
 }
 HEADS = {name: len(legal) for name, legal in KINDS.items()} | dict.fromkeys(NUMBERS, 2)
 HEADS |= {"size": 1, "zoom": 1, "quality": 3}
-LASTING = ("color", "shape", "floor", "quality")  # is told of clips whose frames are shuffled, too
-MIRRORED = ("position", "motion", "view")  # change sign along x in a mirror
+LASTING = ("color", "shape", "floor", "quality")  # targets that shuffling frames does not change
+MIRRORED = ("position", "motion", "view")  # change sign along x if a clip is mirrored
 
 
-def read_state(record: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, np.ndarray]]:
-    """(names {kind: int}, numbers {name: float32 [ceil(T / 4), n]}) of a world clip record."""
+def read_state(
+    record: Mapping[str, Any],
+) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    """(classes {target: int}, numbers {target: float32 [ceil(T / 4), its size]}) of a record."""
     scene = json.loads(record["scene"])
     main = scene["objects"][0]
     named = {
@@ -72,7 +74,7 @@ def project(record: Mapping[str, Any], points: np.ndarray) -> tuple[np.ndarray, 
 
 
 def depth_of_origin(record: Mapping[str, Any]) -> np.ndarray:
-    """How far the origin of the world is before the camera, [T]."""
+    """Depth of the origin of the world in the camera, [T]."""
     return record["camera_translation"][:, 2]
 
 
@@ -86,9 +88,9 @@ def change(values: np.ndarray) -> np.ndarray:
 
 
 def read_clips(split: str, count: int, start: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The first clips of a split of the world: (frames uint8 [N, T, H, W, 3], states).
+    """(frames uint8 [B, T, H, W, 3], states) of `count` clips of a split of the world.
 
-    states: {name: int [N] of KINDS, or float32 [N, steps, n] of NUMBERS}.
+    states: {target: int [B] for KINDS, float32 [B, ceil(T / 4), its size] for NUMBERS}.
     """
     spec = WorldSpec(slice=SLICE)
     frames, states = [], []
@@ -103,7 +105,7 @@ def read_clips(split: str, count: int, start: int = 0) -> tuple[np.ndarray, dict
 def mirror(
     frames: np.ndarray, states: Mapping[str, np.ndarray], chosen: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Turns the chosen clips (bool [N]) left to right, and what is told of them."""
+    """Mirrors the chosen clips (bool [B]) left to right, and their states."""
     frames, states = frames.copy(), {name: value.copy() for name, value in states.items()}
     frames[chosen] = frames[chosen][:, :, :, ::-1]
     for name in MIRRORED:

@@ -1,18 +1,17 @@
-"""Stand-in for LPIPS where its weights are not at hand: differences of gradients at several scales.
+"""Multi-scale distance of image gradients, for training without the public weights of LPIPS.
 
-No learned features: it asks that edges be where they are and as sharp as they are, which is the
-part of a perceptual loss that squared error misses most. It is not LPIPS, and no number of it can
-be compared with one.
+It has no learned features: it compares place and sharpness of edges, which squared error weighs
+little. Its values cannot be compared with LPIPS.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def gradient_distance(x, y, scales=3):
-    """Mean |difference of horizontal and vertical pixel gradients| of [N, H, W, 3] -> [N].
+def gradient_distance(x: jax.Array, y: jax.Array, scales: int = 3) -> jax.Array:
+    """Mean absolute difference of the pixel gradients of two images, [B, H, W, 3] -> [B].
 
-    Averaged over `scales` resolutions, each half the one before.
+    Averaged over `scales` resolutions, each half of the one before.
     """
     total = 0.0
     for _ in range(scales):
@@ -23,7 +22,7 @@ def gradient_distance(x, y, scales=3):
     return total
 
 
-def halve(x):
-    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+def halve(x: jax.Array) -> jax.Array:
+    """Means of 2 x 2 pixels, [B, H, W, C] -> [B, H // 2, W // 2, C]."""
     window = (1, 2, 2, 1)
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, window, window, "VALID") / 4.0

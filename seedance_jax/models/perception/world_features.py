@@ -1,27 +1,28 @@
-"""A small network that tells the state of the synthetic world from a clip: features for distances.
+"""A small network that predicts the state of the synthetic world from a clip: features for FVD.
 
-It stands in for I3D where no public weights are at hand, on clips of the synthetic world only. Its
-distances are called `fvd_world` and `kvd_world`; no number of it can be compared with an FVD.
+It replaces I3D on clips of the synthetic world where I3D's public weights are missing. Its
+distances are called `fvd_world` and `kvd_world`; their values cannot be compared with an FVD.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seedance_jax.models.perception.i3d import Conv
 
 SIZE = 64  # pixels that every frame is resized to
-STRIDE = 4  # frames of the clip per step of the features
+STRIDE = 4  # frames of the clip per feature vector
 PATCH = 4
 WIDTH = 24
 MINIMUM = 5  # frames
 
 
 class WorldFeatures(nn.Module):
-    """Clips -> features of every fourth frame, of eight frames around it.
+    """Clips -> one feature vector for every fourth frame, from eight frames around it.
 
     Attributes:
-      heads: {what is told of a frame: numbers it takes}; see `tell`.
+      heads: {name of a target: its size}; see `predict`.
     """
 
     heads: dict[str, int]
@@ -31,33 +32,34 @@ class WorldFeatures(nn.Module):
         self.first = Conv((3, 3, 3), (2, 2, 2), 48)
         self.second = Conv((3, 3, 3), (2, 2, 2), 96)
         self.features = nn.Dense(WIDTH)
+        # "told" is the name in the released parameters.
         self.told = {name: nn.Dense(size) for name, size in self.heads.items()}
 
-    def __call__(self, video):
+    def __call__(self, video: jax.Array) -> jax.Array:
         """video [B, T, 64, 64, 3] in [-1, 1], see `preprocess` -> [B, ceil(T / 4), 24]."""
         x = jnp.concatenate([to_patches(video), statistics(video)], axis=-1)
         x = nn.gelu(self.patches(x))
         x = nn.gelu(self.second(nn.gelu(self.first(x))))
         return self.features(x.reshape(*x.shape[:2], -1))
 
-    def tell(self, video):
-        """What the features are trained to tell: {head: [B, ceil(T / 4), numbers]}."""
+    def predict(self, video: jax.Array) -> dict[str, jax.Array]:
+        """{head: predicted target [B, ceil(T / 4), its size]}, what the features are trained on."""
         features = nn.gelu(self(video))
         return {name: head(features) for name, head in self.told.items()}
 
 
-def to_patches(video):
-    """[B, T, H, W, C] -> [B, T, H / 4, W / 4, 16 C]: the pixels of every patch."""
+def to_patches(video: jax.Array) -> jax.Array:
+    """The pixels of every patch, [B, T, H, W, C] -> [B, T, H / 4, W / 4, 16 C]."""
     batch, length, height, width, _ = video.shape
     x = video.reshape(batch, length, height // PATCH, PATCH, width // PATCH, PATCH, -1)
     return x.swapaxes(3, 4).reshape(batch, length, height // PATCH, width // PATCH, -1)
 
 
-def statistics(video):
-    """Of every patch, how much it changes along x, y and time, and its motion: [B, T, h, w, 5].
+def statistics(video: jax.Array) -> jax.Array:
+    """Gradient energies along x, y and time and the motion of every patch, [B, T, H/4, W/4, 5].
 
-    They are what tells noise, blur and small motions, which so short a training would not find.
-    The change is in logarithms, motion in pixels a frame (by least squares, Lucas and Kanade 1981).
+    They show noise, blur and small motions, which a short training does not learn. Energies are
+    logarithms, motion is in pixels per frame (least squares, Lucas and Kanade 1981).
     """
     grey = video.mean(-1, keepdims=True)
     x, y, t = (change(grey, axis) for axis in (3, 2, 1))
@@ -65,17 +67,17 @@ def statistics(video):
         to_patches(a * b).mean(-1) for a, b in ((x, x), (y, y), (t, t), (x, t), (y, t))
     )
     energies = [jnp.log(energy + 1e-5) / 5 + 1 for energy in (xx, yy, tt)]
-    ways = [jnp.clip(-a / (b + 1e-4), -2, 2) for a, b in ((xt, xx), (yt, yy))]
-    return jnp.stack(energies + ways, axis=-1)
+    motion = [jnp.clip(-a / (b + 1e-4), -2, 2) for a, b in ((xt, xx), (yt, yy))]
+    return jnp.stack(energies + motion, axis=-1)
 
 
-def change(video, axis):
-    """Change from the element before along an axis; 0 for the first."""
+def change(video: jax.Array, axis: int) -> jax.Array:
+    """Difference to the element before along an axis; 0 for the first."""
     first = jax.lax.slice_in_dim(video, 0, 1, axis=axis)
     return jnp.diff(video, axis=axis, prepend=first)
 
 
-def preprocess(frames):
+def preprocess(frames: jax.Array | np.ndarray) -> jax.Array:
     """uint8 [B, T, H, W, 3] -> float32 [B, T, 64, 64, 3] in [-1, 1], whole frames, bilinear."""
     video = jnp.asarray(frames, jnp.float32) / 127.5 - 1.0
     if video.shape[2:4] == (SIZE, SIZE):
@@ -83,6 +85,6 @@ def preprocess(frames):
     return jax.image.resize(video, (*video.shape[:2], SIZE, SIZE, 3), "bilinear")
 
 
-def clip_features(steps):
-    """Features of a clip [B, 48] from those of its steps [B, S, 24]: their mean and deviation."""
+def clip_features(steps: jax.Array) -> jax.Array:
+    """Mean and deviation over the features of a clip, [B, steps, 24] -> [B, 48]."""
     return jnp.concatenate([steps.mean(1), steps.std(1)], axis=-1)

@@ -1,7 +1,7 @@
-"""Language models in the directories of Hugging Face: settings, and weights onto the mesh.
+"""Language models from Hugging Face directories: settings, and parameters sharded over a mesh.
 
-Two layouts are known, that of Qwen2.5 (`model_type` qwen2) and that of Qwen3 (qwen3). The weights
-are read one tensor at a time and put where they belong, so a host never holds a copy of the model.
+Two architectures are known, Qwen2.5 (`model_type` qwen2) and Qwen3 (qwen3). Tensors are read and
+sharded one at a time, so a host never has the whole model in memory.
 """
 
 import functools
@@ -9,18 +9,19 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seedance_jax import sharding
 from seedance_jax.models.public.torch_file import Tensors, check_shapes, open_tensors
 from seedance_jax.models.text import TextModel
 
-# Theirs -> ours: fields of config.json, all of them required.
+# {field of config.json: field of TextModel}; all are required.
 FIELDS = {
     "vocab_size": "vocab_size",
     "hidden_size": "width",
@@ -35,7 +36,7 @@ LAYOUTS = {
     "qwen2": {"qkv_bias": True, "qk_norm": False},
     "qwen3": {"qkv_bias": False, "qk_norm": True},
 }
-# Fields that would change what the model computes, and the only value that is ours.
+# {field of config.json that changes the computation: the only supported value}.
 FIXED = {
     "hidden_act": "silu",
     "use_sliding_window": False,
@@ -44,7 +45,7 @@ FIXED = {
     "rope_scaling": None,
     "quantization_config": None,
 }
-# Ours -> theirs, applied in order to "blocks/attention/query/kernel" and the like.
+# (pattern, replacement) from our names, such as blocks/attention/query/kernel, to theirs, in order.
 NAMES = (
     (r"^embed/embedding", "model.embed_tokens.weight"),
     (r"^norm_out", "model.norm"),
@@ -60,32 +61,39 @@ NAMES = (
 HEAD = "lm_head."
 
 
-def load(directory, mesh, *, layers=(-1,), dtype="bfloat16", head=False):
-    """Returns (TextModel, params) of a directory, params laid out on the mesh.
+def load(
+    directory: str | Path,
+    mesh: Mesh,
+    *,
+    layers: tuple[int, ...] = (-1,),
+    dtype: Any = "bfloat16",
+    head: bool = False,
+) -> tuple[TextModel, dict[str, Any]]:
+    """(TextModel, params sharded over the mesh) of a directory.
 
     Args:
-      directory: holds config.json and model.safetensors, or its parts with their index.
-      layers: of TextModel.
-      dtype: of the weights and of the computation.
-      head: whether the output layer is wanted, for generation.
+      directory: has config.json and model.safetensors, or its shards with their index.
+      layers: see TextModel.
+      dtype: of the parameters and of the computation.
+      head: whether to load the output layer, for generation.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a config or tensors that are not of a known layout, saying in what.
+      ValueError: a config or tensors of an unknown architecture; the message says what differs.
     """
     model = make_model(directory, layers=layers, dtype=dtype)
     return model, load_params(model, open_directory(directory), mesh, head)
 
 
-def make_model(directory, *, layers, dtype):
-    """The TextModel of a directory, without its weights; raises ValueError as `load` does."""
+def make_model(directory: str | Path, *, layers: tuple[int, ...], dtype: Any) -> TextModel:
+    """The TextModel of a directory, without parameters; raises ValueError as `load` does."""
     model = TextModel(**read_settings(directory), layers=layers, dtype=jnp.dtype(dtype))
     model.check_layers()
     return model
 
 
-def read_settings(directory):
-    """The fields of TextModel that config.json tells.
+def read_settings(directory: str | Path) -> dict[str, Any]:
+    """The fields of TextModel according to config.json.
 
     Raises:
       ValueError: another architecture; the message names the field.
@@ -108,8 +116,8 @@ def read_settings(directory):
     return settings | LAYOUTS[layout] | {"rope_theta": theta, "head_size": config.get("head_dim")}
 
 
-def read_limits(directory):
-    """(most tokens that the model reads, ids that end a text) of a directory."""
+def read_limits(directory: str | Path) -> tuple[int, tuple[int, ...]]:
+    """(longest input in tokens, ids of the end-of-text tokens) of a directory."""
     path, config = _read_config(directory)
     generation = Path(directory) / "generation_config.json"
     if generation.is_file():
@@ -129,7 +137,7 @@ def _read_config(directory):
 
 
 def _rope_theta(path, config):
-    """From `rope_theta`, or in the spelling of newer files from `rope_parameters`."""
+    """`rope_theta`, in newer files a field of `rope_parameters`."""
     rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta")}
     if rope.get("rope_type", "default") != "default":
         raise ValueError(f"{path}: rope_parameters={rope}; only rope_type='default' is known here")
@@ -138,8 +146,8 @@ def _rope_theta(path, config):
     return float(rope["rope_theta"])
 
 
-def fingerprint(directory):
-    """Hash (16 hex digits) of the config and the weights in a directory."""
+def fingerprint(directory: str | Path) -> str:
+    """Hash (16 hex digits) of the config and the parameter files in a directory."""
     digest = hashlib.sha256()
     for path in [Path(directory) / "config.json", *sorted(Path(directory).glob("*.safetensors"))]:
         with path.open("rb") as file:
@@ -147,11 +155,11 @@ def fingerprint(directory):
     return digest.hexdigest()[:16]
 
 
-def open_directory(directory):
-    """The tensors of model.safetensors or of its parts, as one `Tensors`; nothing is read yet.
+def open_directory(directory: str | Path) -> Tensors:
+    """The tensors of model.safetensors or of its shards; no values are read.
 
     Raises:
-      FileNotFoundError: neither is there, or a part is missing.
+      FileNotFoundError: neither exists, or a shard is missing.
     """
     directory = Path(directory)
     index = directory / "model.safetensors.index.json"
@@ -165,12 +173,14 @@ def open_directory(directory):
 
 
 def _with_prefix(tensors):
-    """Files of the bare model, without an output layer, leave out the prefix of the names."""
+    """Adds the prefix "model." to names; files of models without an output layer omit it."""
     return tensors.renamed(lambda name: re.sub(rf"^(?!model\.|{re.escape(HEAD)})", "model.", name))
 
 
-def load_params(model, tensors, mesh, head=False):
-    """The parameters of a TextModel from public tensors, one at a time onto the mesh.
+def load_params(
+    model: TextModel, tensors: Tensors, mesh: Mesh, head: bool = False
+) -> dict[str, Any]:
+    """The parameters of a TextModel from public tensors, read and sharded one at a time.
 
     Raises:
       ValueError: names or shapes that do not match one to one, with a report.
@@ -193,8 +203,8 @@ def load_params(model, tensors, mesh, head=False):
     return jax.tree_util.tree_unflatten(tree, leaves)
 
 
-def public_shapes(path, shape):
-    """[(their name, their shape)] of our parameter at a tree path, one for every layer of it."""
+def public_shapes(path: tuple, shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    """[(public name, public shape)] of our parameter at a tree path, one for each layer."""
     path = "/".join(key.key for key in path)
     name, layers = path, range(1)
     for pattern, replacement in NAMES:
@@ -209,12 +219,18 @@ def public_shapes(path, shape):
     return [(name.replace("/", ".").format(i), shape) for i in layers]
 
 
-def load_leaf(tensors, names, shape, place, dtype):
-    """One of our parameters: a tensor, or the tensors of all layers, written one after the other.
+def load_leaf(
+    tensors: Tensors,
+    names: list[tuple[str, tuple[int, ...]]],
+    shape: tuple[int, ...],
+    place: NamedSharding,
+    dtype: Any,
+) -> jax.Array:
+    """One of our parameters: a public tensor, or those of all layers stacked.
 
     Args:
-      names: as `public_shapes` gives them.
-      shape, place, dtype: of the parameter.
+      names: of `public_shapes`.
+      shape, place, dtype: shape, sharding and type of the parameter.
     """
 
     def read(name, shape, place):

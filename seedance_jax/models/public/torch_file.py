@@ -1,12 +1,11 @@
-"""The tensors of a `.safetensors`, `.pth` or `.pt` file as numpy arrays, without torch.
+"""Reads the tensors of a `.safetensors`, `.pth` or `.pt` file as numpy arrays, without torch.
 
     tensors = open_tensors("vgg16.pth")
-    tensors.shapes["features.0.weight"]  # known at once: no value has been read
-    tensors["features.0.weight"]  # read now, and not kept: a large file needs little memory
+    tensors.shapes["features.0.weight"]  # no values are read
+    tensors["features.0.weight"]  # read now and not kept, so large files need little memory
 
-A `.pth` file is a pickle, and a pickle is a program that may name any function of the machine. The
-unpickler here knows the few names of a state dict, none of which does anything but build records,
-and refuses all others.
+A `.pth` file is a pickle, which may call any function. This unpickler knows only the names of a
+state dict, which do nothing but build records.
 """
 
 import collections
@@ -15,15 +14,15 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401 (adds bfloat16 to the names that np.dtype knows)
 import numpy as np
 import safetensors
 
-MAGIC = 0x1950A86A20F9469CFC6C  # opens the format from before torch 1.6
+MAGIC = 0x1950A86A20F9469CFC6C  # first value of files from before torch 1.6
 TORCH = ("torch", "torch.cuda", "torch.storage")
 STORAGES = {
     "BFloat16Storage": "bfloat16",
@@ -41,40 +40,35 @@ STORAGES = {
 
 
 class Tensors(Mapping):
-    """Arrays by name; each access reads the file, and gives an array of the caller's own.
+    """Mapping of names to arrays, each read on access; `shapes` {name: shape} reads no values."""
 
-    Attributes:
-      shapes: {name: shape}, without reading a value.
-    """
-
-    def __init__(self, path, shapes, read):
+    def __init__(self, path: str | Path, shapes: Mapping[str, tuple], read: Callable):
         self.path, self.shapes, self._read = path, shapes, read
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.shapes:
             raise KeyError(name)
         with _naming(self.path):
             return self._read(name)
 
-    def renamed(self, rename):
+    def renamed(self, rename: Callable[[str], str]) -> "Tensors":
         """The same tensors under the names rename(name)."""
         names = {rename(name): name for name in self.shapes}
         shapes = {new: self.shapes[old] for new, old in names.items()}
         return Tensors(self.path, shapes, lambda name: self._read(names[name]))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.shapes)
 
 
-def open_tensors(path):
-    """The `Tensors` of the state dict in a file; `{"state_dict": ...}` is looked through.
+def open_tensors(path: str | Path) -> Tensors:
+    """The tensors of a file with a state dict or with {"state_dict": ...}.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: another suffix, a damaged file, or a pickle that holds or names anything else.
+      FileNotFoundError, or ValueError: another suffix, or no readable state dict.
     """
     path = Path(path)
     if path.suffix not in READERS:
@@ -85,14 +79,19 @@ def open_tensors(path):
         return Tensors(path, *READERS[path.suffix](path))
 
 
-def check_shapes(model, tensors, expected, optional=()):
-    """Raises ValueError, with a report, unless the tensors are the expected ones, all of them.
+def check_shapes(
+    model: str,
+    tensors: Mapping[str, Any],
+    expected: Mapping[str, tuple],
+    optional: Collection[str] = (),
+) -> None:
+    """Raises ValueError, with a report, unless names and shapes are exactly the expected ones.
 
     Args:
       model: its name, for the report.
-      tensors: {name: array}, such as `Tensors`, of which no value is read.
+      tensors: {name: array}; of `Tensors` no values are read.
       expected: {name: shape}.
-      optional: prefixes of names that may be there beside them.
+      optional: prefixes of names that may exist besides.
     """
     found = getattr(tensors, "shapes", None)
     if found is None:
@@ -121,7 +120,7 @@ def _shorten(kind, names, limit=6):
 
 @contextlib.contextmanager
 def _naming(path):
-    """Turns what a damaged file can raise, which is nearly anything, into one ValueError."""
+    """Turns whatever a damaged file raises into a ValueError that names the file."""
     try:
         yield
     except (FileNotFoundError, PermissionError):
@@ -156,7 +155,7 @@ READERS = {".safetensors": _read_safetensors, ".pth": _read_pickle, ".pt": _read
 
 
 class Storage(NamedTuple):
-    """A flat run of numbers in the file, which tensors may share; sizes in elements."""
+    """A flat array in the file that tensors may share; size and offset in elements."""
 
     key: str
     dtype: str
@@ -174,14 +173,14 @@ class Tensor(NamedTuple):
 
 
 class StateDictUnpickler(pickle.Unpickler):
-    """Builds dicts of `Tensor` records; refuses a pickle that names anything else."""
+    """Builds dicts of `Tensor` records; refuses pickles that name anything else."""
 
     def __init__(self, file):
         super().__init__(file, encoding="utf-8")  # files of 2017 come from Python 2
         self.storages = {}
 
     def find_class(self, module, name):
-        # Nothing handed out outlives the load: a pickle can also write to what it can name.
+        # New objects for every load, because a pickle can also modify what it can name.
         allowed = {
             "collections.OrderedDict": collections.OrderedDict,
             "torch.Size": tuple,
@@ -205,7 +204,7 @@ class StateDictUnpickler(pickle.Unpickler):
 
 
 def _open_zip(path):
-    """Contents of a file of torch >= 1.6, and storage -> bytes."""
+    """(contents of a file of torch >= 1.6, function Storage -> bytes)."""
     with zipfile.ZipFile(path) as archive:
         files = archive.namelist()
         pickles = [name for name in files if name.endswith("/data.pkl")]
@@ -227,10 +226,10 @@ def _open_zip(path):
 
 
 def _open_legacy(path):
-    """Contents of a file from before torch 1.6, and storage -> bytes.
+    """(contents of a file from before torch 1.6, function Storage -> bytes).
 
-    Pickles of the magic number, the version, facts of the machine, the contents and the keys of the
-    storages; then for each key an int64 count of elements and the elements themselves.
+    Pickles of the magic number, the version, properties of the machine, the contents and the keys
+    of the storages; then for each key an int64 count of elements and the elements.
     """
     with path.open("rb") as file:
         if StateDictUnpickler(file).load() != MAGIC:
@@ -250,7 +249,7 @@ def _open_legacy(path):
 
 
 def _find_storages(file, storages):
-    """{key: position of its first element}; the file stands at the first storage."""
+    """{key: position of its first element}; `file` must be at the first storage."""
     starts = {}
     for storage in storages:
         (size,) = struct.unpack("<q", file.read(8))
@@ -278,7 +277,7 @@ def _bytes(storage):
 
 
 def _state_dict(contents):
-    """{name: Tensor} of what a file holds."""
+    """{name: Tensor} of the contents of a file."""
     if isinstance(contents, dict) and isinstance(contents.get("state_dict"), dict):
         contents = contents["state_dict"]
     if not isinstance(contents, dict):
@@ -296,6 +295,6 @@ def _to_array(tensor, data):
     if start < 0:
         raise ValueError("a tensor starts before its storage")
     strides = [step * dtype.itemsize for step in tensor.stride]
-    # The constructor checks that shape and strides stay within the buffer; as_strided would not.
+    # np.ndarray checks that shape and strides stay in the buffer; as_strided does not.
     view = np.ndarray(tensor.shape, dtype, memoryview(data)[start * dtype.itemsize :], 0, strides)
     return view.copy()

@@ -1,18 +1,18 @@
-"""The autoencoder's parameters under the names of the open Wan 2.2 autoencoder, and back.
+"""Converts the autoencoder's parameters from and to the names of the open Wan 2.2 autoencoder.
 
-Two spellings of them are public: that of diffusers' `AutoencoderKLWan` and that of the original
-files. Layouts differ too: theirs are [out, in, time, height, width], ours [time, height, width,
-in, out].
+Two namings are public: that of diffusers' `AutoencoderKLWan` and that of the original files. Their
+kernels are [out, in, time, height, width], ours [time, height, width, in, out].
 """
 
 import re
+from typing import Any
 
 import jax
 import numpy as np
 
-from seedance_jax.models.public.torch_file import check_shapes
+from seedance_jax.models.public.torch_file import Tensors, check_shapes
 
-# Ours -> diffusers', applied in order to "encoder/stage0/block1/conv2/kernel" and the like.
+# (pattern, replacement) from our names, such as encoder/stage0/block1/conv2/kernel, to diffusers'.
 NAMES = (
     (r"^encoder/to_latents", "quant_conv"),
     (r"^decoder/from_latents", "post_quant_conv"),
@@ -30,7 +30,7 @@ NAMES = (
     (r"attentions/0/out", "attentions/0/proj"),
     (r"kernel$", "weight"),
 )
-# The original files' -> diffusers'.
+# (pattern, replacement) from the names of the original files to diffusers'.
 ORIGINAL = (
     (r"^conv1\.", "quant_conv."),
     (r"^conv2\.", "post_quant_conv."),
@@ -64,7 +64,7 @@ STD = (
 )  # fmt: skip
 
 
-def wan_name(path):
+def wan_name(path: tuple) -> str:
     """Name in diffusers of our parameter at a tree path, such as encoder/conv_in/kernel."""
     path = "/".join(key.key for key in path)
     for pattern, replacement in NAMES:
@@ -72,14 +72,14 @@ def wan_name(path):
     return path.replace("/", ".")
 
 
-def diffusers_name(name):
-    """Name in diffusers of a parameter under either public spelling."""
+def diffusers_name(name: str) -> str:
+    """Name in diffusers of a parameter under either public name."""
     for pattern, replacement in ORIGINAL:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def public_shape(name, shape):
+def public_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape in the public files of our parameter of `shape`, by its name in diffusers."""
     flat = ".attentions." in name  # these act on frames, the others on clips
     if name.endswith("gamma"):
@@ -90,12 +90,12 @@ def public_shape(name, shape):
     return (outputs, inputs, *(kernel[1:] if flat else kernel))
 
 
-def import_params(tensors, like):
-    """Our parameter tree from public tensors, loaded and laid out one at a time.
+def import_params(tensors: Tensors, like: Any) -> Any:
+    """Our parameter tree from public tensors, read one at a time.
 
     Args:
-      tensors: names under either spelling, as `torch_file.open_tensors` gives them.
-      like: tree with the shapes of ours, as `jax.eval_shape(model.init, ...)["params"]` gives it.
+      tensors: of `torch_file.open_tensors`, under either naming.
+      like: tree of shapes, such as `jax.eval_shape(model.init, ...)["params"]`.
 
     Raises:
       ValueError: names or shapes that do not match one to one, with a report.
@@ -109,14 +109,14 @@ def import_params(tensors, like):
     return jax.tree_util.tree_unflatten(tree, leaves)
 
 
-def export_params(params):
+def export_params(params: Any) -> dict[str, np.ndarray]:
     """{name in diffusers: array in its layout} of our parameter tree."""
     flat, _ = jax.tree_util.tree_flatten_with_path(params)
     return {wan_name(path): to_public(np.asarray(leaf), wan_name(path)) for path, leaf in flat}
 
 
-def to_ours(array, name, shape):
-    """A public array in our layout, float32; ValueError unless it holds finite real numbers."""
+def to_ours(array: np.ndarray, name: str, shape: tuple[int, ...]) -> jax.Array:
+    """A public array in our layout, float32; ValueError unless all values are finite floats."""
     floating = np.issubdtype(array.dtype, np.floating) or array.dtype == "bfloat16"
     if not floating or not np.isfinite(array.astype(np.float32)).all():
         raise ValueError(f"{name} ({array.dtype}): weights must be finite floating-point numbers")
@@ -125,7 +125,7 @@ def to_ours(array, name, shape):
     return jax.numpy.asarray(array, jax.numpy.float32).reshape(shape)
 
 
-def to_public(array, name):
+def to_public(array: np.ndarray, name: str) -> np.ndarray:
     """Inverse of `to_ours`."""
     shape = public_shape(name, array.shape)
     if name.endswith("weight"):

@@ -1,33 +1,39 @@
-"""What a compiled program would need and reach on real chips: memory, collectives, roofline."""
+"""Memory, collectives and roofline bounds of a compiled program on TPUs."""
 
 import math
 import re
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 
 from seedance_jax.performance.chips import CHIPS, parse_topology
 from seedance_jax.performance.compiled import hlo
-from seedance_jax.performance.compiled.flops import traced_operations
+from seedance_jax.performance.compiled.flops import traced_flops
 from seedance_jax.performance.compiled.traffic import traffic
+from seedance_jax.performance.programs import Program
 
 GIB = 2**30
-ADVICE = "more sequence or remat='full' for temporaries, more fsdp for arguments, or accumulate"
+ADVICE = (
+    "raise sequence or use remat='full' for temporaries, raise fsdp for arguments, or accumulate"
+)
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 TOO_MUCH = re.compile(
     r"HLO temporaries \(([\d.]+)([KMG])\) exceeds available HBM \(([\d.]+)([KMG])\)"
 )
 
 
-def compile_for(topology, program, counted=None):
-    """The report of a `programs.Program` compiled for a topology.
+def compile_for(topology: str, program: Program, counted: Program | None = None) -> dict[str, Any]:
+    """The report of a program compiled for a topology.
 
     Args:
-      counted: the same in operations that can be counted; None leaves them out.
+      counted: the same program without custom kernels, whose FLOPs can be counted; None leaves
+        them out of the report.
     """
-    operations = None
+    flops = None
     if counted is not None:
-        operations = traced_operations(counted.function, *counted.arguments, **counted.named)
+        flops = traced_flops(counted.function, *counted.arguments, **counted.named)
     start, lowered = time.time(), program.lower()
     try:
         done = lowered.compile()
@@ -38,20 +44,25 @@ def compile_for(topology, program, counted=None):
         used, limit = (float(n) * UNITS[unit] for n, unit in (found.group(1, 2), found.group(3, 4)))
         used = {"peak": int(used), "limit": int(limit), "fits": False}
         return {"topology": topology, "memory": used, "seconds": time.time() - start}
-    report = make_report(done, topology, program.useful, operations)
+    report = make_report(done, topology, program.model_flops, flops)
     return report | {"seconds": time.time() - start}
 
 
-def make_report(compiled, topology, useful=None, operations=None):
-    """Figures of a program compiled for a TPU topology, in bytes, operations and seconds (JSON).
+def make_report(
+    compiled: jax.stages.Compiled,
+    topology: str,
+    model_flops: float | None = None,
+    flops: float | None = None,
+) -> dict[str, Any]:
+    """Bytes, FLOPs and lower bounds in seconds of a program compiled for a TPU topology (JSON).
 
-    The bounds are what published peaks allow if all that is not the bottleneck hides behind it; no
-    program is faster.
+    Each bound is the time of one resource at its published peak; a perfect overlap of all of them
+    takes as long as the largest.
 
     Args:
       topology: see `chips.parse_topology`.
-      useful: operations that the model needs, over all devices.
-      operations: that the program runs, over all devices; see `evaluation.operations`.
+      model_flops: FLOPs of the model without recomputation, over all devices.
+      flops: FLOPs that the program runs, over all devices (`compiled.flops`).
     """
     name, shape = parse_topology(topology)
     chip, devices = CHIPS[name], math.prod(shape) * CHIPS[name].devices
@@ -65,25 +76,25 @@ def make_report(compiled, topology, useful=None, operations=None):
             kind: {"times": times, "sent": sent}
             for kind, (times, sent) in hlo.summarize(found).items()
         },
-        "operations": operations,
-        "useful_operations": useful,
+        "flops": flops,
+        "model_flops": model_flops,
         "bounds": {
             "memory": traffic(text) / (chip.bandwidth / chip.devices),
-            # A link's figure is both directions together.
+            # Published figures of links add both directions.
             "links": sum(one.sent for one in found) / (chip.links / 2 / chip.devices),
         },
     }
-    if operations is not None:
-        report["bounds"]["compute"] = operations * chip.devices / (devices * chip.flops)
+    if flops is not None:
+        report["bounds"]["compute"] = flops * chip.devices / (devices * chip.flops)
     report["binds"] = max(report["bounds"], key=report["bounds"].get)
-    if useful is not None:
+    if model_flops is not None:
         peak = devices / chip.devices * chip.flops
-        report["mfu_at_most"] = useful / (peak * report["bounds"][report["binds"]])
+        report["mfu_at_most"] = model_flops / (peak * report["bounds"][report["binds"]])
     return report
 
 
-def memory(stats, limit):
-    """Bytes on one device: XLA's analysis of a program, next to what the device has."""
+def memory(stats: Any, limit: float) -> dict[str, int | bool]:
+    """XLA's memory analysis of a program against the memory of a device, in bytes per device."""
     parts = {
         "arguments": stats.argument_size_in_bytes,
         "results": stats.output_size_in_bytes - stats.alias_size_in_bytes,
@@ -95,25 +106,25 @@ def memory(stats, limit):
     return parts | {"peak": peak, "limit": int(limit), "fits": peak <= limit, "on_host": on_host}
 
 
-def lines(report):
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """The report as text."""
     used = report["memory"]
-    if "bounds" not in report:  # the compiler gave up
+    if "bounds" not in report:  # XLA ran out of memory
         above = _gib(used["peak"] - used["limit"])
         yield f"does not fit: {_gib(used['peak'])} of {_gib(used['limit'])}, {above} too much"
         yield ADVICE
         return
     names = ("arguments", "results", "temporaries", "code")
     parts = ", ".join(f"{name} {_gib(used[name])}" for name in names)
-    yield f"memory of a device: {parts}: {_gib(used['peak'])} of {_gib(used['limit'])}"
+    yield f"memory per device: {parts}: {_gib(used['peak'])} of {_gib(used['limit'])}"
     left = used["limit"] - used["peak"]
     fits = "fits" if used["fits"] else "does not fit"
     spare = f"{_gib(abs(left))} {'to spare' if used['fits'] else 'too much; ' + ADVICE}"
     yield f"{fits}: {spare}" + (f"; {_gib(used['on_host'])} on the host" if used["on_host"] else "")
     for kind, one in report["collectives"].items():
         yield f"{kind}: {one['times']:,} times, a device sends {_gib(one['sent'])}"
-    if report["operations"] is not None:
-        yield f"operations: {report['operations']:.4g}" + _share(report)
+    if report["flops"] is not None:
+        yield f"FLOPs: {report['flops']:.4g}" + _share(report)
     bounds = ", ".join(f"{name} {1e3 * s:,.3g} ms" for name, s in report["bounds"].items())
     yield f"at best: {bounds}: {report['binds']} binds"
     if "mfu_at_most" in report:
@@ -121,8 +132,8 @@ def lines(report):
 
 
 def _share(report):
-    useful = report["useful_operations"]
-    return f", {report['operations'] / useful:.3f} times what the model needs" if useful else ""
+    model = report["model_flops"]
+    return f", {report['flops'] / model:.3f} times those of the model" if model else ""
 
 
 def _gib(size):

@@ -1,25 +1,27 @@
-"""Operations of a traced function: its products, with loops as often as they run."""
+"""FLOPs of a traced function: its products, each loop counted as often as it runs."""
 
 import math
+from typing import Any
 
 import jax
+from jax.extend.core import Jaxpr
 
 
-def count_operations(jaxpr, devices=1):
-    """Two for every multiplication of matrix products and convolutions in a jaxpr, at its shapes.
+def count_flops(jaxpr: Jaxpr, devices: int = 1) -> int:
+    """FLOPs of the matrix products and convolutions in a jaxpr: two per multiplication.
 
-    Everything that runs counts, so what is made again for the backward pass does, too.
+    Everything that runs counts, recomputation for the backward pass included.
 
     Args:
-      devices: of the mesh, all of which run what is inside of a `shard_map`.
+      devices: number of devices of the mesh, all of which run the body of a `shard_map`.
 
     Raises:
-      ValueError: a loop whose length is not known, or a kernel that cannot be looked into.
+      ValueError: products in a loop of unknown length or in a Pallas kernel.
     """
     total = 0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        inner = [count_operations(one, devices) for one in _inner(params)]
+        inner = [count_flops(one, devices) for one in _inner(params)]
         if name == "dot_general":
             total += _product(equation)
         elif name == "conv_general_dilated":
@@ -31,7 +33,7 @@ def count_operations(jaxpr, devices=1):
         elif name == "shard_map":
             total += devices * sum(inner)
         elif name in ("pallas_call", "while") and sum(inner):
-            raise ValueError(f"operations of a {name} cannot be counted")
+            raise ValueError(f"FLOPs of a {name} cannot be counted")
         else:
             total += sum(inner)
     return total
@@ -59,14 +61,14 @@ def _convolution(equation):
     return 2 * equation.outvars[0].aval.size * kernel.size // kernel.shape[axes[0]]
 
 
-def traced_operations(function, *args, **named):
-    """`count_operations` of a jitted function at these arguments, which may be shapes."""
+def traced_flops(function: Any, *args: Any, **named: Any) -> int:
+    """`count_flops` of a jitted function for these arguments, which may be shapes."""
     shapes = jax.tree.map(_bare, (args, named))
-    return count_operations(function.trace(*shapes[0], **shapes[1]).jaxpr.jaxpr)
+    return count_flops(function.trace(*shapes[0], **shapes[1]).jaxpr.jaxpr)
 
 
 def _bare(leaf):
-    """A shape without its layout, so that the trace is that of one device."""
+    """A shape without its sharding, so that the trace is that of one device."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     return leaf

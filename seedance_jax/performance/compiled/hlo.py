@@ -1,25 +1,26 @@
 """Reads compiled programs (XLA's optimized HLO text): their loops and their collectives.
 
-A loop's body counts as often as the loop runs: XLA notes it for CPUs and GPUs; for TPUs it follows
-from the loop's condition. A loop that tells in neither way is a ValueError. Bytes are what one
-device sends in the usual ring or exchange algorithms: (n - 1) / n of what a group of n gathers,
-scatters or exchanges, twice that of what it reduces, all of what is permuted.
+The body of a loop counts as often as the loop runs: XLA annotates trip counts for CPUs and GPUs;
+for TPUs they are derived from the loop's condition. A loop of unknown trip count is a ValueError.
+Bytes are what one device sends in ring or pairwise algorithms: (n - 1) / n of the bytes that a
+group of n gathers, scatters or exchanges, twice that for a reduction, all bytes of a permutation.
 """
 
 import math
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
-BITS = {"pred": 8, "s4": 4, "u4": 4}  # others have their size in their name, as bf16
+BITS = {"pred": 8, "s4": 4, "u4": 4}  # the names of all others end in their size, like bf16
 
 COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|branch_computations)=(?:\{([^}]*)\}|(%?[\w.\-]+))"
 )
-FLOW = ("while", "conditional", "call", "async-start")  # what they call runs as written
+FLOW = ("while", "conditional", "call", "async-start")  # what they call runs unfused
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 LOOP = re.compile(r"while\(%?([\w.\-]+)\), condition=%?([\w.\-]+), body=%?([\w.\-]+)")
 COMPARED = re.compile(r"compare\(%([\w.\-]+), %([\w.\-]+)\), direction=LT")
@@ -29,7 +30,7 @@ STAGED, CHANNEL = "async_collective_fusion_config", re.compile(r"channel_id=(\d+
 CONSTANT = re.compile(r" constant\((-?\d+)\)")
 COPIED = re.compile(r" copy\(%([\w.\-]+)\)")
 SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
-CONTEXT = ("u32", "")  # what an asynchronous operation carries of its own
+CONTEXT = ("u32", "")  # a scalar of asynchronous instructions that is not data
 OPERAND = re.compile(r"%([\w.\-]+)")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
@@ -41,10 +42,10 @@ class Collective(NamedTuple):
 
     Attributes:
       kind: one of KINDS.
-      size: bytes that it gives to one device.
-      group: devices that take part together.
+      size: bytes of its result on one device.
+      group: number of devices in a replica group.
       times: how often it runs in one run of the program.
-      loop: whether it is inside of a loop.
+      loop: whether it is in a loop.
     """
 
     kind: str
@@ -54,19 +55,19 @@ class Collective(NamedTuple):
     loop: bool
 
     @property
-    def sent(self):
-        """Bytes that one device sends, all times together."""
+    def sent(self) -> float:
+        """Bytes that one device sends in one run of the program."""
         share = (self.group - 1) / self.group
         factor = {
             "all-reduce": 2 * share,
-            "reduce-scatter": self.group - 1,  # of the part that a device is left with
+            "reduce-scatter": self.group - 1,  # its result is one n-th of what is reduced
             "collective-permute": 1.0,
         }.get(self.kind, share)
         return self.times * self.size * factor
 
 
-def collectives(text, devices):
-    """The collectives of a program in the order of its text, for so many devices."""
+def collectives(text: str, devices: int) -> list[Collective]:
+    """The collectives of a program (HLO text) for `devices` devices, in the order of the text."""
     found, seen = [], set()
     computations = read_computations(text)
     times = count_runs(computations)
@@ -76,21 +77,21 @@ def collectives(text, devices):
             kind = match and match[3].removesuffix("-start")
             if kind not in KINDS or not times[name]:
                 continue
-            if STAGED in line:  # written down once for every computation that it runs beside
+            if STAGED in line:  # repeated in every computation that it overlaps with
                 channel = CHANNEL.search(line)[1]
                 if channel in seen:
                     continue
                 seen.add(channel)
             size = _result_bytes(match[2], match[3])
             group = devices if kind == "collective-permute" else _group(match[4], devices)
-            if name.startswith("all-reduce-scatter"):  # of which every device takes its part
+            if name.startswith("all-reduce-scatter"):  # XLA's fusion of all-reduce and slice
                 kind, size = "reduce-scatter", size // group
             found.append(Collective(kind, size, group, times[name], times[name] > 1))
     return found
 
 
-def summarize(found):
-    """{kind: (how many run, bytes that one device sends)} of collectives."""
+def summarize(found: Iterable[Collective]) -> dict[str, tuple[int, int]]:
+    """{kind: (how many run, bytes that one device sends)}."""
     counts, sent = Counter(), Counter()
     for one in found:
         counts[one.kind] += one.times
@@ -98,8 +99,8 @@ def summarize(found):
     return {kind: (counts[kind], round(sent[kind])) for kind in KINDS if counts[kind]}
 
 
-def read_computations(text):
-    """{name: lines}; the entry is called ENTRY."""
+def read_computations(text: str) -> dict[str, list[str]]:
+    """{name: lines} of the computations of a program; the entry computation is called ENTRY."""
     found, lines = {}, []
     for line in text.splitlines():
         if match := COMPUTATION.match(line):
@@ -109,12 +110,16 @@ def read_computations(text):
     return found
 
 
-def count_runs(computations, callers=None):
-    """How often each computation runs: callers come after what they call.
+def count_runs(
+    computations: Mapping[str, list[str]], callers: Collection[str] | None = None
+) -> Counter[str]:
+    """How often each computation runs in one run of the program.
 
-    `callers` names the instructions whose calls count; None is all.
+    Args:
+      callers: opcodes of the instructions whose calls count; None for all.
     """
     times = Counter(ENTRY=1)
+    # HLO text defines a computation before it is called.
     for name in reversed(list(computations)):
         for line in computations[name]:
             match = INSTRUCTION.match(line)
@@ -128,9 +133,10 @@ def count_runs(computations, callers=None):
 
 
 def _trips(line, caller, computations):
-    """How often a loop runs, that the instruction `line` of the computation `caller` is.
+    """Trip count of the loop in `line`, an instruction of the computation `caller`.
 
-    Without XLA's note: a counter, part of what the loop carries, goes up to a constant.
+    Without XLA's annotation it is derived from a counter in the loop's carry that rises to a
+    constant.
     """
     if match := TRIPS.search(line):
         return int(match[1])
@@ -151,28 +157,29 @@ def _trips(line, caller, computations):
 
 
 def _defined(lines):
-    """{name: its line} of a computation; the result is ROOT, too."""
+    """{name: line} of the instructions of a computation; ROOT is its result."""
     named = {match[1]: line for line in lines if (match := INSTRUCTION.match(line))}
     roots = [line for line in lines if line.lstrip().startswith("ROOT ")]
     return named | {"ROOT": "".join(roots)}
 
 
 def _source(name, lines):
-    """The line of what an instruction is a copy of, however often it was copied."""
+    """The line of an instruction's source, through any number of copies."""
     while match := COPIED.search(lines[name]):
         name = match[1]
     return lines[name]
 
 
 def _result_bytes(types, opcode):
-    """Bytes of the result; a start of an asynchronous operation names its operands, too."""
+    """Bytes of the result; asynchronous starts also list their operands, in the first half."""
     sizes = [size_of(*shape) for shape in SHAPE.findall(types) if shape != CONTEXT]
     if opcode in ("all-gather-start", "all-to-all-start", "collective-permute-start"):
         sizes = sizes[len(sizes) // 2 :]
     return sum(sizes)
 
 
-def size_of(dtype, dimensions):
+def size_of(dtype: str, dimensions: str) -> int:
+    """Bytes of an HLO array: dtype "bf16", dimensions "8,16"."""
     bits = BITS.get(dtype) or int(re.search(r"\d+", dtype)[0])
     return math.prod(int(n) for n in dimensions.split(",") if n) * bits // 8
 

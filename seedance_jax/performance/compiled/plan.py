@@ -1,7 +1,10 @@
 """What is to be compiled for a topology: a program of a config, its clips, and its meshes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
@@ -18,14 +21,14 @@ class Plan(NamedTuple):
 
     Attributes:
       program: a name of PROGRAMS.
-      config: ConfigDict of a generator.
+      config: of a generator.
       topology: see `chips.parse_topology`.
       bucket: shape and number of the clips, over all devices.
       vae: VAE, or None where the program runs no autoencoder.
     """
 
     program: str
-    config: Any
+    config: ConfigDict
     topology: str
     bucket: Bucket
     vae: VAE | None
@@ -52,11 +55,11 @@ COUNTED = ("train", "sample")  # the others run no kernel that hides its FLOPs
 
 def make_plan(
     program: str,
-    config,
+    config: ConfigDict,
     topology: str,
     clip: tuple[int, int, int],
     batch: int | None = None,
-    vae_config=None,
+    vae_config: ConfigDict | None = None,
 ) -> Plan:
     """Checks what is asked for.
 
@@ -77,7 +80,7 @@ def make_plan(
     return Plan(program, config, topology, Bucket(*clip, batch or usual), vae)
 
 
-def open_vae(program: str, config, vae_config) -> VAE | None:
+def open_vae(program: str, config: ConfigDict, vae_config: ConfigDict | None) -> VAE | None:
     """The autoencoder of a program; ValueError where it is missing, or would not be used."""
     encodes = program == "train" and not config.data.latents
     needed = encodes or program in ("encode", "decode")
@@ -111,7 +114,7 @@ def setting_of(plan: Plan, sizes: dict[str, int]) -> Setting:
     return Setting(dict(zip(sharding.MESH_AXES, shape, strict=True)), config.model.remat)
 
 
-def compile_setting(plan: Plan, setting: Setting, devices) -> dict[str, Any]:
+def compile_setting(plan: Plan, setting: Setting, devices: Sequence[jax.Device]) -> dict[str, Any]:
     """The report (`analysis.compile_for`) of a plan on `devices` of `chips.open_topology`."""
     mesh = sharding.make_mesh(devices, **setting.mesh)
 

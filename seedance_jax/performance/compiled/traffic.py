@@ -1,8 +1,8 @@
-"""Bytes that a compiled program reads from and writes to the main memory (XLA's HLO text).
+"""Bytes that a compiled program reads from and writes to main memory (XLA's HLO text).
 
-Every operation reads its operands and writes its result, but for what lies in the fast memory
-(space 1); what is fused stays inside. Of an array that is sliced, or updated in place, only the
-slice moves: the weights of all layers are one array, of which each step of a loop takes its own.
+Every instruction reads its operands and writes its result, except for arrays in fast memory (memory
+space 1) and inside fusions. Of an array that is sliced or updated in place only the slice moves:
+the parameters of all layers are one array, of which each step of the scan reads a slice.
 """
 
 import re
@@ -15,45 +15,46 @@ CALLED = re.compile(r"calls=%([\w.\-]+)")
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "iota", "partition-id")
 
 
-class Operation(NamedTuple):
-    """One line of a computation.
+class Instruction(NamedTuple):
+    """One instruction of a computation.
 
     Attributes:
-      sizes: bytes of each part of the result; slow: whether it lies in the main memory.
-      operands: their names.
-      called: the computation that a fusion runs, or None.
+      sizes: bytes of each array of the result.
+      slow: for each of them, whether it is in main memory.
+      operands: names of instructions.
+      called: the computation of a fusion, or None.
     """
 
     opcode: str
-    sizes: tuple
-    slow: tuple
-    operands: list
-    called: str
+    sizes: tuple[int, ...]
+    slow: tuple[bool, ...]
+    operands: list[str]
+    called: str | None
 
 
 class Computation(NamedTuple):
-    """operations: {name: Operation}; parameters: their names, by number; root: the result's."""
+    """instructions: {name: Instruction}; parameters: {number: name}; root: name of the result."""
 
-    operations: dict
-    parameters: dict
+    instructions: dict[str, Instruction]
+    parameters: dict[int, str]
     root: str
 
 
-def traffic(text):
-    """Bytes of one run of a program on one device."""
+def traffic(text: str) -> int:
+    """Bytes that one device reads and writes in one run of a program (HLO text)."""
     computations = hlo.read_computations(text)
     times = hlo.count_runs(computations, hlo.FLOW)
     parsed = {name: _parse(lines) for name, lines in computations.items()}
     total = 0
     for name, inside in parsed.items():
         if times[name]:
-            moved = (_moved(one, inside, parsed) for one in inside.operations.values())
+            moved = (_moved(one, inside, parsed) for one in inside.instructions.values())
             total += times[name] * sum(moved)
     return total
 
 
 def _parse(lines):
-    operations, parameters, root = {}, {}, None
+    instructions, parameters, root = {}, {}, None
     for line in lines:
         match = hlo.INSTRUCTION.match(line)
         if not match:
@@ -64,19 +65,19 @@ def _parse(lines):
         slow = tuple("S(" not in shape[2] for shape in shapes)
         operands = hlo.OPERAND.findall(rest.split("), ")[0])
         called = CALLED.search(rest) if opcode == "fusion" else None
-        operations[name] = Operation(opcode, sizes, slow, operands, called and called[1])
+        instructions[name] = Instruction(opcode, sizes, slow, operands, called and called[1])
         if opcode == "parameter":
             parameters[int(rest.split(")")[0])] = name
         if line.lstrip().startswith("ROOT "):
             root = name
-    return Computation(operations, parameters, root)
+    return Computation(instructions, parameters, root)
 
 
 def _moved(one, inside, parsed):
-    """Bytes that one operation of a computation moves."""
+    """Bytes that one instruction of a computation moves."""
     if one.opcode in (*FREE, *hlo.FLOW) or one.opcode.endswith("-done"):
         return 0
-    sources = [inside.operations.get(name) for name in one.operands]
+    sources = [inside.instructions.get(name) for name in one.operands]
     if one.opcode == "dynamic-slice":
         return 2 * sum(one.sizes)
     if one.opcode == "dynamic-update-slice":
@@ -93,15 +94,15 @@ def _moved(one, inside, parsed):
 
 
 def _read(number, fused, parsed):
-    """Bytes that a fused computation reads of a parameter: what it slices, or all of it."""
+    """Bytes of a parameter that a fused computation reads: its slices, or all of it."""
     name = fused.parameters[number]
-    return min(_used(name, fused, parsed), sum(fused.operations[name].sizes))
+    return min(_used(name, fused, parsed), sum(fused.instructions[name].sizes))
 
 
 def _used(name, fused, parsed):
-    """Bytes of a value in a fused computation that those look at who use it."""
+    """Bytes of a value in a fused computation that its users read."""
     total = 0
-    for user, one in fused.operations.items():
+    for user, one in fused.instructions.items():
         if name not in one.operands:
             continue
         if one.opcode == "bitcast":
@@ -112,19 +113,19 @@ def _used(name, fused, parsed):
             inner = parsed[one.called]
             total += sum(_read(k, inner, parsed) for k, o in enumerate(one.operands) if o == name)
         elif one.opcode != "dynamic-update-slice" or one.operands[0] != name:
-            total += sum(fused.operations[name].sizes)
+            total += sum(fused.instructions[name].sizes)
     return total
 
 
 def _written(name, fused, parsed):
-    """Bytes of each part of what a fused computation writes: of an update, the slice."""
-    one = fused.operations[name]
+    """Bytes of each array that a fused computation writes; of an update in place, its slice."""
+    one = fused.instructions[name]
     if one.opcode == "tuple":
         return tuple(sum(_written(part, fused, parsed)) for part in one.operands)
     if one.opcode == "bitcast":
         return _written(one.operands[0], fused, parsed)
     if one.opcode == "dynamic-update-slice":
-        return (sum(fused.operations[one.operands[1]].sizes),)
+        return (sum(fused.instructions[one.operands[1]].sizes),)
     if one.opcode == "fusion":
         return _written(parsed[one.called].root, parsed[one.called], parsed)
     return one.sizes

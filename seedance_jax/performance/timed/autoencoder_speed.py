@@ -1,7 +1,7 @@
-"""Seconds and peak memory of the autoencoder, side by side with diffusers' on one machine.
+"""Seconds and peak memory of the autoencoder next to diffusers' on the same machine.
 
-Times are medians of runs that take turns, so that a slow moment of the machine hits both. Peaks are
-of processes of their own, less what they held before.
+Times are medians of alternating runs, so that a slow moment of the machine affects both. Peak
+memory is measured in a subprocess, relative to its memory before the run.
 """
 
 import ctypes
@@ -9,7 +9,9 @@ import multiprocessing
 import re
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -23,8 +25,8 @@ from seedance_jax.pretrained import codec
 CHANNELS = 48
 
 
-def autoencoder(width, decoder_width):
-    """Our wan22 form at other widths."""
+def autoencoder(width: int, decoder_width: int) -> VAE:
+    """The architecture `wan22` of this package at other widths."""
     steps = (1, 2, 4, 4)
     return VAE(
         latent_channels=CHANNELS,
@@ -37,14 +39,14 @@ def autoencoder(width, decoder_width):
     )
 
 
-def random_params(model):
-    """Its parameters at initialisation."""
+def random_params(model: VAE) -> Any:
+    """Parameters of a model at initialisation."""
     init = jax.jit(model.init)
     return nn.unbox(init(jax.random.key(0), jnp.zeros((1, 5, 16, 16, 3))))["params"]
 
 
-def reference(width, decoder_width):
-    """diffusers' AutoencoderKLWan of the same shape, with random weights (extra: parity)."""
+def reference(width: int, decoder_width: int) -> Any:
+    """diffusers' AutoencoderKLWan of the same widths, randomly initialised (extra: parity)."""
     import torch
     from diffusers import AutoencoderKLWan
 
@@ -62,8 +64,8 @@ def reference(width, decoder_width):
     ).eval()
 
 
-def our_weights(model, theirs):
-    """The weights of `reference` as ours."""
+def import_reference(model: VAE, theirs: Any) -> dict[str, Any]:
+    """{"params", "mean", "std"} of `model` with the parameters of `reference`."""
     state = {name: value.numpy() for name, value in theirs.state_dict().items()}
     shapes = {name: value.shape for name, value in state.items()}
     tensors = torch_file.Tensors("diffusers", shapes, state.__getitem__)
@@ -73,30 +75,32 @@ def our_weights(model, theirs):
     return {"params": wan.import_params(tensors, like), "mean": zero, "std": one}
 
 
-def make_runners(size, width, decoder_width, chunk=1):
-    """{(ours or diffusers, encode or decode): function without arguments} on one random clip.
+def make_runners(
+    size: tuple[int, int, int], width: int, decoder_width: int, chunk: int = 1
+) -> dict[tuple[str, str], Callable[[], Any]]:
+    """{(ours or diffusers, encode or decode): function without arguments} for one random clip.
 
-    Both go through the clip in chunks, theirs of one frame of latents, ours of `chunk`.
+    Both work in chunks: diffusers' of one latent frame, ours of `chunk`.
     """
     import torch
 
     theirs = reference(width, decoder_width)
     model = autoencoder(width, decoder_width)
-    weights = our_weights(model, theirs)
+    loaded = import_reference(model, theirs)
     video = np.random.default_rng(0).uniform(-1, 1, (1, *size, 3)).astype(np.float32)
-    latents = np.concatenate(list(codec.encode_stream(model, weights, video, chunk)), axis=1)
+    latents = np.concatenate(list(codec.encode_stream(model, loaded, video, chunk)), axis=1)
     clip = torch.from_numpy(np.moveaxis(video, -1, 1).copy())
     code = torch.from_numpy(np.moveaxis(latents, -1, 1).copy())
     return {
-        ("ours", "encode"): lambda: list(codec.encode_stream(model, weights, video, chunk)),
+        ("ours", "encode"): lambda: list(codec.encode_stream(model, loaded, video, chunk)),
         ("diffusers", "encode"): lambda: theirs.encode(clip).latent_dist.mode(),
-        ("ours", "decode"): lambda: list(codec.decode_stream(model, weights, latents, chunk)),
+        ("ours", "decode"): lambda: list(codec.decode_stream(model, loaded, latents, chunk)),
         ("diffusers", "decode"): lambda: theirs.decode(code).sample,
     }
 
 
-def in_turns(runners, repeats):
-    """{name: median seconds} of functions that take turns; a first round compiles."""
+def in_turns(runners: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
+    """{name: median seconds} of functions that run in turns, after a first round that compiles."""
     seconds = {name: [] for name in runners}
     for turn in range(repeats + 1):
         for name, runner in runners.items():
@@ -107,8 +111,10 @@ def in_turns(runners, repeats):
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def compare(size, width, decoder_width, chunk=1, repeats=5):
-    """Median seconds of every runner, in turns, and ours / diffusers, for clips of (T, H, W)."""
+def compare(
+    size: tuple[int, int, int], width: int, decoder_width: int, chunk: int = 1, repeats: int = 5
+) -> dict[str, float]:
+    """Median seconds of every runner and the ratios ours / diffusers, for a clip of (T, H, W)."""
     median = in_turns(make_runners(size, width, decoder_width, chunk), repeats)
     report = {f"{who} {what} s": value for (who, what), value in median.items()}
     for what in ("encode", "decode"):
@@ -116,10 +122,10 @@ def compare(size, width, decoder_width, chunk=1, repeats=5):
     return report
 
 
-def peak_memory(function, *args):
-    """MiB by which the resident memory of a process of its own grows at most in `function(*args)`.
+def peak_memory(function: Callable[..., Callable[[], Any]], *args: Any) -> float:
+    """MiB by which a subprocess' resident memory grows at most while `function(*args)()` runs.
 
-    `function` is of this module; it gets what it needs as `args` and returns a function to measure.
+    `function` must be picklable: a top-level one.
     """
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
@@ -128,9 +134,9 @@ def peak_memory(function, *args):
 
 def _measure(function, args):
     run = function(*args)
-    run()  # compiles, and leaves what stays
-    ctypes.CDLL(None).malloc_trim(0)  # glibc: what it only keeps for later goes back
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from here
+    run()  # compiles, and fills caches
+    ctypes.CDLL(None).malloc_trim(0)  # glibc returns freed memory
+    Path("/proc/self/clear_refs").write_text("5")  # Linux resets the peak
     before = _resident_peak()
     run()
     return _resident_peak() - before
@@ -141,25 +147,29 @@ def _resident_peak():
     return int(line) / 1024
 
 
-def one_runner(who, what, size, width, decoder_width, chunk):
+def one_runner(
+    who: str, what: str, size: tuple[int, int, int], width: int, decoder_width: int, chunk: int
+) -> Callable[[], Any]:
     """One of `make_runners`."""
     return make_runners(size, width, decoder_width, chunk)[who, what]
 
 
-def stream_runner(frames, side, width, decoder_width, whole=False):
-    """Decodes a clip of `frames` frames of side x side, frame by frame of latents, keeping none."""
+def stream_runner(
+    frames: int, side: int, width: int, decoder_width: int, whole: bool = False
+) -> Callable[[], None]:
+    """A function that decodes a clip of `frames` frames of side x side, discarding the frames."""
     return decode_runner(autoencoder(width, decoder_width), frames, side, whole)
 
 
-def decode_runner(model, frames, side, whole):
-    """`stream_runner` of any model; `whole` takes all frames at once."""
+def decode_runner(model: VAE, frames: int, side: int, whole: bool) -> Callable[[], None]:
+    """`stream_runner` of any model: latent frame by latent frame, or all at once if `whole`."""
     params = random_params(model)
-    weights = {"params": params, "mean": jnp.zeros(CHANNELS), "std": jnp.ones(CHANNELS)}
+    loaded = {"params": params, "mean": jnp.zeros(CHANNELS), "std": jnp.ones(CHANNELS)}
     shape = (1, *model.latent_shape(frames, side, side))
     latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
     def run():
-        for _ in codec.decode_stream(model, weights, latents, shape[1] if whole else 1):
+        for _ in codec.decode_stream(model, loaded, latents, shape[1] if whole else 1):
             pass
 
     return run

@@ -4,9 +4,10 @@ import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 
 from seedance_jax.data import sources
 from seedance_jax.data.loader import Bucket
@@ -22,12 +23,12 @@ class Benchmark(NamedTuple):
     settings: tuple[str, ...]
 
 
-def clip_sizes(given):
+def clip_sizes(given: SimpleNamespace) -> list[tuple[int, int, int]]:
     """All (frames, height, width) of the lists `frames` and `sides`."""
     return [(int(t), int(side), int(side)) for side in given.sides for t in given.frames]
 
 
-def diffusers(given):
+def diffusers(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Seconds, ratios and peak memory next to diffusers."""
     widths = given.width, given.decoder_width
     for size in clip_sizes(given):
@@ -43,7 +44,7 @@ def diffusers(given):
         yield report
 
 
-def length(given):
+def length(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Peak memory of a streamed and of a whole decode."""
     widths = given.width, given.decoder_width
     for frames, side, _ in clip_sizes(given):
@@ -58,7 +59,7 @@ def length(given):
         }
 
 
-def thin(given):
+def thin(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Decode seconds of full and thin widths, in turns."""
     for frames, side, _ in clip_sizes(given):
         models = {"full": autoencoder_speed.autoencoder(given.width, given.decoder_width)}
@@ -74,7 +75,7 @@ def thin(given):
         yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
 
 
-def dit(given):
+def dit(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Seconds of forward and backward next to diffusers' WanTransformer3DModel."""
     for tokens in given.tokens:
         for what in vars(given)["pass"]:
@@ -89,14 +90,14 @@ def dit(given):
             )
 
 
-def dit_cost(given):
+def dit_cost(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """How cost grows with the length of a 480p clip, for decoupled and full attention."""
     config = generator(given).to_dict()
     for seconds in (2, 4, 6, 8, 10, 12):
         yield dit_speed.growth(config, seconds, width=128, repeats=given.repeats)
 
 
-def input_pipeline(given):
+def input_pipeline(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Clips per second of the loader alone, and what part of training steps that would be."""
     data = given.generator.data.to_dict()
     shape = sources.make_buckets(data["buckets"])[0].shape
@@ -115,7 +116,7 @@ def input_pipeline(given):
                 yield {"input": name, "workers": count, **part}
 
 
-def input_steps(given, shape):
+def input_steps(given: SimpleNamespace, shape: tuple[int, int, int]) -> list[input_speed.Step]:
     """[input_speed.Step] whose input is compared: of `step_seconds` and `batch`, or of a file."""
     one = [given.step_seconds, given.batch]
     if given.steps is None and one == [None, None]:
@@ -131,27 +132,27 @@ def input_steps(given, shape):
     return [input_speed.Step(*one, given.hosts)]
 
 
-def train(given):
+def train(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Seconds and MFU of training steps, on latents."""
     for clip in clips(given):
         bucket = Bucket(*clip, given.batch or jax.device_count())
         yield step_speed.train(given.generator, bucket, given.repeats)
 
 
-def sample(given):
+def sample(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Seconds of steps of sampling with guidance, without the autoencoder."""
     steps = list(map(int, given.num_inference_steps))
     for clip in clips(given):
         yield step_speed.sample(given.generator, clip, steps, given.repeats, given.batch or 1)
 
 
-def clips(given):
+def clips(given: SimpleNamespace) -> list[tuple[int, int, int]]:
     """[(frames, height, width)] of a size and all seconds, or of the config's first bucket."""
     data = generator(given).data.to_dict()
     return [cost.clip_of(data, given.size, float(seconds)) for seconds in given.seconds]
 
 
-def generator(given):
+def generator(given: SimpleNamespace) -> ConfigDict:
     """The config, which must be of a generator."""
     if (makes := what_it_makes(given.generator)) not in ("generator", "adapters"):
         raise ValueError(f"--generator is a config that makes {MAKES[makes]}, no generator")

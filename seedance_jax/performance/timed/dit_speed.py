@@ -1,4 +1,7 @@
-"""Cost and seconds of the DiT: decoupled against full attention, and ours against diffusers'."""
+"""FLOPs and seconds of the DiT: decoupled against full attention, and ours against diffusers'."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,19 +16,21 @@ from seedance_jax.performance.timed.autoencoder_speed import in_turns
 CHANNELS = 48
 HEAD_SIZE = 64
 WINDOW = (8, 8)
-FRAME = (32, 32)  # latents: 16 windows
+FRAME = (32, 32)  # height and width of latents: 16 windows
 
-# What a config says of the model, for the count; the text model is left out of it.
+# Section `text` of a config; the text model is not counted.
 TEXT = {"depth": 1, "heads": 1, "dtype": "float32"}
 
 
-def make_dit(width, layers, attention="decoupled", window=WINDOW):
-    """A DiT of `layers` blocks, spatial and temporal ones alike counted."""
+def make_dit(
+    width: int, layers: int, attention: str = "decoupled", window: tuple[int, int] = WINDOW
+) -> DiT:
+    """A DiT of `layers` blocks, half of them spatial and half temporal."""
     return DiT(CHANNELS, width, layers // 2, width // HEAD_SIZE, window, attention=attention)
 
 
-def make_condition(latents, text_tokens, width):
-    """Condition of one shot for `latents` [1, T, H, W, C], and `text_tokens` random text tokens."""
+def make_condition(latents: jax.Array, text_tokens: int, width: int) -> Condition:
+    """Condition of one shot for latents [1, T, H, W, C], with random text tokens."""
     text = jax.random.normal(jax.random.key(1), (1, text_tokens, width))
     shape, frames = (1, text_tokens), jnp.zeros(latents.shape[:2], int)
     given = frames.astype(jnp.float32)
@@ -33,8 +38,10 @@ def make_condition(latents, text_tokens, width):
     return Condition(text, mask, shot, frames, given=latents, given_mask=given)
 
 
-def our_runners(model, shape, text_tokens):
-    """{"forward", "forward+backward": function without arguments}, random weights, one clip."""
+def our_runners(
+    model: DiT, shape: tuple[int, int, int], text_tokens: int
+) -> dict[str, Callable[[], Any]]:
+    """{"forward", "forward+backward": function without arguments} for latents (T, H, W)."""
     xt = jax.random.normal(jax.random.key(0), (1, *shape, CHANNELS))
     inputs = (xt, jnp.full(1, 0.5), make_condition(xt, text_tokens, model.width))
     params = nn.unbox(jax.jit(model.init)(jax.random.key(2), *inputs))
@@ -49,8 +56,8 @@ def our_runners(model, shape, text_tokens):
     }
 
 
-def our_flops(model, shape, text_tokens):
-    """Of the forward pass, as `performance.cost` counts."""
+def our_flops(model: DiT, shape: tuple[int, int, int], text_tokens: int) -> int:
+    """FLOPs of the forward pass over latents (T, H, W), as `performance.cost` counts."""
     names = ("width", "depth", "heads", "window", "attention")
     fields = {name: getattr(model, name) for name in names}
     text = TEXT | {"width": model.width, "max_words": text_tokens}
@@ -59,8 +66,8 @@ def our_flops(model, shape, text_tokens):
     return sum(row.flops for row in rows if row.name != cost.TEXT_MODEL)
 
 
-def reference(width, layers):
-    """diffusers' WanTransformer3DModel with as many weights in its MLP (extra: parity)."""
+def reference(width: int, layers: int) -> Any:
+    """diffusers' WanTransformer3DModel with as many parameters in its MLP (extra: parity)."""
     from diffusers import WanTransformer3DModel
 
     return WanTransformer3DModel(
@@ -75,8 +82,8 @@ def reference(width, layers):
     )
 
 
-def reference_inputs(shape, text_tokens, width):
-    """Random arguments of `reference` for one clip."""
+def reference_inputs(shape: tuple[int, int, int], text_tokens: int, width: int) -> dict[str, Any]:
+    """Random arguments of `reference` for latents (T, H, W)."""
     import torch
 
     return {
@@ -87,8 +94,8 @@ def reference_inputs(shape, text_tokens, width):
     }
 
 
-def reference_flops(width, layers, shape, text_tokens):
-    """Of its forward pass, counted by torch on shapes alone."""
+def reference_flops(width: int, layers: int, shape: tuple[int, int, int], text_tokens: int) -> int:
+    """FLOPs of the forward pass of `reference`, counted by torch on shapes alone."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -97,8 +104,10 @@ def reference_flops(width, layers, shape, text_tokens):
     return counter.get_total_flops()
 
 
-def reference_runners(width, layers, shape, text_tokens, compiled):
-    """`our_runners` of the reference; `compiled` is torch.compile, which takes minutes."""
+def reference_runners(
+    width: int, layers: int, shape: tuple[int, int, int], text_tokens: int, compiled: bool
+) -> dict[str, Callable[[], Any]]:
+    """`our_runners` of `reference`; compiled: with torch.compile, which takes minutes."""
     import torch
 
     torch.manual_seed(0)
@@ -117,13 +126,24 @@ def reference_runners(width, layers, shape, text_tokens, compiled):
     return {"forward": forward, "forward+backward": backward}
 
 
-def compare(tokens, what, *, width, layers, text_tokens, compiled, repeats):
-    """Seconds of ours and of diffusers', in turns, for so many video tokens in frames of FRAME.
+def compare(
+    tokens: int,
+    what: str,
+    *,
+    width: int,
+    layers: int,
+    text_tokens: int,
+    compiled: bool,
+    repeats: int,
+) -> dict[str, Any]:
+    """Seconds and FLOPs of ours and of diffusers' DiT.
 
-    what: "forward" or "forward+backward".
+    Args:
+      tokens: L, video tokens in frames of FRAME.
+      what: "forward" or "forward+backward".
 
     Raises:
-      ValueError: tokens that are not whole frames.
+      ValueError: tokens that do not fill whole frames, or a width or depth that does not fit.
     """
     if tokens < 1 or tokens % np.prod(FRAME):
         raise ValueError(f"tokens={tokens} must be a multiple of {np.prod(FRAME)}")
@@ -148,15 +168,18 @@ def compare(tokens, what, *, width, layers, text_tokens, compiled, repeats):
     }
 
 
-def growth(config, seconds, *, width, repeats):
-    """Forward cost of both kinds of attention at 480p: operations of a config, seconds of a toy.
+def growth(
+    config: Mapping[str, Any], seconds: float, *, width: int, repeats: int
+) -> dict[str, Any]:
+    """Forward FLOPs of a config and seconds of a toy at 480p, for both kinds of attention.
 
-    The toy is one pair of `width` on frames of 8x12 latents in 16 windows, with as many latent
+    The toy is one pair of blocks on frames of 8x12 latents in 16 windows, with as many latent
     frames as the clip: full attention at the true size does not fit into ordinary memory.
 
     Args:
-      config: of a generator, as a dict.
-      seconds: of the clip, at 24 frames per second.
+      config: of a generator.
+      seconds: duration of the clip, at 24 frames per second.
+      width: of the toy.
     """
     latents = cost.latent_shape(*cost.clip_shape("480p", seconds, 24))
     toy = (latents[0], 8, 12)
@@ -172,10 +195,10 @@ def growth(config, seconds, *, width, repeats):
     return report | {"time ratio": round(median["full"] / median["decoupled"], 2)}
 
 
-def compare_flops(config, latents):
-    """Operations of a forward pass over latents (t, h, w) with either attention, and their ratio.
+def compare_flops(config: Mapping[str, Any], latents: tuple[int, int, int]) -> dict[str, float]:
+    """FLOPs of a forward pass over latents (T, H, W) with either attention, and their ratio.
 
-    They are in TFLOP, or, where one has less than 10 of these, in GFLOP.
+    In TFLOP, or in GFLOP if the smaller one has less than 10 TFLOP.
     """
     programs = {kind: cost.make_program(config, latents, attention=kind) for kind in ATTENTION}
     flops = {kind: cost.total(cost.count(program)).flops for kind, program in programs.items()}

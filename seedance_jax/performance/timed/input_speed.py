@@ -1,8 +1,7 @@
-"""Speed of the input pipeline: the very loader of training, alone, without an accelerator.
+"""Speed of the input pipeline: the loader of training by itself, without an accelerator.
 
-What is said of a core is by processor time, of all threads and workers, so other work on the
-machine does not spoil it. Storage counts only for a data set that the machine does not hold in
-memory from before.
+Rates per core are by processor time of all threads and workers, which other work on the machine
+does not change. Reading from storage only counts if the data set is not in the page cache.
 """
 
 import json
@@ -11,29 +10,37 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import grain
 import numpy as np
 
 from seedance_jax.data import loader, schema, transforms
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents
+from seedance_jax.data.loader import Bucket
 from seedance_jax.data.video import encode_mp4
 
 CAPTION = "A film of a pattern that moves to the left."
-CLIPS = 8  # of a data set that is thrown away
+CLIPS = 8  # in a temporary data set
 
 
 class Input(NamedTuple):
-    """Batches to measure (`loader.make_dataset`), and the bytes that one clip has on disk."""
+    """Batches to measure.
 
-    dataset: Any
+    Attributes:
+      dataset: of `loader.make_dataset`.
+      stored: bytes of one clip on disk.
+    """
+
+    dataset: grain.MapDataset
     stored: float
 
 
-def film(frames, height, width, seed=0):
-    """Waves that move under grain, uint8 [T,H,W,3]: as mp4 about as many bits as a real film."""
+def film(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Moving waves with grain, uint8 [T,H,W,3]; as mp4 about as large as a real film."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, : width + 2 * frames]
     down, right = rng.uniform(0.01, 0.2, (2, 3))
@@ -42,19 +49,19 @@ def film(frames, height, width, seed=0):
     return np.clip(moved + rng.integers(-6, 7, moved.shape), 0, 255).astype(np.uint8)
 
 
-def write_throw_away(clips, latents, bucket):
-    """Writes data sets, clips of a bucket's shape and random latents of them, to two directories.
+def write_throw_away(clips: str | Path, latents: str | Path, bucket: Bucket) -> None:
+    """Writes temporary data sets to two directories: clips of a bucket's shape, random latents.
 
-    All clips are one film, under other names.
+    All clips show the same film.
     """
     frames, height, width = bucket.shape
-    told = {"caption": CAPTION, "caption_motion": "", "fps": 24.0, "num_frames": frames}
-    told |= {"shots": schema.write_shots([schema.Shot(frames, CAPTION)])}
-    told |= {"height": height, "width": width, "video": encode_mp4(film(*bucket.shape), 24)}
+    row = {"caption": CAPTION, "caption_motion": "", "fps": 24.0, "num_frames": frames}
+    row |= {"shots": schema.write_shots([schema.Shot(frames, CAPTION)])}
+    row |= {"height": height, "width": width, "video": encode_mp4(film(*bucket.shape), 24)}
     names = [f"clip/{number}" for number in range(CLIPS)]
 
     def records():
-        return ({"id": name, **told} for name in names)
+        return ({"id": name, **row} for name in names)
 
     with storage.writing(Path(clips)) as draft:
         rows = storage.write_records(draft, "clips", schema.CLIP, {"train": records})
@@ -64,12 +71,14 @@ def write_throw_away(clips, latents, bucket):
     build_latents(latents, ((name, *rng.normal(size=shape)) for name in names), {})
 
 
-def make_inputs(bucket, text_length, clips, latents=None):
-    """{"mp4": Input, "latents": Input} of the batches of a bucket.
+def make_inputs(
+    bucket: Bucket, text_length: int, clips: str | Path, latents: str | Path | None = None
+) -> dict[str, Input]:
+    """{"mp4": Input, "latents": Input} for batches of a bucket.
 
     Args:
       clips: directory of a data set with the split "train".
-      latents: directory of the latents of its rows that can serve the bucket; None leaves that out.
+      latents: directory of precomputed latents of its clips; None leaves "latents" out.
     """
     source = storage.open_split(clips, "train")
     options = {"text_length": text_length, "seed": 0}
@@ -79,22 +88,24 @@ def make_inputs(bucket, text_length, clips, latents=None):
         encoded = storage.open_split(latents, "latents")
         tables = {"latents": {bucket: encoded}}
         dataset = loader.make_dataset(source, [bucket], side_tables=tables, **options)
-        # The row with the captions is read too, and the film in it.
+        # The row with the captions is read too, including its video.
         inputs["latents"] = Input(dataset, stored + stored_bytes(latents, "latents") / len(encoded))
     return inputs
 
 
-def stored_bytes(directory, split):
+def stored_bytes(directory: str | Path, split: str) -> int:
     """Bytes of the files of a split."""
     return sum(path.stat().st_size for path in Path(directory).glob(f"*/*/*-{split}.array_record*"))
 
 
-def measure(dataset, threads, workers, seconds):
-    """Draws batches for so long: {"clips/s", "clips/s per core", "batch MB/s"}."""
+def measure(
+    dataset: grain.MapDataset, threads: int, workers: int, seconds: float
+) -> dict[str, float]:
+    """{"clips/s", "clips/s per core", "batch MB/s"} of drawing batches for a number of seconds."""
     options = {"num_threads": threads, "num_workers": workers, "buffer": max(threads, 1)}
     batches = loader.make_iterator(dataset, **options)
     try:
-        # What was made ahead while others still started would seem to cost nothing.
+        # Batches that were prefetched while workers started would seem to cost nothing.
         for _ in range(max(workers, 1) * (1 + 2 * options["buffer"])):
             next(batches)
         start, spent, clips = time.perf_counter(), processor_seconds(), 0
@@ -113,16 +124,22 @@ def measure(dataset, threads, workers, seconds):
     }
 
 
-def processor_seconds():
-    """Seconds of processor time of this process and of its workers that run (Linux)."""
+def processor_seconds() -> float:
+    """Processor time of this process and its running workers, in seconds (Linux)."""
     workers = [Path(f"/proc/{one.pid}/stat") for one in multiprocessing.active_children()]
-    # After the name, which may hold spaces, come the fields 3, 4, ...; 14 and 15 are ticks.
+    # After the name, which may contain spaces, come fields 3, 4, ...; 14 and 15 are ticks.
     fields = [path.read_text().rpartition(")")[2].split() for path in workers]
     ticks = sum(int(field[11]) + int(field[12]) for field in fields)
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def in_turns(inputs, threads, workers, seconds, repeats):
+def in_turns(
+    inputs: Mapping[str, Input],
+    threads: int,
+    workers: Sequence[int],
+    seconds: float,
+    repeats: int,
+) -> Iterator[tuple[str, int, dict[str, float]]]:
     """Yields (name, workers, medians of `measure`) of every input with every number of workers."""
     pairs = [(name, count) for name in inputs for count in workers]
     found = {pair: [] for pair in pairs}
@@ -136,12 +153,12 @@ def in_turns(inputs, threads, workers, seconds, repeats):
 
 
 class Step(NamedTuple):
-    """A training step that the input must keep up with.
+    """A training step that the input pipeline must keep up with.
 
     Attributes:
-      seconds: that it takes.
+      seconds: duration of the step.
       batch: clips, over all hosts.
-      hosts: that read different parts of it.
+      hosts: number of hosts that read different parts of the batch.
     """
 
     seconds: float
@@ -149,17 +166,17 @@ class Step(NamedTuple):
     hosts: int
 
 
-def read_steps(path, shape, hosts):
-    """[Step], the fastest possible ones, of the lines that `compile --json` wrote for such clips.
+def read_steps(path: str | Path, shape: tuple[int, int, int], hosts: int) -> list[Step]:
+    """Steps at their lower bounds, from the training steps in a file of `compile --json`.
 
     Raises:
-      ValueError: there is none for clips of this shape, that trains and fits.
+      ValueError: the file has no training step for clips of this shape that fits in memory.
     """
     reports = [json.loads(line) for line in Path(path).read_text().splitlines()]
     steps = []
     for one in reports:
         if one["program"] == "train" and tuple(one["clip"]) == tuple(shape) and "bounds" in one:
-            # Hosts whose devices differ along sequence or tensor alone read the same part.
+            # Hosts that differ only along sequence or tensor read the same part.
             parts = math.gcd(hosts, one["mesh"]["data"] * one["mesh"]["fsdp"])
             steps.append(Step(max(one["bounds"].values()), one["batch"], parts))
     if not steps:
@@ -167,10 +184,12 @@ def read_steps(path, shape, hosts):
     return steps
 
 
-def share(rate, step, cores):
-    """What of a step the input is on hosts of `cores` cores, at `rate` clips per second and core.
+def share(rate: float, step: Step, cores: int) -> dict[str, float]:
+    """The input pipeline's time as a share of a step; above 1 the accelerators wait.
 
-    Above 1 the accelerators wait.
+    Args:
+      rate: clips per second and core.
+      cores: of one host.
     """
     needed = step.batch / step.hosts / step.seconds / rate
     return {**step._asdict(), "cores needed per host": needed, "share of a step": needed / cores}

@@ -1,25 +1,30 @@
-"""Seconds of the steps of training and of sampling on the devices at hand, of made-up clips.
+"""Seconds of training and sampling steps on the local devices.
 
-They are the very programs that train and sample (`performance.programs`), compiled for the mesh of
-the config; what is in the arrays does not change their time.
+The programs are those of training and sampling (`performance.programs`), compiled for the mesh of
+the config; the inputs are ones.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from seedance_jax import sharding
+from seedance_jax.data.loader import Bucket
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.timed import autoencoder_speed
 
 
-def train(config, bucket, repeats):
-    """{"clip", "batch", "seconds" of a step, median, "clips per second", "mfu" or None}.
+def train(config: ConfigDict, bucket: Bucket, repeats: int) -> dict[str, Any]:
+    """Median seconds, clips per second and MFU of a training step on latents; see `describe`.
 
     Args:
-      config: of `configs/pretrain.py`, trained on latents.
-      bucket: `data.loader.Bucket` of the batch.
+      config: from `configs/pretrain.py`.
 
-    Raises ValueError if the mesh of the config does not divide devices or batch.
+    Raises:
+      ValueError: the mesh of the config does not divide the devices or the batch.
     """
     mesh = sharding.make_mesh(**config.mesh)
     sharding.check_batches({bucket: bucket.batch_size // config.accumulate}, mesh)
@@ -28,7 +33,7 @@ def train(config, bucket, repeats):
         state, *others = fill(program.arguments)
 
         def step():
-            nonlocal state  # which the program takes over
+            nonlocal state  # its buffers are donated to the program
             state, metrics = program.function(state, *others)
             jax.block_until_ready((state, metrics))
 
@@ -36,10 +41,18 @@ def train(config, bucket, repeats):
     return describe(bucket.shape, bucket.batch_size, program, seconds)
 
 
-def sample(config, clip, steps, repeats, batch=1):
-    """{"clip", "batch", "seconds" of a guided step, median, "mfu" or None, "seconds of N steps"}.
+def sample(
+    config: ConfigDict,
+    clip: tuple[int, int, int],
+    steps: Sequence[int],
+    repeats: int,
+    batch: int = 1,
+) -> dict[str, Any]:
+    """`describe` of a guided sampling step without the autoencoder, and "seconds of N steps".
 
-    Without the autoencoder. Args: clip: (frames, height, width); steps: numbers of steps.
+    Args:
+      clip: (frames, height, width).
+      steps: the numbers N.
     """
     mesh = sharding.make_mesh(**config.mesh)
     program = programs.sampling(config, mesh, clip, batch)
@@ -51,12 +64,15 @@ def sample(config, clip, steps, repeats, batch=1):
     return report | {f"seconds of {count} steps": count * seconds for count in steps}
 
 
-def median_of(step, repeats):
-    """Median seconds of a step after the first, which compiles."""
+def median_of(step: Callable[[], Any], repeats: int) -> float:
+    """Median seconds of a step, after a first one that compiles."""
     return autoencoder_speed.in_turns({"step": step}, repeats)["step"]
 
 
-def describe(clip, batch, program, seconds):
+def describe(
+    clip: tuple[int, int, int], batch: int, program: programs.Program, seconds: float
+) -> dict[str, Any]:
+    """Clip, batch, device, seconds, clips per second and MFU (None if the peak is unknown)."""
     peak = chips.peak_flops()
     return {
         "clip": clip,
@@ -64,17 +80,17 @@ def describe(clip, batch, program, seconds):
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "seconds": seconds,
         "clips per second": batch / seconds,
-        "mfu": peak and program.useful / seconds / peak,
+        "mfu": peak and program.model_flops / seconds / peak,
     }
 
 
-def fill(tree):
-    """Arrays of ones, in their layout, for the shapes of a tree; what is no shape stays."""
+def fill(tree: Any) -> Any:
+    """Replaces the jax.ShapeDtypeStructs of a tree by sharded arrays of ones."""
     is_shape = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)  # noqa: E731
     return jax.tree.map(lambda leaf: ones(leaf) if is_shape(leaf) else leaf, tree)
 
 
-def ones(shape):
-    """An array of a shape; every device makes its own part."""
+def ones(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    """An array of ones with the sharding of `shape`; every device makes its own part."""
     make = jax.jit(lambda: jnp.ones(shape.shape, shape.dtype), out_shardings=shape.sharding)
     return make()

@@ -13,7 +13,7 @@ from seedance_jax.data.loader import Bucket
 from seedance_jax.models.vae import VAE
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.compiled import analysis
-from seedance_jax.performance.compiled.flops import traced_operations
+from seedance_jax.performance.compiled.flops import traced_flops
 from seedance_jax.performance.meshes import candidates
 from seedance_jax.pretrained.runs import as_tuples
 
@@ -72,15 +72,15 @@ def test_what_cannot_be_compiled_is_said_before_the_compiler_is_opened(run_comma
         run_command("compile", *config, "--topology=v5e:2x2", *flags)
 
 
-def test_counted_are_the_operations_of_the_model_and_what_is_made_again():
+def test_the_flops_of_a_step_are_those_of_the_model_and_of_recomputation():
     mesh = sharding.make_mesh(fsdp=4, sequence=2)
 
     def count(remat):
         program = programs.training(smoke(remat=remat, kernel="xla"), mesh, BUCKET)
-        return traced_operations(program.function, *program.arguments) / program.useful
+        return traced_flops(program.function, *program.arguments) / program.model_flops
 
     none, full = count("none"), count("full")
-    # Attention makes its weights again in any case; `full` runs the blocks forward once more.
+    # Attention weights are always recomputed; `full` adds a forward pass of the blocks.
     assert 1 < none < 1.2
     assert none + 0.2 < full < none + 1 / 3
 
@@ -91,18 +91,19 @@ def test_the_step_that_is_lowered_is_compiled_for_the_mesh(make):
     what = (BUCKET,) if make is programs.training else (BUCKET.shape, 8)
     program = make(smoke(), mesh, *what)
     done = program.lower().compile()
-    report = analysis.make_report(done, "v5e:2x4", program.useful, operations=2 * program.useful)
+    flops = program.model_flops
+    report = analysis.make_report(done, "v5e:2x4", model_flops=flops, flops=2 * flops)
     assert report["memory"]["fits"]
     assert report["memory"]["peak"] > report["memory"]["arguments"] > 0
     assert report["collectives"]["all-gather"]["sent"] > 0
     assert set(report["bounds"]) == {"memory", "links", "compute"}
     assert report["bounds"]["compute"] == pytest.approx(
-        2 * program.useful / 8 / chips.CHIPS["v5e"].flops
+        2 * program.model_flops / 8 / chips.CHIPS["v5e"].flops
     )
     assert 0 < report["mfu_at_most"] <= 0.5
-    told = "\n".join(analysis.lines(report))
-    assert "fits: " in told
-    assert f"{report['binds']} binds" in told
+    text = "\n".join(analysis.lines(report))
+    assert "fits: " in text
+    assert f"{report['binds']} binds" in text
     json.dumps(report)
 
 
@@ -151,7 +152,7 @@ def test_a_product_compiles_for_a_tpu_that_is_not_there():
     )
     program = programs.Program(jax.jit(lambda x: x @ x), (x,), {}, mesh, 2 * 512**3)
     report = analysis.compile_for("v5e:2x2", program, program)
-    assert report["operations"] == report["useful_operations"]
+    assert report["flops"] == report["model_flops"]
     assert report["memory"]["fits"]
     cube = chips.open_topology("v5p:4x4x4")  # no axis of which is 8 long
     assert sharding.make_mesh(cube, fsdp=8, sequence=8).shape["sequence"] == 8
