@@ -9,12 +9,10 @@ table calibration.md; --write puts the thresholds of this slice where the judges
 which results of suites that older ones judged are refused.
 """
 
-import json
-
 from absl import flags
 
-from seedance_jax.data.world import WORLD_VERSION, WorldSpec
-from seedance_jax.evaluation.judges import calibration, verdict
+from seedance_jax.data.world import WorldSpec
+from seedance_jax.evaluation.judges import calibration
 from seedance_jax.sampling import media
 
 OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
@@ -32,16 +30,7 @@ def main(argv: list[str]) -> None:
     del argv
     output = media.check_writable(OUTPUT.value)
     spec = WorldSpec(NUM_FRAMES.value, SIZE.value, SIZE.value, FPS.value, SLICE.value)
-    bounds = calibration.calibrate(spec, CALIBRATION.value)
-    results = calibration.report(spec, bounds, REPORT.value, CORRUPTED.value)
-    setting = {"world": WORLD_VERSION, "clips": CALIBRATION.value, **vars(spec)}
-    if WRITE.value:
-        stored = json.loads(verdict.THRESHOLDS.read_text())
-        stored["slices"][spec.slice] = bounds
-        stored["made_by"][spec.slice] = setting
-        verdict.THRESHOLDS.write_text(json.dumps(stored, indent=1) + "\n")
-    results = {"setting": setting, "thresholds": bounds, **results}
-    (output / "calibration.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output / "calibration.md").write_text(calibration.table(results) + "\n")
+    counts = REPORT.value, CORRUPTED.value
+    results = calibration.write_calibration(spec, CALIBRATION.value, counts, output, WRITE.value)
     print(calibration.table(results))
     print("recall", results["true"]["recall"], "seconds per clip", results["seconds_per_clip"])

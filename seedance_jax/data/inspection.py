@@ -1,13 +1,14 @@
 """A look at what the loader delivers: a sheet of examples and the figures behind it."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from seedance_jax.data import schema
+from seedance_jax.data import loader, schema, sources
+from seedance_jax.data.builders import storage
 from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows, num_shots
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
@@ -24,6 +25,40 @@ class Shown(NamedTuple):
     video: np.ndarray  # uint8 [T,H,W,3]
     mask: np.ndarray | None  # [n+1], 1 on the latent frames that are given
     frame_shot: np.ndarray  # [n+1], the shot of every latent frame
+
+
+def inspect(
+    data: Mapping[str, Any],
+    split: str,
+    num_batches: int,
+    seed: int = 0,
+    tokenizer: Tokenizer | None = None,
+    draw_mask: Callable[[Mapping[str, np.ndarray], int], np.ndarray] | None = None,
+) -> tuple[Image.Image, dict[str, Any]]:
+    """(sheet of examples, report) of a split as the loader delivers it.
+
+    Args:
+      data: section of a config.
+      tokenizer: of the captions; None, of a config without text, shows them whole.
+      draw_mask: (batch, step) -> [B, n+1], 1 on the latent frames that are given; None, of a
+        config without tasks, shows no marks.
+    """
+    directory = sources.locate(data)
+    source = storage.open_split(directory, split)
+    buckets, encoder = sources.make_buckets(data["buckets"]), tokenizer or BYTES
+    tokens = loader.count_tokens(source, encoder)
+    text_length = data["text_length"] if tokenizer else int(tokens.max())
+    dataset = loader.make_dataset(
+        source, buckets, seed=seed, text_length=text_length, tokenizer=encoder
+    )
+    batches = [dataset[step] for step in range(num_batches)]
+    if draw_mask:
+        drawn = [draw_mask(batch, step) for step, batch in enumerate(batches)]
+        batches = [batch | {"given_mask": m} for batch, m in zip(batches, drawn, strict=True)]
+    ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
+    sheet = draw_sheet(pick_examples(batches, ids, encoder))
+    built = storage.read_report(directory)
+    return sheet, make_report(source.table, buckets, tokens, text_length, built)
 
 
 def pick_examples(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from seedance_jax import sharding
@@ -120,16 +121,28 @@ def make_model(
 
 def make_read(config: ConfigDict, vae: Any, read_text: ReadText) -> Read:
     """Makes clips and conditions of a batch; which frames are given is drawn from its key."""
-    task_weights, dropout = dict(config.tasks), config.condition_dropout
 
     def read(key, batch, frozen):
-        sizes = batch["frame_shot"].shape
-        mask, images = tasks.sample_conditions(key, *sizes, task_weights, dropout)
+        mask, images = draw_given(config, key, batch)
         x0 = read_latents(vae, batch, images, frozen["vae"])
         condition = read_text(read_condition(batch), frozen)
         return x0, condition._replace(given=x0, given_mask=mask)
 
     return read
+
+
+def draw_given(
+    config: ConfigDict, key: jax.Array, batch: Mapping[str, Any]
+) -> tuple[jax.Array, jax.Array]:
+    """(mask [B, T] of the given frames of a batch, those of them that are images), by its tasks."""
+    sizes, tasks_of = batch["frame_shot"].shape, dict(config.tasks)
+    return tasks.sample_conditions(key, *sizes, tasks_of, config.condition_dropout)
+
+
+def example_mask(config: ConfigDict, batch: Mapping[str, Any], step: int) -> np.ndarray:
+    """Mask [B, T] of the given frames of the batch of a step, to be shown."""
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    return np.asarray(draw_given(config, key, batch)[0])
 
 
 def read_condition(batch: Mapping[str, Any]) -> Condition:

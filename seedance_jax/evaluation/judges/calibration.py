@@ -4,14 +4,16 @@ Scenes are taken as they come from the simulator, one after the other: none is l
 its clip looks like. What a scene can show (a long flight, a hidden object) is told by its record.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import WorldSpec, corruptions, generate
+from seedance_jax.data.world import WORLD_VERSION, WorldSpec, corruptions, generate
 from seedance_jax.data.world.spec import CODEC
 from seedance_jax.evaluation.judges import sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
@@ -51,6 +53,29 @@ LIMITS = {
 }
 # Share of the least and the most motion of true clips of the same event.
 DYNAMICS = (0.6, 1.6)
+
+
+def write_calibration(
+    spec: WorldSpec, count: int, counts: tuple[int, int], output: Path, install: bool = False
+) -> dict[str, Any]:
+    """Measures thresholds and a report of them; writes both, and returns what calibration.json has.
+
+    Args:
+      count: true clips that set the thresholds.
+      counts: (true clips, clips of each corruption at most) of the `report`.
+      install: whether the judges are to use these thresholds of the slice.
+    """
+    bounds = calibrate(spec, count)
+    setting = {"world": WORLD_VERSION, "clips": count, **vars(spec)}
+    results = {"setting": setting, "thresholds": bounds, **report(spec, bounds, *counts)}
+    if install:
+        stored = json.loads(verdict.THRESHOLDS.read_text())
+        stored["slices"][spec.slice] = bounds
+        stored["made_by"][spec.slice] = setting
+        verdict.THRESHOLDS.write_text(json.dumps(stored, indent=1) + "\n")
+    (output / "calibration.json").write_text(json.dumps(results, indent=1) + "\n")
+    (output / "calibration.md").write_text(table(results) + "\n")
+    return results
 
 
 def read_true(index: int, spec: WorldSpec) -> tuple[np.ndarray, dict]:
