@@ -28,6 +28,7 @@ class Network:
         assert variables == {"params": "weights"}
         if method == "encode_text":
             return arguments[0]._replace(text=2.0 * arguments[0].text)
+        assert method == "velocity"  # text is encoded once
         x, _, condition = arguments
         self.calls.append(arguments)
         return condition.text.mean((1, 2))[:, None, None, None, None] * (1 + 0.1 * x)
