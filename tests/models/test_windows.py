@@ -1,7 +1,9 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seedance_jax import sharding
 from seedance_jax.models import windows
 
 SIZE = (5, 7)
@@ -35,3 +37,18 @@ def test_frames_are_joined_in_their_order():
     flat = windows.flat_frames(x)
     assert flat.shape == (2, 12, 5)
     np.testing.assert_array_equal(flat[1, 4:8], x[1, 1])
+
+
+def test_frames_or_heads_are_divided_over_the_devices_of_a_sequence():
+    mesh = sharding.make_mesh(data=2, sequence=2, tensor=2)
+    x = jnp.arange(2 * 4 * 5 * 4 * 3.0).reshape(2, 4, 5, 4, 3)
+    with jax.set_mesh(mesh):
+        apart = jax.jit(windows.heads_apart)(x)
+        back = jax.jit(windows.frames_apart)(apart)
+    for found, spec in (
+        (apart, (("data", "fsdp"), None, None, ("sequence", "tensor"), None)),
+        (back, (("data", "fsdp"), "sequence", None, "tensor", None)),
+    ):
+        np.testing.assert_array_equal(found, x)
+        wanted = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+        assert found.sharding.is_equivalent_to(wanted, x.ndim)

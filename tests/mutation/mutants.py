@@ -89,9 +89,10 @@ def by_cosmic_ray(source):
     provider, nodes = OperatorProvider(), list(ast_nodes(get_ast(source)))
     for name in OPERATORS:
         operator = provider[name]()
-        starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
-        for number, start in enumerate(starts):
-            yield start, name, lambda o=operator, n=number: mutate_code(source, o, n)
+        spots = [(node, start) for node in nodes for start, _ in operator.mutation_positions(node)]
+        for number, (node, start) in enumerate(spots):
+            if node.parent is None or node.parent.type != "parameters":  # "*" of a signature
+                yield start, name, lambda o=operator, n=number: mutate_code(source, o, n)
 
 
 def without_keywords(source):

@@ -19,7 +19,7 @@ import logging
 LIMIT: "int | None" = 3
 
 
-def area(height: int = 2, width=4) -> "float | None":
+def area(height: int = 2, *, width=4) -> "float | None":
     """At least 5."""
     if height < 0:
         raise ValueError(f"{height + 1} is below {0}")

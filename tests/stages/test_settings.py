@@ -90,3 +90,25 @@ def test_a_run_starts_from_what_it_makes_itself_by_its_autoencoder_alone(tmp_pat
     run_directory.write_json(tmp_path, "metadata.json", {"makes": "reward"})
     with pytest.raises(ValueError, match="makes a reward; init_from wants a generator$"):
         settings.check_source(config)
+
+
+ZERO = (
+    *("seed", "keep_every", "data.num_threads", "data.num_workers", "optimizer.warmup_steps"),
+    "discriminator_optimizer.warmup_steps",
+)
+
+
+SECTIONS = {"vae": vae, "loss": vae, "discriminator_optimizer": vae, "lora": lora}
+
+
+@pytest.mark.parametrize("name", sorted(settings.LEAST))
+def test_the_least_value_is_legal_and_one_less_is_not(name):
+    config = SECTIONS.get(name.split(".")[0], pretrain).get_config("smoke").unlock()
+    if "vae_run" in config:
+        config.vae_run = "runs/vae"
+    least = 0 if name in ZERO else 1
+    config.update_from_flattened_dict({name: least})
+    settings.check_values(config)
+    config.update_from_flattened_dict({name: least - 1})
+    with pytest.raises(ValueError, match=f"{name}={least - 1}: must be at least {least}"):
+        settings.check_values(config)

@@ -97,3 +97,11 @@ def test_a_run_of_another_autoencoder_is_no_start(tmp_path):
             run_directory.check_parts(tmp_path, {"autoencoder": "b"})
         with pytest.raises(ValueError, match="was trained with text .*1.*, this run has .*2"):
             run_directory.check_parts(tmp_path, {"text": {"layers": (2,)}})
+
+
+def test_differences_name_what_is_other_and_what_is_on_one_side_only():
+    found = {"a": 1, "model": {"width": 8, "depth": 2}, "old": 5}
+    wanted = {"a": 1, "model": {"width": 9, "depth": 2}, "new": 6}
+    lines = run_directory.differences(found, wanted).split("\n  ")
+    assert lines == ["", "model.width: 8 -> 9", "new: None -> 6", "old: 5 -> None"]
+    assert run_directory.differences(found, found) == ""
