@@ -48,7 +48,7 @@ for name, value in outer.items():
         os.environ[name] = value
 
 # Fixtures that the tests of several folders share.
-pytest_plugins = ("tests.clip_fixtures", "tests.random_pipeline")
+pytest_plugins = ("tests.clip_fixtures", "tests.random_pipeline", "tests.samples")
 
 
 def pytest_xdist_auto_num_workers(config):

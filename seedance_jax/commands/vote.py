@@ -7,13 +7,14 @@ The folders are of `seedance_jax sample`; clips of the same prompt and seed make
 several folders each is paired with each. Open the address that it prints, also in two browsers at
 once. Of each pair a voter says which clip is better by axis, that they are the same, or that
 he cannot tell; the votes go to a file that reward models can train on
-(`seedance_jax.evaluation.voting.votes.read_votes`). Ctrl-C ends it; the same command goes on.
+(`seedance_jax.data.preferences.votes.read_votes`). Ctrl-C ends it; the same command goes on.
 """
 
 from absl import flags
 
 from seedance_jax.commands import cli
-from seedance_jax.evaluation.voting import box, listening, pairs, summary, votes
+from seedance_jax.data.preferences import box, pairs, votes
+from seedance_jax.evaluation.voting import listening, summary
 
 VOTES = flags.DEFINE_string("votes", "votes.jsonl", "The file of votes; it is begun or continued.")
 SUMMARY = flags.DEFINE_bool("summary", False, "Print what the votes say, and stop.")

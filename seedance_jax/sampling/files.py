@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seedance_jax.data import images
 from seedance_jax.sampling import given, media
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
 from seedance_jax.training import cluster, run_directory
@@ -55,8 +56,8 @@ def load_file(path: str, clip: Mapping[str, int], fps: float) -> tuple[np.ndarra
     """(pixels uint8, what was changed) of an image or a video file, at the size of the clip."""
     size = (clip["height"], clip["width"])
     if is_clip(path):
-        return media.read_video(path, *size, fps)
-    return media.read_image(path, *size)
+        return images.read_video(path, *size, fps)
+    return images.read_image(path, *size)
 
 
 def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, list[str]]:
@@ -73,7 +74,7 @@ def is_clip(path: str) -> bool:
 
 def check_kind(name: str, path: str) -> None:
     """Raises ValueError unless the name of a file is one of an image or a clip, as `name` wants."""
-    media.check_file(name, path)
+    images.check_file(name, path)
     if name in given.IMAGES and is_clip(path):
         raise ValueError(
             f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"

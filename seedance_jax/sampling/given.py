@@ -90,7 +90,7 @@ def check_pixels(name: str, array: Any, size: Sequence[int], ndim: int | None = 
     """The array as a clip [N, H, W, 3]; ValueError unless it is uint8 of the clip's size."""
     shape = tuple(size[1:])
     if isinstance(array, str):
-        raise ValueError(f"{name}={array!r} is text; read it with seedance_jax.sampling.media")
+        raise ValueError(f"{name}={array!r} is text; read it with seedance_jax.data.images")
     if not isinstance(array, np.ndarray):
         raise ValueError(
             f"{name} is {type(array).__name__}; must be a numpy array, uint8 {(*shape, 3)}"
@@ -100,7 +100,7 @@ def check_pixels(name: str, array: Any, size: Sequence[int], ndim: int | None = 
         kind = ("N", *shape, 3) if ndim == 4 else (*shape, 3)
         raise ValueError(
             f"{name} is {array.dtype} {array.shape}; must be uint8 {kind}, see "
-            "seedance_jax.sampling.media.read_image"
+            "seedance_jax.data.images.read_image"
         )
     return array[None] if array.ndim == 3 else array
 

@@ -1,4 +1,4 @@
-"""Files around a generated clip: images and clips that it is given, the mp4, sheet and sidecar."""
+"""The files of a generated clip: mp4 or png, sheet and sidecar, and the directory they go to."""
 
 import json
 import re
@@ -7,92 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
+from seedance_jax.data.video import encode_mp4
 
 SHEET_FRAMES = 6
-
-
-def read_image(path: str | Path, height: int, width: int) -> tuple[np.ndarray, list[str]]:
-    """Reads a first frame: (uint8 [height, width, 3], notes on everything that was changed).
-
-    Transparency is laid over white, 16-bit is scaled to 8, rotation by EXIF is applied, and another
-    aspect is cropped around the centre before resizing.
-
-    Raises:
-      FileNotFoundError: no such file.
-      ValueError: it is a directory, not an image that can be read, or not of 8 or 16 bits.
-    """
-    path = Path(path)
-    check_file("image", path)
-    try:
-        with Image.open(path) as opened:
-            deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-            image = ImageOps.exif_transpose(opened)
-            image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"image {str(path)!r} cannot be read: {error}") from error
-    notes = ["turned upright as its EXIF says"] if turned else []
-    if image.mode.startswith(("I", "F")):
-        low, high = image.getextrema()
-        if image.mode == "F" or low < 0 or high > 65535:
-            raise ValueError(
-                f"image {str(path)!r} has values from {low} to {high} (mode {image.mode}), of an "
-                "unknown range; give one of 8 or 16 bits"
-            )
-        deep = True
-        image = Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
-    if deep:
-        notes.append("scaled from 16 to 8 bits")
-    if "A" in image.getbands() or "transparency" in image.info:
-        notes.append("transparency laid over white")
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image, changes = fit(image, height, width)
-    return np.asarray(image), notes + changes
-
-
-def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[str]]:
-    """A PIL image cropped around its centre and resized, with notes on what was changed."""
-    if image.size == (width, height):
-        return image, []
-    cropped = image.size[0] * height != image.size[1] * width
-    how = "cropped and resized" if cropped else "resized"
-    note = f"{how} from {image.size[0]}x{image.size[1]} to {width}x{height}"
-    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS), [note]
-
-
-def read_video(
-    path: str | Path, height: int, width: int, fps: float
-) -> tuple[np.ndarray, list[str]]:
-    """Reads a clip to be given: (uint8 [N, height, width, 3], notes on what was changed).
-
-    Frames are cropped as those of `read_image`. They are all kept, whatever `fps` (that of the
-    model) is; a clip of another rate is noted.
-
-    Raises FileNotFoundError, or ValueError for a file that cannot be decoded.
-    """
-    check_file("video", path)
-    try:
-        frames, found = decode_mp4(path)
-    except ValueError as error:
-        raise ValueError(f"video {str(path)!r} cannot be read: {error}") from error
-    fitted = [fit(Image.fromarray(frame), height, width) for frame in frames]
-    notes = list(fitted[0][1])
-    if abs(found - fps) > 0.01:
-        notes.append(f"its {found:g} frames a second are taken as {fps:g}: speed changes")
-    return np.stack([np.asarray(image) for image, _ in fitted]), notes
-
-
-def check_file(name: str, path: str | Path) -> None:
-    """Raises FileNotFoundError if there is nothing at a path, ValueError if that is no file."""
-    if Path(path).is_dir():
-        raise ValueError(f"{name} {str(path)!r} is a directory; give a file")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{name} {str(path)!r} does not exist")
 
 
 def check_writable(directory: str | Path) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedance_jax.sampling.media import check_file
+from seedance_jax.data.images import check_file
 
 # What a row may set, and of which type. Names are those of the command line.
 COLUMNS = {

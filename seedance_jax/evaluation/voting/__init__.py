@@ -1,1 +1,1 @@
-"""Comparison of clips by people: pairs, blind ballots, a file of votes, and what they say."""
+"""Comparison of clips by people: a page of blind ballots, and what the file of votes says."""

@@ -1,16 +1,11 @@
-"""What a voter is asked, and in which order: drawn from a seed, the voter's name and the pair."""
+"""Which axes a voter is asked of a pair, and the order: of a seed, the voter's name, the pair."""
 
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-AXES = {
-    "prompt_following": "Which shows better what the prompt says?",
-    "motion_quality": "Which moves better: natural, smooth, lively?",
-    "aesthetic_quality": "Which looks better: sharp, steady, pleasing?",
-    "preservation": "Which keeps the given image better?",
-}
-FIRST, SECOND, TIE, CANNOT_TELL = ANSWERS = ("first", "second", "tie", "cannot_tell")
+from seedance_jax.data.preferences.answers import AXES
+
 NAME_LENGTH = 40
 
 
@@ -42,12 +37,3 @@ def order(pairs: Sequence[Any], voter: str, seed: int) -> list:
 def arrange(pair: Any, voter: str, seed: int) -> tuple:
     """The two clips of a pair in the order in which a voter sees them."""
     return pair.clips if draw(seed, voter, pair)[0] % 2 else pair.clips[::-1]
-
-
-def check_answers(answers: Any, axes: Sequence[str]) -> None:
-    """Raises ValueError unless each of the axes, and nothing else, has a legal answer."""
-    if not isinstance(answers, dict) or set(answers) != set(axes):
-        raise ValueError(f"answers={answers!r} must be of {list(axes)}")
-    for axis, answer in answers.items():
-        if answer not in ANSWERS:
-            raise ValueError(f"{axis}={answer!r} is not one of {list(ANSWERS)}")

@@ -22,8 +22,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from seedance_jax.evaluation.voting import ballot, box, pairs, votes
-from seedance_jax.evaluation.voting.pairs import Clip, Pair
+from seedance_jax.data.preferences import answers, box, pairs, votes
+from seedance_jax.data.preferences.pairs import Clip, Pair
+from seedance_jax.evaluation.voting import ballot
 
 FILES = {
     "page.html": "text/html",
@@ -143,7 +144,7 @@ def next_ballot(poll: Poll, voter: str) -> dict[str, Any]:
         "ticket": ticket,
         "prompt": pair.prompt,
         "given": [image.name for image in pair.given],
-        "questions": {name: ballot.AXES[name] for name in ballot.axes_of(pair)},
+        "questions": {name: answers.AXES[name] for name in ballot.axes_of(pair)},
         **{name: settings[name] for name in box.CLIP_FIELDS},
     }
 
@@ -218,7 +219,7 @@ async def post_vote(poll, request):
     """Takes {ticket, answers: {axis: answer}, seconds}; returns the next ballot."""
     sent = await read_json(request)
     voter, pair, clips = find(poll, sent.get("ticket"))
-    ballot.check_answers(sent.get("answers"), ballot.axes_of(pair))
+    answers.check_answers(sent.get("answers"), ballot.axes_of(pair))
     seconds = sent.get("seconds")
     if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST:
         raise ValueError(f"seconds={seconds!r} must be from 0 to {LONGEST:g}")

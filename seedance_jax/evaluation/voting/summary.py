@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from seedance_jax.data.preferences.answers import AXES, CANNOT_TELL, FIRST, SECOND, TIE
+from seedance_jax.data.preferences.votes import standing
 from seedance_jax.evaluation.metrics.intervals import grouped_mean, in_words, wilson
-from seedance_jax.evaluation.voting.ballot import AXES, CANNOT_TELL, FIRST, SECOND, TIE
-from seedance_jax.evaluation.voting.votes import standing
 
 VALUES = {FIRST: 1, TIE: 0, SECOND: -1}
 

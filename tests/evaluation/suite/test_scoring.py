@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import seedance_jax
+from seedance_jax.data.preferences import answers, pairs
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.suite import axes, command, results, scoring
-from seedance_jax.evaluation.voting import ballot, pairs
+from seedance_jax.evaluation.voting import ballot
 from seedance_jax.training import cluster
 
 
@@ -135,7 +136,7 @@ def imported(path):
 
 def test_all_that_a_verdict_depends_on_is_hashed():
     hashed = {path for path in scoring.judging_files() if path.suffix == ".py"}
-    words = {Path(ballot.__file__)}  # names of axes
+    words = {Path(ballot.__file__), Path(answers.__file__)}  # names of axes
     seen, ahead = set(), {Path(verdict.__file__), Path(axes.__file__)}
     while ahead:
         seen |= ahead

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from seedance_jax.evaluation.voting import votes
+from seedance_jax.data.preferences import votes
 
 pytestmark = pytest.mark.browser
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seedance_jax.evaluation.voting import listening, votes
+from seedance_jax.data.preferences import votes
+from seedance_jax.evaluation.voting import listening
 
 NAMES = re.compile(rb"secret|alpha|beta|0000|\.mp4|workdir")
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seedance_jax.evaluation.voting.pairs import Clip, Pair
-from seedance_jax.evaluation.voting.votes import SCHEMA, read_rows, standing
+from seedance_jax.data.preferences.pairs import Clip, Pair
+from seedance_jax.data.preferences.votes import SCHEMA, read_rows, standing
 
 CLIP_FIELDS = ("height", "width", "num_frames", "fps")
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seedance_jax.evaluation.voting.ballot import AXES, FIRST, SECOND, TIE, check_answers
+from seedance_jax.data.preferences.answers import AXES, FIRST, SECOND, TIE, check_answers
 
 SCHEMA = "seedance_jax.votes/1"
 FIELDS = {
@@ -34,7 +34,7 @@ FIELDS = {
 class Preference(NamedTuple):
     """One answer that tells two clips apart, or says that they do not differ.
 
-    axis: one of `ballot.AXES`. winner, loser: files; of a tie in the order in which they
+    axis: one of `answers.AXES`. winner, loser: files; of a tie in the order in which they
     were shown. given: files of the images that both clips were given, {name: path}.
     """
 

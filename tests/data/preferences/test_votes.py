@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from seedance_jax.evaluation.voting import ballot, box, pairs, votes
+from seedance_jax.data.preferences import answers, box, pairs, votes
 
 ANSWERS = {"prompt_following": "first", "motion_quality": "tie", "aesthetic_quality": "second"}
 
@@ -173,8 +173,8 @@ def test_clips_that_changed_or_went_are_named(write, tmp_path):
 
 
 def test_every_axis_needs_a_legal_answer():
-    for answers in ({}, {"motion_quality": "first"}, None, {**ANSWERS, "sound": "tie"}):
+    for given in ({}, {"motion_quality": "first"}, None, {**ANSWERS, "sound": "tie"}):
         with pytest.raises(ValueError, match="answers="):
-            ballot.check_answers(answers, ANSWERS)
+            answers.check_answers(given, ANSWERS)
     with pytest.raises(ValueError, match=r"motion_quality=\['first'\] is not one of"):
-        ballot.check_answers(ANSWERS | {"motion_quality": ["first"]}, ANSWERS)
+        answers.check_answers(ANSWERS | {"motion_quality": ["first"]}, ANSWERS)

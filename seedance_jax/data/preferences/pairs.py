@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from seedance_jax.data.images import read_image
 from seedance_jax.data.video import open_clip
-from seedance_jax.sampling import media
 
 SHOWN = (".mp4", ".png")
 EQUAL = ("height", "width", "num_frames", "fps", "given_frames")  # of the two clips of a pair
@@ -200,7 +200,7 @@ def find_given(
 def read_given(image: Given, height: int, width: int) -> np.ndarray:
     """Pixels uint8 [H, W, 3] of a Given; OSError unless they are there as the model saw them."""
     try:
-        pixels, _ = media.read_image(image.path, height, width)
+        pixels, _ = read_image(image.path, height, width)
     except ValueError as error:
         raise OSError(str(error)) from error
     if hashlib.sha256(pixels.tobytes()).hexdigest()[:16] != image.sha256:
