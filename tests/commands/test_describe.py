@@ -31,7 +31,7 @@ def test_an_autoencoder_is_described():
     text = "\n".join(lines(vae.get_config("smoke")))
     assert "604,256" in text
     assert "861,696" in text
-    with pytest.raises(ValueError, match="only count"):
+    with pytest.raises(ValueError, match="are XLA.s already"):
         lines(vae.get_config("smoke"), check=True)
 
 
