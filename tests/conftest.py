@@ -9,14 +9,10 @@ import importlib.util
 import os
 from pathlib import Path
 
+from tests import xla
+
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
-FLAGS = {
-    "xla_force_host_platform_device_count": 8,
-    "xla_backend_optimization_level": 0,  # the models are tiny: most of the time is compiling
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,  # compiles in half the time of the default
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
+DEVICES = 8
 WORKERS = 2
 # A worker's share of the cores, for the threads of XLA, BLAS, OpenMP and Numba.
 THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
@@ -27,7 +23,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 own = {
-    "XLA_FLAGS": " ".join(f"--{name}={value}" for name, value in FLAGS.items()),
+    "XLA_FLAGS": xla.write(xla_force_host_platform_device_count=DEVICES),
     "NPROC": str(THREADS),
 }
 outer = {name: os.environ.get(name) for name in own}
@@ -40,7 +36,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-assert len(jax.devices()) == FLAGS["xla_force_host_platform_device_count"]
+assert len(jax.devices()) == DEVICES
 # The flags are read; programs that a test starts shall run as users run them.
 for name, value in outer.items():
     os.environ.pop(name)
@@ -48,7 +44,12 @@ for name, value in outer.items():
         os.environ[name] = value
 
 # Fixtures that the tests of several folders share.
-pytest_plugins = ("tests.clip_fixtures", "tests.random_pipeline", "tests.samples")
+pytest_plugins = (
+    "tests.clip_fixtures",
+    "tests.one_process",
+    "tests.random_pipeline",
+    "tests.samples",
+)
 
 
 def pytest_xdist_auto_num_workers(config):

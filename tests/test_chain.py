@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -18,17 +19,12 @@ PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 pytest.importorskip("mujoco", reason="the world is an extra")
 
 
-def start(*command):
-    environment = os.environ | {"PATH": PATH}
+def start(*command, **variables):
+    """A process of its own, as a user starts it."""
+    environment = os.environ | {"PATH": PATH} | variables
     environment.pop("XLA_FLAGS", None)
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-def call(*command):
-    process = start(*command)
-    printed, errors = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, printed, errors)
 
 
 def steps(workdir):
@@ -37,16 +33,42 @@ def steps(workdir):
     return [json.loads(line)["step"] for line in log.open()] if log.exists() else []
 
 
+def run_script(root, **variables):
+    """What launch/chain.sh prints at size smoke."""
+    script = ("bash", "launch/chain.sh", "smoke", f"{root}/runs", f"{root}/data")
+    process = start(*script, **variables)
+    printed, errors = process.communicate()
+    assert process.returncode == 0, printed + errors
+    return printed
+
+
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory):
+def chain(tmp_path_factory, command):
+    """(directory, what was printed): the commands of launch/chain.sh, run in one process."""
     root = tmp_path_factory.mktemp("chain")
-    done = call("bash", "launch/chain.sh", "smoke", f"{root}/runs", f"{root}/data")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root, done.stdout
+    (root / "bin").mkdir()
+    python = root / "bin/python"  # it only notes what it is to do
+    python.write_text(f'#!/usr/bin/env bash\necho "${{@@Q}}" >> {root}/commands\n')
+    python.chmod(0o755)
+    printed = run_script(root, PATH=f"{root}/bin:{PATH}")
+    for line in (root / "commands").read_text().splitlines():
+        python_flag, package, *arguments = shlex.split(line)
+        assert (python_flag, package) == ("-m", "seedance_jax")
+        done = command(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return root, printed
+
+
+@pytest.mark.slow
+def test_the_script_runs_its_commands_itself(tmp_path):
+    assert_made(tmp_path, run_script(tmp_path))
 
 
 def test_chain_makes_clips_and_reports(chain):
-    root, printed = chain
+    assert_made(*chain)
+
+
+def assert_made(root, printed):
     clips = sorted((root / "runs/samples").glob("*.mp4"))
     assert len(clips) == 6
     frames, fps = decode_mp4(clips[0])
@@ -60,44 +82,44 @@ def test_chain_makes_clips_and_reports(chain):
         assert all(np.isfinite(json.loads(line)["loss"]) for line in records)
 
 
-def test_chain_started_again_does_nothing_twice(chain):
+def test_chain_started_again_does_nothing_twice(chain, command):
     root, _ = chain
     before = (root / "runs/pretrain/metrics.jsonl").read_text()
-    train = (sys.executable, "-m", "seedance_jax", "train", "--config=configs/pretrain.py:smoke")
     flags = (
+        "--config=configs/pretrain.py:smoke",
         f"--config.data.data_dir={root}/data",
         f"--config.vae_run={root}/runs/vae",
         f"--workdir={root}/runs/pretrain",
     )
-    done = call(*train, *flags)
+    done = command("train", *flags)
     assert done.returncode == 0, done.stderr
     assert "already trained" in done.stdout
     assert (root / "runs/pretrain/metrics.jsonl").read_text() == before
-    refused = call(*train, *flags, "--config.optimizer.peak_lr=0.5")
+    refused = command("train", *flags, "--config.optimizer.peak_lr=0.5")
     assert refused.returncode != 0
     assert "optimizer.peak_lr" in refused.stderr
-    mistyped = call(*train, *flags, "--config.optimizer.peak_lr=fast")
+    mistyped = command("train", *flags, "--config.optimizer.peak_lr=fast")
     assert mistyped.returncode != 0
     assert "peak_lr" in mistyped.stderr
     assert "'fast'" in mistyped.stderr
     assert "Traceback" not in mistyped.stderr
-    unknown = call(*train, *flags, "--config.optimizer.peak=1.0")
+    unknown = command("train", *flags, "--config.optimizer.peak=1.0")
     assert unknown.returncode != 0
     assert "no field 'peak'" in unknown.stderr.splitlines()[-1]
     assert "peak_lr" in unknown.stderr.splitlines()[-1]
 
 
-def test_clip_is_made_again_from_its_sidecar(chain):
+def test_clip_is_made_again_from_its_sidecar(chain, command):
     root, _ = chain
     sidecar = json.loads((root / "runs/samples/0002.json").read_text())
     arguments = [
         f"--{name}={sidecar[name]}"
         for name in ("prompt", "num_inference_steps", "guidance_scale", "num_frames")
     ]
-    sample = (sys.executable, "-m", "seedance_jax", "sample", f"--workdir={sidecar['workdir']}")
+    sample = ("sample", f"--workdir={sidecar['workdir']}")
     clips = [decode_mp4(root / "runs/samples/0002.mp4")[0].astype(int)]
     for number, seed in enumerate((sidecar["seed"], sidecar["seed"] + 1)):
-        done = call(*sample, *arguments, f"--seed={seed}", f"--output={root}/again")
+        done = command(*sample, *arguments, f"--seed={seed}", f"--output={root}/again")
         assert done.returncode == 0, done.stderr
         clips.append(decode_mp4(root / f"again/{number:04d}.mp4")[0].astype(int))
     first, again, other = clips
@@ -105,13 +127,13 @@ def test_clip_is_made_again_from_its_sidecar(chain):
     assert np.abs(again - first).mean() < 1 < 10 < np.abs(other - first).mean()
 
 
-def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
+def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain, command):
     root, _ = chain
     workdir = root / "runs/stopped"
-    command = (sys.executable, "-m", "seedance_jax", "train", "--config=configs/vae.py:smoke")
-    command += (f"--config.data.data_dir={root}/data", f"--workdir={workdir}")
-    command += ("--config.log_every=1", "--config.checkpoint_every=1")
-    process = start(*command)
+    train = ("train", "--config=configs/vae.py:smoke", f"--workdir={workdir}")
+    train += (f"--config.data.data_dir={root}/data", "--config.log_every=1")
+    train += ("--config.checkpoint_every=1",)
+    process = start(sys.executable, "-m", "seedance_jax", *train)
     while process.poll() is None and not steps(workdir):
         time.sleep(0.02)
     process.terminate()
@@ -120,16 +142,21 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_its_end(chain):
     assert "stopped at step" in printed
     assert "saved" in printed
     assert len(steps(workdir)) < 12
-    resumed = call(*command)
+    resumed = command(*train)
     assert resumed.returncode == 0, resumed.stderr
     assert "trained, 12 steps" in resumed.stdout
     assert steps(workdir) == list(range(1, 13))
 
 
-def test_bad_frame_count_is_one_line(chain):
+def test_bad_frame_count_is_one_line(chain, command):
     root, _ = chain
-    sample = (sys.executable, "-m", "seedance_jax", "sample", f"--workdir={root}/runs/pretrain")
-    done = call(*sample, "--prompt=a ball", "--num_frames=16", f"--output={root}/bad")
+    done = command(
+        "sample",
+        f"--workdir={root}/runs/pretrain",
+        "--prompt=a ball",
+        "--num_frames=16",
+        f"--output={root}/bad",
+    )
     assert done.returncode != 0
     assert "16 frames" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from seedance_jax.models import attention
-from seedance_jax.models.attention import attend
 from seedance_jax.models.rope import rope_table
 
+attend = jax.jit(attention.attend)
 SHAPES = ((2, 5, 3, 8), (2, 7, 3, 8), (2, 7, 3, 8))
 
 
@@ -19,6 +19,7 @@ def inputs():
     return *arrays, jax.random.bernoulli(keys[3], 0.6, (2, 1, 5, 7)).at[..., 0].set(True)
 
 
+@jax.jit
 def plain(query, key, value, mask):
     return jax.nn.dot_product_attention(query, key, value, mask=mask)
 
@@ -28,7 +29,8 @@ def test_it_is_softmax_attention_and_so_are_its_gradients(inputs):
         return (function(*arrays, inputs[3]) ** 2).sum()
 
     np.testing.assert_allclose(attend(*inputs), plain(*inputs), atol=1e-5)
-    ours, theirs = (jax.grad(loss, (1, 2, 3))(f, *inputs[:3]) for f in (attend, plain))
+    grad = jax.jit(jax.grad(loss, (1, 2, 3)), static_argnums=0)
+    ours, theirs = (grad(f, *inputs[:3]) for f in (attend, plain))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -67,7 +69,7 @@ def test_half_precision_stays_close(inputs):
 
 
 def test_weights_are_not_kept_for_the_backward_pass(inputs):
-    kept = jax.eval_shape(lambda *arrays: jax.vjp(attend, *arrays)[1], *inputs)
+    kept = jax.eval_shape(lambda *arrays: jax.vjp(attention.attend, *arrays)[1], *inputs)
     assert not [leaf.shape for leaf in jax.tree.leaves(kept) if leaf.shape == (2, 3, 5, 7)]
 
 
@@ -90,6 +92,7 @@ def groups():
     return *arrays, jax.random.bernoulli(keys[3], 0.6, (2, 3, 7)).at[..., 0].set(True)
 
 
+@jax.jit
 def one_by_one(query, key, value, seen):
     """Each group by itself."""
     parts = [
@@ -109,9 +112,9 @@ def cudnn(*arrays):
 
 
 KERNELS = {
-    "cudnn": cudnn,
-    "xla": functools.partial(attention.attend_groups, kernel="xla"),
-    "splash": functools.partial(attention.splash, interpret=True),
+    "cudnn": jax.jit(cudnn),
+    "xla": jax.jit(functools.partial(attention.attend_groups, kernel="xla")),
+    "splash": jax.jit(functools.partial(attention.splash, interpret=True)),
 }
 
 
@@ -130,9 +133,8 @@ def test_the_gradients_of_splash_attention_are_those_of_attention(groups):
     def loss(function, *arrays):
         return (function(*arrays, groups[3]) ** 2).sum()
 
-    ours, theirs = (
-        jax.grad(loss, (1, 2, 3))(f, *groups[:3]) for f in (KERNELS["splash"], one_by_one)
-    )
+    grad = jax.jit(jax.grad(loss, (1, 2, 3)), static_argnums=0)
+    ours, theirs = (grad(f, *groups[:3]) for f in (KERNELS["splash"], one_by_one))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
