@@ -33,7 +33,7 @@ run train $(config pretrain) --config.vae_run="$runs/vae" --workdir="$runs/pretr
 
 # 5. Clips of prompts, and the judges' verdict on prompts of colour-shape pairs never trained on.
 run sample --workdir="$runs/pretrain" --prompts_file=launch/prompts.txt --output="$runs/samples"
-prompts=48; [ "$size" = smoke ] && prompts=4
-run evaluate --workdir="$runs/pretrain" --num_prompts=$prompts
+judged=(--num_prompts=48); [ "$size" = smoke ] && judged=(--num_prompts=4 --num_inference_steps=4)
+run evaluate --workdir="$runs/pretrain" "${judged[@]}"
 
 echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet_*.png"

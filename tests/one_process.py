@@ -40,11 +40,15 @@ def command():
 
 def serve():
     """Answers every line of standard input, arguments in JSON."""
-    # They, or what they import, define flags that are to stay.
+    import jax
+
+    # These, or what they import, define flags that are to stay.
     from seedance_jax.commands import cli  # noqa: F401
     from seedance_jax.data import loader  # noqa: F401
     from seedance_jax.training import checkpoint  # noqa: F401
 
+    jax.devices()  # the flags of XLA are read, and no other compiler shall read them
+    os.environ.pop("XLA_FLAGS")
     with os.fdopen(os.dup(1), "w") as replies:
         for line in sys.stdin:
             print(json.dumps(capture(json.loads(line))), file=replies, flush=True)

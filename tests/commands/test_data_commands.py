@@ -1,15 +1,10 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import tokenizers
 from clips import moving_square
 
 from seedance_jax.data.video import encode_mp4
 
-ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = """
 from ml_collections import ConfigDict
 
@@ -32,24 +27,14 @@ def write_words(directory):
     (directory / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[pad]"}))
 
 
-def run(command, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "seedance_jax", command, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_a_config_is_asked_for():
-    done = run("build_data")
+def test_a_config_is_asked_for(command):
+    done = command("build_data")
     assert done.returncode != 0
     assert "--config must have a value" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
+def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
     films = tmp_path / "films"
     films.mkdir()
     for index in range(2):
@@ -60,13 +45,13 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path):
     places = {"films": films, "data_dir": tmp_path / "data", "words": tmp_path / "words"}
     config.write_text(CONFIG.format(**{name: str(path) for name, path in places.items()}))
     flags = [f"--config={config}", f"--output={tmp_path / 'sheet.png'}", "--num_batches=2"]
-    early = run("inspect_data", *flags)
+    early = command("inspect_data", *flags)
     assert early.returncode != 0
     assert "python -m seedance_jax build_data" in early.stderr
-    built = run("build_data", flags[0])
+    built = command("build_data", flags[0])
     assert built.returncode == 0, built.stderr
     assert "{'train': 4} rows, 0 files lost" in built.stdout
-    shown = run("inspect_data", *flags)
+    shown = command("inspect_data", *flags)
     assert shown.returncode == 0, shown.stderr
     assert (tmp_path / "sheet.png").exists()
     report = json.loads((tmp_path / "sheet.json").read_text())
