@@ -1,4 +1,6 @@
+import functools
 import importlib
+import json
 
 import architecture
 import jax
@@ -169,17 +171,28 @@ def test_an_unknown_size_is_named(name):
         importlib.import_module(f"configs.{name}").get_config("huge")
 
 
+# Once for all configs of the same model.
+@functools.cache
+def trace_autoencoder(model, shape):
+    jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape, 3)))
+
+
+@functools.cache
+def trace_generator(settings, text_length):
+    model = runs.build_generator(*json.loads(settings), 48)
+    jax.eval_shape(model.init, jax.random.key(0), *example_inputs(48, text_length))
+
+
 @pytest.mark.parametrize(("name", "size"), CONFIGS_AND_SIZES)
 def test_the_model_of_a_config_can_be_made(name, size):
     """Every size, by shapes alone: heads, widths and strides fit each other and the buckets."""
     config = importlib.import_module(f"configs.{name}").get_config(size).to_dict()
     shapes = [bucket.shape for bucket in sources.make_buckets(config["data"]["buckets"])]
-    key = jax.random.key(0)
     if config["stage"] == "vae":
-        model = VAE(**config["vae"])
+        model = VAE(**runs.as_tuples(config["vae"]))
         for shape in shapes:
-            jax.eval_shape(model.init, key, jnp.zeros((1, *shape, 3)))
+            trace_autoencoder(model, tuple(shape))
         return
     tasks.check_weights(config["tasks"])
-    model = runs.build_generator(config["text"], config["model"], 48)
-    jax.eval_shape(model.init, key, *example_inputs(48, config["data"]["text_length"]))
+    settings = json.dumps([config["text"], config["model"]])
+    trace_generator(settings, config["data"]["text_length"])
