@@ -3,6 +3,7 @@
 Of virtual ones, and of a TPU's where its compiler is at hand.
 """
 
+import functools
 import importlib.util
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ TPU = pytest.param(
 )
 
 
+@functools.cache
 def compile_step(attention, topology=None, **mesh):
     """Collectives of the gradients, and the parameters (as shapes)."""
     model = DiT(CHANNELS, WIDTH, 2, 8, window=(4, 4), attention=attention, remat="full")
@@ -57,7 +59,7 @@ def compile_step(attention, topology=None, **mesh):
 @pytest.mark.parametrize("topology", [None, TPU])
 @pytest.mark.parametrize(("attention", "exchanges"), [("decoupled", 2), ("full", 8)])
 def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges, topology):
-    found, _ = compile_step(attention, topology, sequence=4, data=2)
+    found, _ = compile_step(attention, topology, fsdp=2, sequence=4)
     number = 2 if topology else 4  # bytes: TPUs multiply bfloat16
     hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * number // 8  # on a device; text has fewer
     large = [one for one in found if one.loop and one.size >= hidden and one.kind != "all-reduce"]
