@@ -33,6 +33,7 @@ def turned(params, name, x, table):
 
 def attended(params, token, others, out):
     """Attention of a token to others, each (x, table, params of its projections) -> [D]."""
+    assert out["kernel"].shape == (HEADS, D // HEADS, D)
     query = turned(params, "query", *token)
     keys = np.stack([turned(own, "key", x, table) for x, table, own in others])
     values = np.stack([np.einsum("d,dnk->nk", x, own["value"]["kernel"]) for x, _, own in others])

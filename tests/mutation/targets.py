@@ -12,7 +12,7 @@ TARGETS = {
     "diffusion/tasks": ["diffusion/test_tasks"],
     "diffusion/times": ["diffusion/test_times"],
     "models/attention": ["models/test_attention"],
-    "models/blocks": ["models/test_blocks"],
+    "models/blocks": ["models/test_blocks", "models/test_dit"],
     "models/causal": ["models/test_autoencoder", "models/public/test_wan"],
     "models/conditioning": ["models/test_conditioning"],
     "models/discriminator": ["models/test_discriminator"],
