@@ -122,3 +122,10 @@ def test_the_convolution_of_accelerators_is_that_of_cpus(kernel, stride):
     )
     native, taps = (f(x, weights, stride) for f in (causal.native_conv3d, causal.taps_conv3d))
     np.testing.assert_allclose(native, taps, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_channels_have_a_root_mean_square_of_1_however_small_they_are(size):
+    x = size * jax.random.normal(jax.random.key(0), (1, 2, 2, 2, 8))
+    y = causal.ChannelNorm().apply({"params": {"gamma": jnp.ones(8)}}, x)
+    np.testing.assert_allclose((y**2).mean(-1), 1.0, rtol=1e-4)

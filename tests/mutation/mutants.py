@@ -40,7 +40,19 @@ class Mutant(NamedTuple):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+        """Of what the source does: not of comments, docstrings and annotations."""
+        return hashlib.sha256(essence(self.source).encode()).hexdigest()[:16]
+
+
+def essence(source: str) -> str:
+    """A source without comments, docstrings and annotations."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for field in {"annotation", "returns"} & set(node._fields):
+            setattr(node, field, ast.Constant(None))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(None)
+    return ast.dump(tree)
 
 
 def sample(source: str, count: int, seed: str) -> list[Mutant]:

@@ -33,7 +33,7 @@ TARGETS = {
     "training/run_directory": ["training/test_run_directory", "training/test_pins"],
     "training/stopping": ["training/test_stopping", "training/test_loop"],
     "stages/flow_matching": ["stages/test_objective", "stages/test_flow_stage"],
-    "stages/generator_inputs": ["stages/test_generator_inputs"],
+    "stages/generator_inputs": ["stages/test_generator_inputs", "stages/test_text_modes"],
     "stages/job": ["stages/test_job"],
     "stages/lora": ["stages/test_lora_stage"],
     "stages/settings": ["stages/test_settings"],

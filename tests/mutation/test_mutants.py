@@ -41,6 +41,13 @@ def test_a_mutant_differs_in_one_place_that_a_test_may_notice():
     assert "    return max([height * width, 7])" in {mutant.after for mutant in drawn}
 
 
+def test_words_and_annotations_are_not_what_a_mutant_is_known_by():
+    said = SOURCE.replace("At least 5", "Of a rectangle").replace("height: int", "height")
+    known = [mutant.digest for mutant in mutants.sample(SOURCE, 9, "0")]
+    assert [mutant.digest for mutant in mutants.sample(f"# Here.\n{said}", 9, "0")] == known
+    assert len(set(known)) == 9
+
+
 def test_a_sample_is_that_of_its_seed_and_begins_as_a_larger_one():
     few, many, others = (mutants.sample(SOURCE, *draw) for draw in ((4, "0"), (9, "0"), (4, "1")))
     assert few == many[:4] != others
