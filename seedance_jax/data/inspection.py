@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from seedance_jax.data import loader, schema, sources
+from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders import storage
-from seedance_jax.data.loader import Bucket, bucket_schedule, eligible_rows, num_shots
+from seedance_jax.data.loader import bucket_schedule
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 FRAME_HEIGHT = 96  # pixels on the sheet

@@ -4,92 +4,21 @@ Nothing is carried from one step to the next. So all hosts agree on the shapes o
 talking, and a run resumes exactly by starting at its step, on any number of hosts and workers.
 """
 
-import dataclasses
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from seedance_jax.data import schema, transforms
+from seedance_jax.data.buckets import Bucket, eligible_rows
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 # Examples after which a data set ends; Grain's own infinity overflows in batches of one.
 ENDLESS = 2**48
 NO_TABLES: Mapping[str, Any] = types.MappingProxyType({})
-
-
-@dataclasses.dataclass(frozen=True)
-class Bucket:
-    """One shape of batch: frames (4n+1, 1 = images), size in pixels, clips per global batch.
-
-    `weight` is the share of steps relative to the other buckets; `stride` keeps every so many-th
-    frame.
-    """
-
-    frames: int
-    height: int
-    width: int
-    batch_size: int
-    weight: float = 1.0
-    stride: int = 1
-
-    def __post_init__(self):
-        if self.frames < 1 or self.frames % schema.FRAME_STRIDE != 1:
-            raise ValueError(f"frames must be 1, 5, 9, 13, ... (4n+1) in {self}")
-        for size in (self.height, self.width):
-            if size < schema.PIXEL_STRIDE or size % schema.PIXEL_STRIDE:
-                raise ValueError(f"height and width must be 16, 32, 48, ... in {self}")
-        if self.batch_size < 1 or self.stride < 1 or not self.weight > 0:
-            raise ValueError(f"batch_size, stride and weight must be positive in {self}")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(frames, height, width) of a clip."""
-        return self.frames, self.height, self.width
-
-    @property
-    def span(self) -> int:
-        """Frames of the stored clip from the first to the last that are used."""
-        return (self.frames - 1) * self.stride + 1
-
-
-def eligible_rows(table: Mapping[str, np.ndarray], bucket: Bucket) -> tuple[np.ndarray, dict]:
-    """Returns the rows int64 [N] that can serve a bucket and, per reason, how many cannot.
-
-    Raises ValueError if none can.
-    """
-    short = table["num_frames"] < bucket.span
-    small = (table["height"] < bucket.height) | (table["width"] < bucket.width)
-    cut = ~_starts_somewhere(table["shot_frames"], bucket)
-    rows = np.flatnonzero(~short & ~small & ~cut)
-    excluded = {
-        f"fewer than {bucket.span} frames": int(short.sum()),
-        f"smaller than {bucket.height}x{bucket.width}": int((small & ~short).sum()),
-        "a cut inside a latent frame wherever it starts": int((cut & ~small & ~short).sum()),
-    }
-    if not len(rows):
-        raise ValueError(f"none of {len(short)} rows can serve {bucket}: {excluded}")
-    if excluded := {reason: count for reason, count in excluded.items() if count}:
-        logging.info(
-            "%s: %d of %d rows excluded: %s", bucket, sum(excluded.values()), len(short), excluded
-        )
-    return rows, excluded
-
-
-def _starts_somewhere(shot_frames: np.ndarray, bucket: Bucket) -> np.ndarray:
-    """Whether a clip with those shots (a `schema.TABLE` column) has a legal start, bool [rows]."""
-    kinds, kind = np.unique(shot_frames, return_inverse=True)
-    lengths = [[int(count) for count in text.split()] for text in kinds]
-    starts = [transforms.legal_starts(shots, bucket.frames, bucket.stride) for shots in lengths]
-    return np.array([len(numbers) > 0 for numbers in starts])[kind]
-
-
-def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Shots of every row, int64 [rows]."""
-    return np.char.count(table["shot_frames"], " ") + 1
 
 
 def captions_of_rows(source: Any) -> Iterator[dict[int, str]]:

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import grain
 
 from seedance_jax.data import loader
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import folder, storage, world_clips
-from seedance_jax.data.loader import Bucket
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.vocabulary import SPLITS
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from seedance_jax.data import loader, sources, transforms
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket, eligible_rows
 from seedance_jax.evaluation import baselines, fidelity
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec, runs
@@ -93,7 +93,7 @@ def video_bucket(buckets: Sequence) -> Bucket:
 
 def read_clips(source: Any, bucket: Bucket, limit: int | None) -> Iterator[np.ndarray]:
     """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
-    rows, _ = loader.eligible_rows(source.table, bucket)
+    rows, _ = eligible_rows(source.table, bucket)
     for row in rows[:limit]:
         video = transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)
         yield codec.from_bytes(video)

@@ -2,13 +2,12 @@
 
 Counted are matrix products with parameters (2 FLOPs per parameter and token) and attention (4 per
 query, key and channel), both with the padding that is computed. Norms, softmax, rotations and gates
-are left out; `xla_flops`, XLA's own count of the same program, includes them.
+are left out; `lowered.xla_flops`, XLA's own count of the same program, includes them.
 """
 
-import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,10 +17,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from seedance_jax.data import schema, sources
-from seedance_jax.data.loader import Bucket
-from seedance_jax.models.blocks import BlockPairs
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.conditioning import Condition
-from seedance_jax.models.text import TextBlock
 from seedance_jax.models.windows import window_grid
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.pretrained.runs import build_generator
@@ -298,50 +295,3 @@ def _text_channels(program):
     leaves = jax.tree_util.tree_leaves_with_path(program.params.get("text", {}))
     queries = [leaf.shape for path, leaf in leaves if "query" in str(path) and leaf.ndim > 2]
     return sum(math.prod(shape) // shape[-3] for shape in queries)
-
-
-def lowered_flops(function: Callable, *shapes: Any) -> float:
-    """XLA's FLOPs of a function for arguments of these shapes; nothing is compiled or run."""
-    return jax.jit(function).lower(*shapes).cost_analysis()["flops"]
-
-
-def xla_flops(program: Generation) -> float:
-    """Forward FLOPs as XLA counts them.
-
-    XLA counts the body of a loop once. So each scan over depth is also lowered as a single step,
-    with the shapes it has in the model, and that count is added for every further iteration.
-    """
-    return sum(_scanned_flops(*part) for part in (program.trained, program.frozen) if part)
-
-
-def _scanned_flops(model, params, inputs):
-    bodies = {}
-
-    def note(call, args, kwargs, context):
-        if isinstance(context.module, BlockPairs | TextBlock) and context.method_name == "__call__":
-            bodies[context.module.path] = context.module, args
-        return call(*args, **kwargs)
-
-    params = nn.unbox(params)
-    with nn.intercept_methods(note):
-        jax.eval_shape(model.apply, {"params": params}, *inputs)
-    flops = lowered_flops(model.apply, {"params": params}, *inputs)
-    for path, (block, args) in bodies.items():
-        part = functools.reduce(dict.__getitem__, path, params)
-        flops += (steps_of(part) - 1) * body_flops(block.clone(parent=None, name=None), part, args)
-    return flops
-
-
-def steps_of(stacked: Any) -> int:
-    """Layers in the stacked parameters of a scan."""
-    return jax.tree.leaves(stacked)[0].shape[0]
-
-
-def body_flops(block: nn.Module, stacked: Any, args: tuple) -> float:
-    """`lowered_flops` of one iteration of a scan over stacked parameters."""
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
-    return lowered_flops(block.apply, {"params": one}, *_shapes_of(args))
-
-
-def _shapes_of(tree):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)

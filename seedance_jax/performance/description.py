@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from seedance_jax import sharding
 from seedance_jax.models.vae import VAE
-from seedance_jax.performance import cost, memory
+from seedance_jax.performance import cost, lowered, memory
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.pretrained.runs import as_tuples, what_it_makes
 
@@ -123,7 +123,7 @@ def _step_lines(config, latents, program):
 
 
 def _check_lines(program, whole):
-    xla = cost.xla_flops(program)
+    xla = lowered.xla_flops(program)
     ratio = f"counted / XLA = {whole.flops / xla:.4f}"
     yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
 
@@ -181,7 +181,7 @@ def describe_autoencoder(
         leaves = jax.tree.leaves(params[name])
         size, mib = sum(leaf.size for leaf in leaves), memory.tree_bytes(leaves) / MIB
         apply = functools.partial(model.apply, method=method)
-        work = cost.lowered_flops(apply, {"params": params}, inputs)
+        work = lowered.lowered_flops(apply, {"params": params}, inputs)
         rows.append((name, f"{size:,}", flops(work), f"{mib:,.1f}"))
     yield f"clip {'x'.join(map(str, clip))} -> latents {'x'.join(map(str, latents))}"
     yield from table(("part", "parameters", "FLOP", "MiB"), rows)

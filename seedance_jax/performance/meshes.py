@@ -10,7 +10,7 @@ import math
 from ml_collections import ConfigDict
 
 from seedance_jax import sharding
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.dit import REMAT_POLICIES
 from seedance_jax.performance import cost, memory
 

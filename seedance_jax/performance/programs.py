@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import schema
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.performance import cost
 from seedance_jax.pretrained import codec, text_encoder

@@ -11,9 +11,9 @@ import numpy as np
 import tqdm
 
 from seedance_jax.data import loader, schema, sources
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents, open_table
-from seedance_jax.data.loader import Bucket
 from seedance_jax.pretrained import codec
 
 

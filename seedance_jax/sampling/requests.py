@@ -10,9 +10,9 @@ import numpy as np
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.data.transforms import encode_captions
 from seedance_jax.diffusion import guidance, solvers
-from seedance_jax.pretrained.text_encoder import word_count
+from seedance_jax.sampling import context
 from seedance_jax.sampling.given import collect
-from seedance_jax.sampling.shots import latent_shots, parse_prompt, quote, shot_lengths
+from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
 from seedance_jax.sampling.sizes import resolve_size
 
 SIZE = ("num_frames", "height", "width")
@@ -238,7 +238,7 @@ def encode_texts(
     """The captions of the clips, and the negative ones in their places, see Plan."""
 
     def encode(name, captions):
-        check_context(name, captions, pipeline)
+        context.check_context(name, captions, pipeline)
         return encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
 
     def rows(name, texts):
@@ -248,27 +248,6 @@ def encode_texts(
     away = [dict.fromkeys(script.captions, request.negative_prompt) for script in scripts]
     positive = rows("prompt", [script.captions for script in scripts])
     return positive, rows("negative_prompt", away)
-
-
-def check_context(name: str, captions: Mapping[int, str], pipeline: Any) -> None:
-    """Raises ValueError unless the model can read the captions ({shot: text}) whole."""
-    if too_many := excess(captions, pipeline):
-        texts = list(captions.values())
-        where = quote(texts[0]) if len(texts) == 1 else f"in {len(texts)} captions: {quote(texts)}"
-        raise ValueError(f"{name} has {too_many}: {where}")
-
-
-def excess(captions: Mapping[int, str], pipeline: Any) -> str:
-    """By what captions ({shot: text}) are too long for the model, as text; "" if they are not."""
-    texts, starts = list(captions.values()), len(captions)
-    tokens = sum(map(pipeline.tokenizer.count, texts))
-    limits = {"tokens": (tokens, pipeline.metadata["text_length"])}
-    if pipeline.max_words:
-        limits["words"] = (sum(map(word_count, texts)), pipeline.max_words)
-    for unit, (count, limit) in limits.items():
-        if count > limit:
-            return f"{count - starts} {unit}, the model reads at most {limit - starts}"
-    return ""
 
 
 def given_rows(request: Request, count: int) -> list[dict[str, Any]]:

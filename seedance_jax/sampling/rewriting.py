@@ -18,7 +18,7 @@ from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.language import prompts as world_prompts
 from seedance_jax.data.world.language.story import Story, rewrite_shots
 from seedance_jax.pretrained import language_model
-from seedance_jax.sampling import requests
+from seedance_jax.sampling import context
 from seedance_jax.sampling.shots import (
     cut_at_marks,
     looks_like_json,
@@ -132,7 +132,7 @@ def shorten(story: Story, pipeline: Any) -> tuple[Story, str]:
     common = {GLOBAL: story.common} if story.common else {}
     can = pipeline is not None and len(captions) > 1
     static = [i for i, caption in enumerate(captions) if can and caption.endswith(f" {STATIC}")]
-    while static and requests.excess(common | dict(enumerate(captions)), pipeline):
+    while static and context.excess(common | dict(enumerate(captions)), pipeline):
         last = static.pop()
         captions[last] = captions[last].removesuffix(f" {STATIC}")
         shortened = [str(last + 1), *shortened]
@@ -187,7 +187,7 @@ def fault(prompt: str, text: str, ended: bool, pipeline: Any) -> str:
         if marks(text) != marks(prompt):
             return f"the language model turned the shots {marks(prompt)} into {marks(text)}"
         if pipeline is not None:
-            requests.check_context("its rewriting", parse_prompt(text).captions, pipeline)
+            context.check_context("its rewriting", parse_prompt(text).captions, pipeline)
     except ValueError as error:
         return str(error)
     return ""

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory
+from seedance_jax.training import cluster, hooks, loop, release, run_directory, saver
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -84,7 +84,7 @@ def run(
         peak=peak,
     )
     called = [log, *(make(stage, mesh) for make in make_hooks)]
-    save = checkpoint.Saver(
+    save = saver.Saver(
         workdir,
         every=config.checkpoint_every,
         keep=config.keep_checkpoints,

@@ -1,4 +1,4 @@
-"""Saving, resuming and handing weights from one stage to the next.
+"""Resuming, and handing weights from one stage to the next.
 
 A checkpoint is `checkpoints/<step>/{state, data, rollout, checksums}` of a run directory: the
 TrainState, the input iterator, the rolled-out batch that the next steps train on, if they do, and a
@@ -12,127 +12,30 @@ out to be damaged is moved to `damaged/<step>`.
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from flax import traverse_util
-from orbax.checkpoint import checkpoint_managers as managers
 
 from seedance_jax import sharding
 from seedance_jax.training import cluster, release, run_directory
-
-ROLLED = ".rollout"  # begins the names of the checksums of a rolled-out batch
-
-
-class Saver:
-    """Saves every `every` steps and when forced.
-
-    Kept are the last `keep` checkpoints, those of every `keep_every` steps (0: none of these) and
-    those that `pin` names. Training goes on while a checkpoint is written. If that fails, the next
-    call, or `close`, raises an OSError that says what is safe.
-    """
-
-    def __init__(self, workdir, *, every, keep=2, keep_every=0):
-        self._every, self._workdir = every, workdir
-        self._pins, self._coming = run_directory.read_pins(workdir), {}
-        self._manager = _manager(workdir, keep=keep, keep_every=keep_every, pins=self._pins)
-        self._done = self._manager.latest_step() or 0
-
-    def __call__(self, step, state, batches, *, rolled=None, force=False):
-        """Saves `state` and the position of the `batches` iterator after `step`, if it is due.
-
-        rolled: the rolled-out batch that the next step trains on, too, if there is one.
-        """
-        self._done = step
-        names = [name for name, coming in self._coming.items() if coming == step]
-        due = force or names or step % self._every == 0
-        if self._manager.latest_step() == step or not due:
-            return
-        items = {
-            "state": ocp.args.StandardSave(_fields(state)),
-            "data": grain.checkpoint.CheckpointSave(batches),
-            "checksums": ocp.args.JsonSave(checksums(state) | checksums(rolled or {}, ROLLED)),
-        }
-        items |= {} if rolled is None else {"rollout": ocp.args.StandardSave(rolled)}
-        with self._failures():
-            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
-        for name in names:
-            self._hold(step, name)
-
-    def pin(self, step: int, name: str) -> None:
-        """Keeps the checkpoint of `step` as `name`, such as "best", until the name moves on.
-
-        A step to come, or the one whose hooks are running, is saved when it is done, due or not,
-        and gets the name then; until then the name stays where it is. All processes must call it.
-
-        Raises:
-          ValueError: a name that is empty or a number, or a step that is done and was not saved, or
-            whose checkpoint was deleted.
-        """
-        if not name or name.isdigit():
-            raise ValueError(f"pin: {name!r} must be a name, and not a number")
-        if step > self._done:
-            self._coming[name] = step
-        elif step in (saved := self._manager.all_steps()):
-            self._hold(step, name)
-        else:
-            raise ValueError(f"pin {name!r}: no checkpoint of step {step}, only of {sorted(saved)}")
-
-    def _hold(self, step, name):
-        with self._failures():
-            self._manager.wait_until_finished()  # a name is of a checkpoint that is there
-        self._coming.pop(name, None)
-        self._pins[name] = step
-        if cluster.is_main():
-            run_directory.write_json(self._workdir, run_directory.PINS, self._pins)
-
-    def resume(self, batches, step):
-        """Restores the iterator saved at `step`, if it was saved by as many processes.
-
-        Otherwise `batches` stays where it is: it already starts at `step`, which for a pipeline
-        that is a pure function of the step is the same place.
-        """
-        self._done = step
-        self._manager.reload()  # `restore` may have moved a checkpoint aside
-        name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
-        path = Path(self._manager.directory) / str(step) / "data" / name
-        if not path.exists():
-            return
-        try:
-            data = grain.checkpoint.CheckpointRestore(batches)
-            self._manager.restore(step, args=ocp.args.Composite(data=data))
-        except ValueError as error:
-            raise OSError(f"{path} is damaged; delete it to go on by the step: {error}") from error
-
-    def preempted(self, step):
-        """Whether the platform has announced, on any host, that the job will be stopped."""
-        return self._manager.reached_preemption(step)
-
-    def close(self):
-        """Waits until everything is on disk."""
-        with self._failures():
-            self._manager.wait_until_finished()
-            self._manager.close()
-
-    @contextlib.contextmanager
-    def _failures(self):
-        try:
-            yield
-        except Exception as error:
-            step = run_directory.latest_step(self._workdir)
-            safe = "none is there yet" if step is None else f"that of step {step} is safe"
-            raise OSError(
-                f"cannot write a checkpoint to {self._workdir} ({safe}); make room, or give back "
-                f"the permission, and start again: {error}"
-            ) from error
+from seedance_jax.training.checksums import ROLLED, check_sums, checksums
+from seedance_jax.training.saver import open_manager, stored_fields
 
 
-def restore(state, workdir, init_from="", inherit=(), may_lack=()):
+def restore(
+    state: Any,
+    workdir: str | Path,
+    init_from: str = "",
+    inherit: Sequence[str] = (),
+    may_lack: Sequence[tuple[str, ...]] = (),
+) -> tuple[Any, Any]:
     """Resumes `workdir`; failing that starts from another run's EMA; else it is `state`.
 
     Returns (state, the rolled-out batch of the checkpoint or None), the batch laid out over the
@@ -174,7 +77,9 @@ def restore(state, workdir, init_from="", inherit=(), may_lack=()):
     return state, None
 
 
-def split_new(params, init_from, may_lack):
+def split_new(
+    params: Mapping[str, Any], init_from: str, may_lack: Sequence[tuple[str, ...]]
+) -> tuple[dict, dict]:
     """(the params without those that start as new, these by path).
 
     New is what lies at a path of `may_lack` where the run `init_from` has nothing. It is printed.
@@ -195,24 +100,13 @@ def _line(error):
 
 def _read_checkpoint(state, workdir, step):
     """(state, rolled-out batch or None)."""
-    with _manager(workdir) as manager:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(_fields(state))))
+    with open_manager(workdir) as manager:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(stored_fields(state))))
         read = manager.restore(step, args=args).state
         read = state.replace(**read) if dataclasses.is_dataclass(state) else read
         path = epath.Path(manager.directory) / str(step)
-        _check_sums(checksums(read), path)
+        check_sums(checksums(read), path)
     return read, _read_rolled(path)
-
-
-def _fields(state):
-    """What is stored of a TrainState: {name: field}, without slow copies if there are none.
-
-    So it is what was stored before states had any.
-    """
-    if not dataclasses.is_dataclass(state):
-        return state
-    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-    return {name: value for name, value in fields.items() if name != "slow" or value}
 
 
 def _read_rolled(path):
@@ -224,54 +118,8 @@ def _read_rolled(path):
         restore_args = ocp.checkpoint_utils.construct_restore_args(like)
         args = ocp.args.PyTreeRestore(like, restore_args=restore_args)
         batch = reader.restore(path / "rollout", args=args)
-    _check_sums(checksums(batch, ROLLED), path)
+    check_sums(checksums(batch, ROLLED), path)
     return batch
-
-
-def _check_sums(found, directory):
-    """Raises ValueError if arrays are not those of a checkpoint, as far as it has their sums."""
-    path = directory / "checksums"
-    if not path.exists():
-        return
-    reader = ocp.JsonCheckpointHandler()
-    stored = reader.restore(epath.Path(path))
-    reader.close()
-    wrong = [name for name in found if name in stored and found[name] != stored[name]]
-    if wrong:
-        names = ", ".join(wrong[:3])
-        raise ValueError(f"{len(wrong)} arrays are not those that were saved: {names}")
-
-
-@jax.jit
-def _sums(leaves):
-    """The sum modulo 2^32 of the bits of each array: the same on any mesh."""
-
-    def bits(x):
-        x = x.astype(jnp.uint8) if x.dtype == bool else x
-        return jax.lax.bitcast_convert_type(x, f"uint{8 * x.dtype.itemsize}")
-
-    return [bits(x).sum(dtype=jnp.uint32) for x in leaves]
-
-
-def _host_sums(leaves):
-    """`_sums` of numpy arrays, which no device need hold."""
-    return [x.view(f"uint{8 * x.dtype.itemsize}").sum(dtype=np.uint32) for x in leaves]
-
-
-def checksums(tree, where=""):
-    """{name and dtype: checksum} of arrays, which finds bits that changed in storage.
-
-    where: begins the names: the place of `tree` in the state.
-    """
-    flat = jax.tree_util.tree_leaves_with_path(tree)
-    paths, leaves = [path for path, _ in flat], [leaf for _, leaf in flat]
-    names = [
-        f"{where}{jax.tree_util.keystr(path)} {leaf.dtype}"
-        for path, leaf in zip(paths, leaves, strict=True)
-    ]
-    on_host = all(isinstance(leaf, np.ndarray) for leaf in leaves)
-    sums = _host_sums(leaves) if on_host else sharding.fetch(_sums(leaves))
-    return dict(zip(names, map(int, sums), strict=True))
 
 
 def _set_aside(workdir, step, reason):
@@ -287,7 +135,9 @@ def _set_aside(workdir, step, reason):
     print(message + f"back to an earlier one. {reason}", file=sys.stderr, flush=True)
 
 
-def check_fits(read_config, init_from, params):
+def check_fits(
+    read_config: Callable[[], Mapping[str, Any]], init_from: str | Path, params: Mapping[str, Any]
+) -> None:
     """Raises ValueError naming the config fields that differ unless `params` can start from a run.
 
     If none of the fields of models does, it names the first weights.
@@ -313,7 +163,12 @@ def check_fits(read_config, init_from, params):
         )
 
 
-def load(workdir, like=None, parts=(), step=None):
+def load(
+    workdir: str | Path,
+    like: Any = None,
+    parts: Sequence[str] = (),
+    step: int | str | None = None,
+) -> Any:
     """Reads the EMA weights of a checkpoint, laid out like `like` (or on the host).
 
     Args:
@@ -336,11 +191,11 @@ def load(workdir, like=None, parts=(), step=None):
     args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
     with _reading(path) as (reader, path):
         restored = reader.restore(path / "state", args=args)["ema"]
-        _check_sums(checksums(restored, ".ema"), path)
+        check_sums(checksums(restored, ".ema"), path)
     return restored
 
 
-def stored_tree(workdir, step=None):
+def stored_tree(workdir: str | Path, step: int | str | None = None) -> Any:
     """Names, shapes and dtypes of the EMA weights of a checkpoint; step: as of `load`."""
     path = _checkpoint(workdir, step)
     if release.exists(workdir):
@@ -366,9 +221,9 @@ def _checkpoint(workdir, step):
     return epath.Path(workdir).resolve() / "checkpoints" / str(found)
 
 
-def save_weights(workdir, params):
+def save_weights(workdir: str | Path, params: Any) -> None:
     """Writes weights that were not trained here as the checkpoint of step 0 of a run."""
-    with _manager(workdir) as manager:
+    with open_manager(workdir) as manager:
         sums = ocp.args.JsonSave(checksums(params, ".ema"))
         state = ocp.args.StandardSave({"ema": params})
         manager.save(0, args=ocp.args.Composite(state=state, checksums=sums))
@@ -376,25 +231,3 @@ def save_weights(workdir, params):
 
 def _abstract(tree):
     return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
-
-
-class _Pinned:
-    """Orbax's policy of keeping the checkpoints of pins {name: step}, as they are now."""
-
-    def __init__(self, pins):
-        self._pins = pins
-
-    def should_preserve(self, checkpoints, *, context):
-        return [info.step in self._pins.values() for info in checkpoints]
-
-
-def _manager(workdir, keep=None, keep_every=0, pins=None):
-    """Orbax's manager of the checkpoints of a run; those of the `Saver` alone are ever deleted."""
-    options = {"enable_async_checkpointing": True}
-    if keep is not None:
-        policies = [managers.LatestN(keep), _Pinned(pins)]
-        policies += [managers.EveryNSteps(keep_every)] if keep_every else []
-        options["preservation_policy"] = managers.AnyPreservationPolicy(policies)
-        options["cleanup_tmp_directories"] = True  # of processes that were killed
-    path = Path(workdir).resolve() / "checkpoints"
-    return ocp.CheckpointManager(path, options=ocp.CheckpointManagerOptions(**options))

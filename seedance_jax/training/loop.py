@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, run_directory, saver
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
 from seedance_jax.training.stopping import StopRequests
@@ -131,7 +131,7 @@ def train(
     stage: Stage,
     workdir: str | Path,
     settings: Settings,
-    save: checkpoint.Saver,
+    save: saver.Saver,
     hooks: Sequence[Callable] = (),
 ) -> Trained:
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.

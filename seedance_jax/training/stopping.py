@@ -17,7 +17,7 @@ class StopRequests:
     """Context in which SIGTERM, the first Ctrl-C and hooks ask for a stop, instead of killing.
 
     In one of several processes the runtime takes SIGTERM, tells the others, and lets them agree on
-    a step (`checkpoint.Saver.preempted`); Ctrl-C and the Stop of a hook are passed on to it.
+    a step (`saver.Saver.preempted`); Ctrl-C and the Stop of a hook are passed on to it.
     """
 
     def __init__(self):

@@ -4,7 +4,7 @@ import numpy as np
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import inspection, loader, tokenizer
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 
 BUCKETS = (Bucket(9, 32, 48, 2, 3.0), Bucket(1, 16, 16, 2, 1.0))
 

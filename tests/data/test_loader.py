@@ -6,8 +6,8 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader, schema, tokenizer, transforms
+from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders.side_tables import build_latents, open_table
-from seedance_jax.data.loader import Bucket
 
 BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))
 
@@ -104,7 +104,7 @@ def test_buckets_come_as_often_as_their_weights_say(source, expected):
 
 
 def test_an_epoch_shows_every_eligible_row_once_and_the_next_in_another_order(source):
-    rows, _ = loader.eligible_rows(source.table, BUCKETS[0])
+    rows, _ = eligible_rows(source.table, BUCKETS[0])
     dataset = make(source, buckets=[Bucket(9, 32, 48, len(rows))])
     first, second = dataset[0]["index"], dataset[1]["index"]
     assert sorted(first) == sorted(second) == rows.tolist()
@@ -120,10 +120,10 @@ def test_augmentation_differs_between_epochs(source):
 
 
 def test_rows_that_cannot_serve_are_counted(source):
-    rows, excluded = loader.eligible_rows(source.table, BUCKETS[0])
+    rows, excluded = eligible_rows(source.table, BUCKETS[0])
     assert set(range(24)) - set(rows.tolist()) == {3, 5}
     assert excluded == {"fewer than 9 frames": 1, "smaller than 32x48": 1}
-    assert loader.eligible_rows(source.table, BUCKETS[1])[1] == {}
+    assert eligible_rows(source.table, BUCKETS[1])[1] == {}
     with pytest.raises(ValueError, match="none of 24 rows can serve"):
         make(source, buckets=[Bucket(13, 32, 32, 4)])
     with pytest.raises(ValueError, match="none of 24 rows can serve"):
@@ -149,13 +149,13 @@ def cut_source(tmp_path_factory):
 def test_rows_that_only_start_with_a_cut_inside_a_latent_frame_are_counted(cut_source):
     reason = "a cut inside a latent frame wherever it starts"
     whole = Bucket(17, 32, 32, 4)
-    rows, excluded = loader.eligible_rows(cut_source.table, whole)
+    rows, excluded = eligible_rows(cut_source.table, whole)
     assert rows.tolist() == [0, 1, 3]
     assert excluded == {reason: 1}
     for frames in (1, 5, 13):
-        assert not loader.eligible_rows(cut_source.table, Bucket(frames, 32, 32, 4))[1]
-    assert loader.eligible_rows(cut_source.table, Bucket(9, 32, 32, 4, stride=2))[1] == {}
-    assert loader.num_shots(cut_source.table).tolist() == [2, 2, 2, 1]
+        assert not eligible_rows(cut_source.table, Bucket(frames, 32, 32, 4))[1]
+    assert eligible_rows(cut_source.table, Bucket(9, 32, 32, 4, stride=2))[1] == {}
+    assert num_shots(cut_source.table).tolist() == [2, 2, 2, 1]
     assert cut_source.table["caption_tokens"].tolist() == [10 + 7 + 7] * 3 + [9]
 
 
@@ -240,7 +240,7 @@ def test_evaluation_shows_every_row_once_in_order(source, limit, sizes):
     assert [int(batch["valid"].sum()) for batch in batches] == sizes
     assert all(batch["video"].shape == (8, 9, 32, 48, 3) for batch in batches)
     seen = np.concatenate([batch["index"][batch["valid"]] for batch in batches])
-    assert seen.tolist() == loader.eligible_rows(source.table, bucket)[0][:limit].tolist()
+    assert seen.tolist() == eligible_rows(source.table, bucket)[0][:limit].tolist()
 
 
 def test_captions_that_do_not_fit_are_named_before_the_first_batch(source, cut_source):
@@ -265,7 +265,7 @@ def test_captions_need_not_fit_where_no_text_is_wanted(source):
 
 def test_latents_take_the_place_of_the_pixels(source, tmp_path):
     bucket = Bucket(9, 32, 48, 4)
-    eligible, _ = loader.eligible_rows(source.table, bucket)
+    eligible, _ = eligible_rows(source.table, bucket)
     shape = transforms.latent_shape(*bucket.shape)
     values = [np.full(shape, row, np.float32) for row in eligible]
     rows = [(source[int(row)]["id"], x, -x) for row, x in zip(eligible, values, strict=True)]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs.base import SIZES
-from seedance_jax.data import loader, sources
+from seedance_jax.data import sources
+from seedance_jax.data.buckets import eligible_rows
 from seedance_jax.data.world import WorldSpec
 
 SECTION = {
@@ -33,7 +34,7 @@ def test_the_clips_of_a_shipped_config_serve_all_its_buckets(name, size):
         table["shot_frames"] = np.array([str(clip[0]), cut_in_two(clip[0])])
         sources.check_buckets(data | {"source": source})
         for bucket in sources.make_buckets(data["buckets"]):
-            assert not loader.eligible_rows(table, bucket)[1]
+            assert not eligible_rows(table, bucket)[1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TARGETS = {
+    "data/buckets": ["data/test_loader"],
     "data/loader": ["data/test_loader"],
     "diffusion/flow": ["diffusion/test_flow", "diffusion/test_solvers"],
     "diffusion/guidance": ["diffusion/test_guidance"],
@@ -25,12 +26,14 @@ TARGETS = {
     "models/vae": ["models/test_autoencoder", "models/public/test_wan"],
     "models/windows": ["models/test_windows"],
     "training/accumulation": ["training/test_accumulation"],
-    "training/checkpoint": ["training/test_checkpoint", "training/test_pins"],
+    "training/checkpoint": ["training/test_checkpoint", "training/test_recovery"],
+    "training/checksums": ["training/test_checkpoint", "training/test_recovery"],
     "training/feed": ["training/test_rollout"],
     "training/hooks": ["training/test_loop"],
     "training/loop": ["training/test_step", "training/test_loop", "training/test_rollout"],
     "training/optimizer": ["training/test_optimizer"],
     "training/run_directory": ["training/test_run_directory", "training/test_pins"],
+    "training/saver": ["training/test_pins", "training/test_recovery"],
     "training/stopping": ["training/test_stopping", "training/test_loop"],
     "stages/flow_matching": ["stages/test_objective", "stages/test_flow_stage"],
     "stages/generator_inputs": ["stages/test_generator_inputs", "stages/test_text_modes"],

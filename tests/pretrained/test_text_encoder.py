@@ -9,8 +9,8 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders.side_tables import build_texts, open_table
-from seedance_jax.data.loader import Bucket
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.text import TextModel, caption_starts
 from seedance_jax.pretrained import runs, text_encoder

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from seedance_jax.data import loader
-from seedance_jax.training import checkpoint, hooks, loop, run_directory
+from seedance_jax.training import checkpoint, hooks, loop, run_directory, saver
 from seedance_jax.training.hooks import LogHook, NonFiniteError
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -53,7 +53,7 @@ class Recorder:
 @pytest.fixture
 def run(one_device):
     def run(workdir, *hooks, stage=None, **options):
-        save = checkpoint.Saver(workdir, every=EVERY)
+        save = saver.Saver(workdir, every=EVERY)
         fixed = {"num_steps": NUM_STEPS, "seed": 0, "mesh": one_device, "ema_decay": EMA_DECAY}
         settings = loop.Settings(**fixed | options)
         try:

@@ -7,6 +7,7 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.saver import Saver
 from tests.training.test_loop import quadratic
 
 
@@ -16,7 +17,7 @@ def saver(one_device, tmp_path):
     opened = []
 
     def make():
-        save = checkpoint.Saver(tmp_path, every=2, keep=2, keep_every=10)
+        save = Saver(tmp_path, every=2, keep=2, keep_every=10)
         opened.append(save)
 
         def steps(*numbers):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, loop, run_directory
+from seedance_jax.training import checkpoint, loop, run_directory, saver
 from tests.training.test_cluster import PATIENCE, start
 from tests.training.test_loop import Recorder, assert_same, quadratic, run  # noqa: F401
 
@@ -21,7 +21,7 @@ from tests.training.test_loop import Recorder, assert_same, quadratic, run  # no
 def finished(one_device, tmp_path_factory):
     """(directory, last state) of a run of 7 steps with the checkpoints of 6 and 7."""
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    save = checkpoint.Saver(workdir, every=2)
+    save = saver.Saver(workdir, every=2)
     settings = loop.Settings(num_steps=7, seed=0, mesh=one_device, ema_decay=0.5)
     state = loop.train(quadratic(), workdir, settings, save).state
     save.close()
@@ -111,7 +111,7 @@ def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
     state = {"w": jax.random.normal(jax.random.key(0), (512, 512)), "n": jnp.int32(3)}
     state = jax.device_put(state, sharding.replicated(one_device))
     batches = quadratic().batches(1)
-    save = checkpoint.Saver(tmp_path, every=1, keep=2)
+    save = saver.Saver(tmp_path, every=1, keep=2)
     for step in (1, 2):
         save(step, state, batches)
     save.close()
@@ -140,7 +140,7 @@ def test_a_single_bit_of_weights_to_start_from_is_noticed(one_device, tmp_path, 
 def test_a_checkpoint_is_read_onto_another_mesh_and_as_another_type(one_device, tmp_path):
     state = {"w": jax.random.normal(jax.random.key(0), (8, 4)), "n": jnp.int32(3)}
     state = jax.device_put(state, sharding.replicated(one_device))
-    save = checkpoint.Saver(tmp_path, every=1)
+    save = saver.Saver(tmp_path, every=1)
     save(1, state, quadratic().batches(1))
     save.close()
     mesh = sharding.make_mesh(fsdp=-1)
@@ -157,7 +157,7 @@ def test_a_checkpoint_is_read_onto_another_mesh_and_as_another_type(one_device, 
 
 def test_the_last_and_every_so_many_steps_are_kept(one_device, tmp_path):
     state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
-    save = checkpoint.Saver(tmp_path, every=1, keep=2, keep_every=4)
+    save = saver.Saver(tmp_path, every=1, keep=2, keep_every=4)
     for step in range(1, 12):
         save(step, state, quadratic().batches(step))
     save.close()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, feed, loop, run_directory
+from seedance_jax.training import checkpoint, feed, loop, run_directory, saver
 from tests.training.test_loop import (  # noqa: F401
     KilledError,
     Recorder,
@@ -117,7 +117,7 @@ def test_a_rolled_out_batch_comes_back_on_another_mesh_and_its_damage_is_noticed
 ):
     state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
     batch = {"x": np.arange(32.0, dtype=np.float32).reshape(8, 4), "good": np.arange(8) > 3}
-    save = checkpoint.Saver(tmp_path, every=1)
+    save = saver.Saver(tmp_path, every=1)
     for step in (1, 2):
         placed = sharding.put_batch(batch, one_device)
         save(step, state, quadratic().batches(step), rolled=placed)
@@ -220,7 +220,7 @@ def test_a_checkpoint_from_before_slow_copies_resumes(run, tmp_path):  # noqa: F
     assert expected.slow == {}
     state = run(tmp_path / "new", num_steps=4)
     fields = {name: getattr(state, name) for name in OldState.__dataclass_fields__}
-    save = checkpoint.Saver(tmp_path / "old", every=1)
+    save = saver.Saver(tmp_path / "old", every=1)
     save(4, OldState(**fields), quadratic().batches(4))
     save.close()
     run_directory.write_json(tmp_path / "old", "identity.json", {})

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from seedance_jax.training import checkpoint, cluster, loop, run_directory
+from seedance_jax.training import cluster, loop, run_directory, saver
 from seedance_jax.training.stopping import Stop, StopRequests
 from tests.training.test_loop import EMA_DECAY, NUM_STEPS, Recorder, assert_same, quadratic
 
@@ -15,7 +15,7 @@ def train(one_device, tmp_path):
     """Function (*hooks) -> what `loop.train` gives, in tmp_path."""
 
     def train(*hooks, workdir=tmp_path):
-        save = checkpoint.Saver(workdir, every=100)
+        save = saver.Saver(workdir, every=100)
         settings = loop.Settings(NUM_STEPS, seed=0, mesh=one_device, ema_decay=EMA_DECAY)
         try:
             return loop.train(quadratic(), workdir, settings, save, hooks)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.data import loader, schema, sources, transforms
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data import schema, sources, transforms
+from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.world import WORLD_VERSION
 from seedance_jax.evaluation.judges.verdict import expected_scene
 from seedance_jax.evaluation.reconstruction import video_bucket
@@ -41,8 +41,8 @@ def draw_split(
     if data["source"] != "world":
         raise ValueError("only clips of the synthetic world (data.source='world') can be judged")
     bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
-    numbers, _ = loader.eligible_rows(source.table, bucket)
-    cut = loader.num_shots(source.table)[numbers] > 1
+    numbers, _ = eligible_rows(source.table, bucket)
+    cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))
     form = Form(*bucket.shape, sources.clip_fps(data), data["world"]["slice"])
     read = functools.partial(read_case, source, bucket, split, form.fps)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.vae import VAE
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.compiled import analysis

@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from seedance_jax.data import sources
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance import cost
 from seedance_jax.performance.timed import autoencoder_speed, dit_speed, input_speed, step_speed
 from seedance_jax.pretrained.runs import MAKES, what_it_makes

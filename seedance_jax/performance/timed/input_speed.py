@@ -18,9 +18,9 @@ import grain
 import numpy as np
 
 from seedance_jax.data import loader, schema, transforms
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents
-from seedance_jax.data.loader import Bucket
 from seedance_jax.data.video import encode_mp4
 
 CAPTION = "A film of a pattern that moves to the left."

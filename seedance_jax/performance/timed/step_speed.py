@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from seedance_jax import sharding
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.timed import autoencoder_speed
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import schema, sources
-from seedance_jax.data.loader import num_shots
+from seedance_jax.data.buckets import num_shots
 from seedance_jax.evaluation.suite import command, results, splits
 from seedance_jax.sampling.shots import parse_prompt, shot_lengths
 

@@ -9,7 +9,7 @@ import pytest
 
 from configs import pretrain, vae
 from seedance_jax import sharding
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.vae import VAE
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.compiled import analysis

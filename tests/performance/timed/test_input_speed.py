@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance.timed import input_speed
 from seedance_jax.performance.timed.input_speed import Step
 

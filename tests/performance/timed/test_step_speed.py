@@ -5,7 +5,7 @@ import pytest
 
 from configs import pretrain
 from seedance_jax import sharding
-from seedance_jax.data.loader import Bucket
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.timed import step_speed
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.language import prompts
+from seedance_jax.data.world.language.reading import read
 
 BEGINNING = re.compile(r"\s*two shots of\b", re.I)  # of the captions of clips of two shots
 SPELLINGS = {  # how a motion ends, which only later shots tell
@@ -85,7 +86,7 @@ def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
     allowed = dataclasses.replace(full, events=events, companions=False)
     parts = [BEGINNING.sub("", common) if len(texts) == 2 else common, *texts]
     readings, unread = zip(
-        *(prompts.read(text, allowed, ENDINGS if i > 1 else {}) for i, text in enumerate(parts)),
+        *(read(text, allowed, ENDINGS if i > 1 else {}) for i, text in enumerate(parts)),
         strict=True,
     )
     shots = take_over(readings, allowed)

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from seedance_jax.data.world import vocabulary as words
-from seedance_jax.data.world.language import prompts
+from seedance_jax.data.world.language import prompts, reading
 
 EXAMPLES = {
     "red ball rolling left": "A red ball rolls to the left on a grey floor. The camera is static.",
@@ -50,7 +50,7 @@ def test_captions_stay_as_they_are(slice_name):
     allowed = words.SLICES[slice_name]
     wishes = itertools.product(allowed.events, allowed.moves, allowed.floors)
     for event, move, floor in wishes:
-        verb = prompts.VERBS[event].split()[0]
+        verb = reading.VERBS[event].split()[0]
         caption, left_out = prompts.rewrite(
             f"cube and ball {verb} {floor} floor, {move}", slice_name
         )
