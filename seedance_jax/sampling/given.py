@@ -138,7 +138,7 @@ def cut_to_extend(video: Any, extend: str) -> tuple[Any, list[str]]:
     Raises ValueError for another way to extend.
     """
     check_extend(extend)
-    end = {"forward": "last", "backward": "first"}[extend]
+    end = {"forward": "first", "backward": "last"}[extend]
     return cut(video, EXTENSIONS[extend], end, f"to be extended {extend}")
 
 

@@ -105,11 +105,11 @@ def test_a_clip_that_can_be_extended_has_a_legal_length(length, extend, num_fram
 def test_clips_are_cut_to_legal_lengths():
     video = film(0, 7)
     forward, notes = given.cut_to_extend(video, "forward")
-    assert values(dict(enumerate(forward))) == {i: i for i in range(5)}
-    assert notes == ["cut from 7 to 5 frames to be extended forward: not the last 2"]
+    assert values(dict(enumerate(forward))) == {i: 2 + i for i in range(5)}
+    assert notes == ["cut from 7 to 5 frames to be extended forward: not the first 2"]
     backward, notes = given.cut_to_extend(video, "backward")
-    assert values(dict(enumerate(backward))) == {i: 3 + i for i in range(4)}
-    assert notes == ["cut from 7 to 4 frames to be extended backward: not the first 3"]
+    assert values(dict(enumerate(backward))) == {i: i for i in range(4)}
+    assert notes == ["cut from 7 to 4 frames to be extended backward: not the last 3"]
     for start, length in ((0, 5), (1, 4), (5, 4)):
         placed, notes = given.cut_to_place(video, start)
         assert len(placed) == length
