@@ -78,7 +78,7 @@ def open_run():
 
 
 def open_sets():
-    """(real, fake, networks, LPIPS or None), checked."""
+    """(real, fake, networks, LPIPS or None)."""
     networks = [features.open_world(WORLD.value)]
     if I3D.value:
         networks.append(features.open_i3d(I3D.value, I3D_FILE.value))
@@ -86,9 +86,6 @@ def open_sets():
     real, fake = (
         clips.read_clips(where, LIMIT.value, DATA_DIR.value) for where in (REAL.value, FAKE.value)
     )
-    measurement.check(real, fake, networks)
-    if PAIRED.value:
-        measurement.check_paired(real, fake)
     return real, fake, networks, lpips
 
 

@@ -94,8 +94,8 @@ def main(argv: list[str]) -> None:
             print(line)
         prepared.append(one)  # a mistake in the last must not cost the others
     if WARMUP.value:
-        for request, _, _ in prepared:
-            pipeline.warm_up(**request)
+        for one in prepared:
+            pipeline.warm_up(one.plan)
         print("compiled")
         return
     origin = files.describe_run(workdir, *lora)

@@ -8,18 +8,20 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from seedance_jax.data.video import decode_mp4
 
 
-def read_image(path: str | Path, height: int, width: int) -> tuple[np.ndarray, list[str]]:
+def read_image(
+    path: str | Path, height: int, width: int, name: str = "image"
+) -> tuple[np.ndarray, list[str]]:
     """Reads a first frame: (uint8 [height, width, 3], notes on everything that was changed).
 
     Transparency is laid over white, 16-bit is scaled to 8, rotation by EXIF is applied, and another
-    aspect is cropped around the centre before resizing.
+    aspect is cropped around the centre before resizing. Errors begin with `name`.
 
     Raises:
       FileNotFoundError: no such file.
       ValueError: it is a directory, not an image that can be read, or not of 8 or 16 bits.
     """
     path = Path(path)
-    check_file("image", path)
+    check_file(name, path)
     try:
         with Image.open(path) as opened:
             deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
@@ -27,13 +29,13 @@ def read_image(path: str | Path, height: int, width: int) -> tuple[np.ndarray, l
             image = ImageOps.exif_transpose(opened)
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"image {str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"{name} {str(path)!r} cannot be read: {error}") from error
     notes = ["turned upright as its EXIF says"] if turned else []
     if image.mode.startswith(("I", "F")):
         low, high = image.getextrema()
         if image.mode == "F" or low < 0 or high > 65535:
             raise ValueError(
-                f"image {str(path)!r} has values from {low} to {high} (mode {image.mode}), of an "
+                f"{name} {str(path)!r} has values from {low} to {high} (mode {image.mode}), of an "
                 "unknown range; give one of 8 or 16 bits"
             )
         deep = True
@@ -60,7 +62,7 @@ def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[
 
 
 def read_video(
-    path: str | Path, height: int, width: int, fps: float
+    path: str | Path, height: int, width: int, fps: float, name: str = "video"
 ) -> tuple[np.ndarray, list[str]]:
     """Reads a clip to be given: (uint8 [N, height, width, 3], notes on what was changed).
 
@@ -69,11 +71,11 @@ def read_video(
 
     Raises FileNotFoundError, or ValueError for a file that cannot be decoded.
     """
-    check_file("video", path)
+    check_file(name, path)
     try:
         frames, found = decode_mp4(path)
     except ValueError as error:
-        raise ValueError(f"video {str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"{name} {str(path)!r} cannot be read: {error}") from error
     fitted = [fit(Image.fromarray(frame), height, width) for frame in frames]
     notes = list(fitted[0][1])
     if abs(found - fps) > 0.01:

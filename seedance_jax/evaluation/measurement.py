@@ -37,10 +37,7 @@ def compare(
          of real {"real_halves": to the other half, which is what nothing counts;
          "shuffled_frames": to that with the frames of each clip shuffled; "fake": to fake},
        "vbench": `vbench.summarize` of both, "notes": [what to take care of]}.
-
-    Raises ValueError as `check`.
     """
-    check(real, fake, networks)
     size = min(len(real.frames) // 2, len(fake.frames))
     rows = spread(2 * size, len(real.frames))
     chosen, rng = spread(size, len(fake.frames)), np.random.default_rng(seed)
@@ -101,8 +98,8 @@ def of_clips(clips: Clips) -> dict[str, Any]:
 
 
 def check_paired(real: Clips, fake: Clips) -> None:
-    """Raises ValueError unless two sets are folders of files of the same names and one form."""
-    check_same(real, fake)
+    """Raises ValueError unless two sets are folders of files of the same names, of clips that
+    are large enough."""
     for clips in (real, fake):
         if not clips.files:
             raise ValueError(f"{clips.name} is no folder: clips are paired by the names of files")
@@ -123,17 +120,19 @@ def of_sets(
     seed: int = 0,
     pairs: bool = False,
 ) -> dict[str, Any]:
-    """`compare`, and with pairs "paired", see `of_pairs`."""
+    """`compare`, and with pairs "paired", see `of_pairs`.
+
+    Raises ValueError as `check` and, with pairs, as `check_paired`.
+    """
+    check(real, fake, networks)
+    if pairs:
+        check_paired(real, fake)
     found = compare(real, fake, networks, seed)
     return found | ({"paired": of_pairs(real, fake, lpips)} if pairs else {})
 
 
 def of_pairs(real: Clips, fake: Clips, lpips: Callable | None = None) -> dict[str, Any]:
-    """{"psnr", "ssim", and "lpips" if there is one: Estimate as a dict}, see `paired.summarize`.
-
-    Raises ValueError as `check_paired`.
-    """
-    check_paired(real, fake)
+    """{"psnr", "ssim", and "lpips" if there is one: Estimate as a dict}, see `paired.summarize`."""
     found = paired.summarize(real.frames, fake.frames, lpips)
     return {name: as_json(estimate) for name, estimate in found.items()}
 

@@ -49,7 +49,7 @@ def make_release(run: Run, output: Path, judging: Judging) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
         draft, results = Path(directory) / output.name, Path(directory) / "results"
-        exchange.release_run(run, draft)
+        exchange.release_run(run, vae_run, draft)
         report = judge(draft, results, judging) if judged else None
         (draft / "README.md").write_text(card.write_card(draft, report, card.current_commit()))
         if judged:

@@ -32,10 +32,8 @@ def init_adapters(
       A tree with {"a", "b"} in the place of every adapted kernel, and nothing else.
 
     Raises:
-      ValueError: rank below 1, or a target that is no submodule.
+      ValueError: a target that is no submodule.
     """
-    if rank < 1:
-        raise ValueError(f"rank={rank}: must be at least 1")
     is_box = lambda leaf: isinstance(leaf, nn.meta.AxisMetadata)  # noqa: E731
     flat = traverse_util.flatten_dict(boxed)
     kernels = {

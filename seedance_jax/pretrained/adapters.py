@@ -23,11 +23,11 @@ def add_lora(
 
     Args:
       params, metadata: of the generator.
+      scale: see `check_scale`.
 
     Raises:
-      ValueError: the adapters were trained on another generator, or the scale is not finite.
+      ValueError: the adapters were trained on another generator.
     """
-    check_scale(scale)
     own = adapters.metadata
     for name in run_directory.SHARED:
         if own.get(name) != metadata.get(name):
@@ -50,7 +50,11 @@ def trained_part(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict
 
 
 def merge_lora(run: Run, adapters: Run, scale: float, output: Path) -> None:
-    """Makes the run `output` of the generator `run` and adapters; see `add_lora`."""
+    """Makes the run `output` of the generator `run` and adapters; see `add_lora`.
+
+    Raises ValueError, too, if `output` is in use, or the scale is not finite.
+    """
+    check_scale(scale)
     if output.exists() and any(output.iterdir()):
         raise ValueError(f"{output} is not empty; use another --output")
     params = add_lora(checkpoint.load(run.path), run.metadata, adapters, scale)

@@ -88,13 +88,13 @@ def check_release(run: runs.Run, output: Path) -> runs.Run:
     return runs.open_run(vae_run, "autoencoder", "vae_run")
 
 
-def release_run(run: runs.Run, output: Path) -> None:
+def release_run(run: runs.Run, vae_run: runs.Run, output: Path) -> None:
     """Makes the release `output` of the generator `run`, with its autoencoder in a directory.
 
-    Raises:
-      ValueError: see `check_release`.
+    Args:
+      vae_run, output: see `check_release`.
     """
-    vae_run, autoencoder = check_release(run, output), output / "autoencoder"
+    autoencoder = output / "autoencoder"
     _write_release(autoencoder, vae_run, ("encoder", "decoder"))
     # Rounded, it is another autoencoder than the one of the training.
     _, weights = runs.load_autoencoder(runs.open_run(autoencoder))

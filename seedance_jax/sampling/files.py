@@ -37,7 +37,7 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
         check_kind(name, path)
-        pixels, changes = load_file(path, clip, pipeline.metadata["fps"])
+        pixels, changes = load_file(name, path, clip, pipeline.metadata["fps"])
         if is_clip(path):
             pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
             changes = changes + cuts
@@ -52,12 +52,14 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     return request, sidecar | ({"files": notes} if notes else {})
 
 
-def load_file(path: str, clip: Mapping[str, int], fps: float) -> tuple[np.ndarray, list[str]]:
-    """(pixels uint8, what was changed) of an image or a video file, at the size of the clip."""
+def load_file(
+    name: str, path: str, clip: Mapping[str, int], fps: float
+) -> tuple[np.ndarray, list[str]]:
+    """(pixels uint8, what was changed) of the file of an argument, at the size of the clip."""
     size = (clip["height"], clip["width"])
     if is_clip(path):
-        return images.read_video(path, *size, fps)
-    return images.read_image(path, *size)
+        return images.read_video(path, *size, fps, name)
+    return images.read_image(path, *size, name)
 
 
 def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, list[str]]:
@@ -74,7 +76,6 @@ def is_clip(path: str) -> bool:
 
 def check_kind(name: str, path: str) -> None:
     """Raises ValueError unless the name of a file is one of an image or a clip, as `name` wants."""
-    images.check_file(name, path)
     if name in given.IMAGES and is_clip(path):
         raise ValueError(
             f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
@@ -129,9 +130,9 @@ def write_clips(
     fps, rows, first = fps or pipeline.metadata["fps"], [], media.next_number(directory)
     movie = output_type == "mp4"
     write = media.write_clip if movie else media.write_array
-    for request, notes, _ in prepared:
-        result = pipeline(**request, output_type="np" if movie else output_type)
-        for frames, settings in zip(result.frames, result.settings, strict=True):
+    for plan, notes, _ in prepared:
+        clips = pipeline.run(plan, output_type="np" if movie else output_type)
+        for frames, settings in zip(clips, plan.settings, strict=True):
             settings = {**settings, **notes, **origin}
             if cluster.is_main():
                 yield write(directory / f"{first + len(rows):04d}", frames, fps, settings)

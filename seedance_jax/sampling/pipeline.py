@@ -144,9 +144,9 @@ class Pipeline:
             )
         return plan
 
-    def warm_up(self, prompt: Any, **request: Any) -> None:
-        """Compiles all programs of a request, by one step of it."""
-        self.run(self.prepare(prompt, **request)._replace(num_steps=1))
+    def warm_up(self, plan: Plan) -> None:
+        """Compiles all programs of a prepared request, by one step of it."""
+        self.run(plan._replace(num_steps=1))
 
     def run(
         self, plan: Plan, callback_on_step_end: Any = None, output_type: str = "np"

@@ -13,9 +13,9 @@ UNGUIDED = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval":
 
 
 class Prepared(NamedTuple):
-    """request: arguments of a Pipeline; notes: for the sidecar; messages: lines for the user."""
+    """plan: of the checked request; notes: for the sidecar; messages: lines for the user."""
 
-    request: dict
+    plan: Plan
     notes: dict
     messages: list
 
@@ -47,7 +47,7 @@ def prepare_all(
         size, *shots = describe(plan, pipeline.metadata)
         messages = [*messages, *changes(loaded), *{size} - sizes, *shots]
         sizes.add(size)
-        yield Prepared(request, rewritten | loaded, messages)
+        yield Prepared(plan, rewritten | loaded, messages)
 
 
 def changes(notes: Mapping[str, Any]) -> list[str]:

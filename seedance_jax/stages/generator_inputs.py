@@ -140,7 +140,11 @@ def draw_given(
 
 
 def example_mask(config: ConfigDict, batch: Mapping[str, Any], step: int) -> np.ndarray:
-    """Mask [B, T] of the given frames of the batch of a step, to be shown."""
+    """Mask [B, T] of the given frames of the batch of a step, to be shown.
+
+    Raises ValueError for illegal weights of the tasks.
+    """
+    tasks.check_weights(config.tasks)
     key = jax.random.fold_in(jax.random.key(config.seed), step)
     return np.asarray(draw_given(config, key, batch)[0])
 

@@ -77,10 +77,11 @@ def test_pairs_are_files_of_one_name(tmp_path, videos):
     assert found["lpips"] == {"value": 0.0, "low": 0.0, "high": 0.0, "count": 10}
     (fake / "0003.mp4").rename(fake / "other.mp4")
     with pytest.raises(ValueError, match=r"real has 0003.mp4, .*fake has not: clips are paired by"):
-        measurement.of_pairs(*read())
+        measurement.of_sets(*read(), [MEANS], pairs=True)
     one, other = read()
+    elsewhere = other._replace(files=(), name="run:validation")
     with pytest.raises(ValueError, match="run:validation is no folder: clips are paired by"):
-        measurement.of_pairs(one, other._replace(files=(), name="run:validation"))
+        measurement.of_sets(one, elsewhere, [MEANS], pairs=True)
 
 
 def test_all_pairs_of_one_scene_count_as_one(monkeypatch):
@@ -173,7 +174,7 @@ def test_clips_of_another_form_are_refused(tmp_path, videos, change):
         "rate": "fake: 9 frames of 32x32 at 24 fps, but .*real: 9 frames of 32x32 at 12 fps",
     }
     with pytest.raises(ValueError, match=told[change]):
-        measurement.compare(clips.read_clips(str(real)), clips.read_clips(str(fake)), [MEANS])
+        measurement.of_sets(clips.read_clips(str(real)), clips.read_clips(str(fake)), [MEANS])
     mixed = fake / "9999.mp4"
     mixed.write_bytes(encode_mp4(videos[0], 12))
     with pytest.raises(ValueError, match="fake/9999.mp4: .* but .*fake/0000.mp4: "):

@@ -57,7 +57,8 @@ def run(parts, tmp_path_factory):
 @pytest.fixture(scope="module")
 def released(run, tmp_path_factory):
     output = tmp_path_factory.mktemp("releases") / "moved"
-    exchange.release_run(runs.open_run(run), output)
+    opened = runs.open_run(run)
+    exchange.release_run(opened, exchange.check_release(opened, output), output)
     return output
 
 
@@ -119,12 +120,11 @@ def test_a_run_starts_from_a_release(released):
 
 def test_what_cannot_be_released_is_refused(run, released, tmp_path):
     with pytest.raises(ValueError, match="is not empty"):
-        exchange.release_run(runs.open_run(run), released)
+        exchange.check_release(runs.open_run(run), released)
     config = run_directory.read_json(run, "config.json")
     frozen = runs.open_run(run)._replace(config=config | {"text": {"mode": "frozen"}})
     with pytest.raises(ValueError, match="a text model of its own"):
-        exchange.release_run(frozen, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+        exchange.check_release(frozen, tmp_path / "new")
 
 
 def test_what_was_trained_on_a_folder_is_released_without_judges(run_command, run, tmp_path):

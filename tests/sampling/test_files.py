@@ -105,7 +105,7 @@ def test_clips_too_short_to_be_cut_and_unknown_ways_are_refused(pipeline, folder
         ("last_image", "none.png", "last_image .*none.png' does not exist"),
         ("image", "a.mp4", "image .*a.mp4' is a clip; give an image, or the clip as --video"),
         ("video", "a.png", "video .*a.png' is not a clip.*.mp4.*--image"),
-        ("video", "", "video .* is a directory"),
+        ("video", "", "video .* is not a clip"),
     ],
 )
 def test_files_of_another_kind_are_named(pipeline, folder, name, path, said):

@@ -170,7 +170,7 @@ def test_a_callback_sees_and_may_change_the_latents_of_every_step(pipeline):
 def test_one_program_serves_any_number_of_steps_scale_and_task(parts, capsys):
     pipeline = Pipeline(*parts)
     small = {"num_frames": 5, "height": 16, "width": 16}
-    pipeline.warm_up(PROMPT, guidance_scale=3.0, **small)
+    pipeline.warm_up(pipeline.prepare(PROMPT, guidance_scale=3.0, **small))
     image = IMAGE[:16, :16]
     for request in ({"guidance_scale": 2.0}, {"image": image, "seed": 3}, {"last_image": image}):
         pipeline("Shot 1: a", num_inference_steps=2, **small, **request)

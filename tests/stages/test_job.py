@@ -1,8 +1,10 @@
 import pytest
 from ml_collections import ConfigDict
 
+from seedance_jax import sharding
+from seedance_jax.data.buckets import Bucket
 from seedance_jax.pretrained import runs
-from seedance_jax.stages.job import compare, finished, prepare
+from seedance_jax.stages.job import check_batches, compare, finished, prepare
 from seedance_jax.training import run_directory
 from seedance_jax.training.run_directory import flatten
 
@@ -128,3 +130,12 @@ def test_an_unfinished_run_is_not_an_autoencoder(tmp_path):
     prepare(config(), tmp_path)
     with pytest.raises(FileNotFoundError, match="is not a finished run"):
         runs.open_run(tmp_path, "autoencoder")
+
+
+def test_a_batch_can_be_cut_into_parts_and_each_part_over_the_mesh():
+    buckets, mesh = [Bucket(1, 16, 16, 12), Bucket(5, 16, 16, 6)], sharding.plan_mesh(3, fsdp=3)
+    check_batches(buckets, 2, mesh)
+    with pytest.raises(ValueError, match="accumulate=4 does not divide .*batch_size=6"):
+        check_batches(buckets, 4, mesh)
+    with pytest.raises(ValueError, match="fsdp"):
+        check_batches(buckets, 3, mesh)

@@ -14,6 +14,7 @@ from seedance_jax.performance import chips, programs
 from seedance_jax.performance.compiled import analysis
 from seedance_jax.performance.meshes import Setting, candidates
 from seedance_jax.pretrained.runs import as_tuples, what_it_makes
+from seedance_jax.stages import job
 
 
 class Plan(NamedTuple):
@@ -105,8 +106,7 @@ def setting_of(plan: Plan, sizes: dict[str, int]) -> Setting:
     config, count = plan.config, chips.count_devices(plan.topology)
     shape, mesh = sharding.mesh_shape(count, **sizes), sharding.plan_mesh(count, **sizes)
     if plan.program == "train":
-        part = plan.bucket.batch_size // config.accumulate
-        sharding.check_batches({plan.bucket: part}, mesh)
+        job.check_batches([plan.bucket], config.accumulate, mesh)
     if config.model.heads % mesh.shape["tensor"]:
         raise ValueError(
             f"tensor={mesh.shape['tensor']} does not divide heads={config.model.heads}"

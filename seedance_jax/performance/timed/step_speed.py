@@ -15,6 +15,7 @@ from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance import chips, programs
 from seedance_jax.performance.timed import autoencoder_speed
+from seedance_jax.stages import job
 
 
 def train(config: ConfigDict, bucket: Bucket, repeats: int) -> dict[str, Any]:
@@ -24,10 +25,10 @@ def train(config: ConfigDict, bucket: Bucket, repeats: int) -> dict[str, Any]:
       config: from `configs/pretrain.py`.
 
     Raises:
-      ValueError: the mesh of the config does not divide the devices or the batch.
+      ValueError: its mesh does not divide the devices, or mesh or accumulate the batch.
     """
     mesh = sharding.make_mesh(**config.mesh)
-    sharding.check_batches({bucket: bucket.batch_size // config.accumulate}, mesh)
+    job.check_batches([bucket], config.accumulate, mesh)
     program = programs.training(config, mesh, bucket)
     with jax.set_mesh(mesh):
         state, *others = fill(program.arguments)
