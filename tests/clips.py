@@ -21,6 +21,12 @@ def moving_square(seed, num_frames=9, height=32, width=48):
     return frames
 
 
+def gradient(height=64, width=64):
+    """An image, uint8 [height, width, 3], no two pixels of which are alike up to 256 a side."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([y * 255 // height, x * 255 // width, 0 * x + 90], -1).astype(np.uint8)
+
+
 def clip_record(index, num_frames=9, height=32, width=48, caption=""):
     """A record whose frames and caption depend on its number."""
     frames = moving_square(index, num_frames, height, width)

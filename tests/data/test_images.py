@@ -3,15 +3,11 @@ import zlib
 
 import numpy as np
 import pytest
+from clips import gradient
 from PIL import ExifTags, Image
 
 from seedance_jax.data import images
 from seedance_jax.data.video import decode_mp4, encode_mp4
-
-
-def gradient(height=64, width=64):
-    y, x = np.mgrid[:height, :width]
-    return np.stack([y * 255 // height, x * 255 // width, 0 * x + 90], -1).astype(np.uint8)
 
 
 def test_image_of_the_right_size_is_untouched(tmp_path):

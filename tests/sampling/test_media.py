@@ -2,14 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from clips import gradient
 
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
-
-
-def gradient(height=64, width=64):
-    y, x = np.mgrid[:height, :width]
-    return np.stack([y * 255 // height, x * 255 // width, 0 * x + 90], -1).astype(np.uint8)
 
 
 def test_clip_comes_with_sheet_and_sidecar(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from processes import finish, place
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
@@ -37,26 +37,12 @@ def start(workdir, *flags, devices=DEVICES, pause=0.0):
 
 def start_all(workdir, count, *own, pause=0.0):
     """Starts all processes of a run, which share DEVICES devices; own: one more flag for each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    place = (f"--coordinator={address}", f"--num_processes={count}")
-    processes = []
+    common, processes = place(count), []
     for i in range(count):
         more = own[i : i + 1]
         options = {"devices": DEVICES // count, "pause": pause}
-        processes.append(start(workdir, *place, f"--process_id={i}", *more, **options))
+        processes.append(start(workdir, *common, f"--process_id={i}", *more, **options))
     return processes
-
-
-def finish(processes):
-    """(exit status, standard output, standard error) of each; none is left behind."""
-    try:
-        texts = [process.communicate(timeout=PATIENCE) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
 
 
 def losses(workdir):
@@ -80,7 +66,7 @@ def wait_for(workdir, step):
 def alone(tmp_path_factory):
     """The losses of one process on all devices."""
     workdir = tmp_path_factory.mktemp("alone") / "run"
-    ((status, printed, errors),) = finish([start(workdir)])
+    ((status, printed, errors),) = finish([start(workdir)], PATIENCE)
     assert status == 0, errors
     assert "trained, 40 steps" in printed
     return losses(workdir)
@@ -98,7 +84,7 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     wait_for(workdir, 5)
     processes[1].kill()
     killed = time.monotonic()
-    (status, _, errors), _ = finish(processes)
+    (status, _, errors), _ = finish(processes, PATIENCE)
     assert time.monotonic() - killed < 5 * HEARTBEAT
     assert status != 0
     assert any(text in errors for text in LOST.split("|")), errors
@@ -108,7 +94,7 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     processes = start_all(workdir, 2, pause=0.05)
     wait_for(workdir, first + 4)
     processes[1].send_signal(signal.SIGTERM)
-    results = finish(processes)
+    results = finish(processes, PATIENCE)
     assert [status for status, _, _ in results] == [0, 0], results
     stopped = run_directory.latest_step(workdir)
     assert first < stopped < NUM_STEPS
@@ -118,7 +104,9 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     assert len(list(saved.glob("process_*-of-2.json"))) == 2
     assert max(losses(workdir)) == stopped
 
-    ((status, _, errors),) = finish([start(workdir)])  # in one process: another number of hosts
+    ((status, _, errors),) = finish(
+        [start(workdir)], PATIENCE
+    )  # in one process: another number of hosts
     assert status == 0, errors
     assert run_directory.read_json(workdir, "metadata.json") == {
         "makes": "vectors",
@@ -130,7 +118,7 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
 def test_a_hook_of_one_process_stops_all_at_the_same_step(tmp_path, monkeypatch):
     monkeypatch.setenv("STOP", "1,3")
     workdir = tmp_path / "run"
-    results = finish(start_all(workdir, 2, pause=0.1))
+    results = finish(start_all(workdir, 2, pause=0.1), PATIENCE)
     assert [status for status, _, _ in results] == [0, 0], results
     stopped = run_directory.latest_step(workdir)
     assert 3 <= stopped < NUM_STEPS
@@ -144,13 +132,14 @@ def test_a_hook_of_one_process_stops_all_at_the_same_step(tmp_path, monkeypatch)
 def test_four_processes_train_as_one(alone, tmp_path, sequence):
     """With sequence=2 pairs of them need the same examples."""
     own = [f"--config.mesh.sequence={sequence}"] * 4
-    results = finish(start_all(tmp_path / "run", 4, *own))
+    results = finish(start_all(tmp_path / "run", 4, *own), PATIENCE)
     assert [status for status, _, _ in results] == [0] * 4, results
     assert_trains_as(alone, tmp_path / "run")
 
 
 def test_processes_that_differ_are_named_with_what_differs(tmp_path):
-    results = finish(start_all(tmp_path / "run", 2, "--config.seed=1", "--config.seed=2"))
+    processes = start_all(tmp_path / "run", 2, "--config.seed=1", "--config.seed=2")
+    results = finish(processes, PATIENCE)
     for status, _, errors in results:
         assert status == 1
         assert "process 1: config.seed: 1 -> 2" in errors
@@ -161,7 +150,7 @@ def test_a_coordinator_that_is_not_there_is_waited_for_in_bounds(tmp_path):
     where = ("--coordinator=127.0.0.1:9", "--num_processes=2", "--connect_timeout=3")
     began = time.monotonic()
     both = [start(tmp_path / "run", *where, "--process_id=1")]
-    ((status, _, errors),) = finish(both)
+    ((status, _, errors),) = finish(both, PATIENCE)
     assert time.monotonic() - began < PATIENCE
     assert status == 1
     assert "error: not all processes met at 127.0.0.1:9 in 3 s" in errors

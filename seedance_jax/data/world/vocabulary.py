@@ -137,6 +137,18 @@ class Slice:
 
 
 _TINY_EVENTS = ("drop", "roll", "slide", "throw")
+_FULL = Slice(
+    events={name: 1 / len(EVENTS) for name in EVENTS},
+    moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
+    shapes=tuple(SHAPES),
+    colors=tuple(COLORS),
+    textures=TEXTURES,
+    sizes=tuple(SIZES),
+    floors=tuple(FLOORS),
+    times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
+    companions=True,
+    two_shot=0.25,
+)
 
 SLICES = {
     "tiny": Slice(
@@ -158,28 +170,12 @@ SLICES = {
         two_shot=0.15,
     ),
     # Everything that happens in "full", where classical vision can measure it at 64 pixels.
-    "plain": Slice(
-        events={name: 1 / len(EVENTS) for name in EVENTS},
-        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
-        shapes=tuple(SHAPES),
-        colors=tuple(COLORS),
+    "plain": dataclasses.replace(
+        _FULL,
         textures=("solid", "striped"),
-        sizes=tuple(SIZES),
         floors=("grey", "sandy"),
         times_of_day={"day": 1.0},
-        companions=True,
         two_shot=0.15,
     ),
-    "full": Slice(
-        events={name: 1 / len(EVENTS) for name in EVENTS},
-        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
-        shapes=tuple(SHAPES),
-        colors=tuple(COLORS),
-        textures=TEXTURES,
-        sizes=tuple(SIZES),
-        floors=tuple(FLOORS),
-        times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
-        companions=True,
-        two_shot=0.25,
-    ),
+    "full": _FULL,
 }

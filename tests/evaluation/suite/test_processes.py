@@ -2,12 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import finish, place
 
 from seedance_jax.evaluation.suite import results
 
@@ -18,13 +18,7 @@ SUITE = ("--suite=world_v1_dev", "--limit=2", "--batch_size=2", "--num_inference
 
 def run(*folders):
     """[(exit status, output, errors)] of a process for each folder, joined over loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = (
-            f"--coordinator=127.0.0.1:{free.getsockname()[1]}",
-            f"--num_processes={len(folders)}",
-        )
-    command = (sys.executable, "-m", "seedance_jax", "evaluate", *SUITE, *place)
+    command = (sys.executable, "-m", "seedance_jax", "evaluate", *SUITE, *place(len(folders)))
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [
         subprocess.Popen(
@@ -35,12 +29,7 @@ def run(*folders):
         )
         for i, folder in enumerate(folders)
     ]
-    try:
-        texts = [process.communicate(timeout=PATIENCE) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
+    return finish(processes, PATIENCE)
 
 
 @pytest.mark.slow
