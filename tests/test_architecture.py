@@ -36,9 +36,13 @@ FORBIDDEN = ("utils", "common", "helpers", "misc")
 NAMESAKES = {
     "vae": "the model and its stage",
     "lora": "the model and its stage",
-    "generation": "of scenes, and of clips to judge",
-    "summary": "of verdicts, and of votes",
 }
+# Files of more than 300 lines, and functions of more than 50, and why.
+LONG_FILES = {
+    f"{PACKAGE}.sharding": "alone names mesh axes",
+    f"{PACKAGE}.data.world.kernels": "Numba recompiles a cached loop with its own file alone",
+}
+LONG_FUNCTIONS = {"generate": "one loop with its three parts"}
 COMMANDS = sorted(within("commands", MODULES) - {f"{PACKAGE}.commands.cli"})
 CONFIGS = sorted(
     path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base")
@@ -94,7 +98,7 @@ def test_no_network_of_a_metric_on_the_world_is_in_a_loss():
 
 
 def test_two_modules_share_a_name_for_a_reason_only():
-    assert clashes(MODULES).keys() <= NAMESAKES.keys()
+    assert clashes(MODULES).keys() == NAMESAKES.keys()
 
 
 def test_there_are_few_rooms():
@@ -103,13 +107,13 @@ def test_there_are_few_rooms():
 
 
 def test_what_measures_does_not_grow_faster_than_what_is_measured():
-    assert share_of_measuring(MODULES) < 0.39  # to become a third
+    assert share_of_measuring(MODULES) < 0.355  # to become a third
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_reads_flags_and_makes_a_call(name):
-    assert lines(MODULES[name]) <= 250
-    assert len(functions(MODULES[name])) <= 10
+    assert lines(MODULES[name]) <= 160
+    assert len(functions(MODULES[name])) <= 6
 
 
 def test_commands_do_not_use_each_other():
@@ -130,9 +134,9 @@ def test_every_folder_is_a_package_whose_init_defines_no_function():
 
 def test_functions_and_files_fit_on_a_page():
     for name, path in MODULES.items():
-        assert lines(path) < 450, name
+        assert (lines(path) > 300) == (name in LONG_FILES), f"{name}: {lines(path)} lines"
         for function, length, arguments in functions(path):
-            assert length <= 60, f"{name}.{function}"
+            assert length <= 50 or function in LONG_FUNCTIONS, f"{name}.{function}"
             assert arguments <= 7, f"{name}.{function}"
 
 

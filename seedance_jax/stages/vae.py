@@ -22,11 +22,9 @@ from ml_collections import ConfigDict
 from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.models.discriminator import Discriminator, hinge_discriminator, hinge_generator
-from seedance_jax.models.perception import gradients
-from seedance_jax.models.perception.lpips import LPIPS, from_torch
-from seedance_jax.models.public import torch_file
 from seedance_jax.models.vae import VAE, last_layer
 from seedance_jax.pretrained import codec, runs
+from seedance_jax.stages.perceptual import perceptual_distance
 from seedance_jax.training import run_directory
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
@@ -57,15 +55,6 @@ def make_stage(config: ConfigDict) -> Stage:
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
     )
 
-    def init(key):
-        time, size = model.compression
-        video = jnp.zeros((1, 1 + time, size, size, 3))
-        params = model.init(key, video)["params"]
-        if discriminator:
-            key, chosen = jax.random.fold_in(key, 1), jnp.zeros((1, 1), int)
-            params["discriminator"] = discriminator.init(key, video, chosen)["params"]
-        return params
-
     def loss_fn(params, batch, key, frozen):
         flip_key, key = jax.random.split(key)
         video = random_flip(flip_key, codec.from_bytes(batch["video"]))
@@ -79,7 +68,7 @@ def make_stage(config: ConfigDict) -> Stage:
         return latent_statistics(model, params, dataset)
 
     return Stage(
-        init=init,
+        init=functools.partial(init_params, model, discriminator),
         loss_fn=loss_fn,
         batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizers(config),
@@ -88,6 +77,17 @@ def make_stage(config: ConfigDict) -> Stage:
         finish=finish,
         makes="autoencoder",
     )
+
+
+def init_params(model: VAE, discriminator: Discriminator | None, key: jax.Array) -> dict[str, Any]:
+    """The params of the autoencoder, and of the discriminator if there is one; boxed."""
+    time, size = model.compression
+    video = jnp.zeros((1, 1 + time, size, size, 3))
+    params = model.init(key, video)["params"]
+    if discriminator:
+        key, chosen = jax.random.fold_in(key, 1), jnp.zeros((1, 1), int)
+        params["discriminator"] = discriminator.init(key, video, chosen)["params"]
+    return params
 
 
 # Settings that a new decoder may change: latents do not depend on them.
@@ -121,30 +121,6 @@ def make_optimizers(config: ConfigDict) -> optax.GradientTransformation:
         groups["discriminator"] = make_optimizer(num_steps=steps, **config.discriminator_optimizer)
         labels["discriminator"] = "discriminator"
     return optax.multi_transform(groups, labels)
-
-
-def perceptual_distance(config: Mapping[str, Any]) -> tuple[Callable, dict[str, Any]]:
-    """(distance(frozen, x, y) of frames [B, H, W, 3] -> [B], its part of `frozen`).
-
-    Raises:
-      ValueError: an unknown `name`, or LPIPS without the files of its parameters.
-    """
-    name = config["name"]
-    if name == "gradients":
-        return lambda frozen, x, y: gradients.gradient_distance(x, y), {}
-    if name != "lpips":
-        raise ValueError(f"perceptual.name={name!r}; legal names: ['gradients', 'lpips']")
-    if not (config["vgg"] and config["heads"]):
-        raise ValueError(
-            "perceptual.name='lpips' needs --config.perceptual.vgg=vgg16-397923af.pth (of "
-            "torchvision) and --config.perceptual.heads=lpips/weights/v0.1/vgg.pth (of lpips); "
-            "without them --config.perceptual.name=gradients is the stand-in"
-        )
-    files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
-    params = from_torch(*files)
-    return lambda frozen, x, y: LPIPS(precision="default").apply(
-        {"params": frozen["lpips"]}, x, y
-    ), {"lpips": params}
 
 
 def latent_statistics(

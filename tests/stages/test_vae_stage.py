@@ -10,7 +10,7 @@ from seedance_jax.models.discriminator import Discriminator, hinge_discriminator
 from seedance_jax.models.perception import gradients
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec
-from seedance_jax.stages import vae
+from seedance_jax.stages import perceptual, vae
 from seedance_jax.training import run_directory
 
 NARROW = {"latent_channels": 4, "encoder_widths": (8,) * 3, "decoder_widths": (8,) * 3}
@@ -174,9 +174,9 @@ def test_only_the_trained_parts_change():
 def test_lpips_without_its_weights_is_refused():
     settings = {"name": "lpips", "vgg": "", "heads": ""}
     with pytest.raises(ValueError, match="name='lpips' needs --config.perceptual.vgg"):
-        vae.perceptual_distance(settings)
+        perceptual.perceptual_distance(settings)
     with pytest.raises(ValueError, match="'vgg'; legal names: \\['gradients', 'lpips'\\]"):
-        vae.perceptual_distance(settings | {"name": "vgg"})
+        perceptual.perceptual_distance(settings | {"name": "vgg"})
 
 
 def test_a_frozen_encoder_must_be_that_of_the_run(tmp_path):

@@ -104,9 +104,8 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     assert len(list(saved.glob("process_*-of-2.json"))) == 2
     assert max(losses(workdir)) == stopped
 
-    ((status, _, errors),) = finish(
-        [start(workdir)], PATIENCE
-    )  # in one process: another number of hosts
+    last = start(workdir)  # in one process: another number of hosts
+    ((status, _, errors),) = finish([last], PATIENCE)
     assert status == 0, errors
     assert run_directory.read_json(workdir, "metadata.json") == {
         "makes": "vectors",
