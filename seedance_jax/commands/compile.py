@@ -18,16 +18,16 @@ from ml_collections import config_flags
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
-from seedance_jax.performance import chips, cost
+from seedance_jax.performance import chips
 from seedance_jax.performance.compiled import analysis, plan
-from seedance_jax.sampling.sizes import SIZES
+from seedance_jax.sampling import sizes
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="configs/pretrain.py:size")
 VAE_CONFIG = config_flags.DEFINE_config_file("vae", help_string="configs/vae.py:size")
 TOPOLOGY = flags.DEFINE_string("topology", None, "CHIP:AxB[xC], such as v5p:4x4x4.", required=True)
 MESH = flags.DEFINE_list("mesh", None, "axis=size,...; one may be -1. Default: the config's.")
 PROGRAM = flags.DEFINE_enum("program", "train", list(plan.PROGRAMS), "Which.")
-SIZE = flags.DEFINE_enum("size", None, list(SIZES), "Named size, 16:9.")
+SIZE = flags.DEFINE_enum("size", None, list(sizes.SIZES), "Named size, 16:9.")
 SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
 BATCH = flags.DEFINE_integer("batch", None, "Clips in all, over all devices.", 1)
 SEARCH = flags.DEFINE_integer("search", 0, "Compiles the so many likeliest meshes and remats.", 0)
@@ -40,13 +40,13 @@ def main(argv: list[str]) -> None:
     cli.needs({"--size": ("seconds",)})
     if SEARCH.value and MESH.value:
         raise ValueError(f"--search={SEARCH.value} looks for the mesh; leave out --mesh")
-    clip = cost.clip_of(config.data.to_dict(), SIZE.value, SECONDS.value)
+    clip = sizes.clip_of(config.data.to_dict(), SIZE.value, SECONDS.value)
     wanted = plan.make_plan(PROGRAM.value, config, topology, clip, BATCH.value, VAE_CONFIG.value)
     if SEARCH.value:
         settings = plan.search(wanted, SEARCH.value)
     else:
-        sizes = sharding.read_mesh(MESH.value) if MESH.value else dict(config.mesh)
-        settings = [plan.setting_of(wanted, sizes)]
+        axes = sharding.read_mesh(MESH.value) if MESH.value else dict(config.mesh)
+        settings = [plan.setting_of(wanted, axes)]
     devices, reports = chips.open_topology(topology), []
     for setting in settings:
         print(f"{wanted}, {setting}", flush=True)

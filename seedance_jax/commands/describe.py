@@ -12,20 +12,20 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax.commands import cli
-from seedance_jax.performance import cost, description
-from seedance_jax.sampling.sizes import SIZES
+from seedance_jax.performance import description
+from seedance_jax.sampling import sizes
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config to describe.")
-SIZE = flags.DEFINE_enum("size", None, list(SIZES), "Named size, 16:9.")
+SIZE = flags.DEFINE_enum("size", None, list(sizes.SIZES), "Named size, 16:9.")
 SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
 DEVICES = flags.DEFINE_integer("devices", 1, "How many the config's mesh is laid over.", 1)
-CHECK = flags.DEFINE_bool("check", False, "Generators: count with XLA, too.")
+CHECK = flags.DEFINE_bool("check", False, "Generators: count a trace of the program, too.")
 
 
 def main(argv: list[str]) -> None:
     del argv
     config = CONFIG.value.to_dict()
     cli.needs({"--size": ("seconds",)})
-    clip = cost.clip_of(config["data"], SIZE.value, SECONDS.value)
+    clip = sizes.clip_of(config["data"], SIZE.value, SECONDS.value)
     for line in description.describe(config, clip, DEVICES.value, CHECK.value):
         print(line, flush=True)

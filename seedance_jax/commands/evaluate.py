@@ -85,17 +85,17 @@ USES = {
 }
 
 
-def evaluate_autoencoder(workdir):
+def evaluate_autoencoder(opened):
     """Report and sheet of an autoencoder."""
     settings = {"batch_size": BATCH_SIZE.value, "tile": TILE.value, "data_dir": DATA_DIR.value}
-    print(json.dumps(report_autoencoder(workdir, SPLIT.value, **settings), indent=2))
+    print(json.dumps(report_autoencoder(opened, SPLIT.value, **settings), indent=2))
 
 
-def evaluate_generator(workdir):
+def evaluate_generator(opened):
     """Results of a generator on a split."""
-    data = runs.read_data(runs.open_run(workdir, "generator"), DATA_DIR.value)
+    data = runs.read_data(opened, DATA_DIR.value)
     suite, limit = splits.draw_split(data, SPLIT.value, NUM_PROMPTS.value)
-    run(workdir, suite, limit)
+    run(opened, suite, limit)
 
 
 def evaluate_suite(workdir):
@@ -106,16 +106,16 @@ def evaluate_suite(workdir):
     workdir = workdir or runs.RELEASED
     kept = log.choose_log(LOG.value, workdir, suite)
     releases.check_card(workdir, CARD.value)
-    found = run(workdir, suite, LIMIT.value)
+    found = run(runs.open_run(workdir, "generator"), suite, LIMIT.value)
     cluster.of_main(lambda: releases.record(workdir, found, kept, CARD.value))
 
 
-def run(workdir, suite, limit):
+def run(opened, suite, limit):
     """Runs a suite on all devices, prints what came of it and returns the report."""
-    folder = Path(OUTPUT.value or command.folder_of(workdir, suite))
+    folder = Path(OUTPUT.value or command.folder_of(opened, suite))
     cases.first_cases(suite, limit)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
-    pipeline = Pipeline.from_run(workdir, VAE_RUN.value, mesh)
+    pipeline = Pipeline.from_run(opened, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
     found = command.run(pipeline, suite, folder, limit, BATCH_SIZE.value, **given)
@@ -146,8 +146,8 @@ def main(argv):
     if not (modes or WORKDIR.value):
         raise ValueError("--workdir is missing: the run to evaluate")
     asked = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
-    makes = None if modes else runs.open_run(WORKDIR.value, *asked).makes
-    cli.needs(USES, f"--{modes[0]}" if modes else f"a run that makes {runs.MAKES[makes]}")
+    opened = None if modes else runs.open_run(WORKDIR.value, *asked)
+    cli.needs(USES, f"--{modes[0]}" if modes else f"a run that makes {runs.MAKES[opened.makes]}")
     if COMPARE.value:
         compare(folders)
     elif SHOW_LOG.value:
@@ -155,4 +155,4 @@ def main(argv):
     elif SUITE.value:
         evaluate_suite(WORKDIR.value)
     else:
-        EVALUATIONS[makes](WORKDIR.value)
+        EVALUATIONS[opened.makes](opened)

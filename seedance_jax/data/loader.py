@@ -291,3 +291,10 @@ def eval_batches(
         examples += [examples[-1]] * (bucket.batch_size - len(examples))
         batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
         yield batch | {"valid": numbers < count}
+
+
+def middle_clips(source: Any, bucket: Bucket, limit: int | None = None) -> Iterator[np.ndarray]:
+    """Yields `transforms.middle_clip` of the first rows that can serve a bucket."""
+    rows, _ = eligible_rows(source.table, bucket)
+    for row in rows[:limit]:
+        yield transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)

@@ -199,6 +199,14 @@ def make_buckets(buckets: Sequence[Sequence[float]]) -> tuple[Bucket, ...]:
     return tuple(Bucket(*bucket) for bucket in buckets)
 
 
+def video_bucket(buckets: Sequence) -> Bucket:
+    """The first bucket of a config that holds clips; ValueError if all hold images."""
+    for bucket in make_buckets(buckets):
+        if bucket.frames > 1:
+            return bucket
+    raise ValueError(f"evaluation needs a bucket of clips, there are {buckets}")
+
+
 def clip_fps(data: Mapping[str, Any]) -> float:
     """Frames per second of the clips that a config trains on.
 

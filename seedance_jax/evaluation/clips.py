@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedance_jax.data import sources, transforms
-from seedance_jax.data.buckets import eligible_rows
+from seedance_jax.data import loader, sources
 from seedance_jax.data.video import ClipError, decode_mp4
-from seedance_jax.evaluation.reconstruction import video_bucket
 from seedance_jax.pretrained import runs
 
 SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi")
@@ -77,13 +75,9 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
 def read_split(run: str, split: str, limit: int | None = None, data_dir: str = "") -> Clips:
     """`read_clips` of the rows of a split that can serve the first bucket of clips of a run."""
     data = runs.read_data(runs.open_run(run, asked="RUN:SPLIT", finished=False), data_dir)
-    bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
-    rows, _ = eligible_rows(source.table, bucket)
-    frames = [
-        transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)
-        for row in rows[:limit]
-    ]
-    return Clips(np.stack(frames), sources.clip_fps(data), f"{run}:{split}")
+    bucket, source = sources.video_bucket(data["buckets"]), sources.open_split(data, split)
+    frames = np.stack(list(loader.middle_clips(source, bucket, limit)))
+    return Clips(frames, sources.clip_fps(data), f"{run}:{split}")
 
 
 def check_same(reference: Clips, other: Clips) -> None:

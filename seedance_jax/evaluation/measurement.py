@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data.world import violations
+from seedance_jax.data.world.degradations import shuffle
 from seedance_jax.evaluation.clips import Clips, check_same
 from seedance_jax.evaluation.metrics import paired, plausibility, vbench
 from seedance_jax.evaluation.metrics.features import Features, check_length, extract
 from seedance_jax.evaluation.metrics.frechet import frechet_estimate, too_few
 from seedance_jax.evaluation.metrics.intervals import as_json, grouped_mean
 from seedance_jax.evaluation.metrics.kernel import kernel_estimate
-from seedance_jax.evaluation.metrics.world_training import shuffle
 from seedance_jax.sampling.pipeline import Pipeline
 
 LEAST = 8  # clips: two halves of four

@@ -2,19 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from PIL import Image
 
-from seedance_jax.data import loader, sources, transforms
-from seedance_jax.data.buckets import Bucket, eligible_rows
+from seedance_jax.data import loader, sources
 from seedance_jax.evaluation import baselines, fidelity
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec, runs
+from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import media
 from seedance_jax.stages.vae import perceptual_distance
 from seedance_jax.training import cluster, run_directory
@@ -24,14 +23,14 @@ SHEET_CLIPS = 4
 
 
 def evaluate_autoencoder(
-    workdir: str | Path,
+    run: Run,
     split: str,
     limit: int | None = None,
     batch_size: int = 16,
     tile: int = 0,
     data_dir: str = "",
 ) -> tuple[dict[str, Any], Image.Image]:
-    """Measures a finished run on the first `limit` clips of a split (all by default).
+    """Measures the autoencoder of a run on the first `limit` clips of a split (all by default).
 
     Args:
       tile: decode in tiles of so many latent positions; 0 is whole. The report then has "whole"
@@ -44,22 +43,21 @@ def evaluate_autoencoder(
       margin is the autoencoder's PSNR over PCA's. The sheet (an image) has a row each
       of original, reconstruction and 4 x difference for the first clips.
 
-    Raises:
-      ValueError: no such split or not a run of the autoencoder.
+    Raises ValueError without such a split.
     """
-    run = runs.open_run(workdir, "autoencoder")
     config, data = run.config, runs.read_data(run, data_dir)
-    bucket = video_bucket(data["buckets"])
+    bucket = sources.video_bucket(data["buckets"])
     source, train = (sources.open_split(data, name) for name in (split, "train"))
     bucket = dataclasses.replace(bucket, batch_size=batch_size)
     batches = loader.eval_batches(source, bucket, limit=limit)
     model, weights = runs.load_autoencoder(run)
     weights = jax.device_put(weights)  # once, not with every batch
+    fitted = loader.middle_clips(train, bucket, PCA_CLIPS)
     whole = {"whole": autoencoder_method(model, weights)} if tile else {}
     methods = {
         "autoencoder": autoencoder_method(model, weights, tile),
         **whole,
-        "pca": clipwise(baselines.fit_pca(read_clips(train, bucket, PCA_CLIPS))),
+        "pca": clipwise(baselines.fit_pca(map(codec.from_bytes, fitted))),
         "area_bicubic": clipwise(baselines.area_bicubic),
     }
     distance, frozen = perceptual_distance(config["perceptual"])
@@ -71,32 +69,14 @@ def evaluate_autoencoder(
     return report, difference_sheet(shown)
 
 
-def report_autoencoder(
-    workdir: str | Path, split: str, tile: int = 0, **settings: Any
-) -> dict[str, Any]:
+def report_autoencoder(run: Run, split: str, tile: int = 0, **settings: Any) -> dict[str, Any]:
     """`evaluate_autoencoder`, kept as evaluation_<split>.json and .png in the run; the report."""
-    found, sheet = evaluate_autoencoder(workdir, split, tile=tile, **settings)
+    found, sheet = evaluate_autoencoder(run, split, tile=tile, **settings)
     stem = f"evaluation_{split}" + (f"_tile{tile}" if tile else "")
     if cluster.is_main():
-        run_directory.write_json(workdir, f"{stem}.json", found)
-        sheet.save(Path(workdir) / f"{stem}.png")
+        run_directory.write_json(run.path, f"{stem}.json", found)
+        sheet.save(run.path / f"{stem}.png")
     return found
-
-
-def video_bucket(buckets: Sequence) -> Bucket:
-    """The first bucket of a config that holds clips; ValueError if all hold images."""
-    for bucket in sources.make_buckets(buckets):
-        if bucket.frames > 1:
-            return bucket
-    raise ValueError(f"evaluation needs a bucket of clips, there are {buckets}")
-
-
-def read_clips(source: Any, bucket: Bucket, limit: int | None) -> Iterator[np.ndarray]:
-    """Yields the first rows that can serve a bucket, float32 [T,H,W,3] in [-1, 1]."""
-    rows, _ = eligible_rows(source.table, bucket)
-    for row in rows[:limit]:
-        video = transforms.middle_clip(source[int(row)], bucket.shape, bucket.stride)
-        yield codec.from_bytes(video)
 
 
 def autoencoder_method(

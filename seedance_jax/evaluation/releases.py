@@ -86,19 +86,19 @@ def judge(release: Path, folder: Path, judging: Judging) -> dict[str, Any]:
     It is that of a suite, see `suite.report.summarize`, and "autoencoder" of
     `reconstruction.evaluate_autoencoder`.
     """
-    pipeline = Pipeline.from_run(release)
+    run = runs.open_run(release, "generator")
+    pipeline = Pipeline.from_run(run)
     name = cases.test_suite_of(pipeline.config, pipeline.metadata)
     if name and not judging.by_split:
         suite, limit = cases.read_suite(name), None
     else:
-        data = runs.read_data(runs.open_run(release, "generator"), judging.data_dir)
+        data = runs.read_data(run, judging.data_dir)
         suite, limit = splits.draw_split(data, judging.split, judging.num_prompts)
     report = command.run(pipeline, suite, folder, limit)
     if judging.log and cases.is_test(suite):
         log.append(judging.log, release.name, report)
-    coded, _ = evaluate_autoencoder(
-        release / "autoencoder", judging.split, data_dir=judging.data_dir
-    )
+    coder = runs.open_run(release / "autoencoder", "autoencoder")
+    coded, _ = evaluate_autoencoder(coder, judging.split, data_dir=judging.data_dir)
     report |= {"autoencoder": coded}
     run_directory.write_json(release, "evaluation.json", report)
     return report

@@ -2,7 +2,7 @@
 
 Counted are matrix products with parameters (2 FLOPs per parameter and token) and attention (4 per
 query, key and channel), both with the padding that is computed. Norms, softmax, rotations and gates
-are left out; `lowered.xla_flops`, XLA's own count of the same program, includes them.
+are left out.
 """
 
 import math
@@ -17,47 +17,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from seedance_jax.data import schema, sources
-from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.windows import window_grid
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.pretrained.runs import build_generator
-from seedance_jax.sampling.sizes import resolve_size
-
-
-def clip_shape(size: str, seconds: float, fps: float) -> tuple[int, int, int]:
-    """(frames, height, width) of a clip of a named size at 16:9.
-
-    Raises:
-      ValueError: an unknown size, or a duration that is not a whole number of latent frames.
-    """
-    steps = seconds * fps / schema.FRAME_STRIDE
-    if steps < 0 or abs(steps - round(steps)) > 1e-6:
-        raise ValueError(
-            f"seconds={seconds} at {fps} fps must be a multiple of {schema.FRAME_STRIDE} frames"
-        )
-    return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
-
-
-def clip_of(
-    data: Mapping[str, Any], size: str | None = None, seconds: float = 0.0
-) -> tuple[int, int, int]:
-    """(frames, height, width) of a named size, or of the first bucket of a config.
-
-    Args:
-      data: section `data` of the config.
-      size, seconds: see `clip_shape`.
-    """
-    if size is None:
-        return sources.make_buckets(data["buckets"])[0].shape
-    return clip_shape(size, seconds, sources.clip_fps(data))
-
-
-def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
-    """(T, H, W) of the latents of a clip; ValueError for a shape that cannot be encoded."""
-    Bucket(frames, height, width, batch_size=1)  # raises
-    strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
-    return (frames - 1) // strides[0] + 1, height // strides[1], width // strides[1]
+from seedance_jax.sampling.sizes import latent_shape
 
 
 class Forward(NamedTuple):

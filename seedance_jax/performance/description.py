@@ -9,9 +9,11 @@ import jax.numpy as jnp
 
 from seedance_jax import sharding
 from seedance_jax.models.vae import VAE
-from seedance_jax.performance import cost, lowered, memory
+from seedance_jax.performance import cost, memory
+from seedance_jax.performance.compiled.flops import forward_flops
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.pretrained.runs import as_tuples, what_it_makes
+from seedance_jax.sampling import sizes
 
 MIB = 2**20
 
@@ -51,9 +53,9 @@ def describe_generator(
 
     Args:
       devices: number of devices of the config's mesh.
-      check: also print XLA's count of FLOPs.
+      check: also print the FLOPs of a trace.
     """
-    latents = cost.latent_shape(*clip)
+    latents = sizes.latent_shape(*clip)
     program = cost.make_program(config, latents)
     rows = cost.count(program)
     yield from _size_lines(clip, latents, program.text_tokens)
@@ -123,9 +125,9 @@ def _step_lines(config, latents, program):
 
 
 def _check_lines(program, whole):
-    xla = lowered.xla_flops(program)
-    ratio = f"counted / XLA = {whole.flops / xla:.4f}"
-    yield f"XLA counts {flops(xla)}FLOP, norms and softmax included: {ratio}"
+    traced = forward_flops(program)
+    ratio = f"counted / traced = {whole.flops / traced:.4f}"
+    yield f"the products of the traced program have {flops(traced)}FLOP: {ratio}"
 
 
 STATE = {  # labels of fields of memory.State that differ from their names
@@ -172,7 +174,7 @@ def describe_autoencoder(
     del devices
     if check:
         raise ValueError("--check is for generators: FLOPs of autoencoders are XLA's already")
-    latents, model = cost.latent_shape(*clip), VAE(**as_tuples(config["vae"]))
+    latents, model = sizes.latent_shape(*clip), VAE(**as_tuples(config["vae"]))
     video = jax.ShapeDtypeStruct((1, *clip, 3), jnp.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), video)["params"]
     code = jax.ShapeDtypeStruct((1, *latents, model.latent_channels), jnp.float32)
@@ -181,7 +183,7 @@ def describe_autoencoder(
         leaves = jax.tree.leaves(params[name])
         size, mib = sum(leaf.size for leaf in leaves), memory.tree_bytes(leaves) / MIB
         apply = functools.partial(model.apply, method=method)
-        work = lowered.lowered_flops(apply, {"params": params}, inputs)
+        work = jax.jit(apply).lower({"params": params}, inputs).cost_analysis()["flops"]
         rows.append((name, f"{size:,}", flops(work), f"{mib:,.1f}"))
     yield f"clip {'x'.join(map(str, clip))} -> latents {'x'.join(map(str, latents))}"
     yield from table(("part", "parameters", "FLOP", "MiB"), rows)
@@ -208,5 +210,5 @@ def describe(
     makes = what_it_makes(config)
     if makes not in DESCRIPTIONS:
         raise ValueError(f"the config makes {makes!r}; described can be {sorted(DESCRIPTIONS)}")
-    clip = clip or cost.clip_of(config["data"])
+    clip = clip or sizes.clip_of(config["data"])
     return DESCRIPTIONS[makes](config, clip, devices, check)

@@ -13,6 +13,7 @@ from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.dit import REMAT_POLICIES
 from seedance_jax.performance import cost, memory
+from seedance_jax.sampling import sizes
 
 RECOMPUTED = ("none", "save_attention", "full", "offload")  # from least to most extra time
 SLACK = 1.5  # settings whose estimate exceeds this multiple of the memory are not tried
@@ -46,7 +47,7 @@ def candidates(config: ConfigDict, bucket: Bucket, devices: int, limit: float) -
       ValueError: there is none.
     """
     settings = config.to_dict()
-    program = cost.make_program(settings, cost.latent_shape(*bucket.shape))
+    program = cost.make_program(settings, sizes.latent_shape(*bucket.shape))
     kept = memory.activation_bytes(settings, program.latents)
     found = []
     for sequence, tensor in itertools.product(_powers(devices), _powers(devices)):
@@ -54,13 +55,13 @@ def candidates(config: ConfigDict, bucket: Bucket, devices: int, limit: float) -
         clips = bucket.batch_size // config.accumulate
         if sequence * tensor > devices or config.model.heads % tensor or clips % shards:
             continue
-        sizes = {"data": 1, "fsdp": shards, "sequence": sequence, "tensor": tensor}
-        mesh = sharding.plan_mesh(devices, **sizes)
+        axes = {"data": 1, "fsdp": shards, "sequence": sequence, "tensor": tensor}
+        mesh = sharding.plan_mesh(devices, **axes)
         state = sum(memory.state_bytes(program, mesh, settings["optimizer"]))
         for remat in REMAT_POLICIES:
             estimate = state + clips // shards * kept[remat] / (sequence * tensor)
             if estimate <= SLACK * limit:
-                found.append(Setting(sizes, remat, estimate))
+                found.append(Setting(axes, remat, estimate))
     if not found:
         raise ValueError(
             f"no mesh of {devices} devices holds a batch of {bucket.batch_size} x {bucket.shape} "

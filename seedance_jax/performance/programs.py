@@ -20,7 +20,7 @@ from seedance_jax.data.buckets import Bucket
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.performance import cost
 from seedance_jax.pretrained import codec, text_encoder
-from seedance_jax.sampling import sampler
+from seedance_jax.sampling import sampler, sizes
 from seedance_jax.stages import flow_matching, generator_inputs
 from seedance_jax.training import loop
 from seedance_jax.training.optimizer import make_optimizer
@@ -62,7 +62,7 @@ def training(
     text = text_encoder.DEFAULTS | settings["text"]
     if text["mode"] == "frozen":
         raise ValueError("text.mode='frozen': compile text.mode='precomputed', which trains alike")
-    joint, latents = text["mode"] == "joint", cost.latent_shape(*bucket.shape)
+    joint, latents = text["mode"] == "joint", sizes.latent_shape(*bucket.shape)
     generation = cost.make_program(settings, latents)
     tokens = generation.condition.text
     width = None if joint else tokens.shape[-1]
@@ -87,7 +87,7 @@ def batch_shapes(
     bucket: Bucket, text: jax.ShapeDtypeStruct, with_videos: bool
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """A batch of a bucket as the loader makes it, as shapes; `text` is that of one clip."""
-    t, h, w = cost.latent_shape(*bucket.shape)
+    t, h, w = sizes.latent_shape(*bucket.shape)
     tokens, latents = text.shape[1:2], (t, h, w, schema.LATENT_CHANNELS)
     shapes = {"text": text.shape[1:], "text_mask": tokens, "text_shot": tokens}
     shapes |= {"frame_shot": (t,), "fps": ()}
@@ -121,7 +121,7 @@ def sampling(
     names: Sequence[str] = GUIDED,
 ) -> Program:
     """One step of the Euler solver with guidance, for `batch` clips of (frames, height, width)."""
-    generation = cost.make_program(config.to_dict(), cost.latent_shape(*clip))
+    generation = cost.make_program(config.to_dict(), sizes.latent_shape(*clip))
     model, boxed, (xt, _, condition) = generation.trained
     layout = sharding.layout(boxed, mesh)
     params = sharding.place_shapes(nn.unbox(boxed), layout)
@@ -157,7 +157,7 @@ def decoding(
     vae: Any, mesh: jax.sharding.Mesh, clip: Sequence[int], batch: int = 1, chunk: int = 1
 ) -> Program:
     """`codec.decode_chunk`: one chunk of so many latent frames, not the first, of latents."""
-    _, h, w = cost.latent_shape(*clip)
+    _, h, w = sizes.latent_shape(*clip)
     shapes = [(batch, n, h, w, vae.latent_channels) for n in (1, chunk)]
     return _chunk(codec.decode_chunk, vae, mesh, shapes)
 

@@ -22,7 +22,7 @@ from seedance_jax.pretrained import adapters, codec, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.requests import Plan, Request, make_plan
-from seedance_jax.training import run_directory
+from seedance_jax.training import checkpoint, run_directory
 
 # Latent frames from which on a clip is decoded piece by piece, at constant memory.
 STREAM_FRAMES = 16
@@ -58,6 +58,7 @@ class Pipeline:
         schema.check_compression(*autoencoder.compression)
         self.autoencoder = autoencoder
         self.tokenizer, self.max_words = runs.open_tokenizer(config["text"]), generator.max_words
+        self._finished = generator.finished  # its language model
         if mesh is None:
             self._params, self.weights = jax.device_put((params, weights))
         else:
@@ -74,7 +75,7 @@ class Pipeline:
     @classmethod
     def from_run(
         cls,
-        workdir: str | Path = runs.RELEASED,
+        workdir: str | Path | runs.Run = runs.RELEASED,
         vae_run: str | Path = "",
         mesh: Any = None,
         lora: str | Path = "",
@@ -83,6 +84,7 @@ class Pipeline:
         """Loads the newest checkpoint of a run and the autoencoder it was trained with.
 
         Args:
+          workdir: the run, or where it is.
           vae_run: where that autoencoder is now; by default where it was at training.
           mesh: of `sharding.make_mesh`, to sample on all of its devices.
           lora, lora_scale: run of adapters to add, and how much of them; 1 is as trained.
@@ -93,19 +95,32 @@ class Pipeline:
         """
         adapters.check_scale(lora_scale)
         added = runs.open_run(lora, "adapters", "--lora") if lora else None
-        generator, params, run = runs.load_generator(runs.open_run(workdir, "generator"))
+        run = workdir if isinstance(workdir, runs.Run) else runs.open_run(workdir, "generator")
+        params = checkpoint.load(run.path)
         if added:
             params = adapters.add_lora(params, run.metadata, added, lora_scale)
+        return cls.of_params(run, params, vae_run, mesh)
+
+    @classmethod
+    def of_params(
+        cls, run: runs.Run, params: Any, vae_run: str | Path = "", mesh: Any = None
+    ) -> "Pipeline":
+        """`from_run` with other weights than those of its checkpoint, which need not be there."""
+        generator, params, run = runs.complete(run, params)
         vae_run, autoencoder, weights = runs.autoencoder_of(run, vae_run)
         decoder = run_directory.fingerprint(weights["params"]["decoder"])
         metadata = run.metadata | {"vae_run": str(vae_run), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, run.config, metadata, mesh)
 
     def with_params(self, params: Any) -> "Pipeline":
-        """The same pipeline, with its compiled programs, of other weights of the generator."""
+        """The same pipeline, with its compiled programs, of other weights of the generator.
+
+        params: those that a run trains; a finished language model stays as it is.
+        """
+        kept = {"text": self._params["text"]} if self._finished else {}
         layout = jax.tree.map(lambda leaf: leaf.sharding, self._params)
         other = copy.copy(self)
-        other._params = jax.device_put(params, layout)
+        other._params = jax.device_put({**kept, **params}, layout)
         return other
 
     def fingerprint(self) -> str:

@@ -1,4 +1,10 @@
-"""Sizes by name: the pixel tables of the product (Seedance 1.0), all multiples of 32."""
+"""Sizes of clips, by name the pixel tables of the product (Seedance 1.0), multiples of 32."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seedance_jax.data import schema, sources
+from seedance_jax.data.buckets import Bucket
 
 RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
 
@@ -29,3 +35,38 @@ def resolve_size(
     if ratio not in RATIOS:
         raise ValueError(f"ratio={ratio!r}; legal ratios: {list(RATIOS)}")
     return SIZES[size][RATIOS.index(ratio)][::-1]
+
+
+def clip_shape(size: str, seconds: float, fps: float) -> tuple[int, int, int]:
+    """(frames, height, width) of a clip of a named size at 16:9.
+
+    Raises:
+      ValueError: an unknown size, or a duration that is not a whole number of latent frames.
+    """
+    steps = seconds * fps / schema.FRAME_STRIDE
+    if steps < 0 or abs(steps - round(steps)) > 1e-6:
+        raise ValueError(
+            f"seconds={seconds} at {fps} fps must be a multiple of {schema.FRAME_STRIDE} frames"
+        )
+    return 1 + schema.FRAME_STRIDE * round(steps), *resolve_size(size, "16:9", None, None)
+
+
+def clip_of(
+    data: Mapping[str, Any], size: str | None = None, seconds: float = 0.0
+) -> tuple[int, int, int]:
+    """(frames, height, width) of a named size, or of the first bucket of a config.
+
+    Args:
+      data: section `data` of the config.
+      size, seconds: see `clip_shape`.
+    """
+    if size is None:
+        return sources.make_buckets(data["buckets"])[0].shape
+    return clip_shape(size, seconds, sources.clip_fps(data))
+
+
+def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
+    """(T, H, W) of the latents of a clip; ValueError for a shape that cannot be encoded."""
+    Bucket(frames, height, width, batch_size=1)  # raises
+    strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
+    return (frames - 1) // strides[0] + 1, height // strides[1], width // strides[1]

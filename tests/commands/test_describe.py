@@ -18,7 +18,7 @@ def test_a_generator_is_described():
         "spatial: text",
         "2,145,776",
         "attention='full'",
-        "counted / XLA = 0.9",
+        "counted / traced = 1.0000",
         "4 device(s): data=1, fsdp=4",
         "remat='save_attention'",
         "attention logits, float32",

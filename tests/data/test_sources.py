@@ -68,3 +68,9 @@ def test_a_build_that_cannot_serve_a_bucket_is_refused_at_once(tmp_path, source,
 def test_the_frame_rate_is_that_of_the_first_bucket_of_clips(buckets, fps):
     for source in SECTION:
         assert sources.clip_fps({"source": source, **SECTION, "buckets": buckets}) == fps
+
+
+def test_needs_a_bucket_of_clips():
+    assert sources.video_bucket([(1, 64, 64, 8, 1.0), (17, 64, 64, 2, 4.0)]).frames == 17
+    with pytest.raises(ValueError, match="bucket of clips"):
+        sources.video_bucket([(1, 64, 64, 8, 1.0)])

@@ -105,9 +105,3 @@ def test_tiling_reaches_the_decoder(random_params):
     tiled = reconstruction.autoencoder_method(model, weights, tile=2)(video)
     assert whole.shape == tiled.shape == video.shape
     assert 1e-4 < np.abs(whole - tiled).mean() < np.abs(whole).mean()
-
-
-def test_needs_a_bucket_of_clips():
-    assert reconstruction.video_bucket([(1, 64, 64, 8, 1.0), (17, 64, 64, 2, 4.0)]).frames == 17
-    with pytest.raises(ValueError, match="bucket of clips"):
-        reconstruction.video_bucket([(1, 64, 64, 8, 1.0)])

@@ -17,11 +17,11 @@ newline is there: what a crash leaves of a row is passed over, and cut off by th
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seedance_jax.data import json_lines
 from seedance_jax.data.preferences.answers import AXES, FIRST, SECOND, TIE, check_answers
 
 SCHEMA = "seedance_jax.votes/1"
@@ -105,16 +105,11 @@ def votes_of(rows: Sequence[Mapping[str, Any]], voter: str) -> list[dict]:
 
 def read_rows(path: str | Path) -> list[dict]:
     """All rows of a file; raises ValueError for one that is not of this schema."""
-    lines = Path(path).read_bytes().split(b"\n")[:-1]  # what has no newline is no row yet
-    return [parse_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+    return [check_row(row, where) for where, row in json_lines.read(path)]
 
 
-def parse_row(line: bytes, where: str) -> dict[str, Any]:
-    """The row of a line."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where} is not JSON: {error}") from error
+def check_row(row: Any, where: str) -> dict[str, Any]:
+    """A row; raises ValueError, with where it stands, if it is none."""
     schema = row.get("schema") if isinstance(row, dict) else None
     if schema != SCHEMA:
         raise ValueError(f"{where} has schema={schema!r}, not {SCHEMA!r}: give another --votes")

@@ -43,7 +43,6 @@ def compare(
     Raises:
       ValueError: clips that do not match, or of a size that the model cannot encode.
     """
-    check_pairs(plausible, implausible, prompts)
     grid = loss_times(pipeline, plausible.shape[1:4])
     losses = [
         losses_of(pipeline, clips, prompts, grid, seed, batch_size)
@@ -81,20 +80,3 @@ def losses_of(
         seeds = (seed + numbers).astype(np.uint32)
         parts.append(pipeline.denoising_loss(clips[numbers], chosen, grid, seeds))
     return np.concatenate(parts)[: len(clips)]
-
-
-def check_pairs(
-    plausible: np.ndarray, implausible: np.ndarray, prompts: Sequence[str] | None
-) -> None:
-    """Raises ValueError unless the clips are pairs with one prompt each."""
-    if plausible.dtype != np.uint8 or plausible.ndim != 5 or not len(plausible):
-        raise ValueError(
-            f"clips must be uint8 [B, T, H, W, 3], got {plausible.dtype} {plausible.shape}"
-        )
-    if (implausible.dtype, implausible.shape) != (plausible.dtype, plausible.shape):
-        raise ValueError(
-            f"pairs of clips: plausible ones are {plausible.dtype} {plausible.shape}, implausible "
-            f"ones {implausible.dtype} {implausible.shape}"
-        )
-    if prompts is not None and len(prompts) != len(plausible):
-        raise ValueError(f"{len(prompts)} prompts for {len(plausible)} pairs of clips")

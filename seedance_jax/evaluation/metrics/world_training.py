@@ -13,16 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tqdm
-from scipy import ndimage
 
+from seedance_jax.data.world import degradations, states
 from seedance_jax.evaluation.metrics import features
-from seedance_jax.evaluation.metrics import world_states as states
 from seedance_jax.models.perception.world_features import WorldFeatures, preprocess
 
 BATCH = 32
 PEAK_LR = 3e-3
 QUALITY = 4.0  # scale of the amounts, which are mostly 0, to the variance of other targets
-MOST_NOISE, MOST_BLUR = 20.0, 2.0  # standard deviations: 8-bit levels, pixels
 
 
 def train(num_clips: int, num_steps: int, seed: int = 0) -> tuple[dict[str, Any], np.ndarray]:
@@ -49,7 +47,8 @@ def train(num_clips: int, num_steps: int, seed: int = 0) -> tuple[dict[str, Any]
         rows = rng.integers(0, num_clips, BATCH)
         batch = {name: value[rows] for name, value in targets.items()}
         clips, batch = states.mirror(frames[rows], batch, rng.random(BATCH) < 0.5)
-        clips, batch["quality"] = degrade(rng, clips)
+        clips, amounts = degradations.degrade(rng, clips)
+        batch["quality"] = QUALITY * amounts
         params, state, loss = step(params, state, clips, batch)
         losses.append(float(loss))
     params = jax.tree.map(lambda leaf: np.asarray(leaf.astype(jnp.bfloat16)), params)
@@ -76,41 +75,3 @@ def state_loss(
             loss = ((value - target) ** 2).mean(-1)
         total += (loss if name in states.LASTING else in_order * loss).mean()
     return total
-
-
-def degrade(rng: np.random.Generator, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Makes about one fifth of the clips uint8 [B, T, H, W, 3] each noisy, blurred and shuffled.
-
-    Returns:
-      (clips, amounts float32 [B, 3] from 0 to QUALITY, in the order of `DEGRADE`).
-    """
-    clips, amounts = clips.copy(), np.zeros((len(clips), len(DEGRADE)), np.float32)
-    for row, kind in enumerate(rng.integers(0, 5, len(clips))):
-        if kind < len(DEGRADE):
-            amount = rng.uniform()
-            clips[row], amounts[row, kind] = list(DEGRADE.values())[kind](rng, clips[row], amount)
-    return clips, QUALITY * amounts
-
-
-def add_noise(
-    rng: np.random.Generator, clip: np.ndarray, amount: float
-) -> tuple[np.ndarray, float]:
-    """(clip with Gaussian noise, amount)."""
-    noise = rng.standard_normal(clip.shape, np.float32) * (MOST_NOISE * amount)
-    return np.clip(clip + noise, 0, 255).round().astype(np.uint8), amount
-
-
-def blur(rng: np.random.Generator, clip: np.ndarray, amount: float) -> tuple[np.ndarray, float]:
-    """(clip with Gaussian blur, amount)."""
-    del rng
-    sigma = MOST_BLUR * amount
-    return ndimage.gaussian_filter(clip, (0, sigma, sigma, 0), mode="nearest"), amount
-
-
-def shuffle(rng: np.random.Generator, clip: np.ndarray, amount: float) -> tuple[np.ndarray, float]:
-    """(clip with its frames in random order, 1)."""
-    del amount
-    return clip[rng.permutation(len(clip))], 1.0
-
-
-DEGRADE = {"noise": add_noise, "blur": blur, "shuffle": shuffle}

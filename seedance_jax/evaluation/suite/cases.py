@@ -44,8 +44,6 @@ SUITES = {
         "289c4cec9ee2d14d2e10f5c942cb71556da14866bd9c7b1f76b92b3a7a10c18f",
     ),
 }
-# Names of before there were two.
-RENAMED = {"world_v1": "world_v1_test"}
 
 
 class Case(NamedTuple):
@@ -92,11 +90,6 @@ def read_suite(name: str) -> Suite:
 
     Raises ValueError for another name, or if the file is not the one that the name stands for.
     """
-    if name in RENAMED:
-        raise ValueError(
-            f"suite={name!r} is {RENAMED[name]!r} now: one of {sorted(SUITES)}, of which training "
-            f"may look at *{DEV} alone"
-        )
     if name not in SUITES:
         raise ValueError(f"suite={name!r} is not one of {sorted(SUITES)}")
     form, wanted = SUITES[name]

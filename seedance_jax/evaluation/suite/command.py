@@ -15,6 +15,7 @@ from seedance_jax.evaluation.suite import (
     scoring,
 )
 from seedance_jax.evaluation.suite.cases import Suite
+from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster, run_directory
@@ -37,9 +38,9 @@ def run(
     return cluster.of_main(lambda: finish(suite, folder))
 
 
-def folder_of(workdir: str | Path, suite: Suite) -> Path:
+def folder_of(run: Run, suite: Suite) -> Path:
     """Where results of the newest checkpoint of a run lie by default."""
-    return Path(workdir) / f"suite_{suite.name}" / f"{run_directory.latest_step(workdir):08d}"
+    return run.path / f"suite_{suite.name}" / f"{run.step:08d}"
 
 
 def finish(suite: Suite, folder: str | Path) -> dict[str, Any]:

@@ -56,21 +56,18 @@ class SuiteHook:
             shutil.rmtree(folder)  # a killed run made it, of weights that are lost
         cluster.wait("old results are gone")
         with jax.transfer_guard("allow"):
-            if self._pipeline is None:
-                self._pipeline = self._open(state.ema)
             params = self._generator_params(state.ema, self._stage.frozen)
+            if self._pipeline is None:
+                self._pipeline = self._open(state.ema, params)
             pipeline = self._pipeline.with_params(params)
             found = command.run(pipeline, self._suite, folder, self._limit, self._limit)
         if cluster.is_main():
             print(f"step {step}: {report.one_line(found)}")
 
-    def _open(self, ema):
+    def _open(self, ema, params):
         metadata = self._stage.finish(ema)
-        params = self._generator_params(ema, self._stage.frozen)
         run = runs.Run(self._folder, self._config, metadata, None, "generator")
-        generator, params, run = runs.complete(run, params)
-        _, autoencoder, weights = runs.autoencoder_of(run)
-        return Pipeline(generator, params, autoencoder, weights, run.config, metadata, self._mesh)
+        return Pipeline.of_params(run, params, mesh=self._mesh)
 
     def close(self) -> None:
         """Nothing is pending."""

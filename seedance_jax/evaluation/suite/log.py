@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seedance_jax.data import json_lines
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, cases, results
 from seedance_jax.evaluation.suite.cases import Suite
@@ -53,14 +54,10 @@ def append(path: Path, name: str, report: Mapping[str, Any]) -> None:
 def read(path: Path) -> list[dict]:
     """The runs of a log, the oldest first; ValueError for a line that is none."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            rows.append({name: row[name] for name in ("date", "passed", "axes")} | row)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{path} line {number} is no run of a test suite: {error!r}"
-            ) from error
+    for where, row in json_lines.read(path):
+        if not isinstance(row, dict) or not {"date", "passed", "axes"} <= row.keys():
+            raise ValueError(f"{where} is no run of a test suite: {row!r}")
+        rows.append(row)
     return rows
 
 

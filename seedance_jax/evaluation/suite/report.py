@@ -51,7 +51,11 @@ def summarize(suite: Suite, rows: Mapping[int, dict]) -> dict[str, Any]:
 
 def describe_reference(rows: Sequence[dict], name: str) -> dict[str, Any]:
     """{passed, axes, gates}: shares of the reference clips of that name."""
-    gates = [row["reference"][name] for row in rows if row["reference"][name]]
+    return shares([row["reference"][name] for row in rows if row["reference"][name]])
+
+
+def shares(gates: Sequence[Mapping[str, bool | None]]) -> dict[str, Any]:
+    """{passed, axes, gates} of the gates of clips."""
     of_axis = [axes.gates_by(found, axes.axis) for found in gates]
     return {
         "passed": share(all(found.values()) for found in of_axis),
@@ -82,8 +86,6 @@ def describe_group(rows: Sequence[dict], moving: set[int]) -> dict[str, Any]:
     jump: {"made", "autoencoder"}: change from the given frames that begin a clip to the next one
       over that of the true clips: 1 is right, more is a cut, 0 a still. None where none are given.
     """
-    gates = [row["verdict"]["gates"] for row in rows]
-    of_axis = [axes.gates_by(found, axes.axis) for found in gates]
     of_heading = [
         axes.gates_by(row["verdict"]["gates"], axes.heading)
         for row in rows
@@ -91,9 +93,7 @@ def describe_group(rows: Sequence[dict], moving: set[int]) -> dict[str, Any]:
     ]
     return {
         "clips": len(rows),
-        "passed": share(row["verdict"]["passed"] for row in rows),
-        "axes": {axis: shares_of(of_axis, axis) for axis in axes.AXES},
-        "gates": {gate: shares_of(gates, gate) for gate in axes.HEADINGS},
+        **shares([row["verdict"]["gates"] for row in rows]),
         "moving_camera": shares_of(of_heading, "camera"),
         "given_frames": given_frames(rows),
         "jump": describe_jump([row["jump"] for row in rows]),

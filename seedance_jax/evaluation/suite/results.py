@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
+from seedance_jax.data import json_lines
 from seedance_jax.data.video import ClipError, decode_mp4, encode_mp4
 from seedance_jax.sampling import media
 from seedance_jax.training import cluster
@@ -45,35 +46,15 @@ def read_rows(folder: str | Path) -> dict[int, dict]:
     if not path.exists():
         return {}
     rows = {}
-    for line_number, line in enumerate(whole_lines(path), 1):
-        where = f"{path} line {line_number}"
-        row = parse(line, where)
+    for where, row in json_lines.read(path):
+        if missing := [name for name in KEYS if not isinstance(row, dict) or name not in row]:
+            raise ValueError(f"{where} is no result of a suite: it lacks {missing}")
         if row["number"] in rows:
             raise ValueError(f"{where}: clip {row['number']} stands there twice")
         if rows:
             check_same(where, row, f"{path} line 1", next(iter(rows.values())))
         rows[row["number"]] = row
     return dict(sorted(rows.items()))
-
-
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a file that end."""
-    try:
-        return path.read_text(encoding="utf-8").split("\n")[:-1]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-
-
-def parse(line: str, where: str) -> dict[str, Any]:
-    """The row of a line; ValueError if it is none."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where} cannot be read: {error}") from error
-    missing = [name for name in KEYS if not isinstance(row, dict) or name not in row]
-    if missing:
-        raise ValueError(f"{where} is no result of a suite: it lacks {missing}")
-    return row
 
 
 def check_same(

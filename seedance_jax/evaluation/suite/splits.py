@@ -13,7 +13,6 @@ from seedance_jax.data import schema, sources, transforms
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.world import WORLD_VERSION
 from seedance_jax.evaluation.judges.verdict import expected_scene
-from seedance_jax.evaluation.reconstruction import video_bucket
 from seedance_jax.evaluation.suite.cases import Case, Form, Suite
 from seedance_jax.sampling.shots import write_prompt
 
@@ -40,7 +39,7 @@ def draw_split(
     """
     if data["source"] != "world":
         raise ValueError("only clips of the synthetic world (data.source='world') can be judged")
-    bucket, source = video_bucket(data["buckets"]), sources.open_split(data, split)
+    bucket, source = sources.video_bucket(data["buckets"]), sources.open_split(data, split)
     numbers, _ = eligible_rows(source.table, bucket)
     cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))

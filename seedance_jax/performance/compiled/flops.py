@@ -4,7 +4,10 @@ import math
 from typing import Any
 
 import jax
+from flax import linen as nn
 from jax.extend.core import Jaxpr
+
+from seedance_jax.performance.cost import Generation
 
 
 def count_flops(jaxpr: Jaxpr, devices: int = 1) -> int:
@@ -65,6 +68,13 @@ def traced_flops(function: Any, *args: Any, **named: Any) -> int:
     """`count_flops` of a jitted function for these arguments, which may be shapes."""
     shapes = jax.tree.map(_bare, (args, named))
     return count_flops(function.trace(*shapes[0], **shapes[1]).jaxpr.jaxpr)
+
+
+def forward_flops(generation: Generation) -> int:
+    """`traced_flops` of the forward pass of one clip, a frozen language model included."""
+    parts = [part for part in (generation.trained, generation.frozen) if part]
+    calls = [(jax.jit(p.model.apply), {"params": nn.unbox(p.params)}, *p.inputs) for p in parts]
+    return sum(traced_flops(*call) for call in calls)
 
 
 def _bare(leaf):

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from seedance_jax.data import sources
 from seedance_jax.data.buckets import Bucket
-from seedance_jax.performance import cost
 from seedance_jax.performance.timed import autoencoder_speed, dit_speed, input_speed, step_speed
 from seedance_jax.pretrained.runs import MAKES, what_it_makes
+from seedance_jax.sampling import sizes
 
 
 class Benchmark(NamedTuple):
@@ -149,7 +149,7 @@ def sample(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
 def clips(given: SimpleNamespace) -> list[tuple[int, int, int]]:
     """[(frames, height, width)] of a size and all seconds, or of the config's first bucket."""
     data = generator(given).data.to_dict()
-    return [cost.clip_of(data, given.size, float(seconds)) for seconds in given.seconds]
+    return [sizes.clip_of(data, given.size, float(seconds)) for seconds in given.seconds]
 
 
 def generator(given: SimpleNamespace) -> ConfigDict:

@@ -12,6 +12,7 @@ from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.dit import ATTENTION, DiT
 from seedance_jax.performance import cost
 from seedance_jax.performance.timed.autoencoder_speed import in_turns
+from seedance_jax.sampling import sizes
 
 CHANNELS = 48
 HEAD_SIZE = 64
@@ -181,7 +182,7 @@ def growth(
       seconds: duration of the clip, at 24 frames per second.
       width: of the toy.
     """
-    latents = cost.latent_shape(*cost.clip_shape("480p", seconds, 24))
+    latents = sizes.latent_shape(*sizes.clip_shape("480p", seconds, 24))
     toy = (latents[0], 8, 12)
     report = {"seconds of video": seconds, "tokens": int(np.prod(latents))}
     report |= compare_flops(config, latents)

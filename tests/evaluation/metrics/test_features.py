@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from seedance_jax.data.world import degradations, states
 from seedance_jax.evaluation.metrics import features, kernel, world_training
-from seedance_jax.evaluation.metrics import world_states as states
-from seedance_jax.models.perception.world_features import WIDTH
+from seedance_jax.models.perception.world_features import STRIDE, WIDTH
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,10 @@ def test_what_spoils_clips_moves_their_features(network, clips):
     rng = np.random.default_rng(0)
     spoiled = {
         "nothing": second,
-        "shuffled": np.stack([world_training.shuffle(rng, clip, 1.0)[0] for clip in second]),
+        "shuffled": np.stack([degradations.shuffle(rng, clip, 1.0)[0] for clip in second]),
         "frozen": second[:, :1].repeat(17, 1),
-        "noise": world_training.add_noise(rng, second, 1.0)[0],
-        "blur": np.stack([world_training.blur(None, clip, 1.0)[0] for clip in second]),
+        "noise": degradations.add_noise(rng, second, 1.0)[0],
+        "blur": np.stack([degradations.blur(None, clip, 1.0)[0] for clip in second]),
         "colors": second[..., [2, 0, 1]],
     }
     reference = features.extract(network, first)
@@ -53,32 +53,8 @@ def test_features_are_a_clips_own(network, clips):
         features.extract(network, clips[0])
 
 
-def test_states_are_those_of_the_records(records):
-    record = next(record for record in records if '"pan left"' in record["scene"])
-    names, numbers = states.read_state(record)
-    assert states.KINDS["camera"][names["camera"]] == "pan left"
-    assert states.KINDS["color"][names["color"]] in record["caption"]
-    assert numbers["view"][:, 0].min() > 0.3  # what stands still goes to the right
-    assert np.abs(numbers["zoom"]).max() < 0.1
-    assert all(np.abs(value).max() <= 3.0 for value in numbers.values())
-
-
-def test_a_mirror_turns_pictures_and_words(records):
-    record = next(record for record in records if '"pan left"' in record["scene"])
-    names, numbers = states.read_state(record)
-    told = {name: np.stack([value]) for name, value in (names | numbers).items()}
-    chosen = np.array([True])
-    frames, turned = states.mirror(record["frames"][None], told, chosen)
-    np.testing.assert_array_equal(frames[0], record["frames"][:, :, ::-1])
-    assert states.KINDS["camera"][turned["camera"][0]] == "pan right"
-    np.testing.assert_array_equal(turned["view"][..., 0], -told["view"][..., 0])
-    again = states.mirror(frames, turned, chosen)
-    np.testing.assert_array_equal(again[0][0], record["frames"])
-    for name in told:
-        np.testing.assert_array_equal(again[1][name], told[name])
-
-
 def test_weights_are_trained_saved_and_opened(tmp_path, monkeypatch):
+    assert STRIDE == states.STRIDE
     monkeypatch.setattr(world_training, "BATCH", 4)
     weights, losses = world_training.train(num_clips=6, num_steps=20)
     assert losses[-3:].mean() < losses[:3].mean()

@@ -3,11 +3,18 @@
 import json
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
+import language_models
+import numpy as np
 import pytest
 
 from configs import lora, pretrain, vae
+from seedance_jax.evaluation.suite import hook as module
 from seedance_jax.evaluation.suite.hook import SuiteHook
+from seedance_jax.models.generator import example_inputs
+from seedance_jax.pretrained import runs, text_encoder
+from seedance_jax.training import checkpoint, run_directory
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
     hook, opened = make(pretrain.get_config("smoke")), []
     pipeline = fake()
     pipeline.with_params = lambda params: fake(name=f"weights {int(params)}")
-    monkeypatch.setattr(hook, "_open", lambda params: opened.append(params) or pipeline)
+    monkeypatch.setattr(hook, "_open", lambda _, params: opened.append(params) or pipeline)
     with quick():
         for step in range(1, 31):
             hook(step, SimpleNamespace(ema=step, params=-1), {})
@@ -46,11 +53,47 @@ def test_what_is_judged_is_what_the_trained_parameters_become(
     hook = make(lora.get_config("smoke"), lambda params, frozen: frozen["base"] + 2 * params)
     pipeline = fake()
     pipeline.with_params = lambda params: fake(name=f"weights {int(params)}")
-    monkeypatch.setattr(hook, "_open", lambda params: pipeline)
+    monkeypatch.setattr(hook, "_open", lambda *_: pipeline)
     with quick():
         hook(10, SimpleNamespace(ema=5), {})
     report = json.loads((tmp_path / "suite_world_v1_dev" / "00000010" / "report.json").read_text())
     assert report["weights"] == "weights 13"
+
+
+@pytest.mark.parametrize("mode", ["frozen", "precomputed"])
+def test_a_finished_language_model_stays_with_the_weights_of_every_step(
+    make, parts, random_params, one_device, tmp_path, monkeypatch, mode
+):
+    _, _, autoencoder, weights, _, metadata = parts
+    language, coder = tmp_path / "language", tmp_path / "vae"
+    language.mkdir()
+    language_models.write_directory(language)
+    own = {name: getattr(autoencoder, name) for name in autoencoder.__dataclass_fields__}
+    own = {name: value for name, value in own.items() if name not in ("parent", "name", "dtype")}
+    checkpoint.save_weights(coder, weights["params"])
+    run_directory.write_json(coder, "config.json", {"stage": "vae", "vae": own})
+    statistics = {name: weights[name].tolist() for name in ("mean", "std")}
+    run_directory.write_json(coder, "metadata.json", statistics | {"step": 0})
+
+    config = pretrain.get_config("smoke").unlock()
+    config.text.update({"mode": mode, "path": str(language), "dtype": "float32"})
+    config.model.update({"width": 16, "depth": 1, "heads": 2, "window": (2, 2)})
+    encoder = text_encoder.open_encoder(text_encoder.DEFAULTS | config.text.to_dict())
+    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), 4)
+    ema = random_params(model.init, *example_inputs(4, 32, encoder.width))["params"]
+    told = {"latent_channels": 4, "vae_run": str(coder), "text_path": str(language)}
+    told |= {"autoencoder": runs.latent_fingerprint(weights), "text": encoder.identity}
+    hook, judged = make(config, mesh=one_device), []
+    hook._stage.finish = lambda params: metadata | told
+    monkeypatch.setattr(module.command, "run", lambda pipeline, *_: judged.append(pipeline))
+    monkeypatch.setattr(module.report, "one_line", lambda found: "")
+    for step, scale in ((10, 1.0), (20, 0.5)):
+        hook(step, SimpleNamespace(ema=jax.tree.map(lambda leaf, s=scale: s * leaf, ema)), {})
+    one, other = (p("a film", num_inference_steps=1, seed=0).frames for p in judged)
+    assert one.shape == (1, 9, 32, 32, 3)
+    assert (one != other).any()
+    again = judged[0].with_params(ema)("a film", num_inference_steps=1, seed=0).frames
+    np.testing.assert_array_equal(again, one)
 
 
 def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monkeypatch):
@@ -58,7 +101,7 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
         hook = make(pretrain.get_config("smoke"))
         pipeline = fake()
         pipeline.with_params = lambda params, name=name: fake(name=name)
-        monkeypatch.setattr(hook, "_open", lambda params, pipeline=pipeline: pipeline)
+        monkeypatch.setattr(hook, "_open", lambda *_, pipeline=pipeline: pipeline)
         with quick():
             hook(10, SimpleNamespace(ema=jnp.ones(())), {})
     report = json.loads((tmp_path / "suite_world_v1_dev" / "00000010" / "report.json").read_text())

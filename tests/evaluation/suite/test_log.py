@@ -41,7 +41,7 @@ def test_a_line_has_the_date_what_was_judged_and_the_figures(found, tmp_path):
     lines = log.table(rows).splitlines()
     assert len(lines) == 4
     assert "| tiny | fake | world_v1_dev |" in lines[2]
-    path.write_text(json.dumps(rows[0]) + "\nno row\n")
+    path.write_text(json.dumps(rows[0]) + "\n{}\n")
     with pytest.raises(ValueError, match=r"log.jsonl line 2 is no run of a test suite"):
         log.read(path)
 

@@ -50,4 +50,4 @@ def test_process_0_alone_keeps_results_and_an_error_of_it_ends_both(tmp_path):
     path.write_text("no row\n")
     for status, _, errors in run(*folders):
         assert status == 1
-        assert "results.jsonl line 1 cannot be read" in errors
+        assert "results.jsonl line 1 is not JSON" in errors

@@ -175,7 +175,7 @@ def test_results_of_others_are_refused(score, fake, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("no row\n", "results.jsonl line 3 cannot be read"),
+        ("no row\n", "results.jsonl line 3 is not JSON"),
         ('{"a": 1}\n', "line 3 is no result of a suite: it lacks .*'weights'"),
         ("[]\n", "line 3 is no result of a suite"),
     ],

@@ -1,4 +1,4 @@
-"""Training clips of the world's feature network, and the state of their scenes as targets."""
+"""Clips of the world and the state of their scenes, to train its feature network on."""
 
 import json
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ import numpy as np
 
 from seedance_jax.data.world import WorldSpec, generate
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES, SLICES
-from seedance_jax.models.perception.world_features import STRIDE
 
 SLICE = "tiny"
+STRIDE = 4  # frames per state, as the network has features
 # {target of a clip: its classes}.
 KINDS = {
     "color": SLICES[SLICE].colors,
