@@ -14,8 +14,8 @@ from pathlib import Path
 
 from absl import flags
 
-from seedance_jax.evaluation import card, releases
-from seedance_jax.pretrained import runs
+from seedance_jax.evaluation import releases
+from seedance_jax.pretrained import card, runs
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "New directory.", required=True)

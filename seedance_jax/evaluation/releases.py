@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedance_jax.data import sources
-from seedance_jax.evaluation import card
+from seedance_jax.evaluation import judgement
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.evaluation.suite import cases, command, log, splits
-from seedance_jax.pretrained import exchange, runs
+from seedance_jax.pretrained import card, exchange, runs
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import run_directory
@@ -51,7 +51,8 @@ def make_release(run: Run, output: Path, judging: Judging) -> Path:
         draft, results = Path(directory) / output.name, Path(directory) / "results"
         exchange.release_run(run, vae_run, draft)
         report = judge(draft, results, judging) if judged else None
-        (draft / "README.md").write_text(card.write_card(draft, report, card.current_commit()))
+        told = card.write_card(draft, judgement.describe(report), card.current_commit())
+        (draft / "README.md").write_text(told)
         if judged:
             shutil.move(results / "sheet.png", output.with_name(f"{output.name}_sheet.png"))
         draft.rename(output)
@@ -69,7 +70,7 @@ def record(workdir: str | Path, report: dict[str, Any], kept: Path | None, renew
     if kept:
         log.append(kept, Path(workdir).resolve().name, report)
     if renew:
-        card.renew(Path(workdir), report)
+        judgement.renew(Path(workdir), report)
 
 
 def check_data(run: Run, vae_run: Run, judging: Judging) -> None:

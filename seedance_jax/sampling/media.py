@@ -1,5 +1,6 @@
 """The files of a generated clip: mp4 or png, sheet and sidecar, and the directory they go to."""
 
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw
 from seedance_jax.data.video import encode_mp4
 
 SHEET_FRAMES = 6
+ANIMATED = 48  # frames of a moving picture, at most
 
 
 def check_writable(directory: str | Path) -> Path:
@@ -94,3 +96,23 @@ def contact_sheet(
         sheet.paste(picture, (0, top))
         top += picture.height
     return sheet
+
+
+def animate(frames: np.ndarray, fps: float) -> bytes:
+    """Frames uint8 [T,H,W,3] as WebP that goes round; of clips of more than ANIMATED every n-th."""
+    every = -(-len(frames) // ANIMATED)
+    first, *others = map(Image.fromarray, frames[::every])
+    # The last frame stays a while, to show where the clip begins.
+    length = round(1000 * every / fps)
+    lengths = [*[length] * len(others), 3 * length]
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=others,
+        duration=lengths,
+        loop=0,
+        quality=80,
+    )
+    return buffer.getvalue()

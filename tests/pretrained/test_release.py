@@ -12,10 +12,10 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
-from seedance_jax.evaluation import card
+from seedance_jax.evaluation import judgement
 from seedance_jax.evaluation.judges import detection, quality
 from seedance_jax.evaluation.judges.colors import lab_of
-from seedance_jax.pretrained import exchange, runs
+from seedance_jax.pretrained import card, exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import checkpoint, release, run_directory
 
@@ -173,7 +173,7 @@ def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_pat
     report = run_directory.read_json(tmp_path / "new", "evaluation.json")
     assert (report["suite"], report["groups"]["text_to_video"]["clips"]) == (SPLIT, 2)
     told = (tmp_path / "new" / "README.md").read_text()
-    assert card.write_table(report) in told
+    assert judgement.write_table(report) in told
     assert "| trained by | `bash launch/chain.sh smoke` |" in told
     with pytest.raises(ValueError, match="is not empty"):
         run_command("release", *arguments)
@@ -205,7 +205,7 @@ def test_the_table_of_a_card_has_all_measures():
             }
         },
     }
-    assert card.write_table(report) == (
+    assert judgement.write_table(report) == (
         "|  | all | some | true |\n"
         "| --- | --- | --- | --- |\n"
         "| clips | 4 | 2 |  |\n"
@@ -229,7 +229,7 @@ def test_the_card_of_the_released_weights_is_that_of_its_report():
     told = (runs.RELEASED / "README.md").read_text()
     commit = re.search(r"`, at commit (\w+) \|", told)[1]
     report = run_directory.read_json(runs.RELEASED, "evaluation.json")
-    assert told == card.write_card(runs.RELEASED, report, commit)
+    assert told == card.write_card(runs.RELEASED, judgement.describe(report), commit)
 
 
 def test_the_released_weights_are_small_and_have_a_card():

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,8 +16,6 @@ from seedance_jax.evaluation.judges.verdict import Verdict
 from seedance_jax.evaluation.suite import results
 from seedance_jax.sampling import media
 
-QUALITY = 80  # of WebP
-FRAMES = 48  # of a picture, at most
 SHEET = 16  # clips of a group in a sheet, at most
 
 
@@ -29,27 +26,9 @@ def of_row(folder: str | Path, row: Mapping[str, Any]) -> str:
     frames, fps = results.read_clip(folder, row)
     height, width = (drawing.SCALE * size for size in frames.shape[1:3])
     drawn = drawing.draw(frames, Verdict(findings, found["gates"]))
-    return animate(drawn[:, :height, :width], fps)  # the rest is text, which a page has as text
-
-
-def animate(frames: np.ndarray, fps: float) -> str:
-    """Frames uint8 [T,H,W,3] as a data URI of WebP that goes round; of long clips every n-th."""
-    every = -(-len(frames) // FRAMES)
-    first, *others = map(Image.fromarray, frames[::every])
-    # The last frame stays a while, to show where the clip begins.
-    length = round(1000 * every / fps)
-    lengths = [*[length] * len(others), 3 * length]
-    buffer = io.BytesIO()
-    first.save(
-        buffer,
-        "WEBP",
-        save_all=True,
-        append_images=others,
-        duration=lengths,
-        loop=0,
-        quality=QUALITY,
-    )
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    pixels = drawn[:, :height, :width]  # the rest is text, which a page has as text
+    picture = media.animate(pixels, fps)
+    return "data:image/webp;base64," + base64.b64encode(picture).decode()
 
 
 def sheet(folder: str | Path, rows: Iterable[dict]) -> Image.Image:

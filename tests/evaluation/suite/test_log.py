@@ -59,7 +59,7 @@ def test_the_released_weights_were_tested_by_what_their_card_says():
 
 
 def test_a_card_is_written_anew_and_its_autoencoder_stays(run_command, found, tmp_path):
-    from seedance_jax.evaluation import card, releases
+    from seedance_jax.evaluation import judgement, releases
 
     own = tmp_path / "tiny"
     shutil.copytree(runs.RELEASED, own)
@@ -67,6 +67,6 @@ def test_a_card_is_written_anew_and_its_autoencoder_stays(run_command, found, tm
     releases.record(own, found, tmp_path / "log.jsonl", renew=True)
     report = json.loads((own / "evaluation.json").read_text())
     assert report == found | {"autoencoder": coded}
-    assert card.write_table(found) in (own / "README.md").read_text()
+    assert judgement.write_table(found) in (own / "README.md").read_text()
     with pytest.raises(ValueError, match=r"--card: .* is no release"):
         releases.check_card(tmp_path, wanted=True)

@@ -1,0 +1,107 @@
+"""The model card of a release: what it is, how it was trained, and what its judges say."""
+
+import math
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from seedance_jax.data.world import WORLD_VERSION
+from seedance_jax.training import checkpoint, run_directory
+
+CARD = """\
+# {name}
+
+A release of seedance-jax: a generator of {parameters:,} parameters after {step:,} training steps,
+and its autoencoder in `autoencoder/`, {autoencoder_parameters:,} parameters, both in bfloat16.
+
+    python -m seedance_jax sample --workdir=DIRECTORY --prompt="{prompt}"
+
+| | |
+|---|---|
+| trained by | {trained_by} |
+| released by | `python -m seedance_jax release`, at commit {commit} |
+| data | {data} |
+| clips (frames, height, width), first the one it makes by default | {buckets} |
+| captions | at most {text_length} tokens |
+| license | that of the code |
+
+## Judged
+
+{judged}
+## Limits
+
+To try the code, and to start small experiments from. It knows its data only: words that are not in
+the captions it was trained on mean nothing to it, nor do other sizes, or clips much longer.
+"""
+NOT_JUDGED = """\
+Not at all: the judges know the clips of the synthetic world only, and it was trained on others.
+"""
+
+
+def write_card(output: Path, judged: str, commit: str) -> str:
+    """The model card of a release.
+
+    Args:
+      output: its directory.
+      judged: what its judges say, Markdown; "" is of a release that was not judged.
+      commit: of the code that makes it.
+    """
+    config, metadata = (
+        run_directory.read_json(output, f"{n}.json") for n in ("config", "metadata")
+    )
+    return CARD.format(
+        name=Path(output).name,
+        parameters=count_parameters(output),
+        autoencoder_parameters=count_parameters(output / "autoencoder"),
+        step=metadata["step"],
+        prompt="a red ball rolls to the left" if of_world(config) else "...",
+        trained_by=describe_training(config),
+        commit=commit,
+        data=describe_data(config["data"]),
+        buckets=", ".join("x".join(map(str, bucket)) for bucket in metadata["buckets"]),
+        text_length=metadata["text_length"],
+        judged=judged or NOT_JUDGED,
+    )
+
+
+def of_world(config: Mapping[str, Any]) -> bool:
+    """Whether a run was trained on the synthetic world, which the judges know."""
+    return config["data"]["source"] == "world"
+
+
+def count_parameters(run: str | Path) -> int:
+    """Numbers in the weights of a run."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(checkpoint.stored_tree(run)))
+
+
+def current_commit() -> str:
+    """The commit of the code, marked if files have changed since; "unknown" outside of git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe_training(config: Mapping[str, Any]) -> str:
+    """The command that trains a run like this one."""
+    if not of_world(config):
+        return "`python -m seedance_jax train`, with the settings of `config.json`"
+    if config["size"] == "released":
+        return "`bash launch/release.sh`, from nothing to this directory"
+    return f"`bash launch/chain.sh {config['size']}`"
+
+
+def describe_data(data: Mapping[str, Any]) -> str:
+    """One line on what a run was trained on."""
+    if data["source"] == "folder":
+        return f"the clips of a folder, {Path(data['folder']['path']).name}"
+    world = data["world"]
+    return (
+        f"the synthetic world {WORLD_VERSION}, slice {world['slice']}: {world['train']:,} "
+        f"simulated clips of {world['num_frames']} frames, {world['height']}x{world['width']}, "
+        f"{world['fps']} per second; no footage"
+    )
