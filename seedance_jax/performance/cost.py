@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from seedance_jax.data import schema, sources
@@ -255,7 +256,7 @@ def _attention(program):
 
 
 def _text_channels(program):
-    """Channels of the queries of the text model, summed over its layers."""
-    leaves = jax.tree_util.tree_leaves_with_path(program.params.get("text", {}))
-    queries = [leaf.shape for path, leaf in leaves if "query" in str(path) and leaf.ndim > 2]
-    return sum(math.prod(shape) // shape[-3] for shape in queries)
+    """Channels of the queries of the text model, over all its layers."""
+    leaves = traverse_util.flatten_dict(nn.unbox(program.params.get("text", {})))
+    kernels = [leaf.shape for path, leaf in leaves.items() if path[-2:] == ("query", "kernel")]
+    return sum(math.prod(shape) // shape[-3] for shape in kernels)
