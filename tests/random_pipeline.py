@@ -6,7 +6,7 @@ import pytest
 
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.vae import VAE
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 from seedance_jax.sampling.pipeline import Pipeline
 
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 6}
@@ -42,7 +42,7 @@ def parts(random_params):
     autoencoder = random_params(vae.init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
     statistics = {"mean": jnp.zeros(4), "std": jnp.ones(4)}
     weights = {"params": jax.tree.map(without_past, autoencoder), **statistics}
-    generator = runs.build_generator(TEXT, MODEL, 4)
+    generator = generators.build_generator(TEXT, MODEL, 4)
     params = random_params(generator.init, *example_inputs(4, 32))["params"]
     return generator, params, vae, weights, {"text": TEXT}, METADATA
 

@@ -26,7 +26,7 @@ from seedance_jax.data import sources
 from seedance_jax.diffusion import tasks
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.vae import VAE
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators, runs
 from seedance_jax.stages import STAGES
 
 MODULES = architecture.modules()
@@ -183,7 +183,7 @@ def trace_autoencoder(model, shape):
 
 @functools.cache
 def trace_generator(settings, text_length):
-    model = runs.build_generator(*json.loads(settings), 48)
+    model = generators.build_generator(*json.loads(settings), 48)
     jax.eval_shape(model.init, jax.random.key(0), *example_inputs(48, text_length))
 
 

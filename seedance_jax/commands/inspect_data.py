@@ -14,7 +14,7 @@ from ml_collections import config_flags
 
 from seedance_jax.data import inspection
 from seedance_jax.data.builders import storage
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 from seedance_jax.stages import generator_inputs
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to show.")
@@ -26,7 +26,7 @@ SPLIT = flags.DEFINE_string("split", "train", "The split to show.")
 def main(argv: list[str]) -> None:
     del argv
     config, output = CONFIG.value, Path(OUTPUT.value)
-    tokenizer = runs.open_tokenizer(config.text.to_dict()) if "text" in config else None
+    tokenizer = generators.open_tokenizer(config.text.to_dict()) if "text" in config else None
     draw = functools.partial(generator_inputs.example_mask, config) if "tasks" in config else None
     sheet, report = inspection.inspect(
         config.data.to_dict(), SPLIT.value, NUM_BATCHES.value, config.seed, tokenizer, draw

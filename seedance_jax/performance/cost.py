@@ -21,7 +21,7 @@ from seedance_jax.data import schema, sources
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.windows import window_grid
 from seedance_jax.pretrained import text_encoder
-from seedance_jax.pretrained.runs import build_generator
+from seedance_jax.pretrained.generators import build_generator
 from seedance_jax.sampling.sizes import latent_shape
 
 
@@ -257,6 +257,6 @@ def _attention(program):
 
 def _text_channels(program):
     """Channels of the queries of the text model, over all its layers."""
-    leaves = traverse_util.flatten_dict(nn.unbox(program.params.get("text", {})))
+    leaves = traverse_util.flatten_dict(program.params.get("text", {}))
     kernels = [leaf.shape for path, leaf in leaves.items() if path[-2:] == ("query", "kernel")]
     return sum(math.prod(shape) // shape[-3] for shape in kernels)

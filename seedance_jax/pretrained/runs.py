@@ -1,18 +1,12 @@
-"""Runs, opened once and passed on, and what they hold as models.
-
-A model is the module that the run's config describes, and the weights of its checkpoint.
-"""
+"""Runs, opened once and passed on, and the autoencoders that they hold."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from seedance_jax import sharding
-from seedance_jax.data import sources, tokenizer
-from seedance_jax.models.generator import Generator
+from seedance_jax.data import sources
 from seedance_jax.models.vae import VAE
-from seedance_jax.pretrained import text_encoder
 from seedance_jax.training import checkpoint, run_directory
 
 # The weights that come with the package: a release of `configs/pretrain.py:released`.
@@ -128,25 +122,6 @@ def _check_finished(run):
         )
 
 
-def build_generator(text, model, latent_channels):
-    """The module that `config.text` and `config.model` describe: what a training run trains.
-
-    It has a text model if that is trained too (text.mode="joint").
-    """
-    text, dit = text_encoder.DEFAULTS | text, {"latent_channels": latent_channels, **model}
-    fields = text_encoder.model_fields(text) if text["mode"] == "joint" else None
-    return Generator(fields, dit, text_encoder.SPACE_ID, text["max_words"])
-
-
-def with_encoder(generator, params, encoder):
-    """A Generator and its params that reads captions by a finished language model."""
-    model = encoder.model
-    fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
-    fields = {name: value for name, value in fields.items() if name not in ("parent", "name")}
-    whole = generator.clone(text_model=fields, max_words=encoder.max_words, finished=True)
-    return whole, {"text": encoder.params, **params}
-
-
 def load_autoencoder(run: Run) -> tuple[VAE, dict[str, Any]]:
     """Returns (VAE, weights) of a finished run that makes an autoencoder.
 
@@ -189,47 +164,6 @@ def latent_fingerprint(weights):
     """Hash of what makes latents what they are: the encoder and the statistics, not the decoder."""
     parts = {name: weights[name] for name in ("mean", "std")}
     return run_directory.fingerprint({"encoder": weights["params"]["encoder"], **parts})
-
-
-def load_generator(run: Run) -> tuple[Generator, dict[str, Any], Run]:
-    """`complete` of the weights of a finished run that makes a generator."""
-    return complete(run, checkpoint.load(run.path))
-
-
-def complete(run: Run, params: dict[str, Any]) -> tuple[Generator, dict[str, Any], Run]:
-    """(Generator, params, run) of trained weights, with the language model that they read with.
-
-    The generator reads captions, whatever the mode of its text was in training, and the section
-    `text` of the run's config is whole.
-
-    Raises:
-      ValueError: the language model it was trained with is not in text.path any more.
-    """
-    text = text_encoder.DEFAULTS | run.config["text"]
-    model = build_generator(text, run.config["model"], run.metadata["latent_channels"])
-    run = run._replace(config=run.config | {"text": text})
-    if text["mode"] == "joint":
-        return model, params, run
-    text["path"] = run.metadata["text_path"]
-    encoder = text_encoder.open_encoder(text, sharding.make_mesh(fsdp=-1))
-    if (wanted := run.metadata["text"]) != encoder.identity:
-        raise ValueError(
-            f"the generator was trained with {wanted}, but {text['path']} is {encoder.identity}"
-        )
-    return (*with_encoder(model, params, encoder), run)
-
-
-def open_tokenizer(text):
-    """The tokenizer that the section `text` of a run's config names."""
-    text = text_encoder.DEFAULTS | text
-    if text["mode"] == "joint":
-        return tokenizer.open_tokenizer(text["tokenizer"])
-    config = run_directory.read_json(text["path"], "config.json")
-    return (
-        open_tokenizer(config["text"])
-        if "stage" in config
-        else tokenizer.open_tokenizer(text["path"])
-    )
 
 
 def read_data(run: Run, data_dir: str = "") -> dict[str, Any]:

@@ -18,7 +18,7 @@ from seedance_jax.data import schema
 from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import adapters, codec, runs
+from seedance_jax.pretrained import adapters, codec, generators, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.requests import Plan, Request, make_plan
@@ -57,7 +57,10 @@ class Pipeline:
         self.config, self.metadata, self.mesh = config, metadata, mesh
         schema.check_compression(*autoencoder.compression)
         self.autoencoder = autoencoder
-        self.tokenizer, self.max_words = runs.open_tokenizer(config["text"]), generator.max_words
+        self.tokenizer, self.max_words = (
+            generators.open_tokenizer(config["text"]),
+            generator.max_words,
+        )
         self._finished = generator.finished  # its language model
         if mesh is None:
             self._params, self.weights = jax.device_put((params, weights))
@@ -106,7 +109,7 @@ class Pipeline:
         cls, run: runs.Run, params: Any, vae_run: str | Path = "", mesh: Any = None
     ) -> "Pipeline":
         """`from_run` with other weights than those of its checkpoint, which need not be there."""
-        generator, params, run = runs.complete(run, params)
+        generator, params, run = generators.complete(run, params)
         vae_run, autoencoder, weights = runs.autoencoder_of(run, vae_run)
         decoder = run_directory.fingerprint(weights["params"]["decoder"])
         metadata = run.metadata | {"vae_run": str(vae_run), "decoder": decoder}

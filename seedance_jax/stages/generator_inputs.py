@@ -16,7 +16,7 @@ from seedance_jax.data.tokenizer import BYTES, Tokenizer
 from seedance_jax.diffusion import tasks
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import Generator, example_inputs
-from seedance_jax.pretrained import codec, latents, runs, text_encoder
+from seedance_jax.pretrained import codec, generators, latents, runs, text_encoder
 
 # (condition with what a batch has of text, frozen) -> the condition as the model takes it
 ReadText = Callable[[Condition, Mapping[str, Any]], Condition]
@@ -110,7 +110,9 @@ def make_model(
 
     text_width: of the text tokens that a finished language model makes; None if it is trained.
     """
-    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), latent_channels)
+    model = generators.build_generator(
+        config.text.to_dict(), config.model.to_dict(), latent_channels
+    )
 
     def init(key):
         example = example_inputs(latent_channels, config.data.text_length, text_width)
@@ -208,7 +210,7 @@ def as_batched(condition: Condition, frozen: Mapping[str, Any]) -> Condition:
 
 def _joint(text, length, config):
     del config
-    return TextInput(None, as_batched, length, runs.open_tokenizer(text))
+    return TextInput(None, as_batched, length, generators.open_tokenizer(text))
 
 
 def _precomputed(text, length, config):

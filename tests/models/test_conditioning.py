@@ -11,7 +11,7 @@ from seedance_jax.models import conditioning
 from seedance_jax.models.conditioning import ADAPTERS, CONDITIONS, Condition
 from seedance_jax.models.dit import DiT
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 
 BATCH, FRAMES, CHANNELS = 3, 2, 4
 XT = jax.random.normal(jax.random.key(0), (BATCH, FRAMES, 2, 2, CHANNELS))
@@ -87,7 +87,7 @@ def test_adapters_lie_in_a_generator_where_a_run_may_lack_them():
     fields = {"width": 24, "depth": 1, "heads": 2, "window": (2, 2)}
 
     def paths(conditions):
-        model = runs.build_generator(text, fields | {"conditions": conditions}, CHANNELS)
+        model = generators.build_generator(text, fields | {"conditions": conditions}, CHANNELS)
         params = jax.eval_shape(model.init, jax.random.key(0), *example_inputs(CHANNELS, 8))
         return traverse_util.flatten_dict(nn.unbox(params)["params"]).keys()
 

@@ -6,11 +6,11 @@ from flax import traverse_util
 
 from seedance_jax.models import lora
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
-MODEL = runs.build_generator(TEXT, DIT, 4)
+MODEL = generators.build_generator(TEXT, DIT, 4)
 BOXED = jax.eval_shape(MODEL.init, jax.random.key(0), *example_inputs(4, 8))["params"]
 TARGETS = ("query", "video_out", "gate", "out")
 RANK = 2

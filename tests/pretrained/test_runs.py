@@ -2,8 +2,8 @@
 
 import pytest
 
-from seedance_jax.pretrained import runs
-from seedance_jax.training import run_directory
+from seedance_jax.pretrained import generators, runs
+from seedance_jax.training import checkpoint, run_directory
 
 
 def write_run(workdir, config, metadata=None):
@@ -88,7 +88,7 @@ def test_the_released_weights_open():
     assert "makes" not in run.metadata or run.metadata["makes"] == "generator"
     vae_run, autoencoder, _ = runs.autoencoder_of(run)
     assert vae_run == run.path / "autoencoder"
-    generator, params, completed = runs.load_generator(run)
+    generator, params, completed = generators.complete(run, checkpoint.load(run.path))
     assert generator.dit["latent_channels"] == autoencoder.latent_channels
     assert {"text", "video"} <= params.keys()
     assert completed.config["text"]["mode"] == "joint"

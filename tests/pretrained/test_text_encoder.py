@@ -13,7 +13,7 @@ from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders.side_tables import build_texts, open_table
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.text import TextModel, caption_starts
-from seedance_jax.pretrained import runs, text_encoder
+from seedance_jax.pretrained import generators, text_encoder
 from seedance_jax.training import checkpoint, run_directory
 
 LENGTH = 32
@@ -38,7 +38,7 @@ def encoder(request, tmp_path_factory, one_device):
     if request.param == "directory":
         language_models.write_directory(path)
     else:
-        model = runs.build_generator(JOINT, {}, 4).text_model
+        model = generators.build_generator(JOINT, {}, 4).text_model
         lm = TextModel(**model)
         ids = np.ones((1, 4), np.int32)
         params = lm.init(jax.random.key(0), ids, ids > 0)["params"]
@@ -88,8 +88,8 @@ def test_tokens_are_as_precise_as_on_disk_in_training_and_in_sampling(encoder, e
     text = (ids[None], mask[None], 0 * ids[None])
     condition = Condition(*text, np.zeros((1, 2), np.int32))
     dit = {"width": 8, "depth": 1, "heads": 2, "window": (2, 2)}
-    generator = runs.build_generator(FROZEN | {"path": "x", "max_words": 0}, dit, 4)
-    generator, params = runs.with_encoder(generator, {}, encoder)
+    generator = generators.build_generator(FROZEN | {"path": "x", "max_words": 0}, dit, 4)
+    generator, params = generators.with_encoder(generator, {}, encoder)
     sampled = generator.apply({"params": params}, condition, method="encode_text").text
     trained, *_ = encode(encoder.params, *text)
     for tokens in (sampled, trained):

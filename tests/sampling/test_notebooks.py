@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 from seedance_jax.sampling.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ def pipeline(parts, random_params):
     """One that reads captions as long as those of the world."""
     _, _, vae, weights, config, metadata = parts
     config = {"text": config["text"] | {"max_words": 32}}
-    generator = runs.build_generator(config["text"], MODEL, 4)
+    generator = generators.build_generator(config["text"], MODEL, 4)
     params = random_params(generator.init, *example_inputs(4, 128))["params"]
     return Pipeline(generator, params, vae, weights, config, metadata | {"text_length": 128})
 

@@ -7,13 +7,13 @@ from ml_collections import ConfigDict
 from seedance_jax.data import tokenizer
 from seedance_jax.models import conditioning
 from seedance_jax.models.conditioning import Condition
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 from seedance_jax.stages.flow_matching import flow_loss, objective
 
 CHANNELS, LENGTH, FRAMES = 4, 16, 3
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
-MODEL = runs.build_generator(TEXT, DIT, CHANNELS)
+MODEL = generators.build_generator(TEXT, DIT, CHANNELS)
 LATENTS = jax.random.normal(jax.random.key(1), (4, FRAMES, 2, 3, CHANNELS))
 MIXED = jnp.zeros((4, FRAMES)).at[:2, 0].set(1.0).at[1, 2].set(1.0)
 NOTHING = jnp.zeros((4, FRAMES))

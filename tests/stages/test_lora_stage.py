@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters as added
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators, runs
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.loop import Stage
 
 TEXT = {"mode": "joint", "width": 16, "depth": 1, "heads": 2, "max_words": 4}
 DIT = {"width": 24, "depth": 2, "heads": 2, "window": (2, 2)}
-MODEL = runs.build_generator(TEXT, DIT, 4)
+MODEL = generators.build_generator(TEXT, DIT, 4)
 INPUTS = example_inputs(4, 8)
 SECTIONS = {"stage": "flow_matching", "text": TEXT, "model": DIT}
 METADATA = {"step": 0, "latent_channels": 4, "autoencoder": "a1", "vae_run": "../vae"}
@@ -107,8 +107,8 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     jax.tree.map(np.testing.assert_array_equal, judged, applied)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
     merge(base_run, lora_run, tmp_path / "merged")
-    _, merged, run = runs.load_generator(runs.open_run(tmp_path / "merged", "generator"))
-    metadata = run.metadata
+    merged = checkpoint.load(tmp_path / "merged")
+    metadata = runs.open_run(tmp_path / "merged", "generator").metadata
     assert metadata["makes"] == "generator"
     jax.tree.map(np.testing.assert_array_equal, merged, applied)
     assert metadata["merged"]["lora"] == lora_run

@@ -14,7 +14,7 @@ from seedance_jax.data import sources
 from seedance_jax.data.builders.folder import FolderSpec
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.models.vae import VAE
-from seedance_jax.pretrained import runs, text_encoder
+from seedance_jax.pretrained import text_encoder
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.stages import flow_matching
 from seedance_jax.training import checkpoint, run_directory
@@ -117,4 +117,4 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
         pipeline("x" * 20, num_inference_steps=1)
     language_models.write_directory(type(tmp_path)(config.text.path), scale=0.5)
     with pytest.raises(ValueError, match="was trained with .*, but .*language is"):
-        runs.load_generator(runs.open_run(tmp_path))
+        Pipeline.from_run(tmp_path)

@@ -6,7 +6,7 @@ from jax.sharding import PartitionSpec as P
 from seedance_jax import sharding
 from seedance_jax.data import tokenizer
 from seedance_jax.models import conditioning
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import generators
 from seedance_jax.stages.flow_matching import flow_loss
 from seedance_jax.stages.generator_inputs import read_condition
 from seedance_jax.training import loop
@@ -38,7 +38,7 @@ def batches():
 @pytest.fixture(scope="module")
 def stage():
     """Flow matching on latents, by a model whose gates start open."""
-    model = runs.build_generator(TEXT, DIT, CHANNELS)
+    model = generators.build_generator(TEXT, DIT, CHANNELS)
 
     def read(batch):
         condition = read_condition(batch)._replace(given=batch["latents"])

@@ -13,7 +13,7 @@ from configs import lora, pretrain, vae
 from seedance_jax.evaluation.suite import hook as module
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.models.generator import example_inputs
-from seedance_jax.pretrained import runs, text_encoder
+from seedance_jax.pretrained import generators, runs, text_encoder
 from seedance_jax.training import checkpoint, run_directory
 
 
@@ -79,7 +79,7 @@ def test_a_finished_language_model_stays_with_the_weights_of_every_step(
     config.text.update({"mode": mode, "path": str(language), "dtype": "float32"})
     config.model.update({"width": 16, "depth": 1, "heads": 2, "window": (2, 2)})
     encoder = text_encoder.open_encoder(text_encoder.DEFAULTS | config.text.to_dict())
-    model = runs.build_generator(config.text.to_dict(), config.model.to_dict(), 4)
+    model = generators.build_generator(config.text.to_dict(), config.model.to_dict(), 4)
     ema = random_params(model.init, *example_inputs(4, 32, encoder.width))["params"]
     told = {"latent_channels": 4, "vae_run": str(coder), "text_path": str(language)}
     told |= {"autoencoder": runs.latent_fingerprint(weights), "text": encoder.identity}
