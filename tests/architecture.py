@@ -30,6 +30,7 @@ FLOORS = {
     "__main__": 7,
 }
 MEASURING = ("evaluation", "performance")
+SELF = ("self", "cls")
 
 
 def modules(root=ROOT):
@@ -101,8 +102,21 @@ def functions(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             a = node.args
             given = [one.arg for one in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
-            count = len([one for one in given if one not in ("self", "cls")])
+            count = len([one for one in given if one not in SELF])
             found.append((node.name, node.end_lineno - node.lineno + 1, count))
+    return found
+
+
+def unannotated(path):
+    """The public functions of a file whose arguments or result have no annotation."""
+    tree, found = ast.parse(path.read_text()), []
+    scopes = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+    for node in (node for scope in scopes for node in scope.body):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            a = node.args
+            given = [one for one in (*a.posonlyargs, *a.args, *a.kwonlyargs) if one.arg not in SELF]
+            if node.returns is None or not all(one.annotation for one in given):
+                found.append(node.name)
     return found
 
 
@@ -156,6 +170,8 @@ def figures(found, root):
     many = [(f"{p.relative_to(root / PACKAGE)}:{n}", a) for p, n, _, a in named if a > 7]
     yield f"functions with more than 7 arguments: {len(many)}"
     yield from (f"    {where} {count}" for where, count in many)
+    bare = [name for path in found.values() for name in unannotated(path)]
+    yield f"public functions that are not annotated: {len(bare)}"
     long = [(lines(path), path.relative_to(root / PACKAGE)) for path in found.values()]
     long = sorted(((count, path) for count, path in long if count > 300), reverse=True)
     yield f"files over 300 lines: {len(long)}"

@@ -17,6 +17,7 @@ from architecture import (
     lines,
     room,
     share_of_measuring,
+    unannotated,
     within,
 )
 from ml_collections import ConfigDict
@@ -140,6 +141,12 @@ def test_functions_and_files_fit_on_a_page():
             assert arguments <= 7, f"{name}.{function}"
 
 
+@pytest.mark.parametrize("part", ["data.builders", "diffusion", "performance", "sampling"])
+def test_public_functions_are_annotated(part):
+    bare = {name: unannotated(MODULES[name]) for name in within(part, MODULES)}
+    assert not any(bare.values()), bare
+
+
 def test_the_figures_are_printed_for_any_repository(tmp_path):
     for path, text in {
         "sharding.py": "def one(self, a, *, b):\n    pass\n",
@@ -156,6 +163,7 @@ def test_the_figures_are_printed_for_any_repository(tmp_path):
     assert "imports that do not go down: data -> models, models -> stages" in text
     assert "seedance_jax.data.loader, seedance_jax.models.loader" in text
     assert architecture.functions(tmp_path / PACKAGE / "sharding.py") == [("one", 2, 2)]
+    assert "public functions that are not annotated: 1" in text
 
 
 @pytest.mark.parametrize(("name", "size"), CONFIGS_AND_SIZES)
