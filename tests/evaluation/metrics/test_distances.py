@@ -117,7 +117,7 @@ def test_few_clips_tell_no_interval_or_a_wide_one(estimate):
 def test_features_that_do_not_fit_are_refused(distance):
     x = np.zeros((4, 3))
     for other in (np.zeros((4, 2)), np.zeros((1, 3)), np.zeros(4)):
-        with pytest.raises(ValueError, match=r"must be \[N, D\] and \[M, D\], 2 rows or more"):
+        with pytest.raises(ValueError, match=r"must be \[B, D\] with equal D, 2 rows or more"):
             distance(x, other)
     with pytest.raises(ValueError, match="not finite"):
         distance(x, np.full((4, 3), np.nan))

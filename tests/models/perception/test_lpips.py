@@ -78,7 +78,7 @@ def test_a_zero_vector_has_a_gradient():
 
 @pytest.mark.parametrize("shape", [(1, 15, 64, 3), (1, 64, 8, 3), (1, 16, 16, 4)])
 def test_images_of_a_wrong_size_are_refused(shape):
-    with pytest.raises(ValueError, match=r"must be two equal \[N, H, W, 3\], sides from 16 pixels"):
+    with pytest.raises(ValueError, match=r"must be two equal \[B, H, W, 3\], sides from 16 pixels"):
         jax.eval_shape(LPIPS().init, jax.random.key(0), jnp.zeros(shape), jnp.zeros(shape))
 
 
