@@ -137,18 +137,6 @@ class Slice:
 
 
 _TINY_EVENTS = ("drop", "roll", "slide", "throw")
-_FULL = Slice(
-    events={name: 1 / len(EVENTS) for name in EVENTS},
-    moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
-    shapes=tuple(SHAPES),
-    colors=tuple(COLORS),
-    textures=TEXTURES,
-    sizes=tuple(SIZES),
-    floors=tuple(FLOORS),
-    times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
-    companions=True,
-    two_shot=0.25,
-)
 
 SLICES = {
     "tiny": Slice(
@@ -170,12 +158,28 @@ SLICES = {
         two_shot=0.15,
     ),
     # Everything that happens in "full", where classical vision can measure it at 64 pixels.
-    "plain": dataclasses.replace(
-        _FULL,
+    "plain": Slice(
+        events={name: 1 / len(EVENTS) for name in EVENTS},
+        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
+        shapes=tuple(SHAPES),
+        colors=tuple(COLORS),
         textures=("solid", "striped"),
+        sizes=tuple(SIZES),
         floors=("grey", "sandy"),
         times_of_day={"day": 1.0},
+        companions=True,
         two_shot=0.15,
     ),
-    "full": _FULL,
+    "full": Slice(
+        events={name: 1 / len(EVENTS) for name in EVENTS},
+        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
+        shapes=tuple(SHAPES),
+        colors=tuple(COLORS),
+        textures=TEXTURES,
+        sizes=tuple(SIZES),
+        floors=tuple(FLOORS),
+        times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
+        companions=True,
+        two_shot=0.25,
+    ),
 }
