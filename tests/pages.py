@@ -41,7 +41,7 @@ BLOCK = re.compile(
 )
 # Programs that a dry run prints instead of running them.
 PROGRAMS = ("python", "python3", "pip", "git", "bash", "seedance", "ruff", "gcloud", "kubectl")
-LINKED = ("configs", "launch", "seedance_jax", "notebooks", "tests", "setup.py", ".pytest.ini")
+LINKED = ("configs", "launch", "seedance_jax", "notebooks", "tests", "setup.py", "README.md")
 
 
 class Block(NamedTuple):
