@@ -63,9 +63,19 @@ def sample(source: str, count: int, seed: str) -> list[Mutant]:
     generator.shuffle(rounds)
     while len(drawn) < count and rounds:
         for ways in rounds:
-            drawn.append(mutant(source, *ways.pop(generator.randrange(len(ways)))))
+            made = mutant(source, *ways.pop(generator.randrange(len(ways))))
+            drawn += [made] if is_python(made.source) else []
         rounds = [ways for ways in rounds if ways]
     return drawn[:count]
+
+
+def is_python(source: str) -> bool:
+    """Whether it can be read; "not" before a name that is assigned, or "*" of a dict, cannot."""
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
 
 
 def named(source: str, changes: list[tuple[str, str]]) -> list[Mutant]:

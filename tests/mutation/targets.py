@@ -6,7 +6,7 @@ ROOT = Path(__file__).parents[2]
 
 TARGETS = {
     "data/buckets": ["data/test_loader"],
-    "data/loader": ["data/test_loader"],
+    "data/loader": ["data/test_loader", "data/test_mixing"],
     "diffusion/flow": ["diffusion/test_flow", "diffusion/test_solvers"],
     "diffusion/guidance": ["diffusion/test_guidance"],
     "diffusion/solvers": ["diffusion/test_solvers"],

@@ -54,6 +54,12 @@ def test_a_sample_is_that_of_its_seed_and_begins_as_a_larger_one():
     assert len({mutant.line for mutant in mutants.sample(SOURCE, 8, "0")}) == 4
 
 
+def test_what_is_no_python_is_not_drawn():
+    source = "def both(a, b):\n    if c := {**a, **b}:\n        return c\n"
+    drawn = mutants.sample(source, 100, "0")
+    assert len({mutant.digest for mutant in drawn}) == len(drawn)
+
+
 @pytest.mark.parametrize("module", targets.TARGETS)
 def test_every_module_and_its_tests_are_there(module):
     for path in (
