@@ -111,6 +111,13 @@ def test_an_epoch_shows_every_eligible_row_once_and_the_next_in_another_order(so
     assert first.tolist() != second.tolist()
 
 
+def test_buckets_of_the_same_rows_have_orders_of_their_own(source):
+    buckets = [Bucket(frames, 16, 16, 24) for frames in (1, 5)]
+    first, second = (make(source, buckets=buckets)[step]["index"] for step in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert first.tolist() != second.tolist()
+
+
 def test_augmentation_differs_between_epochs(source):
     dataset = make(source, buckets=[Bucket(1, 16, 16, 24)])
     first, second = (
@@ -243,6 +250,13 @@ def test_evaluation_shows_every_row_once_in_order(source, limit, sizes):
     assert seen.tolist() == eligible_rows(source.table, bucket)[0][:limit].tolist()
 
 
+def test_the_last_batch_of_an_evaluation_is_filled_with_its_last_example(source):
+    [*_, last] = loader.eval_batches(source, Bucket(9, 32, 48, 8), text_length=24)
+    shown = last["index"][last["valid"]]
+    assert last["index"].tolist() == [*shown, shown[-1], shown[-1]]
+    assert np.array_equal(last["video"][-1], last["video"][len(shown) - 1])
+
+
 def test_captions_that_do_not_fit_are_named_before_the_first_batch(source, cut_source):
     with pytest.raises(ValueError, match="text_length=4 is too short for the captions of 24 of 24"):
         loader.make_dataset(source, BUCKETS, text_length=4, seed=0)
@@ -261,6 +275,17 @@ def test_captions_need_not_fit_where_no_text_is_wanted(source):
     assert np.array_equal(plain["video"], make(source)[0]["video"])
     batch = next(loader.eval_batches(source, BUCKETS[0]))
     assert batch.keys() == {"index", "video", "valid"}
+
+
+def test_texts_are_of_their_row_also_where_other_rows_cannot_serve(source):
+    texts = [
+        {"id": source[row]["id"], "tokens": np.full((2, 3), row, np.float16), "shot": np.zeros(2)}
+        for row in range(24)
+    ]
+    batch = make(source, buckets=[Bucket(9, 32, 48, 22)], side_tables={"texts": texts})[0]
+    assert {3, 5}.isdisjoint(batch["index"].tolist())
+    assert np.array_equal(batch["text"][:, 0, 0], batch["index"])
+    assert batch["text_mask"].sum(1).tolist() == [2] * 22
 
 
 def test_latents_take_the_place_of_the_pixels(source, tmp_path):

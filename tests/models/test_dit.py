@@ -1,3 +1,5 @@
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -235,6 +237,15 @@ def test_samples_of_a_batch_do_not_mix(inputs, velocity):
     np.testing.assert_allclose(velocity()[0], alone[0], atol=1e-5)
 
 
+def test_text_goes_by_the_time_of_the_noisiest_frame(params, inputs):
+    """Its modulation is the last one that is made of the times, after those of the frames."""
+    t = jnp.array([[0.1, 0.5, 0.9]] * BATCH)
+    made = jax.jit(lambda *arguments: outputs_of(inputs)(*arguments)["time_out"])(params, t)
+    assert made.shape[:2] == (BATCH, FRAMES + 1)
+    np.testing.assert_array_equal(made[:, -1], made[:, 2])
+    assert np.abs(made[:, 0] - made[:, 2]).max() > 1e-2
+
+
 def test_one_time_for_all_frames_is_that_time_for_each(inputs, velocity):
     each = jnp.broadcast_to(inputs[1][:, None], (BATCH, FRAMES))
     np.testing.assert_allclose(velocity(), velocity(t=each), atol=1e-5)
@@ -254,6 +265,24 @@ def test_the_time_of_a_frame_modulates_that_frame(params, inputs):
     change = np.abs(before - after).max((2, 3, 4))
     assert (change[:, 1] > 1e-3).all()
     np.testing.assert_array_equal(change[:, [0, 2]], 0.0)
+
+
+def outputs_of(inputs, **settings):
+    """Function (params, t) -> {path of a projection outside of the blocks: its output}."""
+    made = {}
+
+    def note(call, arguments, options, context):
+        out = call(*arguments, **options)
+        if isinstance(context.module, nn.DenseGeneral) and "pairs" not in context.module.path:
+            made["/".join(context.module.path)] = out
+        return out
+
+    def run(params, t):
+        with nn.intercept_methods(note):
+            model(**settings).apply(params, inputs[0], t, inputs[2])
+        return made
+
+    return run
 
 
 def without_spatial(params):
@@ -332,3 +361,26 @@ def test_recomputing_changes_neither_output_nor_gradient(inputs, params):
             expected,
             loss_and_grad(remat),
         )
+
+
+def test_every_parameter_has_a_name_that_was_given_to_it(params):
+    """Paths of parameters are the format of checkpoints: "DenseGeneral_0" may become another's."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    assert not [path for path in paths if re.search(r"'[A-Z]\w*_\d+'", path)]
+    assert {"time_in", "time_mid", "time_out", "patch", "out"} < set(params["params"])
+
+
+def test_projections_but_of_time_and_output_are_of_the_dtype_that_is_asked_for(params, inputs):
+    made = jax.eval_shape(outputs_of(inputs, dtype=jnp.bfloat16), params, inputs[1])
+    precise = {name for name, out in made.items() if out.dtype == jnp.float32}
+    assert precise == {"time_in", "time_mid", "time_out", "out"}
+    assert made["patch"].dtype == made["text_in"].dtype == jnp.bfloat16
+
+
+def test_the_more_is_recomputed_the_less_is_kept_for_the_backward_pass(params, inputs):
+    def kept(remat):
+        apply = lambda params: model(remat=remat).apply(params, *inputs)  # noqa: E731
+        backward = jax.eval_shape(lambda params: jax.vjp(apply, params)[1], params)
+        return sum(leaf.size for leaf in jax.tree.leaves(backward))
+
+    assert kept("full") < kept("save_attention") < kept("none")

@@ -15,8 +15,8 @@ DIT = {"latent_channels": CHANNELS, "width": 12, "depth": 1, "heads": 2, "window
 SPACE = tokenizer.BYTE_OFFSET + ord(" ")
 
 
-def generator(text_model=TEXT, finished=False):
-    return Generator(text_model, DIT, SPACE, WORDS, finished)
+def generator(text_model=TEXT, **settings):
+    return Generator(text_model, DIT, SPACE, WORDS, **settings)
 
 
 def run(model, params, *arguments, method="__call__"):
@@ -73,7 +73,17 @@ def test_examples_are_of_ids_or_of_tokens():
         assert condition.text_mask.all()
         assert xt.shape == condition.given.shape == (1, 2, 2, 2, CHANNELS)
         assert not condition.text_shot.any() | condition.frame_shot.any()
+        assert condition.text_shot.dtype == condition.frame_shot.dtype == jnp.int32
         assert not condition.given_mask.any()
+        assert condition.given_mask.shape == condition.frame_shot.shape == (1, 2)
         assert t.tolist() == [1.0]
         shapes = jax.eval_shape(model.init, jax.random.key(0), *example)
         assert set(shapes["params"]) == expected
+
+
+def test_a_text_model_is_trained_unless_it_is_finished(params, inputs):
+    trained = run(generator(), params, inputs[2], method="encode_text").text
+    kept = run(generator(finished=False), params, inputs[2], method="encode_text").text
+    stored = run(generator(finished=True), params, inputs[2], method="encode_text").text
+    np.testing.assert_array_equal(trained, kept)
+    assert np.any(trained != stored)

@@ -16,7 +16,7 @@ from seedance_jax.data.video import encode_mp4
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.stages import flow_matching
+from seedance_jax.stages import flow_matching, generator_inputs
 from seedance_jax.training import checkpoint, run_directory
 
 VAE_FIELDS = {
@@ -118,3 +118,35 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
     language_models.write_directory(type(tmp_path)(config.text.path), scale=0.5)
     with pytest.raises(ValueError, match="was trained with .*, but .*language is"):
         Pipeline.from_run(tmp_path)
+
+
+def rows_of(config, seed):
+    """The numbers of the rows of the first three batches of a stage of that seed."""
+    config = config.copy_and_resolve_references()
+    config.text.update({"mode": "joint", "path": ""})
+    config.seed = seed
+    batches = generator_inputs.open_inputs(config).batches(0)
+    rows = np.stack([next(batches)["index"] for _ in range(3)])
+    batches.close()
+    return rows
+
+
+def test_batches_go_by_the_seed_of_the_config_and_a_process_reads_its_part(config, monkeypatch):
+    whole = rows_of(config, seed=0)
+    np.testing.assert_array_equal(rows_of(config, seed=0), whole)
+    assert np.any(rows_of(config, seed=1) != whole)
+    monkeypatch.setattr(sharding, "batch_part", lambda mesh: (1, 2))
+    np.testing.assert_array_equal(rows_of(config, seed=0), whole[:, 4:])
+
+
+def test_sources_of_two_frame_rates_need_a_model_that_is_told(config):
+    config = config.copy_and_resolve_references()
+    config.text.update({"mode": "joint", "path": ""})
+    config.data.second = config.data.folder.to_dict() | {"source": "folder", "fps": 24.0}
+    config.data.source = "folder,second"
+    with pytest.raises(ValueError, match="mixes frame rates"):
+        generator_inputs.open_inputs(config)
+    config.model.conditions = ("fps",)
+    with pytest.raises(Exception, match="second|no data|build") as caught:  # it was never built
+        generator_inputs.open_inputs(config)
+    assert "mixes" not in str(caught.value)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.training import checkpoint, loop, run_directory
+from seedance_jax.training import checkpoint, checksums, loop, run_directory
 
 TREE = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
 
@@ -62,3 +62,12 @@ def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):
     lines = r"\n  \['a'\]\['bias'\]: None -> \(4,\)\n  \['a'\]\['kernel'\]: \(2, 3\) -> \(2, 4\)$"
     with pytest.raises(ValueError, match=f"2 of 3 weights.*what differs:{lines}"):
         checkpoint.check_fits(same, old, other)
+
+
+def test_sums_of_arrays_on_the_host_are_those_of_a_device_and_are_made_without_one():
+    host = {"a": np.arange(-3, 3, dtype=np.int32), "b": np.full((2, 2), -0.3, np.float32)}
+    on_device = checksums.checksums(jax.device_put(host))
+    with jax.transfer_guard("disallow"):
+        assert checksums.checksums(host) == on_device
+    host["b"][0, 1] = 0.3
+    assert checksums.checksums(host)["['b'] float32"] != on_device["['b'] float32"]

@@ -226,6 +226,17 @@ def test_the_log_averages_between_records_and_counts_skips(tmp_path):
     assert (record["loss"], record["skipped"], record["streak"]) == (2.0, 1, 1)
 
 
+def test_what_was_not_written_yet_is_when_the_log_is_closed(tmp_path):
+    settings = {"num_steps": 9, "every": 4, "max_skipped": 9, "name": "test"}
+    LogHook(tmp_path, **settings).close()  # of a run without a step
+    hook = LogHook(tmp_path, **settings)
+    for step in range(1, 7):
+        hook(step, None, {"loss": step, "streak": 0})
+    hook.close()
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [(record["step"], record["loss"]) for record in records] == [(4, 2.5), (6, 5.5)]
+
+
 class Watch:
     """A metric that notes when it is fetched."""
 

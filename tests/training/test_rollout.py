@@ -228,6 +228,26 @@ def test_a_checkpoint_from_before_slow_copies_resumes(run, tmp_path):  # noqa: F
     assert resumed.losses == {step: whole.losses[step] for step in (5, 6, 7)}
 
 
+def test_a_run_that_starts_at_a_step_has_used_the_batches_of_the_rollouts_before_it(one_device):
+    stage = dataclasses.replace(quadratic(), rollout=sample, rollout_every=3)
+    settings = loop.Settings(num_steps=7, seed=0, mesh=one_device, ema_decay=0.5)
+    used = [feed.Feed(stage, settings, {}, step).batches.get_state() for step in (0, 1, 3, 4, 6)]
+    assert [state["step"] for state in used] == [0, 1, 1, 2, 2]
+
+
+def key_of(seed, step):
+    return jax.random.key_data(feed.rollout_key(seed, step))
+
+
+def test_no_key_of_a_rollout_is_made_of_the_key_of_a_step():
+    """Which a loss may split as it likes."""
+    steps = jax.vmap(lambda step: feed.step_key(jax.random.key(3), step))(jnp.arange(1000))
+    made = jax.vmap(lambda key: feed.step_key(key, 7))(steps)
+    keys = jnp.concatenate([steps, made])
+    assert not jnp.any(jnp.all(jax.random.key_data(keys) == key_of(3, 7), axis=-1))
+    assert not jnp.array_equal(key_of(3, 7), key_of(3, 8))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
