@@ -10,7 +10,7 @@ from seedance_jax.diffusion import times
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.stages import flow_matching
 
-BATCH, FRAMES, SIZE = 400, 3, (32, 32)
+BATCH, FRAMES, SIZE = 400, 3, (64, 16)
 
 
 class Network:

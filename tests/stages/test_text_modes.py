@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import language_models
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from configs import pretrain
 from seedance_jax import sharding
@@ -120,10 +122,17 @@ def test_frozen_and_precomputed_text_give_the_same_loss_and_a_run_that_samples(
         Pipeline.from_run(tmp_path)
 
 
-def rows_of(config, seed):
-    """The numbers of the rows of the first three batches of a stage of that seed."""
+def joint(config, **changes):
+    """The config of a text model that is trained, with other values of the model."""
     config = config.copy_and_resolve_references()
     config.text.update({"mode": "joint", "path": ""})
+    config.model.update(changes)
+    return config
+
+
+def rows_of(config, seed):
+    """The numbers of the rows of the first three batches of a stage of that seed."""
+    config = joint(config)
     config.seed = seed
     batches = generator_inputs.open_inputs(config).batches(0)
     rows = np.stack([next(batches)["index"] for _ in range(3)])
@@ -140,8 +149,7 @@ def test_batches_go_by_the_seed_of_the_config_and_a_process_reads_its_part(confi
 
 
 def test_sources_of_two_frame_rates_need_a_model_that_is_told(config):
-    config = config.copy_and_resolve_references()
-    config.text.update({"mode": "joint", "path": ""})
+    config = joint(config)
     config.data.second = config.data.folder.to_dict() | {"source": "folder", "fps": 24.0}
     config.data.source = "folder,second"
     with pytest.raises(ValueError, match="mixes frame rates"):
@@ -150,3 +158,17 @@ def test_sources_of_two_frame_rates_need_a_model_that_is_told(config):
     with pytest.raises(Exception, match="second|no data|build") as caught:  # it was never built
         generator_inputs.open_inputs(config)
     assert "mixes" not in str(caught.value)
+
+
+def test_a_run_of_generators_may_start_one_with_other_conditions(config):
+    plain, told = (
+        flow_matching.make_stage(joint(config, conditions=names)) for names in ((), ("fps",))
+    )
+    assert plain.makes == told.makes == "generator"
+    key = jax.random.key(0)
+    fresh, old = (
+        traverse_util.flatten_dict(nn.unbox(jax.eval_shape(stage.init, key)))
+        for stage in (told, plain)
+    )
+    assert {path[:2] for path in fresh.keys() - old.keys()} == set(told.may_lack)
+    assert not plain.may_lack
