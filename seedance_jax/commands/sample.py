@@ -84,10 +84,11 @@ def main(argv: list[str]) -> None:
     shared = {name: value for name, value in shared.items() if value is not None}
     rows = read_requests(flags.FLAGS.prompt, PROMPTS_FILE.value, shared)
     output = media.check_writable(OUTPUT.value)
-    workdir, lora = WORKDIR.value or str(runs.RELEASED), (LORA.value, LORA_SCALE.value)
+    run = runs.open_run(WORKDIR.value or runs.RELEASED, "generator")
+    lora = (LORA.value, LORA_SCALE.value)
     if not WORKDIR.value:
-        print(f"no --workdir: sampling with the released tiny weights, {workdir}")
-    pipeline = Pipeline.from_run(workdir, VAE_RUN.value, make_mesh(), *lora)
+        print(f"no --workdir: sampling with the released tiny weights, {run.path}")
+    pipeline = Pipeline.from_run(run, VAE_RUN.value, make_mesh(), *lora)
     prepared = []
     for one in prepare_all(pipeline, rows, REWRITER.value, **rewriter_settings(pipeline.config)):
         for line in one.messages:
@@ -98,7 +99,7 @@ def main(argv: list[str]) -> None:
             pipeline.warm_up(one.plan)
         print("compiled")
         return
-    origin = files.describe_run(workdir, *lora)
+    origin = files.describe_run(run, *lora)
     for path in files.write_clips(pipeline, prepared, output, origin, FPS.value, OUTPUT_TYPE.value):
         print(path)
 

@@ -70,7 +70,7 @@ def training(
     read = generator_inputs.make_read(config, vae, generator_inputs.as_batched)
     loss_fn = flow_matching.objective(config, model, read)
     optimizer = make_optimizer(num_steps=config.num_steps, **config.optimizer)
-    stage = loop.Stage(init, loss_fn, batches=None, optimizer=optimizer)
+    stage = loop.Stage(init, loss_fn, batches=None, optimizer=optimizer, makes="generator")
     state, layout = loop.abstract_state(stage, mesh)
     step = loop.make_step(
         stage, layout, seed=0, ema_decay=config.ema_decay, accumulate=config.accumulate

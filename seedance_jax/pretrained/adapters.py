@@ -55,8 +55,7 @@ def merge_lora(run: Run, adapters: Run, scale: float, output: Path) -> None:
     Raises ValueError, too, if `output` is in use, or the scale is not finite.
     """
     check_scale(scale)
-    if output.exists() and any(output.iterdir()):
-        raise ValueError(f"{output} is not empty; use another --output")
+    run_directory.check_new("--output", output)
     params = add_lora(checkpoint.load(run.path), run.metadata, adapters, scale)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint.save_weights(output, params)

@@ -20,8 +20,7 @@ def import_run(path, workdir, config):
     Raises:
       ValueError: the directory is in use, or the tensors are not those of the model one to one.
     """
-    if workdir.exists() and any(workdir.iterdir()):
-        raise ValueError(f"{workdir} is not empty; use another --workdir")
+    run_directory.check_new("--workdir", workdir)
     tensors = torch_file.open_tensors(path)
     model = VAE(**config.vae)
     size = model.compression[1]
@@ -80,12 +79,11 @@ def check_release(run: runs.Run, output: Path) -> runs.Run:
       ValueError: `output` is in use, or the run is not whole by itself: it reads captions by a
         language model of other people's.
     """
-    if output.exists() and any(output.iterdir()):
-        raise ValueError(f"{output} is not empty; use another --output")
+    run_directory.check_new("--output", output)
     if run.config["text"]["mode"] != "joint":
         raise ValueError(f"{run.path}: only a generator with a text model of its own is released")
     vae_run, _, _ = runs.autoencoder_of(run)
-    return runs.open_run(vae_run, "autoencoder", "vae_run")
+    return vae_run
 
 
 def release_run(run: runs.Run, vae_run: runs.Run, output: Path) -> None:

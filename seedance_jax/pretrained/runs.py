@@ -1,5 +1,6 @@
 """Runs, opened once and passed on, and the autoencoders that they hold."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,25 +9,17 @@ import jax.numpy as jnp
 from seedance_jax.data import sources
 from seedance_jax.models.vae import VAE
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.run_directory import MAKES
 
 # The weights that come with the package: a release of `configs/pretrain.py:released`.
 RELEASED = Path(__file__).parents[1] / "weights" / "tiny"
-# What a run may make, in words.
-MAKES = {
-    "generator": "a generator",
-    "refiner": "a refiner",
-    "motion": "a motion model",
-    "autoencoder": "an autoencoder",
-    "reward": "a reward",
-    "adapters": "adapters",
-}
-# What the objectives make that a config can name without saying more.
-OBJECTIVES = {"vae": "autoencoder", "flow_matching": "generator"}
+# What a run of an objective may make, by the field `makes` of its config; the first by default.
+OBJECTIVES = {"vae": ("autoencoder",), "flow_matching": ("generator", "refiner", "motion")}
 # Fields of metadata.json that those who open such a run read.
 GENERATOR = ("latent_channels", "autoencoder", "vae_run", "buckets", "fps", "text_length")
 NEEDED = {
     "autoencoder": ("mean", "std"),
-    "generator": GENERATOR,
+    **dict.fromkeys(OBJECTIVES["flow_matching"], GENERATOR),
     "adapters": (*GENERATOR, "lora_scale", "base"),
 }
 
@@ -73,7 +66,8 @@ def open_run(
     there = (path / "metadata.json").exists()
     metadata = run_directory.read_json(workdir, "metadata.json") if there else {}
     try:
-        found = metadata.get("makes") or what_it_makes(config)
+        says = "makes" in metadata
+        found = run_directory.check_makes(metadata["makes"]) if says else what_it_makes(config)
     except ValueError as error:
         raise ValueError(f"{asked}: {workdir} is not a run that can be opened: {error}") from None
     run = Run(path, config, metadata, run_directory.latest_step(workdir), found)
@@ -83,17 +77,26 @@ def open_run(
     return run
 
 
-def what_it_makes(config: dict[str, Any]) -> str:
-    """What a run of a config makes, of MAKES; ValueError if its objective is not known.
+def what_it_makes(config: Mapping[str, Any]) -> str:
+    """What a run of a config makes, of MAKES.
 
     Metadata says it, too, once there are some; those of older runs and releases do not.
+
+    Raises ValueError if its objective is not known, or does not make what the config says.
     """
-    if "lora" in config:
-        return "adapters"
+    return "adapters" if "lora" in config else what_it_trains(config)
+
+
+def what_it_trains(config: Mapping[str, Any]) -> str:
+    """`what_it_makes` of a config but for its adapters: what these are added to."""
     objective = config.get("stage")
     if objective not in OBJECTIVES:
         raise ValueError(f"its config has stage={objective!r}; known: {sorted(OBJECTIVES)}")
-    return OBJECTIVES[objective]
+    legal = OBJECTIVES[objective]
+    makes = config.get("makes", legal[0])
+    if makes not in legal:
+        raise ValueError(f"its config has makes={makes!r}; stage={objective!r} makes {legal}")
+    return makes
 
 
 def _check_makes(run, wanted, asked):
@@ -102,7 +105,10 @@ def _check_makes(run, wanted, asked):
     names = " or ".join(MAKES[name] for name in wanted)
     message = f"{run.path} makes {MAKES.get(run.makes, run.makes)}; {asked} wants {names}"
     if run.makes == "adapters" and "generator" in wanted:
-        message += f": the run that they were trained on, with these as --lora={run.path}"
+        message += (
+            ": `merge` adds them to the run that they were trained on, and `sample` takes them "
+            f"beside it, as --lora={run.path}"
+        )
     raise ValueError(message)
 
 
@@ -133,8 +139,8 @@ def load_autoencoder(run: Run) -> tuple[VAE, dict[str, Any]]:
     return VAE(**as_tuples(run.config["vae"])), weights
 
 
-def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Path, VAE, dict[str, Any]]:
-    """(where it is, VAE, weights) of the autoencoder that a generator was trained with.
+def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Run, VAE, dict[str, Any]]:
+    """(its run, VAE, weights) of the autoencoder that a generator was trained with.
 
     By default it is where it was at training; that of a release, in the release.
 
@@ -150,7 +156,7 @@ def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Path, VAE, dict[
         raise ValueError(
             f"{run.path} was trained with autoencoder {wanted}, but {vae_run} is {found}"
         )
-    return opened.path.resolve(), model, weights
+    return opened._replace(path=opened.path.resolve()), model, weights
 
 
 def as_tuples(value):

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data import images
+from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import given, media
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster
 
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
@@ -96,13 +97,12 @@ def parse_interval(text: str) -> tuple[float, float]:
     return low, high
 
 
-def describe_run(workdir: str, lora: str = "", lora_scale: float = 1.0) -> dict[str, Any]:
+def describe_run(run: Run, lora: str = "", lora_scale: float = 1.0) -> dict[str, Any]:
     """What identifies the params of a run, with adapters if any: run, step, hash of the config."""
-    config = run_directory.read_json(workdir, "config.json")
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(run.config, sort_keys=True).encode()).hexdigest()[:16]
     return {
-        "workdir": workdir,
-        "checkpoint_step": run_directory.latest_step(workdir),
+        "workdir": str(run.path),
+        "checkpoint_step": run.step,
         "config_hash": digest,
         **({"lora": lora, "lora_scale": lora_scale} if lora else {}),
     }

@@ -110,9 +110,9 @@ class Pipeline:
     ) -> "Pipeline":
         """`from_run` with other weights than those of its checkpoint, which need not be there."""
         generator, params, run = generators.complete(run, params)
-        vae_run, autoencoder, weights = runs.autoencoder_of(run, vae_run)
+        opened, autoencoder, weights = runs.autoencoder_of(run, vae_run)
         decoder = run_directory.fingerprint(weights["params"]["decoder"])
-        metadata = run.metadata | {"vae_run": str(vae_run), "decoder": decoder}
+        metadata = run.metadata | {"vae_run": str(opened.path), "decoder": decoder}
         return cls(generator, params, autoencoder, weights, run.config, metadata, mesh)
 
     def with_params(self, params: Any) -> "Pipeline":

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from seedance_jax.diffusion import flow, tasks, times
 from seedance_jax.models import conditioning
 from seedance_jax.models.conditioning import Condition
+from seedance_jax.pretrained import runs
 from seedance_jax.stages import generator_inputs
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training.loop import Stage
@@ -16,8 +17,8 @@ from seedance_jax.training.optimizer import make_optimizer
 
 
 def make_stage(config: ConfigDict) -> Stage:
-    """Builds the stage of `configs/pretrain.py`."""
-    inputs = generator_inputs.open_inputs(config)
+    """Builds the stage of `configs/pretrain.py`, or of a config of other `makes`."""
+    inputs, makes = generator_inputs.open_inputs(config), runs.what_it_trains(config)
     stage = Stage(
         init=inputs.init,
         loss_fn=objective(config, inputs.model, inputs.read),
@@ -26,8 +27,8 @@ def make_stage(config: ConfigDict) -> Stage:
         frozen=inputs.frozen,
         identity=inputs.identity,
         finish=lambda params: inputs.metadata,
-        makes="generator",
-        generator_params=lambda params, frozen: params,
+        makes=makes,
+        generator_params=(lambda params, frozen: params) if makes == "generator" else None,
         may_lack=conditioning.adapter_paths(config.model.get("conditions", ())),
     )
     return adapt(stage, config) if "lora" in config else stage

@@ -66,12 +66,9 @@ def check_source(config: ConfigDict) -> None:
 
     Raises:
       FileNotFoundError: there is no such run.
-      ValueError: it makes something else than a run of the config does, or it was trained on the
-        latents of another autoencoder.
+      ValueError: it makes something else than a run of the config does, or than `init_makes` of
+        the config: a refiner may start from a generator.
     """
-    runs.open_run(config.init_from, runs.what_it_makes(config), "init_from", finished=False)
-    if "vae_run" in config:
-        vae_run = runs.open_run(config.vae_run, "autoencoder", "vae_run")
-        _, autoencoder = runs.load_autoencoder(vae_run)
-        parts = {"autoencoder": runs.latent_fingerprint(autoencoder)}
-        run_directory.check_parts(config.init_from, parts)
+    wanted = config.get("init_makes", runs.what_it_makes(config))
+    run_directory.check_makes(wanted, "init_makes")
+    runs.open_run(config.init_from, wanted, "init_from", finished=False)

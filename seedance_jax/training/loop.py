@@ -34,12 +34,12 @@ class Stage:
         says what a part of a batch counts (see `accumulated`) and is not logged.
       batches: start_step -> iterator over this host's batches from that step on.
       optimizer: of `params`.
+      makes: what a run of it makes, of `run_directory.MAKES`.
       frozen: weight trees that are used and never updated; the loop adds "ema" and "step".
       identity: what the run depends on beyond its config (JSON); resumed, it must be the same.
       inherit: the top-level parts of `params` that another run's weights may start; () for all.
       may_lack: paths in `params` of what a run to start from may be without: it starts as new.
       finish: params (the EMA at the end of training) -> metadata that later stages need (JSON).
-      makes: what a run of it makes, see `pretrained/runs.py:MAKES`.
       generator_params: (params, frozen) -> the weights of the generator that `params` make, so that
         a suite can judge it during training; None for a stage that trains no generator.
       rollout: (state, batch, key, frozen) -> batch: what reinforcement learning does between steps.
@@ -56,25 +56,27 @@ class Stage:
     `loss_fn` and `rollout` find in `frozen` the slow copies by their names, too.
 
     Raises:
-      ValueError: steps between rollouts without a rollout, or one name for two weight trees.
+      ValueError: what it makes is not known, steps between rollouts without a rollout, or one name
+        for two weight trees.
     """
 
     init: Callable
     loss_fn: Callable
     batches: Callable[[int], Iterator]
     optimizer: optax.GradientTransformation
+    makes: str
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inherit: tuple[str, ...] = ()
     may_lack: tuple[tuple[str, ...], ...] = ()
     finish: Callable[[Any], dict] = lambda params: {}
-    makes: str = ""
     generator_params: Callable[[Any, Mapping], Any] | None = None
     rollout: Callable | None = None
     rollout_every: int = 1
     slow_copies: Mapping[str, float | Callable] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        run_directory.check_makes(self.makes)
         if self.rollout_every < 1 or (self.rollout is None and self.rollout_every > 1):
             raise ValueError(
                 f"rollout_every={self.rollout_every} must be at least 1, and 1 without a rollout"
@@ -144,9 +146,9 @@ def train(
         returns a `Stop` ends the training after this step (of several processes: after one of the
         next steps, the same in all). Started again, the training goes on.
     """
-    run_directory.check_identity(workdir, dict(stage.identity))
     if settings.init_from and run_directory.latest_step(workdir) is None:
         run_directory.check_parts(settings.init_from, stage.identity)
+    run_directory.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(settings.mesh):
         state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)
         state, rolled = checkpoint.restore(

@@ -19,6 +19,15 @@ from seedance_jax.training import cluster, release
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
+# What a run may make, in words.
+MAKES = {
+    "generator": "a generator",
+    "refiner": "a refiner",
+    "motion": "a motion model",
+    "autoencoder": "an autoencoder",
+    "reward": "a reward",
+    "adapters": "adapters",
+}
 
 
 def check_place(name: str, place: str | Path) -> None:
@@ -31,6 +40,19 @@ def check_place(name: str, place: str | Path) -> None:
             f"{name}={place}: only local paths and mounted storage can be read and written; mount "
             "it first (gcsfuse, NFS, ...), and give the path of the mount"
         )
+
+
+def check_makes(makes: str, asked: str = "makes") -> str:
+    """`makes`; ValueError unless it is one of MAKES. asked: the field that says it."""
+    if makes not in MAKES:
+        raise ValueError(f"{asked}={makes!r}; legal are {sorted(MAKES)}")
+    return makes
+
+
+def check_new(flag: str, directory: Path) -> None:
+    """Raises ValueError unless a directory is empty or not there. flag: the one that names it."""
+    if directory.exists() and any(directory.iterdir()):
+        raise ValueError(f"{directory} is not empty; use another {flag}")
 
 
 def read_json(workdir, name):

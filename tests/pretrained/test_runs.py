@@ -20,6 +20,8 @@ def write_run(workdir, config, metadata=None):
         ({"stage": "vae"}, "autoencoder"),
         ({"stage": "flow_matching"}, "generator"),
         ({"stage": "flow_matching", "lora": {}}, "adapters"),
+        ({"stage": "flow_matching", "makes": "refiner"}, "refiner"),
+        ({"stage": "flow_matching", "makes": "motion", "lora": {}}, "adapters"),
     ],
 )
 def test_an_old_run_is_known_by_its_config(tmp_path, config, makes):
@@ -49,6 +51,16 @@ def test_adapters_in_the_place_of_a_generator_say_where_they_go(tmp_path):
     write_run(tmp_path, {"stage": "flow_matching", "lora": {}})
     with pytest.raises(ValueError, match=f"makes adapters; .* a generator: .*--lora={tmp_path}$"):
         runs.open_run(tmp_path, "generator")
+
+
+def test_what_nothing_makes_is_refused_and_what_is_legal_is_named(tmp_path):
+    for makes in ("", "vectors"):
+        write_run(tmp_path, {"stage": "vae"}, {"makes": makes})
+        with pytest.raises(ValueError, match=f"makes='{makes}'; legal are .*'autoencoder', "):
+            runs.open_run(tmp_path)
+    write_run(tmp_path, {"stage": "vae", "makes": "refiner"}, {})
+    with pytest.raises(ValueError, match=r"makes='refiner'; stage='vae' makes \('autoencoder',\)"):
+        runs.open_run(tmp_path)
 
 
 def test_what_is_no_run_is_said(tmp_path):
@@ -87,7 +99,7 @@ def test_the_released_weights_open():
     run = runs.open_run(runs.RELEASED, "generator")
     assert "makes" not in run.metadata or run.metadata["makes"] == "generator"
     vae_run, autoencoder, _ = runs.autoencoder_of(run)
-    assert vae_run == run.path / "autoencoder"
+    assert vae_run.path == run.path / "autoencoder"
     generator, params, completed = generators.complete(run, checkpoint.load(run.path))
     assert generator.dit["latent_channels"] == autoencoder.latent_channels
     assert {"text", "video"} <= params.keys()

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from configs import pretrain
 from seedance_jax.data import tokenizer
 from seedance_jax.models import conditioning
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.pretrained import generators
-from seedance_jax.stages.flow_matching import flow_loss, objective
+from seedance_jax.stages import generator_inputs
+from seedance_jax.stages.flow_matching import flow_loss, make_stage, objective
 
 CHANNELS, LENGTH, FRAMES = 4, 16, 3
 TEXT = {"width": 16, "depth": 1, "heads": 2, "max_words": 4}
@@ -49,6 +51,20 @@ def loss_of(params):
         return flow_loss(MODEL, params, x0, seen, key, frame_times=0.5)[0]
 
     return jax.jit(loss)
+
+
+def test_a_stage_makes_what_its_config_says(monkeypatch):
+    inputs = generator_inputs.GeneratorInputs(MODEL, None, None, None, {}, {}, {})
+    monkeypatch.setattr(generator_inputs, "open_inputs", lambda config: inputs)
+    config = pretrain.get_config("smoke").unlock()
+    assert make_stage(config).makes == "generator"
+    assert make_stage(config).generator_params("params", {}) == "params"
+    config.makes = "refiner"
+    assert make_stage(config).makes == "refiner"
+    assert make_stage(config).generator_params is None
+    config.makes = "picture"
+    with pytest.raises(ValueError, match="makes='picture'; stage='flow_matching' makes .*refiner"):
+        make_stage(config)
 
 
 def test_gradients_reach_every_parameter_that_the_video_depends_on(params):

@@ -3,7 +3,6 @@
 import pytest
 
 from configs import lora, pretrain, vae
-from seedance_jax.pretrained import runs
 from seedance_jax.stages import settings
 from seedance_jax.training import run_directory
 
@@ -60,14 +59,8 @@ def test_illegal_values_of_other_stages_are_named():
         settings.check_values(config)
 
 
-def test_a_run_starts_from_what_it_makes_itself_by_its_autoencoder_alone(tmp_path, monkeypatch):
-    vae_run = tmp_path / "vae"
-    vae_run.mkdir()
-    run_directory.write_json(vae_run, "config.json", {"stage": "vae"})
-    run_directory.write_json(vae_run, "metadata.json", {"mean": [], "std": []})
-    monkeypatch.setattr(runs, "load_autoencoder", lambda run: (None, run))
-    monkeypatch.setattr(runs, "latent_fingerprint", lambda weights: "a1")
-    config = generator(init_from=str(tmp_path), vae_run=str(vae_run))
+def test_a_run_starts_from_what_it_makes_itself(tmp_path):
+    config = generator(init_from=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):
         settings.check_source(generator(init_from=str(tmp_path / "nothere")))
     for found, message in (
@@ -78,10 +71,6 @@ def test_a_run_starts_from_what_it_makes_itself_by_its_autoencoder_alone(tmp_pat
         with pytest.raises(ValueError, match=message):
             settings.check_source(config)
     run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
-    run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a0"})
-    with pytest.raises(ValueError, match="was trained with autoencoder a0, this run has a1"):
-        settings.check_source(config)
-    run_directory.write_json(tmp_path, "metadata.json", {"autoencoder": "a1"})
     settings.check_source(config)
     # Of another objective, which makes the same.
     run_directory.write_json(tmp_path, "config.json", {"stage": "rlhf"})
@@ -90,6 +79,22 @@ def test_a_run_starts_from_what_it_makes_itself_by_its_autoencoder_alone(tmp_pat
     run_directory.write_json(tmp_path, "metadata.json", {"makes": "reward"})
     with pytest.raises(ValueError, match="makes a reward; init_from wants a generator$"):
         settings.check_source(config)
+
+
+def test_a_refiner_starts_from_a_refiner_or_by_its_config_from_a_generator(tmp_path):
+    run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
+    config = generator(init_from=str(tmp_path), makes="refiner")
+    with pytest.raises(ValueError, match="makes a generator; init_from wants a refiner$"):
+        settings.check_source(config)
+    config.init_makes = "generator"
+    settings.check_source(config)
+    config.init_makes = "picture"
+    with pytest.raises(ValueError, match="init_makes='picture'; legal are .*'refiner'"):
+        settings.check_source(config)
+    del config.init_makes
+    own = {"stage": "flow_matching", "makes": "refiner"}
+    run_directory.write_json(tmp_path, "config.json", own)
+    settings.check_source(config)
 
 
 ZERO = (

@@ -75,7 +75,7 @@ def make_stage(config):
             clip_norm=1.0,
         ),
         frozen={"target": np.float32(0.5)},
-        makes="vectors",
+        makes="motion",
     )
 
 

@@ -34,6 +34,7 @@ def quadratic(nan_rows=()):
         loss_fn=loss_fn,
         batches=lambda step: loader.make_iterator(dataset.map(lambda x: {"x": x}), step),
         optimizer=make_optimizer(num_steps=NUM_STEPS, clip_norm=1.0, **OPTIMIZER),
+        makes="motion",
         frozen={"offset": np.float32(0.5)},
     )
 

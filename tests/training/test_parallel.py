@@ -56,7 +56,7 @@ def stage():
         return flow_loss(model, params, x0, condition, key, frame_times=0.5)
 
     optimizer = make_optimizer(num_steps=100, clip_norm=1.0, **OPTIMIZER)
-    return loop.Stage(init, loss_fn, batches, optimizer)
+    return loop.Stage(init, loss_fn, batches, optimizer, makes="generator")
 
 
 def train(stage, mesh):

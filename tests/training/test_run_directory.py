@@ -79,6 +79,14 @@ def test_unfinished_checkpoints_do_not_count(tmp_path):
     assert run_directory.latest_step(tmp_path) == 10
 
 
+def test_a_new_directory_is_not_in_use(tmp_path):
+    run_directory.check_new("--output", tmp_path)
+    run_directory.check_new("--output", tmp_path / "new")
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=f"{tmp_path} is not empty; use another --output$"):
+        run_directory.check_new("--output", tmp_path)
+
+
 def test_a_run_that_finds_other_parts_names_them(tmp_path):
     run_directory.check_identity(tmp_path, {"autoencoder": "a", "text": "b"})
     checkpoint.save_weights(tmp_path, TREE)

@@ -25,6 +25,7 @@ def walk(one_device, weights, batches, **settings):
         loss_fn=loss_fn,
         batches=None,
         optimizer=optax.sgd(RATE),
+        makes="generator",
     )
     settings = {"seed": 3, "ema_decay": EMA_DECAY} | settings
     with jax.set_mesh(one_device):
