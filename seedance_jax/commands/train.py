@@ -57,8 +57,9 @@ def speed(config, makes):
     return flops, chips.peak_flops() if flops else None
 
 
-def suite_hook(config, workdir, stage, mesh):
+def suite_hook(config, workdir, stage, mesh, save):
     """The hook of --suite."""
+    del save
     return SuiteHook(
         workdir,
         run_directory.as_json(config.to_dict()),

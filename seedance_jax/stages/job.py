@@ -1,5 +1,6 @@
 """A training job: checks its run directory, trains its stage, and writes what it made."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def train(
     Args:
       speed: (config, what it makes) -> (FLOPs of the mean step, the most FLOPs a second of the
         devices), for the log; both may be None.
-      make_hooks: each (stage, mesh) -> a hook of `loop.train`, with a `close()`.
+      make_hooks: each (stage, mesh, save) -> a hook of `loop.train`, with a `close()`; it may
+        pin checkpoints of the Saver `save`.
     """
     prepare(config, workdir)
     if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
@@ -74,30 +76,29 @@ def run(
 ) -> loop.Trained:
     """Runs the loop with the hooks and the checkpoints of a training job; see `train`."""
     flops, peak = speed(config, stage.makes)
-    log = hooks.LogHook(
-        workdir,
-        num_steps=config.num_steps,
-        every=config.log_every,
-        max_skipped=config.max_skipped,
-        name=config.stage,
-        flops=flops,
-        peak=peak,
-    )
-    called = [log, *(make(stage, mesh) for make in make_hooks)]
-    save = saver.Saver(
-        workdir,
-        every=config.checkpoint_every,
-        keep=config.keep_checkpoints,
-        keep_every=config.keep_every,
-    )
-    options = {
-        name: config[name] for name in ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
-    }
-    try:
-        return loop.train(stage, workdir, loop.Settings(mesh=mesh, **options), save, called)
-    finally:
-        for closed in (save, *called):
-            closed.close()
+    names = ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
+    options = loop.Settings(mesh=mesh, **{name: config[name] for name in names})
+    with contextlib.ExitStack() as stack:
+        closed = lambda one: stack.enter_context(contextlib.closing(one))  # noqa: E731
+        save = closed(
+            saver.Saver(
+                workdir,
+                every=config.checkpoint_every,
+                keep=config.keep_checkpoints,
+                keep_every=config.keep_every,
+            )
+        )
+        log = hooks.LogHook(
+            workdir,
+            num_steps=config.num_steps,
+            every=config.log_every,
+            max_skipped=config.max_skipped,
+            name=config.stage,
+            flops=flops,
+            peak=peak,
+        )
+        called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
+        return loop.train(stage, workdir, options, save, called)
 
 
 def check_batches(

@@ -4,9 +4,10 @@ from ml_collections import ConfigDict
 from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.pretrained import runs
-from seedance_jax.stages.job import check_batches, compare, finished, prepare
+from seedance_jax.stages.job import check_batches, compare, finished, prepare, run
 from seedance_jax.training import run_directory
 from seedance_jax.training.run_directory import flatten
+from tests.training.test_loop import NUM_STEPS, quadratic
 
 CONFIG = {
     "stage": "vae",
@@ -89,6 +90,31 @@ def test_a_run_is_finished_by_the_metadata_of_its_newest_checkpoint(tmp_path):
 def test_a_field_that_is_new_or_gone_differs():
     one, other = flatten({"a": {"b": 1}, "c": 2}), flatten({"c": 2, "d": 3})
     assert compare(one, other) == [("a.b", 1, None), ("d", None, 3)]
+
+
+def test_a_hook_of_a_job_may_pin_the_checkpoint_of_its_step(one_device, tmp_path):
+    class Pinning:
+        def __init__(self, stage, mesh, save):
+            assert (stage.makes, mesh) == ("motion", one_device)
+            self.save, self.closed = save, False
+            made.append(self)
+
+        def __call__(self, step, state, metrics):
+            if step == 3:
+                self.save.pin(step, "best")
+
+        def close(self):
+            self.closed = True
+
+    made = []
+    counts = {"num_steps": NUM_STEPS, "log_every": 1, "max_skipped": 1, "accumulate": 1}
+    counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
+    settings = {"stage": "toy", "seed": 0, "ema_decay": 0.5, "init_from": "", **counts}
+    speed = lambda config, makes: (None, None)  # noqa: E731
+    run(quadratic(), ConfigDict(settings), tmp_path, one_device, speed, [Pinning])
+    assert run_directory.pinned(tmp_path) == {"best": 3}
+    assert run_directory.all_steps(tmp_path) == [3, NUM_STEPS]
+    assert made[0].closed
 
 
 def test_a_directory_of_other_files_is_refused(tmp_path):
