@@ -1,4 +1,4 @@
-"""Any stage as the training of adapters on weights that stay as they are."""
+"""A stage as the training of adapters on weights that stay as they are."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,8 +22,12 @@ def adapt(stage: Stage, config: Any) -> Stage:
 
     Raises:
       ValueError: no base run, or one of another model; the message names the fields that differ.
+        Or a stage with a rollout or slow copies: these would find adapters for its own params.
     """
     settings = config.lora
+    if stage.rollout or stage.slow_copies:
+        names = [name for name in ("rollout", "slow_copies") if getattr(stage, name)]
+        raise ValueError(f"lora: a stage with {' and '.join(names)} trains no adapters")
     if not settings.base_run:
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
@@ -37,7 +41,11 @@ def adapt(stage: Stage, config: Any) -> Stage:
     def merge(params, frozen):
         return lora.merge(frozen["base"], params, scale)
 
+    def generator_params(params, frozen):
+        return stage.generator_params(merge(params, frozen), frozen)
+
     def loss_fn(params, batch, key, frozen):
+        frozen = {**frozen, "ema": merge(frozen["ema"], frozen)}
         return stage.loss_fn(merge(params, frozen), batch, key, frozen)
 
     def finish(params):
@@ -52,7 +60,7 @@ def adapt(stage: Stage, config: Any) -> Stage:
         finish=finish,
         frozen={**stage.frozen, "base": base},
         identity={**stage.identity, "base": fingerprint},
-        generator_params=merge,
+        generator_params=generator_params if stage.generator_params else None,
         makes="adapters",
     )
 

@@ -36,6 +36,7 @@ STAGE = Stage(
     optimizer=optax.sgd(0.1),
     identity={"autoencoder": "a1"},
     makes="generator",
+    generator_params=lambda params, frozen: params,
 )
 
 
@@ -82,7 +83,8 @@ def moved(tree):
 
 
 def test_training_starts_at_the_base_and_moves_the_adapters_alone(adapted, params):
-    adapters, frozen = adapted.init(jax.random.key(1)), adapted.frozen
+    adapters = adapted.init(jax.random.key(1))
+    frozen = {**adapted.frozen, "ema": adapters}
     jax.tree.map(np.testing.assert_array_equal, frozen["base"], params)
     loss = jax.jit(jax.value_and_grad(lambda a: adapted.loss_fn(a, INPUTS, None, frozen)[0]))
     expected, _ = squared(params, INPUTS, None, {})
@@ -93,6 +95,24 @@ def test_training_starts_at_the_base_and_moves_the_adapters_alone(adapted, param
     assert size < sum(leaf.size for leaf in jax.tree.leaves(params)) / 5
 
 
+def test_the_ema_that_a_loss_sees_has_the_adapters_added(base_run, params):
+    loss_fn = lambda params, batch, key, frozen: (params, frozen["ema"])  # noqa: E731
+    stage = adapt(dataclasses.replace(STAGE, loss_fn=loss_fn), config(base_run))
+    adapters = stage.init(jax.random.key(1))
+    frozen = {**stage.frozen, "ema": moved(adapters)}
+    now, ema = stage.loss_fn(adapters, INPUTS, None, frozen)
+    jax.tree.map(np.testing.assert_array_equal, now, params)
+    wanted = stage.generator_params(moved(adapters), frozen)
+    jax.tree.map(np.testing.assert_array_equal, ema, wanted)
+
+
+def test_a_stage_that_would_take_adapters_for_its_params_is_refused(base_run):
+    rollout = lambda state, batch, key, frozen: batch  # noqa: E731
+    for changes in ({"rollout": rollout}, {"slow_copies": {"old": 0.5}}):
+        with pytest.raises(ValueError, match=f"lora: a stage with {next(iter(changes))} trains no"):
+            adapt(dataclasses.replace(STAGE, **changes), config(base_run))
+
+
 def test_another_base_is_another_identity(adapted, params, tmp_path):
     other = adapt(STAGE, config(save_run(tmp_path / "other", moved(params))))
     assert other.identity != adapted.identity
@@ -101,7 +121,8 @@ def test_another_base_is_another_identity(adapted, params, tmp_path):
 def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tmp_path):
     adapters = moved(adapted.init(jax.random.key(1)))
     lora_run = save_adapters(tmp_path / "lora", adapted, adapters)
-    trained, _ = adapted.loss_fn(adapters, INPUTS, None, adapted.frozen)
+    frozen = {**adapted.frozen, "ema": adapters}
+    trained, _ = adapted.loss_fn(adapters, INPUTS, None, frozen)
     applied = added.add_lora(params, METADATA, runs.open_run(lora_run))
     judged = adapted.generator_params(adapters, adapted.frozen)
     jax.tree.map(np.testing.assert_array_equal, judged, applied)
