@@ -59,5 +59,9 @@ def split(x: jax.Array, count: int) -> jax.Array:
     """[B, ...] -> [count, B / count, ...]; part i has the examples i, i + count, ...
 
     So every device splits its own examples, and nothing is exchanged.
+
+    Raises ValueError unless `count` divides B.
     """
+    if len(x) % count:
+        raise ValueError(f"accumulate={count} does not divide the batch of {len(x)} examples")
     return jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0)

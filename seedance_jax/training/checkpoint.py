@@ -47,9 +47,11 @@ def restore(
 
     Raises:
       OSError: there are checkpoints, and none can be read; they stay where they are.
+      ValueError: the mesh does not divide the rolled-out batch; its checkpoint stays, too.
     """
     steps, errors = run_directory.all_steps(workdir), {}
     for step in reversed(steps):
+        _check_rolled(workdir, step)
         try:
             restored = _read_checkpoint(state, workdir, step)
         except Exception as error:  # the reasons are many, and all of the storage's making
@@ -107,6 +109,17 @@ def _read_checkpoint(state, workdir, step):
         path = epath.Path(manager.directory) / str(step)
         check_sums(checksums(read), path)
     return read, _read_rolled(path)
+
+
+def _check_rolled(workdir, step):
+    """Raises ValueError if the rolled-out batch of a checkpoint cannot be cut over the mesh."""
+    path, tree = epath.Path(workdir).resolve() / "checkpoints" / str(step), {}
+    if not (path / "rollout").exists():
+        return
+    with contextlib.suppress(Exception), _reading(path) as (reader, _):
+        tree = reader.metadata(path / "rollout").tree  # if damaged, `_read_rolled` says so
+    sizes = {f"rollout of {path}": leaf.shape[0] for leaf in jax.tree.leaves(tree)}
+    sharding.check_batches(sizes, jax.sharding.get_mesh())
 
 
 def _read_rolled(path):

@@ -67,6 +67,11 @@ def test_split_takes_every_so_many_th_example():
     np.testing.assert_array_equal(parts, [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]])
 
 
+def test_a_batch_that_cannot_be_split_is_named():
+    with pytest.raises(ValueError, match="accumulate=3 does not divide the batch of 16 examples"):
+        grads(3)
+
+
 def test_under_fsdp_every_device_works_on_its_own_examples_in_every_part():
     mesh = sharding.make_mesh(data=2, fsdp=4)
     layout = {"w": NamedSharding(mesh, P("fsdp")), "b": sharding.replicated(mesh)}

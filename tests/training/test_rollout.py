@@ -135,6 +135,19 @@ def test_a_rolled_out_batch_comes_back_on_another_mesh_and_its_damage_is_noticed
     assert "WARNING: the checkpoint of step 2 cannot be read" in capfd.readouterr().err
 
 
+def test_a_mesh_that_does_not_divide_a_rolled_out_batch_is_no_damage(one_device, tmp_path):
+    state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
+    save = saver.Saver(tmp_path, every=1)
+    save(1, state, quadratic().batches(1), rolled=sharding.put_batch({"x": np.ones(6)}, one_device))
+    save.close()
+    mesh = sharding.make_mesh(fsdp=-1)
+    other = jax.device_put({"w": jnp.zeros(2)}, sharding.replicated(mesh))
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match="a batch of 6 .* fsdp = 8 shards"):
+        checkpoint.restore(other, tmp_path)
+    assert run_directory.all_steps(tmp_path) == [1]
+    assert not (tmp_path / "damaged").exists()
+
+
 def test_a_checkpoint_between_rollouts_without_their_batch_is_an_error(
     run,  # noqa: F811
     tmp_path,
@@ -251,6 +264,8 @@ def test_no_key_of_a_rollout_is_made_of_the_key_of_a_step():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"makes": ""}, "makes=''; legal are .*'autoencoder', .*'refiner'"),
+        ({"makes": "vectors"}, "makes='vectors'; legal are"),
         ({"rollout_every": 2}, "rollout_every=2 must be at least 1, and 1 without a rollout"),
         ({"rollout_every": 0, "rollout": sample}, "rollout_every=0"),
         ({"slow_copies": {"offset": 0.5}}, r"slow_copies \['offset'\]: frozen has others"),
