@@ -113,7 +113,6 @@ def evaluate_suite(workdir):
 def run(opened, suite, limit):
     """Runs a suite on all devices, prints what came of it and returns the report."""
     folder = Path(OUTPUT.value or command.folder_of(opened, suite))
-    cases.first_cases(suite, limit)
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(opened, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}

@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from seedance_jax.evaluation import releases
+from seedance_jax.evaluation.suite import log
 from seedance_jax.pretrained import card, runs
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
@@ -35,8 +36,8 @@ def main(argv):
     if given and not card.of_world(run.config):
         raise ValueError(f"--{given[0]} is for the judges, who know the synthetic world only")
     by_split = SPLIT.present or NUM_PROMPTS.present
-    log = Path(LOG.value) if LOG.value else None
-    judging = releases.Judging(SPLIT.value, bool(by_split), NUM_PROMPTS.value, DATA_DIR.value, log)
+    kept = log.try_place(Path(LOG.value)) if LOG.value else None
+    judging = releases.Judging(SPLIT.value, bool(by_split), NUM_PROMPTS.value, DATA_DIR.value, kept)
     output = releases.make_release(run, output, judging)
     megabytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file()) / 1e6
     print(f"{output}: {megabytes:.1f} MB")

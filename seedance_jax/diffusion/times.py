@@ -44,6 +44,4 @@ def sample_frame_times(
 
 def sampling_grid(steps: int, shift: float) -> jax.Array:
     """Decreasing times [steps + 1] from exactly 1 to exactly 0, uniform before the shift."""
-    if steps < 1:
-        raise ValueError(f"num_inference_steps={steps}: must be at least 1")
     return shift_times(jnp.linspace(1.0, 0.0, steps + 1), shift)

@@ -40,11 +40,6 @@ def test_the_grid_falls_from_exactly_1_to_exactly_0(shift, steps):
     assert (jnp.diff(grid) < 0).all()
 
 
-def test_a_grid_without_steps_is_an_error():
-    with pytest.raises(ValueError, match="num_inference_steps=0: must be at least 1"):
-        times.sampling_grid(0, 1.0)
-
-
 @pytest.mark.parametrize("shift", SHIFTS)
 def test_training_times_are_inside_the_path_around_the_shifted_middle(shift):
     t = times.sample_times(jax.random.key(0), (20_000,), shift)

@@ -1,7 +1,8 @@
-"""The log of test suites that were run on released weights: whoever looks twice is seen to.
+"""The log of test suites that were run to their end on released weights.
 
-A line of JSON a run: its date, what was judged (`results.IDENTITY`) and the figures. It lies in the
-repository beside the weights that come with the package.
+A line of JSON for each result that is not there yet: its date, what was judged
+(`results.IDENTITY`) and the figures. It lies in the repository beside the weights that come with
+the package.
 """
 
 import datetime
@@ -25,14 +26,26 @@ def choose_log(given: str | None, workdir: str | Path, suite: Suite) -> Path | N
     Args:
       given: a file, "" for none; None is `PATH` for the weights that come with the package.
 
-    Raises ValueError if a log is given for a suite that is not for tables.
+    Raises:
+      ValueError: a log is given for a suite that is not for tables.
+      OSError: the file cannot be written.
     """
     if given and not cases.is_test(suite):
         raise ValueError(f"--log={given} keeps runs of test suites, {suite.name} is none")
     if given is not None:
-        return Path(given) if given else None
+        return try_place(Path(given)) if given else None
     comes_along = PATH.parent.resolve() in Path(workdir).resolve().parents
-    return PATH if comes_along and cases.is_test(suite) else None
+    return try_place(PATH) if comes_along and cases.is_test(suite) else None
+
+
+def try_place(path: Path) -> Path:
+    """`path`, after it was opened for writing: before a suite is run, and not after hours of it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a"):
+            return path
+    except OSError as error:
+        raise OSError(f"{error}: give another --log, or --log= to keep no run") from None
 
 
 def append(path: Path, name: str, report: Mapping[str, Any]) -> None:
@@ -46,7 +59,6 @@ def append(path: Path, name: str, report: Mapping[str, Any]) -> None:
     }
     known = [old | {"date": row["date"]} for old in read(path)] if path.exists() else []
     if row not in known:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 

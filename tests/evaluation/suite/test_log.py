@@ -1,4 +1,4 @@
-"""Whoever looks at a test suite is written down."""
+"""What came of a test suite is written down."""
 
 import json
 import shutil
@@ -22,7 +22,11 @@ def test_test_suites_on_what_comes_with_the_package_are_kept(tmp_path):
     assert log.choose_log(None, runs.RELEASED, dev) is None
     assert log.choose_log(None, tmp_path / "run", test) is None
     assert log.choose_log("", runs.RELEASED, test) is None
-    assert log.choose_log("own.jsonl", tmp_path / "run", test).name == "own.jsonl"
+    own = tmp_path / "logs" / "own.jsonl"
+    assert log.choose_log(str(own), tmp_path / "run", test) == own
+    assert log.read(own) == []
+    with pytest.raises(OSError, match="own.jsonl/log.jsonl.*: give another --log, or --log= "):
+        log.choose_log(str(own / "log.jsonl"), tmp_path / "run", test)
     with pytest.raises(ValueError, match=r"--log=own.jsonl .* world_v1_dev is none"):
         log.choose_log("own.jsonl", tmp_path, dev)
 
