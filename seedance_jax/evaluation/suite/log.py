@@ -45,7 +45,7 @@ def try_place(path: Path) -> Path:
         with open(path, "a"):
             return path
     except OSError as error:
-        raise OSError(f"{error}: give another --log, or --log= to keep no run") from None
+        raise OSError(f"the log {path} cannot be written: {error}; give another --log") from None
 
 
 def append(path: Path, name: str, report: Mapping[str, Any]) -> None:

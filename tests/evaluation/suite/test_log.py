@@ -25,7 +25,7 @@ def test_test_suites_on_what_comes_with_the_package_are_kept(tmp_path):
     own = tmp_path / "logs" / "own.jsonl"
     assert log.choose_log(str(own), tmp_path / "run", test) == own
     assert log.read(own) == []
-    with pytest.raises(OSError, match="own.jsonl/log.jsonl.*: give another --log, or --log= "):
+    with pytest.raises(OSError, match="own.jsonl/log.jsonl cannot be written: .*another --log"):
         log.choose_log(str(own / "log.jsonl"), tmp_path / "run", test)
     with pytest.raises(ValueError, match=r"--log=own.jsonl .* world_v1_dev is none"):
         log.choose_log("own.jsonl", tmp_path, dev)
