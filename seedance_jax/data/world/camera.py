@@ -28,22 +28,22 @@ class Cameras:
     width: int
 
     @property
-    def translation(self):
+    def translation(self) -> np.ndarray:
         """[N, 3] t of x_cam = R x_world + t."""
         return -np.einsum("nij,nj->ni", self.rotation, self.eye)
 
-    def to_camera(self, points):
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points [N, ..., 3] -> camera axes [N, ..., 3]."""
         centred = points - self.eye.reshape(-1, *[1] * (points.ndim - 2), 3)
         return np.einsum("nij,n...j->n...i", self.rotation, centred)
 
-    def project(self, points):
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World points [N, ..., 3] -> (pixels (x, y) [N, ..., 2], z-depth [N, ...])."""
         local = self.to_camera(points)
         image = np.einsum("nij,n...j->n...i", self.intrinsics, local)
         return image[..., :2] / image[..., 2:], local[..., 2]
 
-    def resized(self, height, width):
+    def resized(self, height: int, width: int) -> "Cameras":
         """The same views at another frame size of the same aspect ratio."""
         scale = np.array([width / self.width, height / self.height, 1.0])
         intrinsics = self.intrinsics * scale[:, None]
@@ -51,7 +51,7 @@ class Cameras:
 
 
 def film(
-    plan: CameraPlan, motion: Motion, extents, height: int, width: int, reach: float
+    plan: CameraPlan, motion: Motion, extents: np.ndarray, height: int, width: int, reach: float
 ) -> Cameras:
     """Cameras of a shot: the planned view, moved back until the action stays in the frame.
 
@@ -85,8 +85,10 @@ def _contains(cameras, points, radii):
     return bool(inside[:-1].all() and (depth > 2 * radii).all())
 
 
-def aim(plan: CameraPlan, target, view_height: float, count: int, size) -> Cameras:
-    """`count` views about `target` under the planned move; the last is past the shot's end."""
+def aim(
+    plan: CameraPlan, target: np.ndarray, view_height: float, count: int, size: tuple[int, int]
+) -> Cameras:
+    """`count` views about `target` [3] under the planned move; the last is past the shot's end."""
     height, width = size
     track = dict.fromkeys(("azimuth", "yaw", "pitch", "zoom", "advance", "none"), 0.0)
     move = vocabulary.CAMERA_MOVES[plan.move]

@@ -29,27 +29,27 @@ class Shot:
     visibility: np.ndarray  # [T, K] visible share of the object's own silhouette in the frame
 
     @property
-    def last(self):
+    def last(self) -> int:
         return len(self.area) - 1
 
     @property
-    def until(self):
+    def until(self) -> int:
         """Frame up to which the main object's way counts: it meets another, or the clip ends."""
         hit = self.touched(1, 2)
         return self.last if hit is None else max(hit, 1)
 
-    def displacement(self, k):
+    def displacement(self, k: int) -> np.ndarray:
         """Way [3] of object k up to `until` in the first camera's axes (right, down, forward)."""
         way = self.motion.position[self.until, k] - self.motion.position[0, k]
         return self.cameras.rotation[0] @ way
 
-    def image_shift(self, k):
+    def image_shift(self, k: int) -> np.ndarray:
         """Way (x, y) of object k in the image, camera motion included; 1 = the shorter side."""
         pixels, _ = self.cameras.project(self.motion.position[:, k])
         return (pixels[self.until] - pixels[0]) / min(self.cameras.height, self.cameras.width)
 
-    def touched(self, a, b):
-        """Whether slots a and b (0 = floor, k = object k) touched, and the first frame after it."""
+    def touched(self, a: int, b: int) -> int | None:
+        """The first frame after slots a and b (0 = floor, k = object k) touched, or None."""
         frames = np.flatnonzero(self.motion.contacts[: self.last + 1, a, b])
         return frames[0] if len(frames) else None
 
@@ -64,7 +64,7 @@ def preview(scene: Scene, motion: Motion, plan: CameraPlan, cameras: Cameras) ->
     return Shot(scene, motion, plan, cameras, visible / PREVIEW**2, visible / np.maximum(alone, 1))
 
 
-def visible_pixels(seen, count) -> np.ndarray:
+def visible_pixels(seen: np.ndarray, count: int) -> np.ndarray:
     """Pixels [T, K] of each object in `seen` [T, H, W]."""
     return np.stack([(seen == k).sum(axis=(1, 2)) for k in range(count)], -1)
 
@@ -137,33 +137,33 @@ def _moves_visibly(shot, k):
         _require(growth > 1.15 if word == "towards" else growth < 0.87, "size hides the motion")
 
 
-def check_drop(shot):
+def check_drop(shot: Shot) -> None:
     for k in range(len(shot.scene.bodies)):
         landing = shot.touched(0, k + 1)
         _require(landing is not None and 1 <= landing < shot.last, "does not land in time")
 
 
-def check_roll(shot):
+def check_roll(shot: Shot) -> None:
     _moves_visibly(shot, 0)
 
 
-def check_slide(shot):
+def check_slide(shot: Shot) -> None:
     _moves_visibly(shot, 0)
     _require(tilt(shot, 0, shot.last) > 0.95, "falls over")
 
 
-def check_throw(shot):
+def check_throw(shot: Shot) -> None:
     landing = shot.touched(0, 1)
     _require(landing is not None and 2 <= landing < shot.last, "does not land in time")
     _require(direction(shot, 0) in ("left", "right"), "tumbles off its course")
     _moves_visibly(shot, 0)
 
 
-def check_spin(shot):
+def check_spin(shot: Shot) -> None:
     _require(abs(shot.motion.velocity[shot.last, 0, 5]) > 0.8, "stops spinning")
 
 
-def check_collide(shot):
+def check_collide(shot: Shot) -> None:
     hit = shot.touched(1, 2)
     _require(hit is not None and 2 <= hit < shot.last - 1, "does not hit in time")
     _moves_visibly(shot, 0)
@@ -172,14 +172,14 @@ def check_collide(shot):
     _require((shot.visibility[:hit, 1] > 0.5).all(), "the target is hidden")
 
 
-def check_topple(shot):
+def check_topple(shot: Shot) -> None:
     hit = shot.touched(1, 2)
     _require(hit is not None and 2 <= hit < shot.last - 1, "does not hit in time")
     _moves_visibly(shot, 0)
     _require(abs(tilt(shot, 1, shot.last)) < 0.4, "the pillar does not fall")
 
 
-def check_occlude(shot):
+def check_occlude(shot: Shot) -> None:
     seen = shot.visibility[:, 0]
     hidden = np.flatnonzero(seen < 0.12)
     _require(len(hidden) and seen[: hidden[0]].max(initial=0) > 0.9, "is not hidden")
@@ -199,7 +199,7 @@ CHECKS = {
 }
 
 
-def check(shots: list):
+def check(shots: list[Shot]) -> None:
     """Raises Rejected unless the objects are seen well and the event is seen to take place."""
     for shot in shots:
         _require(np.isfinite(shot.motion.position).all(), "the simulation diverged")

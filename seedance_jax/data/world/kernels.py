@@ -187,7 +187,9 @@ def _nearest(things, n, o, d):
 
 
 @kernel
-def trace_frames(things, views, depth, seen, alone):
+def trace_frames(
+    things: tuple, views: tuple, depth: np.ndarray, seen: np.ndarray, alone: np.ndarray
+) -> None:
     """Fills depth and seen [T, H, W] and counts alone [T, K]; see `render.trace`."""
     frames, height, width = depth.shape
     for n in range(frames):
@@ -362,7 +364,15 @@ def _mark_edges(image, edge):
 
 
 @kernel
-def paint_frames(things, views, world, depth, seen, frames, gamma):
+def paint_frames(
+    things: tuple,
+    views: tuple,
+    world: tuple,
+    depth: np.ndarray,
+    seen: np.ndarray,
+    frames: np.ndarray,
+    gamma: np.ndarray,
+) -> None:
     """Fills frames uint8 [T, H, W, 3]; gamma is a table of display values of linear [0, 1]."""
     count, height, width = depth.shape
     scene = things, views, world

@@ -124,7 +124,7 @@ class _Recorder:
         self.contacts = np.zeros((frames, SLOTS + 1, SLOTS + 1), bool)
         self.on_floor, self.rise = [], []
 
-    def touch(self, data, frame):
+    def touch(self, data: mujoco.MjData, frame: int) -> None:
         """Notes the contacts of this step for the interval that ends at `frame`."""
         floor = np.zeros(self.count, bool)
         if data.ncon:
@@ -135,7 +135,7 @@ class _Recorder:
         self.on_floor.append(floor)
         self.rise.append(data.cvel[1:, 5].copy())
 
-    def frame(self, data, frame):
+    def frame(self, data: mujoco.MjData, frame: int) -> None:
         self.position[frame] = data.xpos[1:]
         self.rotation[frame] = data.xmat[1:].reshape(-1, 3, 3)
         for k in range(self.count):

@@ -31,7 +31,7 @@ GAMMA = (np.arange(16384) / 16383) ** (1 / 2.2)
 CELLS = {"solid": (0.0, 0.0, 0.0), "striped": (1.6, 0.0, 0.0), "checkered": (1.9, 1.9, 1.9)}
 
 
-def make_things(scene: Scene, position, rotation) -> Things:
+def make_things(scene: Scene, position: np.ndarray, rotation: np.ndarray) -> Things:
     """The scene's objects at `position` [N, K, 3] and `rotation` [N, K, 3, 3]."""
     bodies = scene.bodies
     colors = np.array([vocabulary.COLORS[b.color] for b in bodies], float)
@@ -63,7 +63,9 @@ def make_surroundings(scene: Scene) -> Surroundings:
     return Surroundings(floor_table(scene.floor), *(np.array(v) for v in vectors), light.ambient)
 
 
-def trace(things: Things, cameras: Cameras, num_frames: int):
+def trace(
+    things: Things, cameras: Cameras, num_frames: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each pixel centre sees.
 
     Returns:
@@ -78,14 +80,22 @@ def trace(things: Things, cameras: Cameras, num_frames: int):
     return depth, seen, alone
 
 
-def paint(things: Things, cameras: Cameras, surroundings: Surroundings, depth, seen) -> np.ndarray:
+def paint(
+    things: Things,
+    cameras: Cameras,
+    surroundings: Surroundings,
+    depth: np.ndarray,
+    seen: np.ndarray,
+) -> np.ndarray:
     """Colours what `trace` found: frames uint8 [T, H, W, 3], sRGB-like."""
     frames = np.empty((*seen.shape, 3), np.uint8)
     paint_frames(things, make_views(cameras), surroundings, depth, seen, frames, GAMMA)
     return frames
 
 
-def optical_flow(things: Things, cameras: Cameras, depth, seen, n: int):
+def optical_flow(
+    things: Things, cameras: Cameras, depth: np.ndarray, seen: np.ndarray, n: int
+) -> list[np.ndarray]:
     """Flow [H, W, 2] in pixels (x, y) from frame n to n + 1: (of everything, of the camera alone).
 
     The sky is infinitely far: it moves with the rotation of the camera only.

@@ -1,6 +1,8 @@
 """A scene before anything moves: objects, surroundings and camera plan, drawn at random."""
 
 import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,24 +80,24 @@ class Draw:
         self.gravity = 0.0
         self.azimuth = self.uniform(-20, 20)  # degrees, of the camera; paths are laid out before it
 
-    def uniform(self, low, high):
+    def uniform(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
 
-    def choice(self, options):
+    def choice(self, options: Mapping[Any, float] | Sequence) -> Any:
         """One key of a dict by its probability, or one item of a sequence."""
         names = list(options)
         weights = list(options.values()) if isinstance(options, dict) else None
         return names[self.rng.choice(len(names), p=weights)]
 
-    def side(self):
+    def side(self) -> float:
         return float(self.rng.choice((-1, 1)))
 
-    def draw_gravity(self, matters: bool):
+    def draw_gravity(self, matters: bool) -> None:
         """Gravity leaves its range only for events that show it."""
         self.strange_gravity = self.strange_gravity and matters
         self.gravity = self._number("gravity", *vocabulary.GRAVITY, self.strange_gravity)
 
-    def graded(self, name, low, high):
+    def graded(self, name: str, low: float, high: float) -> float:
         """A number with a training range, which `out_of_range` leaves on either side."""
         return self._number(name, low, high, self.split == "out_of_range" and not self.outside)
 
@@ -108,7 +110,7 @@ class Draw:
         self.numbers[name], self.ranges[name] = value, (low, high)
         return value
 
-    def body(self, shapes, size="", textures=()):
+    def body(self, shapes: Collection[str], size: str = "", textures: Collection[str] = ()) -> Body:
         """An object of a colour not yet used, resting upright at the origin."""
         shape = self.choice([name for name in shapes if name in self.slice.shapes])
         color = self.choice(self._free_colors(shape))
@@ -136,12 +138,12 @@ class Draw:
         ]
 
 
-def resting(height, x=0.0, y=0.0):
+def resting(height: float, x: float = 0.0, y: float = 0.0) -> np.ndarray:
     """Position of a centre `height` above the floor; a hair lower, to touch from the start."""
     return np.array([x, y, height - 2e-4])
 
 
-def turn(axis, angle):
+def turn(axis: Sequence[float], angle: float) -> tuple[float, float, float, float]:
     """Quaternion (w, x, y, z) of a turn by `angle` radians about unit `axis`."""
     return (float(np.cos(angle / 2)), *(float(np.sin(angle / 2) * a) for a in axis))
 

@@ -44,12 +44,12 @@ class WorldSpec:
             )
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """Seconds from the first frame to the last."""
         return (self.num_frames - 1) / self.fps if self.fps > 0 else 0.0
 
     @property
-    def cut_lengths(self):
+    def cut_lengths(self) -> list[int]:
         """Frames of the two shots of a cut clip: latent frames are halved, the first has the rest.
 
         So a clip of 5 frames is cut after its fifth, that is, not at all.

@@ -5,18 +5,21 @@ The scene, the camera and the light stay, the main object takes another way. Nee
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
 from seedance_jax.data.world import WorldSpec, render
+from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.generation import shoot
 from seedance_jax.data.world.language.captions import captions
 
 FAR_BELOW = -20.0  # metres: under the floor, where neither the object nor its shadow is seen
 
 
-def spec_of(data):
+def spec_of(data: Mapping[str, Any]) -> WorldSpec:
     """The clips of the world that a config's section `data` trains on; ValueError for others."""
     if data["source"] != "world":
         raise ValueError(
@@ -25,7 +28,9 @@ def spec_of(data):
     return WorldSpec(**{field.name: data["world"][field.name] for field in fields(WorldSpec)})
 
 
-def make_pairs(name, spec, split="validation", count=48, start=0):
+def make_pairs(
+    name: str, spec: WorldSpec, split: str = "validation", count: int = 48, start: int = 0
+) -> tuple[list[str], np.ndarray, np.ndarray, list[int]]:
     """The first `count` pairs of a violation that a split has from clip `start` on.
 
     Returns:
@@ -49,7 +54,7 @@ def make_pairs(name, spec, split="validation", count=48, start=0):
             return list(texts), np.stack(plausible), np.stack(implausible), list(indices)
 
 
-def film(shot, way):
+def film(shot: Shot, way: np.ndarray) -> np.ndarray:
     """Frames uint8 [T, H, W, 3] of a shot in which the main object goes along way [T + 1, 3]."""
     position = shot.motion.position.copy()
     position[:, 0] = way
@@ -59,13 +64,13 @@ def film(shot, way):
     return render.paint(things, shot.cameras, surroundings, depth, seen)
 
 
-def main_way(shot):
+def main_way(shot: Shot) -> tuple[np.ndarray, int | None]:
     """A copy of the way of the main object [T + 1, 3], and the frame it lands in, or None."""
     landing = shot.touched(0, 1) if shot.scene.event in ("drop", "throw") else None
     return shot.motion.position[:, 0].copy(), landing
 
 
-def linear_fall(shot):
+def linear_fall(shot: Shot) -> np.ndarray | None:
     """Falls at constant speed, to the same place at the same time."""
     way, landing = main_way(shot)
     if landing is None or landing < 4:
@@ -74,7 +79,7 @@ def linear_fall(shot):
     return way
 
 
-def hover(shot):
+def hover(shot: Shot) -> np.ndarray | None:
     """Stops in the air halfway through the fall, and stays there."""
     way, landing = main_way(shot)
     if landing is None or landing < 4:
@@ -85,7 +90,7 @@ def hover(shot):
     return way
 
 
-def teleport(shot):
+def teleport(shot: Shot) -> np.ndarray:
     """Is 0.5 m aside, towards the middle of the picture, from one frame to the next."""
     way, _ = main_way(shot)
     half = len(way) // 2
@@ -95,14 +100,14 @@ def teleport(shot):
     return way
 
 
-def vanish(shot):
+def vanish(shot: Shot) -> np.ndarray:
     """Is not there in the third quarter of the clip."""
     way, _ = main_way(shot)
     way[len(way) // 2 : 3 * len(way) // 4, 2] = FAR_BELOW
     return way
 
 
-def disorder(shot):
+def disorder(shot: Shot) -> np.ndarray:
     """Is in the right places in the wrong order: each two frames are exchanged."""
     way, _ = main_way(shot)
     count = len(way) // 2 * 2
@@ -110,7 +115,7 @@ def disorder(shot):
     return way
 
 
-def speed_up(shot):
+def speed_up(shot: Shot) -> np.ndarray | None:
     """Slides ever faster: the speeds of its way, which friction slows, in reverse."""
     if shot.scene.event != "slide":
         return None
