@@ -20,6 +20,7 @@ evaluation_<split>.json and .png in the run's directory.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags
@@ -85,20 +86,20 @@ USES = {
 }
 
 
-def evaluate_autoencoder(opened):
+def evaluate_autoencoder(opened: runs.Run) -> None:
     """Report and sheet of an autoencoder."""
     settings = {"batch_size": BATCH_SIZE.value, "tile": TILE.value, "data_dir": DATA_DIR.value}
     print(json.dumps(report_autoencoder(opened, SPLIT.value, **settings), indent=2))
 
 
-def evaluate_generator(opened):
+def evaluate_generator(opened: runs.Run) -> None:
     """Results of a generator on a split."""
     data = runs.read_data(opened, DATA_DIR.value)
     suite, limit = splits.draw_split(data, SPLIT.value, NUM_PROMPTS.value)
     run(opened, suite, limit)
 
 
-def evaluate_suite(workdir):
+def evaluate_suite(workdir: str | Path | None) -> None:
     """Results of a generator on --suite."""
     suite = cases.read_suite(SUITE.value)
     if not (workdir or OUTPUT.value):
@@ -110,7 +111,7 @@ def evaluate_suite(workdir):
     cluster.of_main(lambda: releases.record(workdir, found, kept, CARD.value))
 
 
-def run(opened, suite, limit):
+def run(opened: runs.Run, suite: cases.Suite, limit: int | None) -> dict[str, Any]:
     """Runs a suite on all devices, prints what came of it and returns the report."""
     folder = Path(OUTPUT.value or command.folder_of(opened, suite))
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
@@ -123,7 +124,7 @@ def run(opened, suite, limit):
     return found
 
 
-def compare(folders):
+def compare(folders: list[str]) -> None:
     """Compares two directories and prints what came of it."""
     if len(folders) != 2:
         raise ValueError(f"--compare takes two directories of results, got {folders}")
@@ -135,7 +136,7 @@ def compare(folders):
 EVALUATIONS = {"autoencoder": evaluate_autoencoder, "generator": evaluate_generator}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     folders = argv[1:]
     modes = [name for name in ("compare", "show_log", "suite") if flags.FLAGS[name].value]
     if len(modes) > 1:
@@ -144,8 +145,8 @@ def main(argv):
         raise ValueError(f"{' '.join(folders)!r} belongs to no flag; directories are of --compare")
     if not (modes or WORKDIR.value):
         raise ValueError("--workdir is missing: the run to evaluate")
-    asked = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
-    opened = None if modes else runs.open_run(WORKDIR.value, *asked)
+    wanted = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
+    opened = None if modes else runs.open_run(WORKDIR.value, *wanted)
     cli.needs(USES, f"--{modes[0]}" if modes else f"a run that makes {runs.MAKES[opened.makes]}")
     if COMPARE.value:
         compare(folders)

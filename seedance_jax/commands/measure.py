@@ -15,6 +15,7 @@ that come with the package. Prints JSON: every metric with its 95 % interval.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -57,7 +58,7 @@ USES = {
 }
 
 
-def check_flags():
+def check_flags() -> None:
     """Raises ValueError for flags that do not go together, or OSError for an --output."""
     if bool(REAL.value) != bool(FAKE.value) or not (REAL.value or RUN.value):
         raise ValueError("give --real and --fake, or --run, or all three")
@@ -70,14 +71,14 @@ def check_flags():
         media.check_writable(Path(OUTPUT.value).parent)
 
 
-def open_run():
+def open_run() -> Pipeline:
     """The pipeline of --run; ValueError unless it was trained on the world."""
     pipeline = Pipeline.from_run(runs.RELEASED if RUN.value == "released" else RUN.value)
     violations.spec_of(pipeline.config["data"])
     return pipeline
 
 
-def open_sets():
+def open_sets() -> tuple[clips.Clips, clips.Clips, list[features.Features], Callable | None]:
     """(real, fake, networks, LPIPS or None)."""
     networks = [features.open_world(WORLD.value)]
     if I3D.value:
@@ -89,7 +90,7 @@ def open_sets():
     return real, fake, networks, lpips
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     check_flags()
     pipeline = open_run() if RUN.value else None

@@ -28,7 +28,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the runs' data set is, if 
 LOG = flags.DEFINE_string("log", "", "File that keeps what came of a test suite.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     output = Path(OUTPUT.value).resolve()
     run = runs.open_run(WORKDIR.value, "generator")

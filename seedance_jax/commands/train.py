@@ -19,14 +19,16 @@ evaluate`).
 import functools
 from pathlib import Path
 
+import jax
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from seedance_jax.evaluation.suite import cases
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.performance import chips, cost
 from seedance_jax.stages import job
-from seedance_jax.training import hooks, run_directory
+from seedance_jax.training import hooks, loop, run_directory
+from seedance_jax.training.saver import Saver
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
@@ -40,7 +42,7 @@ SUITE_EVERY = flags.DEFINE_integer("suite_every", 1000, "Steps from one time to 
 SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first clips.", 1)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
     for flag in (SUITE_EVERY, SUITE_LIMIT):
@@ -51,13 +53,15 @@ def main(argv):
     print(job.train(config, workdir, speed, [*profile, *suite]))
 
 
-def speed(config, makes):
+def speed(config: ConfigDict, makes: str) -> tuple[float | None, float | None]:
     """(FLOPs of the mean step, the most FLOPs a second), None where they are not counted."""
     flops = cost.training_flops(config, makes)
     return flops, chips.peak_flops() if flops else None
 
 
-def suite_hook(config, workdir, stage, mesh, save):
+def suite_hook(
+    config: ConfigDict, workdir: Path, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
+) -> SuiteHook:
     """The hook of --suite."""
     del save
     return SuiteHook(
@@ -71,7 +75,7 @@ def suite_hook(config, workdir, stage, mesh, save):
     )
 
 
-def read_profile():
+def read_profile() -> tuple[int, int]:
     """(start, steps) of --profile."""
     try:
         start, steps = map(int, PROFILE.value)

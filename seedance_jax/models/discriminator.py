@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
     widths: tuple[int, ...]
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.frames = PatchDiscriminator(self.widths, 1, self.dtype)
         self.clips = PatchDiscriminator(self.widths, 3, self.dtype)
 

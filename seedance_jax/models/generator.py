@@ -28,7 +28,7 @@ class Generator(nn.Module):
     max_words: int
     finished: bool = False
 
-    def setup(self):
+    def setup(self) -> None:
         if self.text_model is not None:
             self.text = TextModel(**self.text_model)
         self.video = DiT(**self.dit)

@@ -124,7 +124,7 @@ class TextModel(nn.Module):
     layers: tuple[int, ...] = (-1,)
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         layout = Layout(
             self.heads,
             self.kv_heads or self.heads,

@@ -179,7 +179,7 @@ class VAE(nn.Module):
     linear_ends: bool = False
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         check_widths("encoder", self.encoder_widths, self.encoder_blocks)
         check_widths("decoder", self.decoder_widths, self.decoder_blocks)
         self.encoder = Encoder(

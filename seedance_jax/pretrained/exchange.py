@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import safetensors
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from seedance_jax.models.public import torch_file, wan
 from seedance_jax.models.vae import VAE
@@ -14,7 +15,7 @@ from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint, release, run_directory
 
 
-def import_run(path, workdir, config):
+def import_run(path: Path, workdir: Path, config: ConfigDict) -> str:
     """Makes the run `workdir` of `config` out of the tensors in `path`; returns what it did.
 
     Raises:
@@ -37,7 +38,7 @@ def import_run(path, workdir, config):
     return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
 
 
-def own_statistics(path):
+def own_statistics(path: Path) -> tuple[list[float], list[float]] | None:
     """(mean, std) that `export_run` wrote into a file, or None."""
     if path.suffix != ".safetensors":
         return None
@@ -48,14 +49,14 @@ def own_statistics(path):
     return tuple(json.loads(metadata[name]) for name in ("mean", "std"))
 
 
-def statistics(channels):
+def statistics(channels: int) -> tuple[list[float], list[float]]:
     """Latent mean and standard deviation, published for the 48 channels of Wan 2.2 only."""
     if channels != len(wan.MEAN):
         raise ValueError(f"vae.latent_channels={channels}: Wan 2.2 has {len(wan.MEAN)}")
     return list(wan.MEAN), list(wan.STD)
 
 
-def export_run(path, workdir):
+def export_run(path: Path, workdir: str | Path) -> str:
     """Writes the weights of the run `workdir` to `path`; returns what it did.
 
     Raises:

@@ -159,14 +159,14 @@ def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Run, VAE, dict[s
     return opened._replace(path=opened.path.resolve()), model, weights
 
 
-def as_tuples(value):
+def as_tuples(value: Any) -> Any:
     """A value read from JSON with tuples for lists, so that modules made of it can be hashed."""
     if isinstance(value, dict):
         return {name: as_tuples(part) for name, part in value.items()}
     return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
-def latent_fingerprint(weights):
+def latent_fingerprint(weights: Mapping[str, Any]) -> str:
     """Hash of what makes latents what they are: the encoder and the statistics, not the decoder."""
     parts = {name: weights[name] for name in ("mean", "std")}
     return run_directory.fingerprint({"encoder": weights["params"]["encoder"], **parts})

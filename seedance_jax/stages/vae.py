@@ -230,7 +230,15 @@ def code(
     return {"video": decoded, "mean": mean, "log_variance": log_variance, "features": features}
 
 
-def adversarial_loss(objective, score, params, video, coded, rec_fn, on):
+def adversarial_loss(
+    objective: Objective,
+    score: Callable,
+    params: Any,
+    video: jax.Array,
+    coded: Mapping[str, jax.Array],
+    rec_fn: Callable,
+    on: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """rec_fn plus the losses of generator and discriminator (where `on` is 1, not 0), and metrics.
 
     The generator's loss is weighted by loss_weights["adversarial"] times the ratio of the gradient

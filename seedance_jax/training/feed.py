@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -25,7 +26,7 @@ class Feed:
         self.batch, self._start = None, start
         self._key = jax.jit(functools.partial(rollout_key, settings.seed))
 
-    def start(self, state, rolled: Mapping | None) -> None:
+    def start(self, state: Any, rolled: Mapping | None) -> None:
         """Makes the first batch; between two rollouts it is `rolled`, from the checkpoint.
 
         Raises ValueError if there is none.
@@ -44,7 +45,7 @@ class Feed:
         """What a checkpoint of `step` must hold for the steps after it: a rolled-out batch."""
         return self.batch if step % self._every else None
 
-    def advance(self, step: int, state, loss: jax.Array) -> bool:
+    def advance(self, step: int, state: Any, loss: jax.Array) -> bool:
         """Makes the batch after `step`; whether the devices had to wait for the data."""
         return step % self._every == 0 and self._make(state, loss)
 
@@ -68,6 +69,6 @@ def rollout_key(seed: int, step: jax.Array | int) -> jax.Array:
     return step_key(step_key(jax.random.key(seed), NO_STEP), step)
 
 
-def with_state(frozen: Mapping, state) -> dict:
+def with_state(frozen: Mapping, state: Any) -> dict:
     """`frozen` as a loss or rollout takes it: with the EMA, the slow copies and the step."""
     return {**frozen, **state.slow, "ema": state.ema, "step": state.step}

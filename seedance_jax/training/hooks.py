@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,13 +32,13 @@ class LogHook:
         goodput   share of the time since the last record (the first: since this object was made)
                   that its steps would have taken at their median; the rest went into starting,
                   compiling, saving, and waiting
-        mfu       counted operations per second over the devices' peak, if both are known
+        mfu       counted FLOPs per second over the devices' peak, if both are known
     """
 
     def __init__(self, workdir, *, num_steps, every, max_skipped, name, flops=None, peak=None):
-        """flops: operations of the mean step, forward and backward, over all devices.
+        """flops: FLOPs of the mean step, forward and backward, over all devices.
 
-        peak: operations per second that all devices together could do.
+        peak: FLOPs per second that all devices together could do.
         """
         self._workdir, self._every, self._num_steps = Path(workdir), every, num_steps
         self._max_skipped, self._name = max_skipped, name
@@ -104,7 +106,7 @@ class LogHook:
             record["mfu"] = self._flops * steps / seconds / self._peak
         return record
 
-    def close(self):
+    def close(self) -> None:
         """Writes what is pending, of a run that stopped between two records, and ends the bar."""
         if self._bar is None:
             return
@@ -116,7 +118,7 @@ class LogHook:
             self._board.close()
 
 
-def reduce(metrics):
+def reduce(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The mean of the finite values of each metric over steps; the highest of COUNTERS."""
     record = {}
     for name in sorted(set().union(*metrics)):
@@ -146,7 +148,7 @@ class ProfileHook:
             jax.block_until_ready(metrics)
             self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Ends the trace of a run that stops before it."""
         if self._running:
             jax.profiler.stop_trace()
@@ -154,7 +156,7 @@ class ProfileHook:
             print(f"profile: {self._path}")
 
 
-def drop_records_after(path, step):
+def drop_records_after(path: Path, step: int) -> None:
     """Removes what a killed run logged after its last checkpoint: those steps are done again."""
     if not path.exists():
         return

@@ -122,7 +122,7 @@ class Settings(NamedTuple):
 class Trained(NamedTuple):
     """The last TrainState, and the reason of the hook that ended the training, or "".
 
-    The step is below num_steps if a hook did, or if the process was asked to stop by a signal.
+    The step is below num_steps if a hook did, or if a signal stopped the process.
     """
 
     state: TrainState
@@ -170,7 +170,15 @@ def train(
         return run_steps(step_fn, state, frozen, feed, settings.num_steps, save, hooks)
 
 
-def run_steps(step_fn, state, frozen, feed, num_steps, save, hooks) -> Trained:
+def run_steps(
+    step_fn: Callable,
+    state: TrainState,
+    frozen: Mapping[str, Any],
+    feed: Feed,
+    num_steps: int,
+    save: saver.Saver,
+    hooks: Sequence[Callable],
+) -> Trained:
     """The steps from that of `state` on, with all that happens between them."""
     before, idle, stopped = None, False, ""
     with StopRequests() as requests:
@@ -192,7 +200,7 @@ def run_steps(step_fn, state, frozen, feed, num_steps, save, hooks) -> Trained:
     return Trained(state, stopped)
 
 
-def make_init(stage):
+def make_init(stage: Stage) -> Callable[[jax.Array], TrainState]:
     """key -> the first TrainState, boxed with logical axis names."""
 
     def init(key):
@@ -204,7 +212,7 @@ def make_init(stage):
     return init
 
 
-def init_state(stage, key, mesh):
+def init_state(stage: Stage, key: jax.Array, mesh: jax.sharding.Mesh) -> tuple[TrainState, Any]:
     """Creates the state already sharded, so no device ever holds all of it.
 
     Returns the state and its layout (a tree of shardings).
@@ -215,14 +223,16 @@ def init_state(stage, key, mesh):
     return create(key), layout
 
 
-def abstract_state(stage, mesh):
+def abstract_state(stage: Stage, mesh: jax.sharding.Mesh) -> tuple[TrainState, Any]:
     """The state and its layout as of `init_state`, in shapes: nothing is allocated."""
     boxed = jax.eval_shape(make_init(stage), jax.random.key(0))
     layout = sharding.layout(boxed, mesh)
     return sharding.place_shapes(nn.unbox(boxed), layout), layout
 
 
-def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
+def make_step(
+    stage: Stage, layout: Any, *, seed: int, ema_decay: float, accumulate: int = 1
+) -> Callable[[TrainState, Any, Mapping], tuple[TrainState, dict[str, jax.Array]]]:
     """Builds the jitted (state, batch, frozen) -> (state, metrics).
 
     accumulate: into how many parts a batch is cut, to fit the memory; see `accumulated`.
@@ -247,7 +257,7 @@ def make_step(stage, layout, *, seed, ema_decay, accumulate=1):
     return step_fn
 
 
-def apply_update(stage, state, grads, ema_decay):
+def apply_update(stage: Stage, state: TrainState, grads: Any, ema_decay: float) -> TrainState:
     """One optimizer step, and what follows it; clears the streak of skipped steps."""
     updates, opt_state = stage.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -262,7 +272,7 @@ def apply_update(stage, state, grads, ema_decay):
     return state.replace(**fields, streak=jnp.int32(0))
 
 
-def follow(copy, params, decay):
+def follow(copy: Any, params: Any, decay: float | jax.Array) -> Any:
     """decay * copy + (1 - decay) * params, of trees; for decay 0 and 1 one of them, to the bit."""
 
     def move(old, new):

@@ -8,7 +8,9 @@ A run directory is `config.json`, `metadata.json` (once finished), `identity.jso
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,10 +44,10 @@ def check_place(name: str, place: str | Path) -> None:
         )
 
 
-def check_makes(makes: str, asked: str = "makes") -> str:
-    """`makes`; ValueError unless it is one of MAKES. asked: the field that says it."""
+def check_makes(makes: str, field: str = "makes") -> str:
+    """`makes`; ValueError unless it is one of MAKES. field: the field that says it."""
     if makes not in MAKES:
-        raise ValueError(f"{asked}={makes!r}; legal are {sorted(MAKES)}")
+        raise ValueError(f"{field}={makes!r}; legal are {sorted(MAKES)}")
     return makes
 
 
@@ -55,7 +57,7 @@ def check_new(flag: str, directory: Path) -> None:
         raise ValueError(f"{directory} is not empty; use another {flag}")
 
 
-def read_json(workdir, name):
+def read_json(workdir: str | Path, name: str) -> Any:
     """A JSON file of a run, `config.json` or `metadata.json`.
 
     Raises:
@@ -68,7 +70,7 @@ def read_json(workdir, name):
     return json.loads(path.read_text())
 
 
-def write_json(workdir, name, value):
+def write_json(workdir: str | Path, name: str, value: Any) -> None:
     """Writes a JSON file of a run, whole or not at all."""
     path = Path(workdir) / name
     draft = path.with_suffix(".tmp")
@@ -76,12 +78,12 @@ def write_json(workdir, name, value):
     draft.replace(path)
 
 
-def as_json(value):
+def as_json(value: Any) -> Any:
     """The value that `read_json` would give back: tuples become lists."""
     return json.loads(json.dumps(value))
 
 
-def flatten(tree, prefix=""):
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries -> {dotted name: value}."""
     flat = {}
     for name, value in tree.items():
@@ -92,7 +94,7 @@ def flatten(tree, prefix=""):
     return flat
 
 
-def differences(found, wanted):
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """One line for every field of two configs that differs; "" if they are equal."""
     found, wanted = flatten(found), flatten(wanted)
     return "".join(
@@ -102,14 +104,14 @@ def differences(found, wanted):
     )
 
 
-def latest_step(workdir):
+def latest_step(workdir: str | Path) -> int | None:
     """Step of the newest finished checkpoint of a run, or None."""
     if release.exists(workdir):
         return release.step(workdir)
     return max(all_steps(workdir), default=None)
 
 
-def all_steps(workdir):
+def all_steps(workdir: str | Path) -> list[int]:
     """Steps of the finished checkpoints of a run, rising."""
     path = Path(workdir) / "checkpoints"
     return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
@@ -141,7 +143,7 @@ def find_step(workdir: str | Path, step: int | str | None = None) -> int:
     return found
 
 
-def fingerprint(params):
+def fingerprint(params: Any) -> str:
     """Hash (16 hex digits) of the names, shapes and values of a weight tree.
 
     Of arrays that lie on several hosts too: all of them must call it then.
@@ -154,7 +156,7 @@ def fingerprint(params):
     return digest.hexdigest()[:16]
 
 
-def check_identity(workdir, identity):
+def check_identity(workdir: str | Path, identity: Mapping[str, Any]) -> None:
     """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
     if latest_step(workdir) is None:
         if cluster.is_main():
@@ -164,10 +166,10 @@ def check_identity(workdir, identity):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
 
-def check_parts(init_from, identity):
+def check_parts(init_from: str | Path, identity: Mapping[str, Any]) -> None:
     """Raises ValueError if a run was trained with another autoencoder or text model.
 
-    Of parts that the run does not tell, or that `identity` has not, nothing is asked.
+    Parts that either of the two does not name are not compared.
     """
     files = [
         name for name in ("metadata.json", "identity.json") if (Path(init_from) / name).exists()

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Callable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -39,7 +40,7 @@ def address_of(listener: socket.socket) -> Address:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
 
 
-def serve(app, listener: socket.socket, host: str) -> None:
+def serve(app: Callable, listener: socket.socket, host: str) -> None:
     """Serves the page until it is interrupted; prints its address, with a warning if it is open."""
     import uvicorn  # of the extra `vote`
 

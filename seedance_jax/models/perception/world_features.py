@@ -27,7 +27,7 @@ class WorldFeatures(nn.Module):
 
     heads: dict[str, int]
 
-    def setup(self):
+    def setup(self) -> None:
         self.patches = nn.Dense(32)
         self.first = Conv((3, 3, 3), (2, 2, 2), 48)
         self.second = Conv((3, 3, 3), (2, 2, 2), 96)

@@ -179,7 +179,7 @@ class StateDictUnpickler(pickle.Unpickler):
         super().__init__(file, encoding="utf-8")  # files of 2017 come from Python 2
         self.storages = {}
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         # New objects for every load, because a pickle can also modify what it can name.
         allowed = {
             "collections.OrderedDict": collections.OrderedDict,
@@ -194,7 +194,7 @@ class StateDictUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"refused {module}.{name}: not part of a state dict")
         return allowed[f"{module}.{name}"]
 
-    def persistent_load(self, saved):
+    def persistent_load(self, saved: tuple) -> Storage:
         """("storage", dtype, key, device, size[, view]), view = None or (key, offset, size)."""
         kind, dtype, key, _, size, *view = saved
         if kind != "storage" or dtype not in STORAGES.values():
