@@ -4,7 +4,7 @@ The grid `times` decreases along its first axis: [steps + 1], the same for all l
 [steps + 1, T], a schedule for each latent frame of x [B, T, H, W, C]; `velocity_fn(x, t)` gets t []
 or [T] accordingly. A frame whose time does not change in a step does not change either.
 
-A solver is a pair of functions, so that callers can also run single steps:
+A solver is a pair of functions; callers run its steps one by one or under `jax.lax.scan`:
 
     prepare(times) -> coefficients, a tree of arrays [steps, ...]
     step(velocity_fn, (x, memory), coefficients of the step) -> (x, memory)
@@ -25,21 +25,6 @@ class Solver(NamedTuple):
     prepare: Callable
     step: Callable
     evaluations: int
-
-
-def solve(
-    name: str,
-    velocity_fn: Callable[[jax.Array, jax.Array], jax.Array],
-    x: jax.Array,
-    times: jax.Array,
-) -> jax.Array:
-    """x at times[-1] from x at times[0], with the solver `name` under `jax.lax.scan`."""
-    solver = SOLVERS[name]
-
-    def step(state, coefficients):
-        return solver.step(velocity_fn, state, coefficients), None
-
-    return jax.lax.scan(step, start(x), solver.prepare(times))[0][0]
 
 
 def start(x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -13,15 +13,6 @@ from seedance_jax.evaluation.metrics import intervals
 from seedance_jax.evaluation.metrics.frechet import check_features
 
 
-def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased squared discrepancy of two sets of features, each [B, D].
-
-    Raises ValueError like `frechet.frechet_distance`.
-    """
-    check_features(x, y)
-    return discrepancy(kernels(x, y), np.ones(len(x)), np.ones(len(y)))
-
-
 def kernels(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """k of all pairs (x with x, y with y, x with y), float64 matrices."""
     x, y = (np.asarray(features, np.float64) for features in (x, y))
@@ -31,7 +22,7 @@ def kernels(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 def discrepancy(
     kernels: tuple[np.ndarray, np.ndarray, np.ndarray], x_counts: np.ndarray, y_counts: np.ndarray
 ) -> float:
-    """The distance of sets in which clip i of x occurs x_counts[i] times, and likewise of y.
+    """The discrepancy of sets in which clip i of x occurs x_counts[i] times, and likewise of y.
 
     Pairs of a clip with itself do not count, also where resampling draws a clip twice; otherwise
     every interval would be too high.
@@ -46,7 +37,10 @@ def discrepancy(
 
 
 def kernel_estimate(x: np.ndarray, y: np.ndarray, seed: int = 0) -> intervals.Estimate:
-    """`kernel_distance` of all clips with a bootstrap interval."""
+    """Unbiased squared discrepancy of features [B, D] with a bootstrap interval.
+
+    Raises ValueError like `frechet.frechet_distance`.
+    """
     check_features(x, y)
     between = kernels(x, y)
 
