@@ -28,13 +28,13 @@ def describe(report: Mapping[str, Any] | None) -> str:
     """What the judges say, with a table, for `card.write_card`; "" without a report."""
     if report is None:
         return ""
-    told = JUDGED.format(
+    text = JUDGED.format(
         clips=report["clips"], of=report["of"], suite=report["suite"], table=write_table(report)
     )
     if coded := report.get("autoencoder"):
         psnr, pca = (coded[name]["psnr"] for name in ("autoencoder", "pca"))
-        told += AUTOENCODER.format(split=coded["split"], psnr=psnr, pca=pca)
-    return told
+        text += AUTOENCODER.format(split=coded["split"], psnr=psnr, pca=pca)
+    return text
 
 
 def write_table(report: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec, runs
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import media
-from seedance_jax.stages.vae import perceptual_distance
+from seedance_jax.stages.perceptual import perceptual_distance
 from seedance_jax.training import cluster, run_directory
 
 PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for seconds

@@ -51,8 +51,8 @@ def make_release(run: Run, output: Path, judging: Judging) -> Path:
         draft, results = Path(directory) / output.name, Path(directory) / "results"
         exchange.release_run(run, vae_run, draft)
         report = judge(draft, results, judging) if judged else None
-        told = card.write_card(draft, judgement.describe(report), card.current_commit())
-        (draft / "README.md").write_text(told)
+        text = card.write_card(draft, judgement.describe(report), card.current_commit())
+        (draft / "README.md").write_text(text)
         if judged:
             shutil.move(results / "sheet.png", output.with_name(f"{output.name}_sheet.png"))
         draft.rename(output)

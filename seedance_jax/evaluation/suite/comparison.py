@@ -133,8 +133,8 @@ def one_line(report: Mapping[str, Any]) -> str:
     counts = f"{report['clips']} clips"
     if {first["clips"], second["clips"]} != {report["clips"]}:
         counts += f" that both have, of {first['clips']} and {second['clips']}"
-    told = "; ".join(tell(name, report["rows"][name]) for name in names)
-    return f"{first['folder']} against {second['folder']}, {counts}: {told}"
+    differences = "; ".join(tell(name, report["rows"][name]) for name in names)
+    return f"{first['folder']} against {second['folder']}, {counts}: {differences}"
 
 
 def tell(name: str, found: Mapping[str, Any]) -> str:

@@ -79,6 +79,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [head, ["---"] * len(head)]
     for row in rows:
         shares = [row["passed"], *(row["axes"].get(axis) for axis in axes.AXES)]
-        told = [in_words(share, ".2f") if share else "" for share in shares]
-        lines.append([str(row[name]) for name in head[:6]] + told)
+        cells = [in_words(share, ".2f") if share else "" for share in shares]
+        lines.append([str(row[name]) for name in head[:6]] + cells)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -66,10 +66,10 @@ def write_page(path: str | Path, title: str, body: Sequence[str]) -> None:
 
 def identity(report: Mapping[str, Any]) -> str:
     """What a report is of, in words."""
-    told = [f"{name} {json.dumps(value)}" for name, value in report["settings"].items()]
+    settings = [f"{name} {json.dumps(value)}" for name, value in report["settings"].items()]
     return (
         f"weights {report['weights']}; suite {report['checksum'][:16]}; judges {report['judges']}; "
-        + ", ".join(told)
+        + ", ".join(settings)
     )
 
 
@@ -199,8 +199,8 @@ def figure(picture: str, row: Mapping[str, Any]) -> str:
 
 def caption(row: Mapping[str, Any]) -> str:
     """Number, group and prompt of a row."""
-    told = html.escape(pictures.plain_prompt(row))
-    return f"<small>{row['number']} {words(row['group'])}</small> {told}"
+    prompt = html.escape(pictures.plain_prompt(row))
+    return f"<small>{row['number']} {words(row['group'])}</small> {prompt}"
 
 
 def outcome(row: Mapping[str, Any]) -> str:
@@ -209,8 +209,8 @@ def outcome(row: Mapping[str, Any]) -> str:
     failed = [name for name, gate in found["gates"].items() if gate is False]
     if not failed:
         return '<span class="good">passed</span>'
-    told = ", ".join(f"{words(name)} {value(found['findings'][name])}" for name in failed)
-    return f'<span class="bad">failed: {told}</span>'
+    gates = ", ".join(f"{words(name)} {value(found['findings'][name])}" for name in failed)
+    return f'<span class="bad">failed: {gates}</span>'
 
 
 def measured(row: Mapping[str, Any]) -> str:

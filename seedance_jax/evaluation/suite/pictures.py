@@ -45,16 +45,16 @@ def sheet(folder: str | Path, rows: Iterable[dict]) -> Image.Image:
 def label(row: Mapping[str, Any]) -> str:
     """One line: group, prompt, and the gates that are shut."""
     failed = [name for name, gate in row["verdict"]["gates"].items() if gate is False]
-    told = f"failed: {', '.join(failed)}" if failed else "passed"
-    return f"{row['group']}: {plain_prompt(row)}  [{told}]"
+    verdict = f"failed: {', '.join(failed)}" if failed else "passed"
+    return f"{row['group']}: {plain_prompt(row)}  [{verdict}]"
 
 
 def plain_prompt(row: Mapping[str, Any]) -> str:
     """The prompt of a row as text; those of the shots stand behind each other."""
-    told = row["prompt"]
-    if not told.startswith("{"):
-        return told
-    parts = json.loads(told)
+    prompt = row["prompt"]
+    if not prompt.startswith("{"):
+        return prompt
+    parts = json.loads(prompt)
     return " / ".join([parts["global"], *(shot["prompt"] for shot in parts["shots"])])
 
 

@@ -112,11 +112,11 @@ def given_frames(rows: Sequence[dict]) -> dict[str, float]:
 
 def describe_jump(changes: Sequence[Mapping[str, float | None]]) -> dict[str, float] | None:
     """{"made", "autoencoder"}: their summed change over that of the true clips."""
-    told = [change for change in changes if change["true"] is not None]
-    true = sum(change["true"] for change in told)
+    known = [change for change in changes if change["true"] is not None]
+    true = sum(change["true"] for change in known)
     if not true:
         return None
-    return {name: sum(c[name] for c in told) / true for name in ("made", "autoencoder")}
+    return {name: sum(c[name] for c in known) / true for name in ("made", "autoencoder")}
 
 
 def describe_axis(verdicts: Sequence[dict], name: str) -> dict[str, Any]:
@@ -159,10 +159,10 @@ def one_line(report: Mapping[str, Any]) -> str:
     ]
     names = ("true clips", "through its autoencoder", "by chance")
     passed = [report["reference"][name]["passed"] for name in REFERENCES]
-    told = [f"{name} {found[0]:.2f}" for name, found in zip(names, passed, strict=True) if found]
+    others = [f"{name} {found[0]:.2f}" for name, found in zip(names, passed, strict=True) if found]
     return (
         f"{report['suite']}: {in_words(report['passed'], '.2f')} of {report['clips']} clips pass; "
         + ", ".join(parts)
         + "; "
-        + ", ".join(told)
+        + ", ".join(others)
     )

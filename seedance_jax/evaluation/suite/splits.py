@@ -105,5 +105,5 @@ def read_clip(source: Any, bucket: Bucket, case: Case) -> np.ndarray:
 
 def identify(form: Form, bucket: Bucket, split: str, count: int) -> str:
     """Checksum of all clips of a split in this form, whatever other splits its data set has."""
-    told = [WORLD_VERSION, *form, bucket.stride, split, count]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    parts = [WORLD_VERSION, *form, bucket.stride, split, count]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -151,8 +151,8 @@ def next_ballot(poll: Poll, voter: str) -> dict[str, Any]:
 
 def write_ticket(poll: Poll, voter: str, pair: Pair) -> str:
     """What stands for a voter and a pair, always the same, and tells nothing of either."""
-    told = f"{voter}\n{pair.id}".encode()
-    digest = hashlib.blake2b(told, key=poll.secret, digest_size=12).digest()
+    message = f"{voter}\n{pair.id}".encode()
+    digest = hashlib.blake2b(message, key=poll.secret, digest_size=12).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 

@@ -104,8 +104,8 @@ def format_summary(report: Mapping[str, Any]) -> str:
     head = f"{'':18} {'win':>4} {'tie':>4} {'loss':>4} {'?':>4}  {'win rate':20} {'GSB':22}"
     lines = []
     for name, part in report.items():
-        told = ", ".join(f"{part[unit]} {unit}" for unit in ("voters", "pairs", "votes"))
-        lines += [f"{name}: {told}", f"{head} {'agree':>6}  shown first won"]
+        sizes = ", ".join(f"{part[unit]} {unit}" for unit in ("voters", "pairs", "votes"))
+        lines += [f"{name}: {sizes}", f"{head} {'agree':>6}  shown first won"]
         for axis, found in part["axes"].items():
             counts = [found[key] for key in ("wins", "ties", "losses", "cannot_tell")]
             numbers = " ".join(f"{count:4d}" for count in counts)
