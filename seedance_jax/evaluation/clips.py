@@ -74,7 +74,7 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
 
 def read_split(run: str, split: str, limit: int | None = None, data_dir: str = "") -> Clips:
     """`read_clips` of the rows of a split that can serve the first bucket of clips of a run."""
-    data = runs.read_data(runs.open_run(run, asked="RUN:SPLIT", finished=False), data_dir)
+    data = runs.read_data(runs.open_run(run, flag="RUN:SPLIT", finished=False), data_dir)
     bucket, source = sources.video_bucket(data["buckets"]), sources.open_split(data, split)
     frames = np.stack(list(loader.middle_clips(source, bucket, limit)))
     return Clips(frames, sources.clip_fps(data), f"{run}:{split}")

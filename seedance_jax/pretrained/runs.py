@@ -45,23 +45,23 @@ class Run(NamedTuple):
 def open_run(
     workdir: str | Path,
     makes: str | tuple[str, ...] | None = None,
-    asked: str = "--workdir",
+    flag: str = "--workdir",
     finished: bool = True,
 ) -> Run:
     """Opens a run.
 
     Args:
       makes: what it must make, of MAKES, or several of which it must make one; None is anything.
-      asked: the flag or field that names the run.
+      flag: the flag or field that names the run.
       finished: whether its metadata must be those of its newest checkpoint.
 
     Raises:
       FileNotFoundError: there is no such run, or it is not finished.
       ValueError: it makes something else, or is of an older layout.
     """
-    run_directory.check_place(asked, workdir)
+    run_directory.check_place(flag, workdir)
     if not workdir or not Path(workdir).is_dir():
-        raise FileNotFoundError(f"{asked}: run directory {str(workdir)!r} does not exist")
+        raise FileNotFoundError(f"{flag}: run directory {str(workdir)!r} does not exist")
     path, config = Path(workdir), run_directory.read_json(workdir, "config.json")
     there = (path / "metadata.json").exists()
     metadata = run_directory.read_json(workdir, "metadata.json") if there else {}
@@ -69,9 +69,9 @@ def open_run(
         says = "makes" in metadata
         found = run_directory.check_makes(metadata["makes"]) if says else what_it_makes(config)
     except ValueError as error:
-        raise ValueError(f"{asked}: {workdir} is not a run that can be opened: {error}") from None
+        raise ValueError(f"{flag}: {workdir} is not a run that can be opened: {error}") from None
     run = Run(path, config, metadata, run_directory.latest_step(workdir), found)
-    _check_makes(run, (makes,) if isinstance(makes, str) else makes, asked)
+    _check_makes(run, (makes,) if isinstance(makes, str) else makes, flag)
     if finished:
         _check_finished(run)
     return run
@@ -99,11 +99,11 @@ def what_it_trains(config: Mapping[str, Any]) -> str:
     return makes
 
 
-def _check_makes(run, wanted, asked):
+def _check_makes(run, wanted, flag):
     if wanted is None or run.makes in wanted:
         return
     names = " or ".join(MAKES[name] for name in wanted)
-    message = f"{run.path} makes {MAKES.get(run.makes, run.makes)}; {asked} wants {names}"
+    message = f"{run.path} makes {MAKES.get(run.makes, run.makes)}; {flag} wants {names}"
     if run.makes == "adapters" and "generator" in wanted:
         message += (
             ": `merge` adds them to the run that they were trained on, and `sample` takes them "

@@ -72,7 +72,7 @@ def test_what_is_no_run_is_said(tmp_path):
     with pytest.raises(ValueError, match="not a run that can be opened: .*stage=None; known: "):
         runs.open_run(tmp_path)
     with pytest.raises(ValueError, match="--of=gs://runs/a: only local paths and mounted storage"):
-        runs.open_run("gs://runs/a", asked="--of")
+        runs.open_run("gs://runs/a", flag="--of")
 
 
 def test_an_unfinished_run_opens_only_where_that_is_enough(tmp_path):
