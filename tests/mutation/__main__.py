@@ -50,7 +50,8 @@ def examine(module, options, folder):
     """
     source, drawn = report.drawn(module, options)
     known = report.known(folder / "results.jsonl", module)
-    waiting = [mutant for mutant in drawn if mutant.digest not in known]
+    stands = {digest for digest, record in known.items() if report.stands(record)}
+    waiting = [mutant for mutant in drawn if mutant.digest not in stands]
     if not waiting:
         return True
     files, name = targets.test_files(module), (targets.dotted(module), targets.source_path(module))

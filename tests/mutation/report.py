@@ -27,17 +27,17 @@ def tests_digest(module: str) -> str:
 
 
 def known(path: Path, module: str) -> dict[str, dict]:
-    """{digest of a mutant: its result}; a survivor's counts only as long as the tests are these."""
-    if not path.exists():
-        return {}
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    now = tests_digest(module)
-    return {
-        record["digest"]: record
-        for record in records
-        if record["module"] == module
-        and (record["outcome"] != "survived" or record["tests_digest"] == now)
-    }
+    """{digest of a mutant: its last result}."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines]
+    return {record["digest"]: record for record in records if record["module"] == module}
+
+
+def stands(record: dict) -> bool:
+    """Whether a result is one of the tests as they are; a survivor's is not once they change."""
+    return record["outcome"] != "survived" or record["tests_digest"] == tests_digest(
+        record["module"]
+    )
 
 
 def reason(module: str, record: dict) -> str | None:
@@ -50,7 +50,10 @@ def reason(module: str, record: dict) -> str | None:
 
 
 def text(modules: list[str], options, path: Path) -> str:
-    """A Markdown table of scores, then the survivors of the sample."""
+    """A Markdown table of scores, then the survivors of the sample.
+
+    Survivors whose tests have changed since count as such until they are run again.
+    """
     rows, survivors, total = [], [], [0, 0]
     for module in modules:
         results = known(path, module)
@@ -59,23 +62,27 @@ def text(modules: list[str], options, path: Path) -> str:
         left = [record for record in found if record["outcome"] == "survived"]
         same = [record for record in left if reason(module, record)]
         survivors += [record for record in left if record not in same]
+        waiting = sum(not stands(record) for record in left if record not in same)
         noticed, count = len(found) - len(left), len(found) - len(same)
         total = [total[0] + noticed, total[1] + count]
-        rows.append(row(f"`{module}`", len(found), len(same), noticed, count))
-    head = "| module | mutants | equivalent | noticed | 95 % interval |\n|---|---|---|---|---|"
-    everything = row("all", "", "", *total)
+        whole = f"{len(found)} of {len(sample)}"
+        rows.append(row(f"`{module}`", whole, len(same), waiting, noticed, count))
+    head = "| module | mutants run | equivalent | to run again | noticed | 95 % interval |"
+    head += "\n|---|---|---|---|---|---|"
+    everything = row("all", "", "", "", *total)
     return "\n".join([head, *rows, everything, "", *map(shown, survivors)])
 
 
-def row(name, drawn, same, noticed, count):
+def row(name, drawn, same, waiting, noticed, count):
     """A row of the table; the share is of those that are not equivalent."""
     found = wilson(noticed, count)
     interval = f"{found[0]:.0%} ({found[1]:.0%} to {found[2]:.0%})" if found else "not run"
-    return f"| {name} | {drawn} | {same} | {noticed} of {count} | {interval} |"
+    return f"| {name} | {drawn} | {same} | {waiting} | {noticed} of {count} | {interval} |"
 
 
 def shown(record):
     """A survivor as a difference."""
     head = f"{record['module']}:{record['line']} {record['operator']}"
+    head += "" if stands(record) else ", of tests that have changed since"
     sides = [(sign, record[side]) for sign, side in (("-", "before"), ("+", "after"))]
     return "\n".join([head, *(sign + line for sign, lines in sides for line in lines.split("\n"))])
