@@ -118,6 +118,12 @@ def test_buckets_of_the_same_rows_have_orders_of_their_own(source):
     assert first.tolist() != second.tolist()
 
 
+def test_a_data_set_ends_after_as_many_examples_however_many_rows_there_are(source):
+    assert (
+        0.9 * loader.ENDLESS < len(make(source, buckets=[Bucket(1, 16, 16, 1)])) <= loader.ENDLESS
+    )
+
+
 def test_augmentation_differs_between_epochs(source):
     dataset = make(source, buckets=[Bucket(1, 16, 16, 24)])
     first, second = (

@@ -91,6 +91,11 @@ def test_adapters_of_another_model_are_refused(params, trained):
     without = {name: value for name, value in params.items() if name != "video"}
     with pytest.raises(ValueError, match="is not in the model.* more"):
         lora.merge(without, trained, 1.0)
+    flat = traverse_util.flatten_dict(trained)
+    chosen = sorted({path[:-1] for path in flat if path[0] == "video"})[:3]
+    few = {path: value for path, value in flat.items() if path[:-1] in chosen}
+    with pytest.raises(ValueError, match="([^;]* is not in the model; ){2}[^;]* in the model$"):
+        lora.merge(without, traverse_util.unflatten_dict(few), 1.0)
 
 
 def test_unknown_targets_are_named():
