@@ -85,14 +85,7 @@ def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
             raise
         sys.exit(f"error: {explain_flag(error)}")
     except (AttributeError, KeyError):
-        # Both "--config=file" and "--config file" are legal.
-        parts = [part for argument in argv[1:] for part in argument.split("=", 1)]
-        settings = dict(itertools.pairwise(parts))
-        path, _, size = settings["--config"].partition(":")
-        config = runpy.run_path(path)["get_config"](*[size] if size else [])
-        for name in settings:
-            if name.startswith("--config."):
-                check_field(config, name[len("--config.") :])
+        check_fields(argv[1:])
         raise
     if found and not operands:
         sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {QUOTING}")
@@ -107,14 +100,27 @@ def explain_flag(error: flags.Error) -> str:
     return f"{lines[0].partition(': Error')[0]}: {lines[-1].removeprefix('ValueError: ')}"
 
 
-def check_field(config: ConfigDict, name: str) -> None:
-    """Exits with a message if the config has no field of this dotted name."""
+def check_fields(arguments: Sequence[str]) -> None:
+    """Exits with a message if one, --FLAG.field, is of no field of the config file of --FLAG."""
+    # Both "--config=file" and "--config file" are legal.
+    parts = [part for argument in arguments for part in argument.split("=", 1)]
+    settings = dict(itertools.pairwise(parts))
+    for name in settings:
+        flag, _, field = name.removeprefix("--").partition(".")
+        if field and flag in flags.FLAGS and f"--{flag}" in settings:
+            path, _, size = settings[f"--{flag}"].partition(":")
+            config = runpy.run_path(path)["get_config"](*[size] if size else [])
+            check_field(config, flag, field)
+
+
+def check_field(config: ConfigDict, flag: str, name: str) -> None:
+    """Exits with a message if the config of a flag has no field of this dotted name."""
     parts = name.split(".")
     for i, part in enumerate(parts):
         if not hasattr(config, "keys") or part not in config:
-            where = ".".join(["config", *parts[:i]])
+            where = ".".join([flag, *parts[:i]])
             legal = sorted(config) if hasattr(config, "keys") else "none"
-            sys.exit(f"error: --config.{name}: {where} has no field {part!r}; legal: {legal}")
+            sys.exit(f"error: --{flag}.{name}: {where} has no field {part!r}; legal: {legal}")
         config = config[part]
 
 

@@ -25,6 +25,7 @@ from absl import flags
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
+from seedance_jax.data import sources
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling import files, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
@@ -112,8 +113,10 @@ def make_mesh() -> jax.sharding.Mesh | None:
 
 def rewriter_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The flags of rewriters, as `rewriting.make_rewriter` takes them."""
+    data = config["data"]
+    world = (sources.worlds_of(data) or [data["world"]])[0]
     return {
-        "slice_name": config["data"]["world"]["slice"],
+        "slice_name": world["slice"],
         "directory": REWRITER_MODEL.value,
         "top_p": REWRITER_TOP_P.value,
         "seed": flags.FLAGS.seed or 0,

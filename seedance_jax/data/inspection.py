@@ -36,7 +36,7 @@ def inspect(
     tokenizer: Tokenizer | None = None,
     draw_mask: Callable[[Mapping[str, np.ndarray], int], np.ndarray] | None = None,
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """(sheet of examples, report) of a split as the loader delivers it.
+    """(sheet of examples, report) of a split of the (first) source as the loader delivers it.
 
     Args:
       data: section of a config.
@@ -59,7 +59,9 @@ def inspect(
     ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
     sheet = draw_sheet(pick_examples(batches, ids, encoder))
     built = storage.read_report(directory)
-    return sheet, make_report(source.table, buckets, tokens, text_length, built)
+    report = make_report(source.table, buckets, tokens, text_length, built)
+    shown, *left_out = [entry.strip() for entry in data["source"].split(",")]
+    return sheet, {"source": shown, "sources_left_out": left_out} | report
 
 
 def pick_examples(
@@ -189,8 +191,11 @@ def make_report(
 
 
 def format_report(report: Mapping[str, Any]) -> str:
-    """The report as text."""
-    lines = [f"rows with {n} shots: {count}" for n, count in report["rows_by_shots"].items()]
+    """The report as text; one of `inspect` says which sources it is not of."""
+    lines = []
+    if left_out := report.get("sources_left_out"):
+        lines.append(f"of the source {report['source']}; left out: {', '.join(left_out)}")
+    lines += [f"rows with {n} shots: {count}" for n, count in report["rows_by_shots"].items()]
     lines.append(f"{report['rows']} rows; first {report['num_steps']} steps:")
     for entry in report["buckets"]:
         lines.append(

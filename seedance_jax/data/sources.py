@@ -126,6 +126,16 @@ def _one_source(data: Mapping[str, Any], name: str, weight: str) -> NamedSource:
     return NamedSource({**data, "source": kind, kind: fields}, share)
 
 
+def worlds_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sections of those sources of a config that are the synthetic world."""
+    return [own["world"] for own, _ in sources_of(data) if own["source"] == "world"]
+
+
+def only_world(data: Mapping[str, Any]) -> bool:
+    """Whether all sources of a config are the synthetic world."""
+    return len(worlds_of(data)) == len(sources_of(data))
+
+
 def _has_kind(section: Any) -> bool:
     return isinstance(section, Mapping) and section.get("source") in KINDS
 
@@ -169,24 +179,24 @@ CONFIGS = {"autoencoder": "vae", "generator": "pretrain", "adapters": "pretrain"
 
 
 def check_built(data: Mapping[str, Any], makes: str, size: str) -> None:
-    """Raises ValueError with the command that builds the data set of a run unless it is there.
+    """Raises ValueError unless the data set of a run is there, with the command that builds it.
 
     Args:
       data: the section of its config; the command has the fields that say where films and data lie.
-      makes: what the run makes.
+      makes: what the run makes; the command is known of CONFIGS.
       size: of the config.
     """
     data = sources_of(data)[0].data
     if storage.is_complete(directory := KINDS[data["source"]].locate(data)):
         return
+    missing = f"no complete data set in {directory}; where it is, say by --data_dir, or build it"
+    if makes not in CONFIGS:
+        raise ValueError(f"{missing} by the config of the run")
     flags = f"--config=configs/{CONFIGS[makes]}.py:{size}"
     flags += f" --config.data.data_dir={data['data_dir']}"
     if data["source"] == "folder":
         flags += f" --config.data.source=folder --config.data.folder.path={data['folder']['path']}"
-    raise ValueError(
-        f"no complete data set in {directory}; where it is, say by --data_dir, or build it:\n"
-        f"  python -m seedance_jax build_data {flags}"
-    )
+    raise ValueError(f"{missing}:\n  python -m seedance_jax build_data {flags}")
 
 
 def open_split(data: Mapping[str, Any], split: str) -> storage.Source:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from seedance_jax.data import sources
 from seedance_jax.data.world import WORLD_VERSION
 from seedance_jax.training import checkpoint, run_directory
 
@@ -68,8 +69,8 @@ def write_card(output: Path, judged: str, commit: str) -> str:
 
 
 def of_world(config: Mapping[str, Any]) -> bool:
-    """Whether a run was trained on the synthetic world, which the judges know."""
-    return config["data"]["source"] == "world"
+    """Whether a run was trained on the synthetic world alone, which the judges know."""
+    return sources.only_world(config["data"])
 
 
 def count_parameters(run: str | Path) -> int:
@@ -88,7 +89,7 @@ def current_commit() -> str:
 
 def describe_training(config: Mapping[str, Any]) -> str:
     """The command that trains a run like this one."""
-    if not of_world(config):
+    if not of_world(config) or len(sources.sources_of(config["data"])) > 1:
         return "`python -m seedance_jax train`, with the settings of `config.json`"
     if config["size"] == "released":
         return "`bash launch/release.sh`, from nothing to this directory"
@@ -96,12 +97,28 @@ def describe_training(config: Mapping[str, Any]) -> str:
 
 
 def describe_data(data: Mapping[str, Any]) -> str:
-    """One line on what a run was trained on."""
-    if data["source"] == "folder":
-        return f"the clips of a folder, {Path(data['folder']['path']).name}"
-    world = data["world"]
+    """One line on what a run was trained on: its sources, and the share of steps of each."""
+    named = sources.sources_of(data)
+    told = [SOURCES[own["source"]](own[own["source"]]) for own, _ in named]
+    if len(named) > 1:
+        total = sum(weight for _, weight in named)
+        shares = [f"{weight / total:.0%} of steps" for _, weight in named]
+        told = [f"{share}: {line}" for share, line in zip(shares, told, strict=True)]
+    return "; ".join(told) + ("; no footage" if sources.only_world(data) else "")
+
+
+def describe_world(section: Mapping[str, Any]) -> str:
+    """What a source of the synthetic world is."""
     return (
-        f"the synthetic world {WORLD_VERSION}, slice {world['slice']}: {world['train']:,} "
-        f"simulated clips of {world['num_frames']} frames, {world['height']}x{world['width']}, "
-        f"{world['fps']} per second; no footage"
+        f"the synthetic world {WORLD_VERSION}, slice {section['slice']}: {section['train']:,} "
+        f"simulated clips of {section['num_frames']} frames, "
+        f"{section['height']}x{section['width']}, {section['fps']} per second"
     )
+
+
+def describe_folder(section: Mapping[str, Any]) -> str:
+    """What a source of films is."""
+    return f"the clips of a folder, {Path(section['path']).name}"
+
+
+SOURCES = {"world": describe_world, "folder": describe_folder}

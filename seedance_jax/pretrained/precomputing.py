@@ -18,6 +18,11 @@ def precompute(config: ConfigDict) -> Iterator[Path]:
     Raises:
       ValueError: it reads neither; or its text model, autoencoder or data do not fit.
     """
+    if "text" not in config:
+        raise ValueError(
+            f"nothing to encode: stage={config.stage!r} reads neither latents nor text tokens; "
+            "give the config of a generator, as in --config=configs/pretrain.py:tiny"
+        )
     data, text = config.data.to_dict(), text_encoder.DEFAULTS | config.text.to_dict()
     text_encoder.check_mode(text)
     if not data["latents"] and text["mode"] != "precomputed":

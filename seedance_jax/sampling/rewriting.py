@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from seedance_jax import sharding
+from seedance_jax.data import sources
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.data.world import vocabulary
 from seedance_jax.data.world.language import prompts as world_prompts
@@ -87,11 +88,11 @@ def make_rewriter(
 
 
 def choose(config: Mapping[str, Any], prompt: str) -> str:
-    """The rewriter of a prompt that nobody named one for: "world" for models of the world.
+    """The rewriter of a prompt that nobody named one for: "world" for models of the world alone.
 
     Empty prompts stay as they are, and so do those for a finished language model.
     """
-    of_world = config["data"]["source"] == "world" and config["text"]["mode"] == "joint"
+    of_world = sources.only_world(config["data"]) and config["text"]["mode"] == "joint"
     return "world" if of_world and prompt.strip() else "none"
 
 

@@ -15,12 +15,14 @@ from seedance_jax.commands import cli
 def parse():
     """Function (*arguments) that parses them as a command with --config and --prompt does."""
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
+    for name in ("config", "generator"):
+        config_flags.DEFINE_config_file(name, flag_values=values)
     flags.DEFINE_string("prompt", "a blue ball", "", flag_values=values)
 
     def run(*arguments, operands=False):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(flags, "FLAGS", values)
+            patch.setattr(sys, "argv", ["sample", *arguments])  # where fields of configs are found
             patch.setattr(flags, "mark_flag_as_required", lambda name: None)
             return cli.parse_flags(["sample", *arguments], operands)
 
@@ -51,6 +53,28 @@ def test_flags_that_are_wrong_end_in_one_line(parse):
     assert "\n" not in message
     with pytest.raises(SystemExit, match="^error: Unknown command line flag 'bla'.*--helpshort"):
         parse("--bla=3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--generator=configs/pretrain.py:smoke", "--generator.model.deep=3"],
+            "^error: --generator.model.deep: generator.model has no field 'deep'; legal: .*'depth'",
+        ),
+        (
+            ["--generator", "configs/pretrain.py:smoke", "--generator.bla", "3"],
+            "^error: --generator.bla: generator has no field 'bla'; legal: .*'model'",
+        ),
+        (
+            ["--config=configs/vae.py:smoke", "--config.vae.bla=3"],
+            "^error: --config.vae.bla: config.vae has no field 'bla'",
+        ),
+    ],
+)
+def test_a_field_that_a_config_has_not_ends_with_the_legal_ones(parse, arguments, said):
+    with pytest.raises(SystemExit, match=said):
+        parse(*arguments)
 
 
 @pytest.fixture

@@ -59,3 +59,15 @@ def test_the_report_gives_shares_exclusions_and_lengths(source):
     text = inspection.format_report(report)
     for part in ("75.0%", "smaller than 32x48: 1", "a.mp4: zero frames"):
         assert part in text
+
+
+def test_a_look_at_several_sources_names_those_it_leaves_out(source, monkeypatch):
+    def look(names):
+        data = {"source": names, "buckets": ((9, 32, 48, 2, 1.0),), "text_length": 24}
+        monkeypatch.setattr(inspection.sources, "locate", lambda data: "set")
+        monkeypatch.setattr(inspection.storage, "open_split", lambda *place: source)
+        monkeypatch.setattr(inspection.storage, "read_report", lambda place: {"lost": []})
+        return inspection.format_report(inspection.inspect(data, "train", 1)[1])
+
+    assert look("folder:1, world:3").startswith("of the source folder:1; left out: world:3\n")
+    assert "left out" not in look("folder:1")

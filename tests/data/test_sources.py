@@ -74,3 +74,13 @@ def test_needs_a_bucket_of_clips():
     assert sources.video_bucket([(1, 64, 64, 8, 1.0), (17, 64, 64, 2, 4.0)]).frames == 17
     with pytest.raises(ValueError, match="bucket of clips"):
         sources.video_bucket([(1, 64, 64, 8, 1.0)])
+
+
+@pytest.mark.parametrize("makes", ["reward", "motion"])
+def test_data_of_a_run_that_no_shipped_config_makes_are_missed_without_a_command(tmp_path, makes):
+    data = {"source": "folder", "data_dir": str(tmp_path), **SECTION}
+    data["folder"] = data["folder"] | {"validation_fraction": 0.1, "max_lost": 0.0}
+    with pytest.raises(ValueError, match="--data_dir, or build it by the config of the run$"):
+        sources.check_built(data, makes, "tiny")
+    with pytest.raises(ValueError, match="build_data --config=configs/pretrain.py:tiny"):
+        sources.check_built(data, "generator", "tiny")

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import vae
 from seedance_jax.data import sources
 from seedance_jax.data.builders.folder import FolderSpec
 from seedance_jax.data.video import encode_mp4
-from seedance_jax.pretrained import codec, latents
+from seedance_jax.pretrained import codec, latents, precomputing
 from seedance_jax.sampling import given
 
 
@@ -67,3 +68,8 @@ def test_stills_are_what_images_become_when_sampling(parts):
         assert np.abs(stills[0, frame] - encoded[0, frame]).max() > 1e-2
     images = codec.from_bytes(video[:, :1])
     assert np.array_equal(latents.encode_stills(encode_fn, images, encoded[:, :1]), encoded[:, :1])
+
+
+def test_a_config_that_reads_nothing_precomputed_has_nothing_to_encode():
+    with pytest.raises(ValueError, match="nothing to encode: stage='vae' reads .*pretrain.py:tiny"):
+        list(precomputing.precompute(vae.get_config("tiny")))

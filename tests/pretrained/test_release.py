@@ -225,6 +225,41 @@ def test_a_card_names_the_command_that_makes_the_release():
     assert card.describe_training(world | {"size": "tiny"}) == "`bash launch/chain.sh tiny`"
 
 
+WORLD = {"slice": "tiny", "train": 3000, "num_frames": 17, "height": 64, "width": 64, "fps": 12}
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("world:2", ("the synthetic world", "slice tiny: 3,000", "per second; no footage")),
+        ("folder:1", ("the clips of a folder, films",)),
+        ("birds:1", ("the clips of a folder, birds",)),
+        (
+            "world:3,birds:1",
+            ("75% of steps: the synthetic world", "25% of steps: the clips of a folder, birds"),
+        ),
+    ],
+)
+def test_a_card_describes_every_source(source, parts):
+    data = {
+        "source": source,
+        "world": WORLD,
+        "folder": {"path": "a/films"},
+        "birds": {"source": "folder", "path": "a/birds"},
+    }
+    told = card.describe_data(data)
+    assert all(part in told for part in parts)
+    of_world = source == "world:2"
+    assert ("no footage" in told) == of_world == card.of_world({"data": data})
+    assert ("folder" in told) != of_world
+    assert ("world" in told) == ("world" in source)
+
+
+def test_the_chain_does_not_make_a_release_of_several_worlds():
+    data = {"source": "world,easy", "easy": {"source": "world"}}
+    assert "config.json" in card.describe_training({"data": data, "size": "tiny"})
+
+
 def test_the_card_of_the_released_weights_is_that_of_its_report():
     told = (runs.RELEASED / "README.md").read_text()
     commit = re.search(r"`, at commit (\w+) \|", told)[1]

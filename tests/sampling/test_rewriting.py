@@ -211,5 +211,7 @@ def test_prompts_for_models_of_the_world_are_rewritten_unless_told_otherwise():
     assert rewriting.choose(config, '[{"prompt": "a"}]') == "world"
     for kept in ("", " "):
         assert rewriting.choose(config, kept) == "none"
-    assert rewriting.choose(config | {"data": {"source": "folder"}}, "a") == "none"
+    assert rewriting.choose(config | {"data": {"source": "world:3"}}, "a") == "world"
+    for others in ("folder", "folder:1", "world:3,folder:1"):
+        assert rewriting.choose(config | {"data": {"source": others}}, "a") == "none"
     assert rewriting.choose(config | {"text": {"mode": "frozen"}}, "a") == "none"

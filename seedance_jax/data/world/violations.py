@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from seedance_jax.data.sources import worlds_of
 from seedance_jax.data.world import WorldSpec, render
 from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.generation import shoot
@@ -20,12 +21,13 @@ FAR_BELOW = -20.0  # metres: under the floor, where neither the object nor its s
 
 
 def spec_of(data: Mapping[str, Any]) -> WorldSpec:
-    """The clips of the world that a config's section `data` trains on; ValueError for others."""
-    if data["source"] != "world":
+    """The clips of the (first) world that a config's section `data` trains on, or ValueError."""
+    worlds = worlds_of(data)
+    if not worlds:
         raise ValueError(
             f"pairs are of the synthetic world, the model was trained on data of {data['source']!r}"
         )
-    return WorldSpec(**{field.name: data["world"][field.name] for field in fields(WorldSpec)})
+    return WorldSpec(**{field.name: worlds[0][field.name] for field in fields(WorldSpec)})
 
 
 def make_pairs(

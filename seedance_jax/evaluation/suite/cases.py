@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seedance_jax.data import sources
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
 
 FOLDER = Path(__file__).parent
@@ -165,11 +166,11 @@ def misfits(
         )
     if metadata["fps"] != form.fps:
         return f"{name} is of {form.fps} frames a second, the run of {metadata['fps']:g}"
-    data = config["data"]
-    if data["source"] == "world" and data["world"]["slice"] != form.slice:
+    slices = [world["slice"] for world in sources.worlds_of(config["data"])]
+    if slices and form.slice not in slices:
         return (
             f"{name} is of the slice {form.slice!r} of the world, the run was trained on "
-            f"{data['world']['slice']!r}"
+            f"{', '.join(map(repr, slices))}"
         )
     return None
 

@@ -37,8 +37,12 @@ def draw_split(
     Raises:
       ValueError: the split is missing, not of the synthetic world or has fewer clips.
     """
+    data = sources.sources_of(data)[0].data
     if data["source"] != "world":
-        raise ValueError("only clips of the synthetic world (data.source='world') can be judged")
+        raise ValueError(
+            "only clips of the synthetic world can be judged, and the (first) source of the data "
+            f"is of the kind {data['source']!r}, not 'world'"
+        )
     bucket, source = sources.video_bucket(data["buckets"]), sources.open_split(data, split)
     numbers, _ = eligible_rows(source.table, bucket)
     cut = num_shots(source.table)[numbers] > 1

@@ -43,8 +43,10 @@ def test_a_violation_must_be_known():
         violations.make_pairs("melt", SPEC)
     data = pretrain.get_config("tiny").data.to_dict()
     assert violations.spec_of(data) == SPEC
-    with pytest.raises(ValueError, match="trained on data of 'folder'"):
-        violations.spec_of(data | {"source": "folder"})
+    mixed = data | {"source": "folder:1,other:3", "other": {"source": "world", **data["world"]}}
+    assert violations.spec_of(mixed) == SPEC
+    with pytest.raises(ValueError, match="trained on data of 'folder:2'"):
+        violations.spec_of(data | {"source": "folder:2"})
 
 
 def test_the_released_weights_prefer_order_to_disorder(pipeline, pairs):

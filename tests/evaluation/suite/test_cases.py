@@ -142,10 +142,14 @@ def test_models_of_other_clips_are_refused(suite, fake, change, message):
     assert cases.test_suite_of(fake().config, metadata | change) is None
 
 
-def test_models_of_another_slice_are_refused(suite, fake):
-    config = {"data": {"source": "world", "world": {"slice": "full"}}}
+@pytest.mark.parametrize("source", ["world", "world:3,folder:1", "other:1"])
+def test_models_of_another_slice_are_refused(suite, fake, source):
+    section = {"slice": "full"}
+    data = {"source": source, "world": section, "other": section | {"source": "world"}}
     with pytest.raises(ValueError, match="slice 'tiny' of the world, .* trained on 'full'"):
-        cases.check_model(suite, config, fake().metadata)
+        cases.check_model(suite, {"data": data}, fake().metadata)
+    both = data | {"source": "world,mine", "mine": {"source": "world", "slice": "tiny"}}
+    cases.check_model(suite, {"data": both}, fake().metadata)
 
 
 @pytest.mark.parametrize("limit", [0, 225])
