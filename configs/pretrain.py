@@ -62,6 +62,9 @@ def get_config(size: str = "base") -> ConfigDict:
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",
+                # What the model knows of a clip besides text and given frames: ("fps",) is its
+                # frame rate, which sources of several rates need.
+                "conditions": (),
                 "remat": choose(size, smoke="none", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
             },

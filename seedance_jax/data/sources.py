@@ -19,7 +19,7 @@ same `encode`. A section of another name says of which kind it is, so a config m
     config.data.source = "world:3,films:1"
 
 All of them serve the same buckets. Validation goes by the first. A generator is trained on sources
-of one frame rate, unless `model.conditions=("fps",)` tells it the rate of each clip.
+of one frame rate, unless it knows the rate of each clip: --config.model.conditions=fps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -234,8 +234,8 @@ def check_frame_rates(data: Mapping[str, Any]) -> None:
     rates = [own[own["source"]]["fps"] for own, _ in sources_of(data)]
     if len(set(rates)) > 1:
         raise ValueError(
-            f"data.source={data['source']!r} mixes frame rates, {rates}, which the model is not "
-            'told: store all at one rate, or train with model.conditions=("fps",)'
+            f"data.source={data['source']!r} mixes frame rates, {rates}, which the model does not "
+            "know: store all at one rate, or train with --config.model.conditions=fps"
         )
 
 

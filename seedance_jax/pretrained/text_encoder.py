@@ -32,8 +32,7 @@ from seedance_jax.pretrained.latents import describe_clips
 from seedance_jax.training import checkpoint, run_directory
 
 MODES = ("joint", "frozen", "precomputed")
-# Defaults of the section `text` of a config.
-DEFAULTS = {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)}
+DEFAULTS = run_directory.LACKED["text"]  # of the section `text` of a config
 SPACE_ID = tokenizers.BYTE_OFFSET + ord(" ")
 BATCH = 32  # captions
 

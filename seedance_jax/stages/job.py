@@ -152,7 +152,8 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 def check_continues(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path) -> None:
     """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
-    differing = compare(run_directory.flatten(found), run_directory.flatten(wanted))
+    flat = (run_directory.flatten(run_directory.complete(config)) for config in (found, wanted))
+    differing = compare(*flat)
     if differing:
         lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
         raise ValueError(

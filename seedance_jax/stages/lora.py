@@ -9,7 +9,7 @@ import jax
 
 from seedance_jax import sharding
 from seedance_jax.models import lora
-from seedance_jax.pretrained import runs, text_encoder
+from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.loop import Stage
 
@@ -67,11 +67,11 @@ def adapt(stage: Stage, config: Any) -> Stage:
 
 def model_of(config: Any) -> dict[str, dict]:
     """The fields of a config (as JSON) that decide what its weights compute."""
-    text = run_directory.as_json(text_encoder.DEFAULTS) | config.get("text", {})
-    sections = {"text": text, "model": config.get("model", {})}
+    config = run_directory.complete(config)
     return {
-        name: {field: value for field, value in section.items() if field not in MAY_DIFFER}
-        for name, section in sections.items()
+        name: {field: value for field, value in config[name].items() if field not in MAY_DIFFER}
+        for name in ("text", "model")
+        if name in config
     }
 
 

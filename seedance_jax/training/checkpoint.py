@@ -166,6 +166,7 @@ def check_fits(
     if found != wanted:
         sections = ("stage", "vae", "text", "model")
         configs = run_directory.read_json(init_from, "config.json"), read_config()
+        configs = map(run_directory.complete, configs)
         old, new = ({name: c[name] for name in sections if name in c} for c in configs)
         names = [name for name in wanted | found if found.get(name) != wanted.get(name)]
         first = ({name: tree.get(name) for name in names[:3]} for tree in (found, wanted))

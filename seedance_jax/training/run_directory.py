@@ -21,6 +21,11 @@ from seedance_jax.training import cluster, release
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
+# Fields of sections that configs of older runs lack, each with the value that it stood for.
+LACKED = {
+    "model": {"conditions": ()},
+    "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
+}
 # What a run may make, in words.
 MAKES = {
     "generator": "a generator",
@@ -81,6 +86,12 @@ def write_json(workdir: str | Path, name: str, value: Any) -> None:
 def as_json(value: Any) -> Any:
     """The value that `read_json` would give back: tuples become lists."""
     return json.loads(json.dumps(value))
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of a run (as JSON) with the fields that those of older runs lack."""
+    lacked = {name: fields for name, fields in as_json(LACKED).items() if name in config}
+    return {**config, **{name: {**fields, **config[name]} for name, fields in lacked.items()}}
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 from clips import clip_record
 
+from configs import pretrain
 from seedance_jax.data import schema, sources, tokenizer, transforms
 from seedance_jax.data.builders import folder, storage
 from seedance_jax.data.builders.side_tables import build_latents, open_table
+from seedance_jax.stages import settings
 
 BUCKETS = ((9, 32, 32, 2, 1.0), (1, 32, 32, 4, 1.0))
 COUNTS = {"first": 5, "second": 3}
@@ -152,7 +155,13 @@ def test_rows_of_another_source_are_refused(data, tables):
         training(data, swapped)
 
 
-def test_sources_of_several_frame_rates_are_refused_where_the_model_is_not_told(data):
+def test_sources_of_several_frame_rates_are_refused_where_the_model_does_not_know(data):
     sources.check_frame_rates(data | {"source": "second"})
-    with pytest.raises(ValueError, match=r"first:3,second:1' mixes frame rates, \[12.0, 24.0\]"):
+    with pytest.raises(
+        ValueError, match=r"first:3,second:1' mixes frame rates, \[12.0, 24.0\]"
+    ) as error:
         sources.check_frame_rates(data)
+    flag = re.search("--config.(model.conditions)=([a-z]+)$", str(error.value))
+    config = pretrain.get_config("smoke")
+    config.update_from_flattened_dict({flag[1]: (flag[2],)})
+    settings.check_model(config.model.to_dict())

@@ -1,6 +1,7 @@
 import pytest
 from ml_collections import ConfigDict
 
+from configs import pretrain
 from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.pretrained import runs
@@ -59,6 +60,21 @@ def test_another_config_is_refused_and_every_field_that_differs_is_named(tmp_pat
     lines = str(caught.value).splitlines()[1:]
     assert lines == ["  optimizer.peak_lr: 0.1 -> 0.5", "  seed: 0 -> 7"]
     assert run_directory.read_json(tmp_path, "config.json") == run_directory.as_json(CONFIG)
+
+
+def test_a_run_of_an_older_config_goes_on_and_gets_the_fields_that_it_lacked(tmp_path):
+    new = pretrain.get_config("smoke")
+    new.vae_run = "vae"
+    knowing = new.copy_and_resolve_references()
+    knowing.model.conditions = ("fps",)
+    old = run_directory.as_json(new.to_dict())
+    del old["model"]["conditions"], old["text"]["layers"]
+    run_directory.write_json(tmp_path, "config.json", old)
+    save(tmp_path, 12)
+    with pytest.raises(ValueError, match=r"or undo:\n  model.conditions: \[\] -> \['fps'\]$"):
+        prepare(knowing, tmp_path)
+    prepare(new, tmp_path)
+    assert run_directory.read_json(tmp_path, "config.json") == run_directory.as_json(new.to_dict())
 
 
 def test_a_config_that_trained_nothing_yet_may_be_corrected(tmp_path):

@@ -191,6 +191,17 @@ def test_a_base_of_the_same_shapes_that_computes_otherwise_is_refused(
         adapt(STAGE, config(other))
 
 
+def test_a_base_whose_config_lacks_conditions_has_none(base_run):
+    own = config(base_run)
+    own.model.conditions = ()
+    adapt(STAGE, own)
+    own.model.conditions = ("fps",)
+    with pytest.raises(
+        ValueError, match=r"another model .*\n  model.conditions: \[\] -> \['fps'\]$"
+    ):
+        adapt(STAGE, own)
+
+
 def test_a_base_that_is_run_in_another_way_is_the_same_model(params, tmp_path):
     ways = {"model": {**DIT, "remat": "full", "dtype": "bfloat16"}, "text": {**TEXT, "path": "a"}}
     adapt(STAGE, config(save_run(tmp_path / "other", params, **ways)))

@@ -148,7 +148,7 @@ def test_batches_go_by_the_seed_of_the_config_and_a_process_reads_its_part(confi
     np.testing.assert_array_equal(rows_of(config, seed=0), whole[:, 4:])
 
 
-def test_sources_of_two_frame_rates_need_a_model_that_is_told(config):
+def test_sources_of_two_frame_rates_need_a_model_that_knows(config):
     config = joint(config)
     config.data.second = config.data.folder.to_dict() | {"source": "folder", "fps": 24.0}
     config.data.source = "folder,second"

@@ -57,6 +57,9 @@ def test_a_run_that_does_not_fit_is_named_with_the_fields_that_differ(tmp_path):
     with pytest.raises(ValueError, match=r"1 of 2 weights.*old.*\n  model.width: 3 -> 4$"):
         checkpoint.check_fits(config, old, wider)
     checkpoint.check_fits(config, old, {"b": wider["b"]})
+    knowing = {"model": {"width": 3, "depth": 1, "conditions": []}, "stage": "s"}
+    with pytest.raises(ValueError, match=r"what differs:\n  \['a'\]"):  # not `conditions`
+        checkpoint.check_fits(lambda: knowing, old, wider)
     same = functools.partial(run_directory.read_json, old, "config.json")
     other = {"a": {"kernel": np.zeros((2, 4)), "bias": np.zeros(4)}, "b": TREE["b"]}
     lines = r"\n  \['a'\]\['bias'\]: None -> \(4,\)\n  \['a'\]\['kernel'\]: \(2, 3\) -> \(2, 4\)$"
