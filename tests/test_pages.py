@@ -81,6 +81,12 @@ def test_the_links_of_a_page_lead_somewhere(page):
         assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_has_no_placeholders(page):
+    prose = re.sub(r"^```.*?^```$|`[^`]*`", "", (ROOT / page).read_text(), flags=re.M | re.S)
+    assert not re.findall(r"^[A-Z_]{4,}$|\b[A-Z]+_[A-Z]+\b|\bTO" r"DO\b", prose, re.MULTILINE)
+
+
 def test_a_dry_run_expands_variables_and_runs_nothing(tmp_path):
     text = f'A="--x=1 --y"\npython -m seedance_jax train $A "--z=a b" \\\n    --w\npip {tmp_path}\n'
     block = pages.Block("README.md", 1, "bash", text, None)
