@@ -31,6 +31,7 @@ from seedance_jax.sampling import files, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.preparation import prepare_all
 from seedance_jax.sampling.prompt_files import COLUMNS, read_requests
+from seedance_jax.sampling.requests import MAX_FPS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
@@ -42,7 +43,12 @@ LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py)
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
 OUTPUT = flags.DEFINE_string("output", "samples", "Directory for the results.")
 PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
-FPS = flags.DEFINE_float("fps", None, "Frames per second of the mp4; default: of the training.")
+FPS = flags.DEFINE_float(
+    "fps",
+    None,
+    "Frames per second of the mp4, and of what happens in it if the model knows frame rates "
+    "(model.conditions); default: of the training.",
+)
 WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
 OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
 REWRITER = flags.DEFINE_enum(
@@ -78,8 +84,8 @@ flags.DEFINE_integer("num_videos_per_prompt", None, "Clips per prompt, with seed
 
 def main(argv: list[str]) -> None:
     del argv
-    if FPS.value is not None and not 0 < FPS.value <= 240:
-        raise ValueError(f"fps={FPS.value}: must be above 0 and at most 240")
+    if FPS.value is not None and not 0 < FPS.value <= MAX_FPS:
+        raise ValueError(f"fps={FPS.value}: must be above 0 and at most {MAX_FPS}")
     cli.needs({"--lora": ("lora_scale",), "--rewriter=lm": ("rewriter_model", "rewriter_top_p")})
     shared = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
     shared = {name: value for name, value in shared.items() if value is not None}
@@ -90,6 +96,8 @@ def main(argv: list[str]) -> None:
     if not WORKDIR.value:
         print(f"no --workdir: sampling with the released tiny weights, {run.path}")
     pipeline = Pipeline.from_run(run, VAE_RUN.value, make_mesh(), *lora)
+    if FPS.value and "fps" in pipeline.conditions:
+        rows = [(where, {**request, "fps": FPS.value}) for where, request in rows]
     prepared = []
     for one in prepare_all(pipeline, rows, REWRITER.value, **rewriter_settings(pipeline.config)):
         for line in one.messages:

@@ -1,8 +1,11 @@
-"""Whether the captions of a clip fit in the text that a model reads."""
+"""The captions of clips as the text that a model reads, and whether they fit in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from seedance_jax.data.transforms import encode_captions
 from seedance_jax.pretrained.text_encoder import word_count
 from seedance_jax.sampling.shots import quote
 
@@ -26,3 +29,21 @@ def excess(captions: Mapping[int, str], pipeline: Any) -> str:
         if count > limit:
             return f"{count - starts} {unit}, the model reads at most {limit - starts}"
     return ""
+
+
+def encode_texts(
+    scripts: Sequence[Any], negative_prompt: str, order: np.ndarray, pipeline: Any
+) -> tuple[dict, dict]:
+    """The captions of the clips, and the negative ones in their places, see `requests.Plan`."""
+
+    def encode(name, captions):
+        check_context(name, captions, pipeline)
+        return encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
+
+    def rows(name, texts):
+        encoded = [encode(name, captions) for captions in texts]
+        return {field: np.stack([row[field] for row in encoded])[order] for field in encoded[0]}
+
+    away = [dict.fromkeys(script.captions, negative_prompt) for script in scripts]
+    positive = rows("prompt", [script.captions for script in scripts])
+    return positive, rows("negative_prompt", away)

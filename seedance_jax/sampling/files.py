@@ -38,7 +38,7 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
         check_kind(name, path)
-        pixels, changes = load_file(name, path, clip, pipeline.metadata["fps"])
+        pixels, changes = load_file(name, path, clip, clip["fps"])
         if is_clip(path):
             pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
             changes = changes + cuts

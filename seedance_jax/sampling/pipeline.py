@@ -61,6 +61,7 @@ class Pipeline:
             generators.open_tokenizer(config["text"]),
             generator.max_words,
         )
+        self.conditions = generator.dit.get("conditions", ())  # that it knows
         self._finished = generator.finished  # its language model
         if mesh is None:
             self._params, self.weights = jax.device_put((params, weights))

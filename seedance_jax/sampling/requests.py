@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data.schema import GLOBAL
-from seedance_jax.data.transforms import encode_captions
 from seedance_jax.diffusion import guidance, solvers
 from seedance_jax.sampling import context
 from seedance_jax.sampling.given import collect
@@ -17,6 +16,7 @@ from seedance_jax.sampling.sizes import resolve_size
 
 SIZE = ("num_frames", "height", "width")
 MAX_SEED = 2**31 - 1
+MAX_FPS = 240
 MAX_PIXELS = 2**31  # of all frames of a clip; no device holds more
 GIVEN = ("image", "last_image", "video", "frames")
 
@@ -37,6 +37,8 @@ class Request:
       height, width: pixels, multiples of 16. Their defaults, and that of
       num_frames: 4n+1, 1 makes an image; are those of the first bucket the model was trained on.
         Shots with durations decide num_frames themselves.
+      fps: frames per second of what happens in the clip, by default those of the training; others
+        need a model that knows them (`model.conditions`).
       num_inference_steps: steps of the solver.
       guidance_scale, image_guidance_scale: guidance by the text (by default 4, and 1 for a
         checkpoint that guidance is distilled into) and by given frames; 1 is none, and free.
@@ -58,6 +60,7 @@ class Request:
     height: int | None = None
     width: int | None = None
     num_frames: int | None = None
+    fps: float | None = None
     num_inference_steps: int = 30
     guidance_scale: float | None = None
     image_guidance_scale: float = 1.0
@@ -107,10 +110,11 @@ def make_plan(request: Request, pipeline: Any) -> Plan:
     check_sampler(request)
     if request.extend != "forward" and request.video is None:
         raise ValueError(f"extend={request.extend!r} without a video to extend")
-    prompts = request.prompt
+    prompts, fps = request.prompt, frame_rate(request, pipeline)
     scripts = [parse_prompt(prompt) for prompt in prompts]
-    clip = clip_size(request, scripts, pipeline.metadata)
-    lengths = [shot_lengths(script, clip[0], pipeline.metadata["fps"]) for script in scripts]
+    metadata = {**pipeline.metadata, "fps": fps}
+    clip = clip_size(request, scripts, metadata)
+    lengths = [shot_lengths(script, clip[0], fps) for script in scripts]
     rows = given_rows(request, len(prompts))
     given = [collect(clip, extend=request.extend, **row) for row in rows]
     check_seeds(request)
@@ -118,16 +122,15 @@ def make_plan(request: Request, pipeline: Any) -> Plan:
         scale = request.image_guidance_scale
         raise ValueError(f"image_guidance_scale={scale} without a given frame; leave it at 1")
     order = np.repeat(np.arange(len(prompts)), request.num_videos_per_prompt)
-    shared = shared_settings(request, clip, pipeline.metadata)
+    shared = shared_settings(request, clip, metadata)
     own = [describe(*row) for row in zip(prompts, scripts, lengths, given, strict=True)]
-    text, negative = encode_texts(request, scripts, order, pipeline)
-    fps = np.float32(pipeline.metadata["fps"] if clip[0] > 1 else np.nan)
+    text, negative = context.encode_texts(scripts, request.negative_prompt, order, pipeline)
     return Plan(
         text=text,
         negative=negative,
         shared={
             "frame_shot": np.stack([latent_shots(lengths[row]) for row in order]),
-            "fps": np.repeat(fps, len(order)),
+            "fps": np.repeat(np.float32(fps if clip[0] > 1 else np.nan), len(order)),
         },
         given=[given[row] for row in order],
         seeds=request.seed + np.arange(len(order), dtype=np.uint32),
@@ -185,6 +188,24 @@ def check_sampler(request: Request) -> None:
         raise ValueError(f"negative_prompt={request.negative_prompt!r} is not text")
 
 
+def frame_rate(request: Request, pipeline: Any) -> float:
+    """Frames per second of the clips of a request.
+
+    Raises ValueError for a rate that is none, or that a model does not know.
+    """
+    trained, fps = pipeline.metadata["fps"], request.fps
+    if fps is None:
+        return trained
+    if not is_number(fps) or not 0 < fps <= MAX_FPS:
+        raise ValueError(f"fps={fps!r}: must be a number above 0 and at most {MAX_FPS}")
+    if fps != trained and "fps" not in pipeline.conditions:
+        raise ValueError(
+            f"fps={fps:g}: the model was trained on {trained:g} and knows no other frame rate; it "
+            "would have to be trained with --config.model.conditions=fps"
+        )
+    return fps
+
+
 def check_seeds(request: Request) -> None:
     """Raises ValueError unless the last clip, too, has a legal seed."""
     last = request.seed + len(request.prompt) * request.num_videos_per_prompt - 1
@@ -232,24 +253,6 @@ def size_note(clip: Sequence[int], metadata: Mapping[str, Any]) -> str:
     return f"{size} (frames x height x width) is no size that the weights were trained on: {legal}"
 
 
-def encode_texts(
-    request: Request, scripts: Sequence[Any], order: np.ndarray, pipeline: Any
-) -> tuple[dict, dict]:
-    """The captions of the clips, and the negative ones in their places, see Plan."""
-
-    def encode(name, captions):
-        context.check_context(name, captions, pipeline)
-        return encode_captions(captions, pipeline.metadata["text_length"], pipeline.tokenizer)
-
-    def rows(name, texts):
-        encoded = [encode(name, captions) for captions in texts]
-        return {field: np.stack([row[field] for row in encoded])[order] for field in encoded[0]}
-
-    away = [dict.fromkeys(script.captions, request.negative_prompt) for script in scripts]
-    positive = rows("prompt", [script.captions for script in scripts])
-    return positive, rows("negative_prompt", away)
-
-
 def given_rows(request: Request, count: int) -> list[dict[str, Any]]:
     """What is given of each clip: {argument: value} for each of `count` prompts."""
     rows = [{} for _ in range(count)]
@@ -288,6 +291,7 @@ def shared_settings(
     ).split()
     return {
         **dict(zip(SIZE, clip, strict=True)),
+        "fps": metadata["fps"],
         **{name: getattr(request, name) for name in names},
         "guidance_interval": list(request.guidance_interval),
         **({"extend": request.extend} if request.video is not None else {}),

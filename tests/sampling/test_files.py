@@ -44,6 +44,18 @@ def test_a_clip_is_given_by_its_file(pipeline, folder):
     assert pipeline.prepare(**arguments).settings[0]["given_frames"] == [0, 1, 2, 3, 4]
 
 
+def test_a_clip_that_is_given_is_taken_to_have_the_rate_of_the_request(
+    pipeline, folder, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "conditions", ("fps",))
+    request = {"prompt": "a", "video": f"{folder}/a.mp4", "num_frames": 17}
+    changes = [
+        files.load_given({**request, "fps": fps}, pipeline)[1]["files"]["video"]["changes"]
+        for fps in (12, 24)
+    ]
+    assert changes == [[], ["its 12 frames a second are taken as 24: speed changes"]]
+
+
 @pytest.mark.parametrize(
     ("extend", "length", "kept", "change"),
     [

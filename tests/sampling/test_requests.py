@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from seedance_jax.pretrained import generators
 from seedance_jax.sampling.given import collect, fill_group, groups_of
+from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.sizes import RATIOS, SIZES, resolve_size
+from tests.random_pipeline import MODEL, TEXT
 
 PROMPT = "a red ball"
 IMAGE = np.zeros((32, 32, 3), np.uint8)
@@ -104,6 +107,25 @@ def test_the_frame_rate_is_that_of_the_model_and_an_image_has_none(pipeline):
     fps = pipeline.metadata["fps"]
     np.testing.assert_array_equal(pipeline.prepare([PROMPT] * 2).shared["fps"], [fps, fps])
     assert np.isnan(pipeline.prepare(PROMPT, num_frames=1).shared["fps"]).all()
+
+
+def test_a_model_that_knows_frame_rates_is_asked_for_any(pipeline, parts):
+    pipeline.prepare(PROMPT, fps=12)
+    with pytest.raises(ValueError, match="fps=24: the model was trained on 12 and knows no other"):
+        pipeline.prepare(PROMPT, fps=24)
+    _, params, *others = parts
+    knowing = Pipeline(
+        generators.build_generator(TEXT, {**MODEL, "conditions": ("fps",)}, 4), params, *others
+    )
+    plan = knowing.prepare([PROMPT] * 2, fps=24)
+    np.testing.assert_array_equal(plan.shared["fps"], [24, 24])
+    assert plan.settings[0]["fps"] == 24
+    cut = "Shot 1 (0.6667s): a Shot 2 (0.6667s): b"
+    frames = [knowing.prepare(cut, fps=fps).settings[0]["num_frames"] for fps in (12, 24)]
+    assert frames == [17, 33]
+    for illegal in (0, -1, "12", float("nan"), 241):
+        with pytest.raises(ValueError, match="fps=.*must be a number above 0 and at most 240"):
+            knowing.prepare(PROMPT, fps=illegal)
 
 
 def test_only_as_many_predictions_as_needed_are_made(pipeline):
