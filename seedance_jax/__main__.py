@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 from typing import NamedTuple
 
@@ -76,6 +77,8 @@ def find_command(argv: list[str]) -> str:
 def main() -> None:
     """Runs the command that the command line names."""
     name = find_command(sys.argv)
+    if os.getcwd() not in sys.path:  # a console script, unlike python -m, does not see configs/
+        sys.path.insert(0, os.getcwd())
     module = importlib.import_module(f"seedance_jax.commands.{name}")
     from seedance_jax.commands import cli  # after the command is known: this imports jax
 

@@ -65,6 +65,14 @@ def test_a_script_of_the_package_is_the_same_program():
     assert callable(program.main)
 
 
+def test_a_script_of_the_package_finds_the_configs_of_the_current_directory():
+    start = "from seedance_jax.__main__ import main; main()"  # as a console script, so without -m
+    command = [sys.executable, "-P", "-c", start, "build_data", "--config=configs/vae.py:huge"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no size 'huge'" in done.stderr
+
+
 @pytest.mark.parametrize("name", program.COMMANDS)
 def test_a_command_says_how_it_is_called(name):
     text = (FOLDER / f"{name}.py").read_text()
