@@ -13,8 +13,18 @@ def read_image(
 ) -> tuple[np.ndarray, list[str]]:
     """Reads a first frame: (uint8 [height, width, 3], notes on everything that was changed).
 
-    Transparency is laid over white, 16-bit is scaled to 8, rotation by EXIF is applied, and another
-    aspect is cropped around the centre before resizing. Errors begin with `name`.
+    It is `open_image`, of which another aspect is cropped around the centre before resizing.
+    """
+    image, notes = open_image(path, name)
+    image, changes = fit(image, height, width)
+    return np.asarray(image), notes + changes
+
+
+def open_image(path: str | Path, name: str = "image") -> tuple[Image.Image, list[str]]:
+    """Reads an image as RGB in its own size: (image, notes on everything that was changed).
+
+    Transparency is laid over white, 16-bit is scaled to 8, and rotation by EXIF is applied. Errors
+    begin with `name`.
 
     Raises:
       FileNotFoundError: no such file.
@@ -46,9 +56,7 @@ def read_image(
         notes.append("transparency laid over white")
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image, changes = fit(image, height, width)
-    return np.asarray(image), notes + changes
+    return image.convert("RGB"), notes
 
 
 def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[str]]:

@@ -11,6 +11,7 @@ from seedance_jax.data import loader, schema, sources
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders import storage
 from seedance_jax.data.loader import bucket_schedule
+from seedance_jax.data.rows import listed
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 FRAME_HEIGHT = 96  # pixels on the sheet
@@ -210,4 +211,17 @@ def format_report(report: Mapping[str, Any]) -> str:
     lost = report["built"]["lost"]
     lines.append(f"files lost when the data set was built: {len(lost)}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in lost]
-    return "\n".join(lines)
+    return "\n".join(lines + format_left_out(report["built"]))
+
+
+def format_left_out(build_report: Mapping[str, Any], buckets: Sequence[Bucket] = ()) -> list[str]:
+    """Lines that say what of a folder is not in its data set, or is in none of some buckets."""
+    left_out, lines = build_report.get("left_out", {}), []
+    if left_out:
+        named = [f"{name}: {reason}" for name, reason in left_out.items()]
+        lines.append(f"{len(left_out)} files or folders left out:{listed(named)}")
+    lines += [f"note: {note}" for note in build_report.get("notes", ())]
+    pictures = build_report.get("pictures", 0)
+    if pictures and buckets and all(bucket.frames > 1 for bucket in buckets):
+        lines.append(f"{pictures} pictures left out: no bucket of the config has one frame")
+    return lines

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data import images
+from seedance_jax.data.listing import VIDEO_SUFFIXES, is_video
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import given, media
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
 from seedance_jax.training import cluster
-
-VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 
 def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
@@ -39,7 +38,7 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
         check_kind(name, path)
         pixels, changes = load_file(name, path, clip, clip["fps"])
-        if is_clip(path):
+        if is_video(path):
             pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
             changes = changes + cuts
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
@@ -58,7 +57,7 @@ def load_file(
 ) -> tuple[np.ndarray, list[str]]:
     """(pixels uint8, what was changed) of the file of an argument, at the size of the clip."""
     size = (clip["height"], clip["width"])
-    if is_clip(path):
+    if is_video(path):
         return images.read_video(path, *size, fps, name)
     return images.read_image(path, *size, name)
 
@@ -70,21 +69,16 @@ def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, li
     return given.cut_to_place(pixels, int(name.removeprefix("frames ")))
 
 
-def is_clip(path: str) -> bool:
-    """Whether a file is a clip, by its name."""
-    return Path(path).suffix.lower() in VIDEOS
-
-
 def check_kind(name: str, path: str) -> None:
     """Raises ValueError unless the name of a file is one of an image or a clip, as `name` wants."""
-    if name in given.IMAGES and is_clip(path):
+    if name in given.IMAGES and is_video(path):
         raise ValueError(
             f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
         )
-    if name == "video" and not is_clip(path):
+    if name == "video" and not is_video(path):
         raise ValueError(
-            f"video {path!r} is not a clip, by its name: {', '.join(VIDEOS)}; images are given as "
-            "--image"
+            f"video {path!r} is not a clip, by its name: {' '.join(VIDEO_SUFFIXES)}; images are "
+            "given as --image"
         )
 
 

@@ -4,13 +4,14 @@ Paths in a file are relative to its folder. Rows of .jsonl may have a prompt of 
 frames and an interval as JSON itself, in the place of text.
 """
 
-import csv
-import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from seedance_jax.data import rows
+from seedance_jax.data.file_names import find
 from seedance_jax.data.images import check_file
 
 # What a row may set, and of which type. Names are those of the command line.
@@ -44,28 +45,23 @@ def read_prompts(path: str | Path) -> list[tuple[int, dict]]:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: another suffix, not UTF-8, no rows, or broken rows; the message names all of them.
+      ValueError: another suffix, not UTF-8, no rows, or broken rows, which the message names.
     """
     path = Path(path)
     check_file("prompts file", path)
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise ValueError(f"prompts file {path.name!r}: the suffix must be one of {list(FORMATS)}")
-    read, convert = FORMATS[path.suffix]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"prompts file {str(path)!r} is not UTF-8 text: {error}") from error
-    rows, broken = [], []
-    for line, row in read(text):
+    read, convert = FORMATS[path.suffix.lower()]
+    found, broken = [], []
+    for line, row in read(rows.read_text(path, f"prompts file {str(path)!r}")):
         try:
-            rows.append((line, anchor(parse_row(row, convert), path.parent)))
+            found.append((line, anchor(parse_row(row, convert), path.parent)))
         except ValueError as error:
-            broken.append(f"\n  line {line}: {error}")
-    if broken:
-        raise ValueError(f"{path.name} has {len(broken)} broken rows:{''.join(broken)}")
-    if not rows:
+            broken.append((line, error))
+    rows.refuse(path, broken)
+    if not found:
         raise ValueError(f"{path.name} has no prompts")
-    return rows
+    return found
 
 
 def read_requests(
@@ -81,9 +77,9 @@ def read_requests(
     """
     if (prompt is None) == (path is None):
         raise ValueError("give either --prompt or --prompts_file")
-    rows = [(None, {"prompt": prompt})] if path is None else read_prompts(path)
+    found = [(None, {"prompt": prompt})] if path is None else read_prompts(path)
     requests, seed = [], shared.get("seed", 0)
-    for line, row in rows:
+    for line, row in found:
         where = "" if line is None else f"{Path(path).name} line {line}: "
         request = {**shared, "seed": seed, **row}
         seed += max(request.get("num_videos_per_prompt", 1), 1)
@@ -107,6 +103,8 @@ def parse_row(row: Any, convert: Callable[[type, Any], Any]) -> dict[str, Any]:
         except ValueError:
             kind = COLUMNS[name].__name__
             raise ValueError(f"{name}={value!r} is not of type {kind}") from None
+        if COLUMNS[name] is str and name not in PATHS:
+            rows.check_text(name, settings[name])
     if not settings.get("prompt", "").strip():
         raise ValueError("no prompt")
     return settings
@@ -114,22 +112,22 @@ def parse_row(row: Any, convert: Callable[[type, Any], Any]) -> dict[str, Any]:
 
 def anchor(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The settings with paths relative to where the program runs."""
-    placed = {name: str(folder / settings[name]) for name in PATHS if name in settings}
+    placed = {name: str(find(folder, settings[name])) for name in PATHS if name in settings}
     if "frames" in settings:
         frames = parse_frames(settings["frames"])
-        placed["frames"] = json.dumps({index: str(folder / p) for index, p in frames.items()})
+        placed["frames"] = json.dumps({index: str(find(folder, p)) for index, p in frames.items()})
     return {**settings, **placed}
 
 
 def parse_frames(text: str) -> dict[int, str]:
-    """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}."""
+    """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}; ~ is the home directory."""
     try:
         pairs = json.loads(text, object_pairs_hook=tuple)
         frames = {int(index): path for index, path in pairs}
         whole = isinstance(pairs, tuple) and len(frames) == len(pairs)
         if not whole or not all(isinstance(path, str) for path in frames.values()):
             raise TypeError
-        return frames
+        return {index: os.path.expanduser(path) for index, path in frames.items()}
     except (ValueError, TypeError):
         legal = '{"0": "a.png", "8": "b.png"}'
         raise ValueError(
@@ -149,40 +147,19 @@ def from_cell(kind: type, cell: str) -> Any:
     return kind(cell)
 
 
-def _lines(text: str) -> Iterator[tuple[int, dict]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, {"prompt": line.strip()}
+def _lines(text: str) -> Iterator[rows.Row]:
+    return ((line, {"prompt": prompt}) for line, prompt in rows.of_lines(text))
 
 
-def _csv(text: str) -> Iterator[tuple[int, dict | ValueError]]:
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), restkey="more cells than columns", strict=True
-    )
-    try:
-        for row in reader:
-            missing = [name for name, cell in row.items() if cell is None]
-            filled = {name: cell for name, cell in row.items() if cell != ""}
-            error = ValueError(f"fewer cells than columns: no {missing}")
-            yield reader.line_num, error if missing else filled
-    except csv.Error as error:
-        yield reader.reader.line_num, ValueError(f"not CSV: {error}")
+def _csv(text: str) -> Iterator[rows.Row]:
+    """Rows of text; a setting whose cell is empty is not given."""
+    for line, row in rows.of_csv(text):
+        given = isinstance(row, dict)
+        yield line, {name: cell for name, cell in row.items() if cell} if given else row
 
 
-def _jsonl(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield number, as_text(json.loads(line, object_pairs_hook=once))
-            except ValueError as error:
-                yield number, ValueError(f"not JSON: {error}")
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The dict of a JSON object; ValueError if a name stands in it twice."""
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError(f"a name stands twice among {[name for name, _ in pairs]}")
-    return dict(pairs)
+def _jsonl(text: str) -> Iterator[rows.Row]:
+    return ((line, as_text(row)) for line, row in rows.of_json_lines(text))
 
 
 def as_text(row: Any) -> Any:

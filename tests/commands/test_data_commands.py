@@ -40,6 +40,7 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
     for index in range(2):
         (films / f"{index}.mp4").write_bytes(encode_mp4(moving_square(index, 20), 12))
         (films / f"{index}.txt").write_text("a square moves")
+    (films / "lone.txt").write_text("a square moves")
     config = tmp_path / "config.py"
     write_words(tmp_path / "words")
     places = {"films": films, "data_dir": tmp_path / "data", "words": tmp_path / "words"}
@@ -51,8 +52,10 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
     built = command("build_data", flags[0])
     assert built.returncode == 0, built.stderr
     assert "{'train': 4} rows, 0 files lost" in built.stdout
+    assert "1 files or folders left out:\n  lone.txt: a text beside no video" in built.stdout
     shown = command("inspect_data", *flags)
     assert shown.returncode == 0, shown.stderr
+    assert "lone.txt: a text beside no video" in shown.stdout
     assert (tmp_path / "sheet.png").exists()
     report = json.loads((tmp_path / "sheet.json").read_text())
     assert report["rows"] == 4

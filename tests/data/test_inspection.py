@@ -71,3 +71,14 @@ def test_a_look_at_several_sources_names_those_it_leaves_out(source, monkeypatch
 
     assert look("folder:1, world:3").startswith("of the source folder:1; left out: world:3\n")
     assert "left out" not in look("folder:1")
+
+
+def test_what_is_left_out_of_a_folder_is_said():
+    assert inspection.format_left_out({"lost": []}, BUCKETS) == []
+    left_out = {f"{number}.xyz": "no suffix" for number in range(30)}
+    report = {"left_out": left_out, "notes": ["2 hidden"], "pictures": 3}
+    said = "\n".join(inspection.format_left_out(report, BUCKETS))
+    assert said.startswith("30 files or folders left out:\n  0.xyz: no suffix\n")
+    assert said.endswith("  ... and 10 more\nnote: 2 hidden")
+    [*_, line] = inspection.format_left_out(report, BUCKETS[:1])
+    assert line == "3 pictures left out: no bucket of the config has one frame"

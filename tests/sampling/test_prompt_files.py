@@ -31,7 +31,7 @@ def test_three_formats_agree(tmp_path):
         ("a.csv", "prompt,seed\na ball,one\n", "line 2.*seed='one'"),
         ("a.csv", "prompt,seed\na ball,1,2\n", "line 2.*more cells"),
         ("a.csv", "prompt,seed,image\na ball,1\n", "line 2.*fewer cells.*'image'"),
-        ("a.csv", 'prompt,seed\n"a ball,1\na cube,2\n', "line 3: not CSV"),
+        ("a.csv", 'prompt,seed\n"a ball,1\na cube,2\n', "line 2: not CSV"),
         ("a.csv", "prompt,num_frames\na ball,17.9\n", "line 2: num_frames='17.9'.*type int"),
         ("a.jsonl", '{"prompt": "a", "num_frames": 17.9}\n', "num_frames=17.9.*type int"),
         ("a.jsonl", '{"prompt": "a", "num_frames": "17"}\n', "num_frames='17'.*type int"),

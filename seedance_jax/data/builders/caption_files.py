@@ -1,15 +1,17 @@
-"""Finds the videos of a folder and the captions that belong to them."""
+"""Finds the films and pictures of a folder and the captions that belong to them."""
 
-import csv
-import json
-from collections.abc import Iterator, Mapping
+import collections
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seedance_jax.data import schema
+from seedance_jax.data import listing, rows, schema
+from seedance_jax.data.file_names import plain, printable
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
+READERS = {"metadata.jsonl": rows.of_json_lines, "metadata.csv": rows.of_csv}
+COLUMNS = ("file_name", "caption", "caption_motion", "shots")
+SUFFIX = "no suffix of a video or picture that is read"
 
 
 class Captions(NamedTuple):
@@ -21,93 +23,220 @@ class Captions(NamedTuple):
 
 
 class CaptionedFile(NamedTuple):
-    """A video file, by its path relative to the folder."""
+    """A video or picture, by its path relative to the folder."""
 
     name: str
     captions: Captions
 
+    @property
+    def label(self) -> str:
+        """The name as text that can be stored and printed, whatever bytes it has."""
+        return printable(self.name)
 
-def list_captioned(folder: Path) -> list[CaptionedFile]:
-    """All videos below the folder with their captions, in the order of their names.
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a clip of one frame."""
+        return listing.is_picture(self.name)
+
+
+class Captioned(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+      files: what has a caption, in the order of the names.
+      left_out: {label: why} of what is not among them though it has a caption, is a picture or
+        looks like a film.
+      notes: what else was passed over.
+    """
+
+    files: list[CaptionedFile]
+    left_out: dict[str, str]
+    notes: list[str]
+
+
+def list_captioned(folder: Path) -> Captioned:
+    """All videos and pictures below the folder with their captions.
 
     Captions stand in `metadata.jsonl` or `metadata.csv` (file_name, caption and, if known,
     caption_motion and shots) or, without either, in a text file beside each video. `shots` is a
-    list (in CSV: JSON) of {"num_frames": frames of the file, "caption": "..."}. Raises ValueError
-    naming the videos without a caption, the captions without a video and the lines that are wrong.
+    list (in CSV: JSON) of {"num_frames": frames of the file, "caption": "..."}.
+
+    Raises:
+      ValueError: naming the videos without a caption, the captions without a video, the lines that
+        are wrong, or the captions that are not UTF-8.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder {folder}")
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
+    found = listing.list_files(folder)
+    captions, left_out, notes = (_read_metadata if _metadata_of(found) else _read_sidecars)(
+        folder, found
     )
-    if not names:
-        raise ValueError(f"no videos ({' '.join(VIDEO_SUFFIXES)}) in {folder}")
-    captions = _read_metadata(folder) or _read_sidecars(folder, names)
-    missing = [name for name in names if name not in captions or not captions[name].caption]
-    if missing:
-        raise ValueError(f"{len(missing)} videos of {folder} have no caption: {_some(missing)}")
-    if unknown := sorted(captions.keys() - set(names)):
-        raise ValueError(f"{len(unknown)} captions of {folder} have no video: {_some(unknown)}")
-    return [CaptionedFile(name, captions[name]) for name in names]
+    if found.hidden:
+        notes.append(f"{found.hidden} hidden files or folders are passed over")
+    captions = {name: told for name, told in captions.items() if told.caption}
+    if missing := [name for name in found.videos if name not in captions]:
+        raise ValueError(f"{len(missing)} videos of {folder} have no caption: {rows.some(missing)}")
+    pictures = {name: "a picture without a caption" for name in found.pictures}
+    films = {
+        name: f"looks like a film, and has {SUFFIX}"
+        for name in found.others
+        if listing.looks_like_a_film(folder / name)
+    }
+    left_out = {**pictures, **films, **found.left_out, **left_out}
+    files = [CaptionedFile(name, captions[name]) for name in sorted(captions)]
+    left_out = {printable(n): why for n, why in sorted(left_out.items()) if n not in captions}
+    if not files:
+        said = [f"{name}: {why}" for name, why in left_out.items()]
+        raise ValueError(
+            f"no videos ({' '.join(listing.VIDEO_SUFFIXES)}) with captions in {folder}"
+            f"{'; left out:' if said else ''}{rows.listed(said)}"
+        )
+    return Captioned(files, left_out, notes)
 
 
-def _some(names: list[str], limit: int = 20) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+Found = tuple[dict[str, Captions], dict[str, str], list[str]]  # captions, left out, notes
 
 
-def _read_metadata(folder: Path) -> dict[str, Captions]:
-    present = [folder / name for name in METADATA_NAMES if (folder / name).exists()]
+def _metadata_of(found: listing.Listing) -> list[str]:
+    return [name for name in READERS if name in found.others]
+
+
+def _read_metadata(folder: Path, found: listing.Listing) -> Found:
+    present = _metadata_of(found)
     if len(present) > 1:
-        raise ValueError(f"{folder} must have one of {METADATA_NAMES}, it has both")
-    captions = {}
-    for path in present:
-        for line, row in READERS[path.suffix](path):
-            if not row.get("file_name") or not isinstance(row.get("caption"), str):
-                raise ValueError(f"{path}, line {line}: file_name and caption are needed: {row}")
-            if row["file_name"] in captions:
-                raise ValueError(f"{path}, line {line}: a second caption of {row['file_name']}")
-            try:
-                captions[row["file_name"]] = _captions(row)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {line}: {row['file_name']}: {error}") from error
-    return captions
+        raise ValueError(f"{folder} must have one of {present}, it has both")
+    [name] = present
+    path, names, taken = folder / name, _Names(folder, found), {*found.videos, *found.pictures}
+    captions, left_out, missing, broken = {}, {}, [], []
+    unused = collections.Counter()
+    for line, row in READERS[name](rows.read_text(path)):
+        try:
+            given, told = _parse_row(row)
+            unused.update(row.keys() - {*COLUMNS})
+            file = names.find(given)
+            if file in captions:
+                raise ValueError(f"a second caption of {printable(file)}")
+        except ValueError as error:
+            broken.append((line, error))
+            continue
+        if file in taken:
+            captions[file] = told
+        elif file:
+            left_out[file] = found.left_out.get(file, f"has a caption, and {SUFFIX}")
+        elif listing.is_hidden(plain(given)) and (folder / given).exists():
+            left_out[given] = "has a caption, and is hidden"
+        else:
+            missing.append(given)
+    rows.refuse(path, broken)
+    if missing:
+        some = rows.some(sorted(missing))
+        raise ValueError(f"{len(missing)} captions of {folder} have no video: {some}")
+    notes = [f"{name}: {n} rows have {column!r}, which is not used" for column, n in unused.items()]
+    texts = sum(Path(other).suffix.lower() == ".txt" for other in found.others)
+    if texts:
+        notes.append(f"{texts} files .txt are not read: captions stand in {name}")
+    return captions, left_out, notes
+
+
+def _parse_row(row: Any) -> tuple[str, Captions]:
+    """(name of the file, its captions) of a row of metadata."""
+    if isinstance(row, ValueError):
+        raise row
+    if not isinstance(row, dict) or not row.get("file_name") or row.get("caption") is None:
+        raise ValueError(f"file_name and caption are needed: {row}")
+    name = row["file_name"]
+    if not isinstance(name, str):
+        raise ValueError(f"file_name must be text, got {name!r}")
+    try:
+        return name, _captions(row)
+    except ValueError as error:
+        raise ValueError(f"{printable(name)}: {error}") from error
 
 
 def _captions(row: Mapping[str, Any]) -> Captions:
-    caption, motion = row["caption"].strip(), row.get("caption_motion") or ""
-    shots = row.get("shots") or ()
-    if shots:
-        shots = json.loads(shots) if isinstance(shots, str) else shots
-        shots = schema.check_shots(shots, caption)
-    return Captions(caption, motion.strip(), shots)
+    caption = rows.check_text("caption", row["caption"]).strip()
+    motion, shots = row.get("caption_motion"), row.get("shots")
+    motion = "" if motion is None else rows.check_text("caption_motion", motion).strip()
+    if shots in (None, "", [], {}):
+        return Captions(caption, motion)
+    try:
+        shots = rows.parse_json(shots) if isinstance(shots, str) else shots
+    except ValueError as error:
+        raise ValueError(f"shots: {error}") from error
+    shots = schema.check_shots(shots, caption)
+    for number, shot in enumerate(shots):
+        rows.check_text(f"shot {number}: caption", shot.caption)
+    return Captions(caption, motion, shots)
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[int, Mapping]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield number, row if isinstance(row, dict) else {}
+class _Names:
+    """The files of a folder by the names that rows may have for them."""
+
+    def __init__(self, folder: Path, found: listing.Listing):
+        self._folder = os.path.abspath(folder)
+        everything = [*found.videos, *found.pictures, *found.others, *found.left_out]
+        self._names, self._plain = {*everything}, _by(everything, plain)
+        self._real = {}
+
+    def find(self, given: str) -> str | None:
+        """The file that a row means, None if there is none; ValueError if it may be several."""
+        if given in self._names:
+            return given
+        path = os.path.join(self._folder, given.replace("\\", "/"))
+        names = self._plain.get(plain(os.path.relpath(path, self._folder)), [])
+        if not names and os.path.exists(path):  # behind a link, under another name
+            self._real = self._real or _by(self._names, self._path)
+            names = self._real.get(os.path.realpath(path), [])
+        if len(names) > 1:
+            raise ValueError(f"{printable(given)} may be any of {rows.some(sorted(names))}")
+        return names[0] if names else None
+
+    def _path(self, name: str) -> str:
+        return os.path.realpath(os.path.join(self._folder, name))
 
 
-def _read_csv(path: Path) -> Iterator[tuple[int, Mapping]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            yield reader.line_num, row
+def _by(names: Iterable[str], key: Any) -> dict[str, list[str]]:
+    groups = collections.defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return dict(groups)
 
 
-READERS = {".jsonl": _read_jsonl, ".csv": _read_csv}
+def _stem(name: str) -> str:
+    return plain(os.path.splitext(name)[0])
 
 
-def _read_sidecars(folder: Path, names: list[str]) -> dict[str, Captions]:
-    paths = {name: (folder / name).with_suffix(".txt") for name in names}
-    return {
-        name: Captions(path.read_text(encoding="utf-8").strip())
-        for name, path in paths.items()
-        if path.exists()
-    }
+def _read_sidecars(folder: Path, found: listing.Listing) -> Found:
+    others = _by(found.others, lambda name: os.path.splitext(name)[1].lower() == ".txt")
+    texts, unread = _by(others.get(True, []), _stem), _by(others.get(False, []), _stem)
+    captions, left_out, wrong = {}, {}, []
+    videos, pictures = _by(found.videos, _stem), _by(found.pictures, _stem)
+    for stem, names in texts.items():
+        files = videos.get(stem) or pictures.get(stem, [])
+        if files and len(names) > 1:
+            raise ValueError(f"{printable(files[0])} has {len(names)} captions: {rows.some(names)}")
+        if files:
+            told = _read_caption(folder / names[0], wrong)
+            captions |= dict.fromkeys(files, told)
+            reason = f"{printable(names[0])} is the caption of {printable(files[0])}"
+            left_out |= dict.fromkeys(set(pictures.get(stem, [])) - {*files}, reason)
+        elif stem in unread:
+            left_out |= dict.fromkeys(
+                unread[stem], f"has a caption, {rows.some(names)}, and {SUFFIX}"
+            )
+        else:
+            left_out |= dict.fromkeys(names, "a text beside no video of its name")
+    if len(wrong) > 1:
+        raise ValueError(f"{len(wrong)} captions cannot be read:{rows.listed(wrong)}")
+    if wrong:
+        raise ValueError(wrong[0])
+    return captions, left_out, []
+
+
+def _read_caption(path: Path, wrong: list[str]) -> Captions:
+    """The caption in a text file; what is wrong with it is added to a list."""
+    try:
+        return Captions(rows.read_text(path).strip())
+    except (ValueError, OSError) as error:
+        wrong.append(str(error))
+        return Captions("")

@@ -23,8 +23,14 @@ from tqdm import tqdm
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.caption_files import CaptionedFile, Captions, list_captioned
+from seedance_jax.data.builders.caption_files import (
+    Captioned,
+    CaptionedFile,
+    Captions,
+    list_captioned,
+)
 from seedance_jax.data.builders.processes import mapper
+from seedance_jax.data.builders.stills import read_picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +76,13 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
     Raises ValueError, and leaves nothing behind, if captions are missing, too many files are lost,
     or a data set was built here before the folder changed.
     """
-    files = list_captioned(Path(spec.path))
-    full_spec = dataclasses.asdict(spec) | {"content": fingerprint(Path(spec.path), files)}
+    captioned = list_captioned(Path(spec.path))
+    content = fingerprint(Path(spec.path), captioned.files)
+    full_spec = dataclasses.asdict(spec) | {"content": content}
     directory = folder_directory(data_dir, spec)
     with storage.writing(directory) as draft:
         if draft is not None:
-            report = _write(draft, spec, files, num_processes)
+            report = _write(draft, spec, captioned, num_processes)
             storage.write_json(draft / "report.json", report)
             storage.write_json(draft / "spec.json", full_spec)
     if json.loads((directory / "spec.json").read_text()) != full_spec:
@@ -99,11 +106,11 @@ def split_of(name: str, validation_fraction: float) -> str:
 
 
 def _write(
-    draft: Path, spec: FolderSpec, files: Sequence[CaptionedFile], num_processes: int
+    draft: Path, spec: FolderSpec, captioned: Captioned, num_processes: int
 ) -> dict[str, Any]:
-    splits = collections.defaultdict(list)
+    files, splits = captioned.files, collections.defaultdict(list)
     for file in files:
-        splits[split_of(file.name, spec.validation_fraction)].append(file)
+        splits[split_of(file.label, spec.validation_fraction)].append(file)
     if "train" not in splits:
         raise ValueError(f"all {len(files)} files of {spec.path} fall to the validation split")
     results: list[Transcoded] = []
@@ -124,11 +131,14 @@ def _write(
         )
     if lost := [result for result in results if result.lost]:
         logging.warning("%d of %d files are lost:%s", len(lost), len(files), _listing(lost))
-    rates = collections.Counter(f"{result.frame_rate:.5g}" for result in results if not result.lost)
+    rates = collections.Counter(f"{done.frame_rate:.5g}" for done in results if done.frame_rate)
     return {
         "rows": rows,
         "files": len(files),
+        "pictures": sum(file.is_picture for file in files),
         "lost": [{"file": result.name, "reason": result.lost} for result in lost],
+        "left_out": captioned.left_out,
+        "notes": captioned.notes,
         "resampling": f"to {spec.fps:.5g} frames per second, by the frame nearest in time",
         "files_by_frame_rate": rates,
         "frames_dropped_at_ends": sum(result.frames_dropped for result in results),
@@ -150,6 +160,8 @@ def _check_lost(results: Sequence[Transcoded], spec: FolderSpec, num_files: int)
 
 def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
     """Cuts one file into clip records."""
+    if file.is_picture:
+        return transcode_picture(file, spec)
     records, frames, numbers = [], [], []
     try:
         with video.open_clip(Path(spec.path) / file.name) as container:
@@ -160,7 +172,7 @@ def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
                 if len(frames) == spec.num_frames:
                     start = len(records) * spec.num_frames
                     told = tell(file.captions, numbers[start:])
-                    name = f"{file.name}#{start}"
+                    name = f"{file.label}#{start}"
                     records.append(_clip_record(name, np.stack(frames), spec.fps, told))
                     frames = []
             if not records:
@@ -170,8 +182,19 @@ def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
                 )
             check_length(file.captions.shots, numbers[-1] + 1, rate / spec.fps)
     except video.ClipError as error:
-        return Transcoded(file.name, [], lost=str(error))
-    return Transcoded(file.name, records, rate, len(frames))
+        return Transcoded(file.label, [], lost=str(error))
+    return Transcoded(file.label, records, rate, len(frames))
+
+
+def transcode_picture(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
+    """Makes a clip record of one frame of a picture."""
+    try:
+        frames, _ = read_picture(Path(spec.path) / file.name, spec.storage_size)
+        told = tell(file.captions, [0])
+        check_length(file.captions.shots, 1, 0)
+    except (ValueError, OSError) as error:
+        return Transcoded(file.label, [], lost=str(error))
+    return Transcoded(file.label, [_clip_record(f"{file.label}#0", frames, spec.fps, told)])
 
 
 def check_length(shots: Sequence[schema.Shot], shown: int, step: float) -> None:

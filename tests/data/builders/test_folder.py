@@ -1,9 +1,11 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 from clips import moving_square
+from PIL import Image
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage
@@ -108,6 +110,44 @@ def test_shots_of_another_length_than_their_file_are_named(folder, tmp_path, tot
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(ValueError, match=f"0.mp4: shots of {total} frames in all, the file has"):
         build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0.0))
+
+
+def test_pictures_among_clips_are_clips_of_one_frame(folder, tmp_path):
+    pixels = np.zeros((67, 101, 3), np.uint8)
+    pixels[:, 50:] = (200, 60, 60)
+    Image.fromarray(pixels).save(folder / "p.png")
+    Image.fromarray(pixels[:40, :51]).save(folder / "wide.JPG")
+    (folder / "broken.png").write_text("no picture")
+    Image.fromarray(pixels).save(folder / "cover.webp")
+    for name in ("p", "wide", "broken"):
+        (folder / f"{name}.txt").write_text(f"picture {name}")
+    directory = build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0, max_lost=0.1))
+    source = storage.open_split(directory, "train")
+    rows = {row["id"]: row for row in (source[index] for index in range(len(source)))}
+    row = rows["p.png#0"]
+    assert row["caption"] == "picture p"
+    assert schema.read_shots(row) == (Shot(1, "picture p"),)
+    frames, _ = video.decode_mp4(row["video"])
+    assert frames.shape == (1, 32, 48, 3) == (row["num_frames"], row["height"], row["width"], 3)
+    assert np.abs(frames[0, :, 30:].astype(int) - (200, 60, 60)).max() < 12
+    assert rows["wide.JPG#0"]["height"] == 32
+    report = storage.read_report(directory)
+    assert report["pictures"] == 3
+    assert report["files_by_frame_rate"] == {"24": 10}
+    assert [entry["file"] for entry in report["lost"]] == ["broken.png"]
+    assert report["left_out"] == {"cover.webp": "a picture without a caption"}
+
+
+def test_files_whose_names_are_no_text_are_clips_too(folder, tmp_path):
+    (folder / "1.mp4").rename(folder / os.fsdecode(b"caf\xe9.mp4"))
+    (folder / "1.txt").rename(folder / os.fsdecode(b"caf\xe9.txt"))
+    (folder / "2.mp4").write_text("no film")
+    (folder / "2.mp4").rename(folder / os.fsdecode(b"\xe9.mp4"))
+    (folder / "2.txt").rename(folder / os.fsdecode(b"\xe9.txt"))
+    directory = build_folder(tmp_path / "out", spec_of(folder, validation_fraction=0, max_lost=0.1))
+    source = storage.open_split(directory, "train")
+    assert r"caf\xe9.mp4#0" in {source[index]["id"] for index in range(len(source))}
+    assert storage.read_report(directory)["lost"][0]["file"] == r"\xe9.mp4"
 
 
 def test_a_folder_that_changed_is_not_taken_for_the_old_one(folder, tmp_path):
