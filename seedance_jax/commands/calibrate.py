@@ -11,11 +11,12 @@ which results of suites that older ones judged are refused.
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.evaluation.judges import calibration
 from seedance_jax.sampling import media
 
-OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.", required=True)
+OUTPUT = cli.define_path("output", None, "Directory for the results.", required=True)
 SLICE = flags.DEFINE_string("slice", "tiny", "Slice of the world.")
 NUM_FRAMES = flags.DEFINE_integer("num_frames", 17, "Frames of a clip.")
 SIZE = flags.DEFINE_integer("size", 64, "Height and width.")

@@ -14,10 +14,37 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from seedance_jax.data.file_names import at_home, printable
 from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.hooks import NonFiniteError
 
-flags.DEFINE_string(
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return at_home(argument)
+
+
+class _PathsParser(flags.ListParser):
+    def parse(self, argument: str | list[str]) -> list[str]:
+        return [at_home(path) for path in super().parse(argument)]
+
+
+def define_path(
+    name: str, default: str | None, help: str, required: bool = False
+) -> flags.FlagHolder:
+    """A flag of a file or a directory; ~ is the home directory, which shells leave behind a =."""
+    serializer = flags.ArgumentSerializer()
+    return flags.DEFINE(
+        _PathParser(), name, default, help, serializer=serializer, required=required
+    )
+
+
+def define_paths(name: str, default: Sequence[str], help: str) -> flags.FlagHolder:
+    """A flag of several files, with commas between them, as `define_path`."""
+    return flags.DEFINE(_PathsParser(), name, default, help, serializer=flags.ListSerializer(","))
+
+
+define_path(
     "compilation_cache",
     None,
     "Compiled programs are kept here; '' is off. Default: JAX_COMPILATION_CACHE_DIR, or else "
@@ -41,6 +68,8 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for the other processes.", 1)
 flags.DEFINE_integer("heartbeat", 60, "Seconds without life after which a process is dead.", 5)
 
+flags.disclaim_key_flags()  # what `define_path` defines from here on is of its caller
+
 # Mistakes of the user's, or of the machine: the message says all.
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
 # Modules that come with an extra, and its name.
@@ -63,6 +92,7 @@ def run(
     # absl shows the docstring of __main__, and the flags of the module that argv[0] names.
     sys.modules["__main__"].__doc__ = command.__doc__
     sys.argv = [command.__name__, *arguments]
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     parser = functools.partial(parse_flags, operands=operands)
     app.run(one_line_errors(command.main, many), argv=sys.argv, flags_parser=parser)
 
@@ -78,6 +108,7 @@ def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
         flags.mark_flag_as_required("config")
     if operands:
         flags.FLAGS.set_gnu_getopt()  # flags may follow them
+    argv = expand_configs(argv)
     try:
         found = flags.FLAGS(argv)[1:]
     except flags.Error as error:
@@ -89,7 +120,18 @@ def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
         raise
     if found and not operands:
         sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {QUOTING}")
-    return argv[:1] + found
+    return [*argv[:1], *map(at_home, found)]
+
+
+def expand_configs(arguments: Sequence[str]) -> list[str]:
+    """The arguments with --config=~/file.py, of any config file, as a path from the root."""
+    files = [name for name in flags.FLAGS if flags.FLAGS[name].flag_type() == "config object"]
+    starts = tuple(f"--{name}=~" for name in files)
+    cut = [
+        argument.partition("=") if argument.startswith(starts) else (argument, "", "")
+        for argument in arguments
+    ]
+    return [name + equals + at_home(path) for name, equals, path in cut]
 
 
 def explain_flag(error: flags.Error) -> str:
@@ -152,9 +194,25 @@ def given(condition: str) -> bool:
     return str(found) == value if equals else bool(found)
 
 
+def expand_places(config: ConfigDict) -> None:
+    """Writes out ~, the home directory, at the start of the fields of a config."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            expand_places(value)
+        elif isinstance(value, str):
+            config[name] = at_home(value)
+        elif isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+            config[name] = type(value)(map(at_home, value))
+
+
 def check_places() -> None:
-    """Raises ValueError if a flag, or a field of a config, is a place that no reader reaches."""
+    """Raises ValueError if a flag, or a field of a config, is a place that no reader reaches.
+
+    Fields of configs that begin with ~ are paths from the root from then on.
+    """
     for name, value in flags.FLAGS.flag_values_dict().items():
+        if isinstance(value, ConfigDict):
+            expand_places(value)
         fields = value.to_dict() if isinstance(value, ConfigDict) else value
         flat = run_directory.flatten({name: fields})
         for field, part in flat.items():
@@ -226,6 +284,8 @@ def explain(error: Exception) -> str:
     extra = isinstance(error, ImportError) and EXTRAS.get((error.name or "").split(".")[0])
     if extra:
         return f'{error.name} is not installed; it comes with pip install -e ".[{extra}]"'
+    if isinstance(error, UnicodeEncodeError):
+        return f"{printable(error.object)!r} is not {error.encoding} text; give it another name"
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
     return str(error)

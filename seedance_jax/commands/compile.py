@@ -31,7 +31,7 @@ SIZE = flags.DEFINE_enum("size", None, list(sizes.SIZES), "Named size, 16:9.")
 SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
 BATCH = flags.DEFINE_integer("batch", None, "Clips in all, over all devices.", 1)
 SEARCH = flags.DEFINE_integer("search", 0, "Compiles the so many likeliest meshes and remats.", 0)
-JSON = flags.DEFINE_string("json", None, "File to add the reports to, a line each.")
+JSON = cli.define_path("json", None, "File to add the reports to, a line each.")
 
 
 def main(argv: list[str]) -> None:

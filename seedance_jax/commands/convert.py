@@ -21,8 +21,8 @@ CONFIG = config_flags.DEFINE_config_file(
 )
 flags.DEFINE_enum("from", None, ["wan22"], "Layout of the file to read.")
 flags.DEFINE_enum("to", None, ["wan22"], "Layout of the file to write.")
-PATH = flags.DEFINE_string("path", None, "The public file.", required=True)
-WORKDIR = flags.DEFINE_string("workdir", None, "Our run.", required=True)
+PATH = cli.define_path("path", None, "The public file.", required=True)
+WORKDIR = cli.define_path("workdir", None, "Our run.", required=True)
 
 
 def main(argv: list[str]) -> None:

@@ -34,7 +34,7 @@ from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Run to evaluate.")
+WORKDIR = cli.define_path("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Clips at a time.", 1)
 MAKES = flags.DEFINE_enum(
@@ -43,8 +43,8 @@ MAKES = flags.DEFINE_enum(
 TILE = flags.DEFINE_integer(
     "tile", 0, "Autoencoders: decode in tiles of so many latent positions; 0 is whole.", 0
 )
-DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the run's data set is, if it has moved.")
-VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of a generator's autoencoder, if it has moved.")
+DATA_DIR = cli.define_path("data_dir", "", "Where the run's data set is, if it has moved.")
+VAE_RUN = cli.define_path("vae_run", "", "Run of a generator's autoencoder, if it has moved.")
 NUM_PROMPTS = flags.DEFINE_integer(
     "num_prompts",
     None,
@@ -53,10 +53,10 @@ NUM_PROMPTS = flags.DEFINE_integer(
 )
 SUITE = flags.DEFINE_string("suite", None, f"Generators: one of {', '.join(cases.SUITES)}.")
 LIMIT = flags.DEFINE_integer("limit", None, "Of a suite: its first clips only; default: all.", 1)
-OUTPUT = flags.DEFINE_string("output", None, "Of clips or a comparison: directory for results.")
+OUTPUT = cli.define_path("output", None, "Of clips or a comparison: directory for results.")
 COMPARE = flags.DEFINE_bool("compare", False, "Compare two directories of results.")
 CARD = flags.DEFINE_bool("card", False, "Write the report into the card of the release, too.")
-LOG = flags.DEFINE_string(
+LOG = cli.define_path(
     "log",
     None,
     "File that keeps runs of test suites; '' is none. Default: the package's, for its weights.",

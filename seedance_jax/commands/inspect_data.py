@@ -12,13 +12,14 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from seedance_jax.commands import cli
 from seedance_jax.data import inspection
 from seedance_jax.data.builders import storage
 from seedance_jax.pretrained import generators
 from seedance_jax.stages import generator_inputs
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to show.")
-OUTPUT = flags.DEFINE_string("output", "sheet.png", "The sheet; the report goes beside it.")
+OUTPUT = cli.define_path("output", "sheet.png", "The sheet; the report goes beside it.")
 NUM_BATCHES = flags.DEFINE_integer("num_batches", 8, "Batches to draw from the loader.", 1)
 SPLIT = flags.DEFINE_string("split", "train", "The split to show.")
 

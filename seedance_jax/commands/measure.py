@@ -29,25 +29,25 @@ from seedance_jax.pretrained import runs
 from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
 
-REAL = flags.DEFINE_string("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
-FAKE = flags.DEFINE_string("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
+REAL = cli.define_path("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
+FAKE = cli.define_path("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
 LIMIT = flags.DEFINE_integer(
     "limit", None, "Clips of either at most, the first ones.", measurement.LEAST
 )
-DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data set of a RUN is, if it has moved.")
-I3D = flags.DEFINE_string("i3d", "", "File of public weights of I3D (.pt, .pth, .safetensors).")
+DATA_DIR = cli.define_path("data_dir", "", "Where the data set of a RUN is, if it has moved.")
+I3D = cli.define_path("i3d", "", "File of public weights of I3D (.pt, .pth, .safetensors).")
 I3D_FILE = flags.DEFINE_enum(
     "i3d_file", "i3d_pretrained_400", sorted(EPSILONS), "Which public weights --i3d is."
 )
-WORLD = flags.DEFINE_string("features", str(features.WORLD), "Of `train_features`.")
+WORLD = cli.define_path("features", str(features.WORLD), "Of `train_features`.")
 PAIRED = flags.DEFINE_bool("paired", False, "Files of the same name are pairs: PSNR and SSIM.")
-LPIPS = flags.DEFINE_list(
+LPIPS = cli.define_paths(
     "lpips", [], "Files of public weights, of VGG16 and of the heads: vgg16-397923af.pth,vgg.pth"
 )
-RUN = flags.DEFINE_string("run", "", "Generator to ask for plausibility, or `released`.")
+RUN = cli.define_path("run", "", "Generator to ask for plausibility, or `released`.")
 NUM_PAIRS = flags.DEFINE_integer("num_pairs", 48, "Pairs of clips of each violation.", 1)
 SEED = flags.DEFINE_integer("seed", 0, "Of noise, bootstrap and shuffled frames.", 0)
-OUTPUT = flags.DEFINE_string("output", "", "File for the JSON, too.")
+OUTPUT = cli.define_path("output", "", "File for the JSON, too.")
 
 # The flags that have a use, by another one that is given.
 USES = {

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.pretrained import adapters, runs
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
-LORA = flags.DEFINE_string("lora", None, "Run of the adapters.", required=True)
+WORKDIR = cli.define_path("workdir", None, "Run of the generator.", required=True)
+LORA = cli.define_path("lora", None, "Run of the adapters.", required=True)
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
-OUTPUT = flags.DEFINE_string("output", None, "New run.", required=True)
+OUTPUT = cli.define_path("output", None, "New run.", required=True)
 
 
 def main(argv: list[str]) -> None:

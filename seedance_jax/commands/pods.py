@@ -13,9 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.performance import pods
 
-OUT = flags.DEFINE_string("out", None, "Folder of the reports.", required=True)
+OUT = cli.define_path("out", None, "Folder of the reports.", required=True)
 ONLY = flags.DEFINE_list("only", [], "Parts of names: compiles the cells that have one of them.")
 
 

@@ -14,18 +14,19 @@ from pathlib import Path
 
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.evaluation import releases
 from seedance_jax.evaluation.suite import log
 from seedance_jax.pretrained import card, runs
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "New directory.", required=True)
+WORKDIR = cli.define_path("workdir", None, "Run of the generator.", required=True)
+OUTPUT = cli.define_path("output", None, "New directory.", required=True)
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split for the judges.")
 NUM_PROMPTS = flags.DEFINE_integer(
     "num_prompts", None, "Clips of the split; by default 48, if there are.", 1
 )
-DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the runs' data set is, if it has moved.")
-LOG = flags.DEFINE_string("log", "", "File that keeps what came of a test suite.")
+DATA_DIR = cli.define_path("data_dir", "", "Where the runs' data set is, if it has moved.")
+LOG = cli.define_path("log", "", "File that keeps what came of a test suite.")
 
 
 def main(argv: list[str]) -> None:

@@ -33,16 +33,16 @@ from seedance_jax.sampling.preparation import prepare_all
 from seedance_jax.sampling.prompt_files import COLUMNS, read_requests
 from seedance_jax.sampling.requests import MAX_FPS
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Run of the generator; default: released weights.")
+WORKDIR = cli.define_path("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
     "mesh", None, "axis=size,...: how several devices share the work; sequence=-1 by default, and "
     "fsdp=-1 spreads the params, too."
 )  # fmt: skip
-VAE_RUN = flags.DEFINE_string("vae_run", "", "Run of its autoencoder, if it has moved.")
-LORA = flags.DEFINE_string("lora", "", "Run of adapters to add (configs/lora.py).")
+VAE_RUN = cli.define_path("vae_run", "", "Run of its autoencoder, if it has moved.")
+LORA = cli.define_path("lora", "", "Run of adapters to add (configs/lora.py).")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
-OUTPUT = flags.DEFINE_string("output", "samples", "Directory for the results.")
-PROMPTS_FILE = flags.DEFINE_string("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
+OUTPUT = cli.define_path("output", "samples", "Directory for the results.")
+PROMPTS_FILE = cli.define_path("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
 FPS = flags.DEFINE_float(
     "fps",
     None,
@@ -57,14 +57,14 @@ REWRITER = flags.DEFINE_enum(
     list(rewriting.REWRITERS),
     "Of prompts; default: world for models of the synthetic world, none for others.",
 )
-REWRITER_MODEL = flags.DEFINE_string("rewriter_model", "", "Directory of a chat model, for lm.")
+REWRITER_MODEL = cli.define_path("rewriter_model", "", "Directory of a chat model, for lm.")
 REWRITER_TOP_P = flags.DEFINE_float("rewriter_top_p", 0.0, "Of lm; 0 takes the likeliest token.")
 
 flags.DEFINE_string("prompt", None, "What the clip shows.")
 flags.DEFINE_string("negative_prompt", None, "What to move away from; default: no caption.")
-flags.DEFINE_string("image", None, "First frame (any format Pillow reads).")
-flags.DEFINE_string("last_image", None, "Last frame; the same as --image makes a loop.")
-flags.DEFINE_string("video", None, "Clip to extend; --num_frames counts its frames too.")
+cli.define_path("image", None, "First frame (any format Pillow reads).")
+cli.define_path("last_image", None, "Last frame; the same as --image makes a loop.")
+cli.define_path("video", None, "Clip to extend; --num_frames counts its frames too.")
 flags.DEFINE_string("extend", None, "Where new frames go: forward or backward; default: forward.")
 flags.DEFINE_string("frames", None, "JSON {frame number: image or clip that begins there}.")
 flags.DEFINE_string("size", None, "480p, 720p or 1080p, in the place of height and width.")

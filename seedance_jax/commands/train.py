@@ -23,6 +23,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from seedance_jax.commands import cli
 from seedance_jax.evaluation.suite import cases
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.performance import chips, cost
@@ -31,7 +32,7 @@ from seedance_jax.training import hooks, loop, run_directory
 from seedance_jax.training.saver import Saver
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
-WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
+WORKDIR = cli.define_path("workdir", None, "Directory of the run.", required=True)
 PROFILE = flags.DEFINE_list(
     "profile", None, "start,steps: writes a trace of so many steps from that one on."
 )

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from seedance_jax.commands import cli
 from seedance_jax.evaluation.metrics import features, world_training
 from seedance_jax.sampling import media
 
-OUTPUT = flags.DEFINE_string("output", None, "File to write (.safetensors).", required=True)
+OUTPUT = cli.define_path("output", None, "File to write (.safetensors).", required=True)
 NUM_CLIPS = flags.DEFINE_integer("num_clips", 800, "Clips to render and train on.", 32)
 NUM_STEPS = flags.DEFINE_integer("num_steps", 240, "Steps of 32 clips.", 20)
 SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the order of clips.", 0)

@@ -16,7 +16,7 @@ from seedance_jax.commands import cli
 from seedance_jax.data.preferences import box, pairs, votes
 from seedance_jax.evaluation.voting import listening, summary
 
-VOTES = flags.DEFINE_string("votes", "votes.jsonl", "The file of votes; it is begun or continued.")
+VOTES = cli.define_path("votes", "votes.jsonl", "The file of votes; it is begun or continued.")
 SUMMARY = flags.DEFINE_bool("summary", False, "Print what the votes say, and stop.")
 HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen at; 0.0.0.0 lets in everyone who reaches the machine."

@@ -14,6 +14,17 @@ def printable(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode()
 
 
+def at_home(path: str) -> str:
+    """The path with ~ at its start written out, the home directory of this or another user.
+
+    Raises ValueError if there is no such user; the file ~a in a folder is ./~a.
+    """
+    written = os.path.expanduser(path)
+    if written.startswith("~"):
+        raise ValueError(f"{path}: no such home directory; a file of this name is ./{path}")
+    return written
+
+
 def plain(name: str) -> str:
     r"""The form in which names are compared: a/b.mp4 for ./a\b.mp4, and composed characters.
 
@@ -27,13 +38,13 @@ def find(folder: str | Path, name: str) -> Path:
 
     ~ is the home directory. Without such a file it is where one of this name would be.
 
-    Raises ValueError if there are several of its plain form.
+    Raises ValueError if there are several of its plain form, or as `at_home`.
     """
-    exact = Path(folder, os.path.expanduser(name))
+    exact = Path(folder, at_home(name))
     if exact.exists():
         return exact
     places = [Path(folder)]
-    path = Path(plain(os.path.expanduser(name)))
+    path = Path(plain(at_home(name)))
     if path.is_absolute():
         places, path = [Path(path.anchor)], path.relative_to(path.anchor)
     for part in path.parts:

@@ -5,17 +5,16 @@ import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
-# Of files that FFmpeg reads as films, and Pillow as pictures.
-VIDEO_SUFFIXES = (
-    *(".264", ".265", ".3g2", ".3gp", ".3gpp", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv"),
-    *(".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".insv", ".ivf", ".m1v", ".m2p", ".m2t"),
-    *(".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg"),
-    *(".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob"),
-    *(".webm", ".wmv", ".wtv", ".y4m"),
+# Of files that FFmpeg reads as films, the usual ones first, and Pillow as pictures.
+VIDEO_SUFFIXES = tuple(
+    (
+        ".mp4 .mov .mkv .webm .avi .m4v .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .gif .264 "
+        ".265 .3g2 .3gpp .amv .apng .asf .divx .dv .f4v .h264 .h265 .hevc .insv .ivf .m1v .m2p "
+        ".m2t .m2v .mj2 .mjpeg .mjpg .mpe .mpv .mxf .nut .ogm .qt .rm .rmvb .vob .wtv .y4m"
+    ).split()
 )
-PICTURE_SUFFIXES = (
-    *(".avif", ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tga", ".tif"),
-    *(".tiff", ".webp"),
+PICTURE_SUFFIXES = tuple(
+    ".png .jpg .jpeg .webp .avif .bmp .jfif .jp2 .jpe .ppm .tga .tif .tiff".split()
 )
 # What films begin with, by its place: MPEG-4 and QuickTime, Matroska, RIFF, Flash, ASF, MPEG, Ogg.
 STARTS = (

@@ -52,18 +52,18 @@ def read_text(path: str | Path, what: str = "") -> str:
 
 def read_json(path: str | Path) -> Any:
     """The value of a JSON file; ValueError, with its path, unless it is JSON in UTF-8."""
+    text = read_text(path)
     try:
-        return parse_json(read_text(path))
+        return parse_json(text)
     except ValueError as error:
-        where = printable(str(path))
-        raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
+        raise ValueError(f"{printable(str(path))} is {error}") from error
 
 
 def parse_json(text: str) -> Any:
     """The value of JSON; ValueError if it is not, or if a name stands twice in an object."""
     try:
         return json.loads(text, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("not JSON: too many brackets within each other") from error

@@ -4,16 +4,18 @@ Bytes are the default: nothing has to be learned or downloaded. `open_tokenizer`
 directory of a language model and reads its `tokenizer.json`.
 """
 
+import codecs
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tokenizers
+
+from seedance_jax.data.rows import read_json
 
 PAD = 0
 BOS = 1
@@ -103,7 +105,7 @@ def open_tokenizer(name: str) -> Tokenizer:
                 f"tokenizer {name!r}: no {directory / file}; legal: 'bytes' or the directory of a "
                 "language model with tokenizer.json and tokenizer_config.json"
             )
-    content = (directory / "tokenizer.json").read_bytes()
+    content = (directory / "tokenizer.json").read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
         model = tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises Exception itself
@@ -125,7 +127,7 @@ def _text_to_ids(model: Any, text: str) -> list[int]:
 
 def _marks(path: Path, model: Any) -> tuple[int, int]:
     """Ids of the start and of the padding token; one stands in for the other."""
-    config = json.loads(path.read_text())
+    config = read_json(path)
     names = [config.get(key) for key in ("bos_token", "pad_token")]
     names = [name["content"] if isinstance(name, dict) else name for name in names]
     ids = [None if name is None else model.token_to_id(name) for name in names]

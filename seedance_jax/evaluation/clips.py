@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
-from seedance_jax.data import loader, sources
+from seedance_jax.data import listing, loader, sources
+from seedance_jax.data.rows import listed
 from seedance_jax.data.video import ClipError, decode_mp4
 from seedance_jax.pretrained import runs
 
-SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi")
 FPS_TOLERANCE = 0.01  # relative: 29.97 is not 30 in all containers
 
 
@@ -52,12 +53,17 @@ def read_clips(where: str, limit: int | None = None, data_dir: str = "") -> Clip
 
 
 def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
-    """`read_clips` of the video files of a folder, in the order of their names."""
+    """`read_clips` of the video files of a folder, in the order of their names.
+
+    Warns of what lies deeper, or looks like a film and is none by its name.
+    """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder of clips, nor a RUN:SPLIT")
-    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
+    paths, left_out = find_clips(Path(folder))
+    if left_out:
+        logging.warning("%s: %d files left out:%s", folder, len(left_out), listed(left_out))
     if not paths:
-        raise ValueError(f"{folder} has no clips ({', '.join(SUFFIXES)})")
+        raise ValueError(f"{folder} has no clips ({' '.join(listing.VIDEO_SUFFIXES)})")
     rows, first = [], None
     for path in paths[:limit]:
         try:
@@ -70,6 +76,19 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
         rows.append(frames)
     files = tuple(path.name for path in paths[:limit])
     return Clips(np.stack(rows), first.fps, str(folder), files)
+
+
+def find_clips(folder: Path) -> tuple[list[Path], list[str]]:
+    """(the video files of a folder, what else may be one in it, or below it, and why it is not)."""
+    found = listing.list_files(folder)
+    deep = [f"{name}: in a folder of its own" for name in found.videos if "/" in name]
+    unread = [f"{name}: {reason}" for name, reason in found.left_out.items() if "/" not in name]
+    films = [
+        f"{name}: looks like a film, and has no suffix of one"
+        for name in found.others
+        if "/" not in name and listing.looks_like_a_film(folder / name)
+    ]
+    return [folder / name for name in found.videos if "/" not in name], [*deep, *unread, *films]
 
 
 def read_split(run: str, split: str, limit: int | None = None, data_dir: str = "") -> Clips:

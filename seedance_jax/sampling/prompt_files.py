@@ -5,13 +5,12 @@ frames and an interval as JSON itself, in the place of text.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from seedance_jax.data import rows
-from seedance_jax.data.file_names import find
+from seedance_jax.data.file_names import at_home, find
 from seedance_jax.data.images import check_file
 
 # What a row may set, and of which type. Names are those of the command line.
@@ -127,12 +126,12 @@ def parse_frames(text: str) -> dict[int, str]:
         whole = isinstance(pairs, tuple) and len(frames) == len(pairs)
         if not whole or not all(isinstance(path, str) for path in frames.values()):
             raise TypeError
-        return {index: os.path.expanduser(path) for index, path in frames.items()}
     except (ValueError, TypeError):
         legal = '{"0": "a.png", "8": "b.png"}'
         raise ValueError(
             f"frames={text!r} must be JSON, frame number: path, each number once, as {legal}"
         ) from None
+    return {index: at_home(path) for index, path in frames.items()}
 
 
 def exact(kind: type, value: Any) -> Any:

@@ -72,7 +72,7 @@ def read_json(workdir: str | Path, name: str) -> Any:
     if not path.is_file():
         what = "is not a run" if name == "config.json" else "is not a finished run"
         raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8-sig"))  # with a mark, if it was edited
 
 
 def write_json(workdir: str | Path, name: str, value: Any) -> None:

@@ -1,6 +1,9 @@
 """Errors of the command line end in one line."""
 
+import ast
+import functools
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -181,3 +184,63 @@ def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said)
     check("--prompt=two balls: // 16://9 of them", "--config.vae_run=/mnt/bucket/vae")
     with pytest.raises(ValueError, match=said):
         check(*arguments)
+
+
+# Flags that are words, numbers or JSON; all others are paths, see `cli.define_path`.
+WORDS = {
+    *("coordinator", "extend", "frames", "guidance_interval", "host", "mesh"),
+    *("negative_prompt", "num_inference_steps", "only", "profile", "prompt", "ratio", "seconds"),
+    *("sides", "size", "slice", "solver", "split", "suite", "tokens", "topology", "workers"),
+}
+
+
+def test_every_flag_that_is_no_word_is_a_path():
+    words = set()
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            kinds = ("DEFINE_string", "DEFINE_list")
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in kinds:
+                words.add(node.args[0].value)
+    assert words <= WORDS, words - WORDS
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_tilde_is_the_home_directory_in_paths_and_configs(home, monkeypatch):
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    monkeypatch.setattr(flags, "mark_flag_as_required", lambda name: None)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    with monkeypatch.context() as patch:
+        define = functools.partial(flags.DEFINE, flag_values=values)
+        patch.setattr(flags, "DEFINE", define)
+        output = cli.define_path("output", "~/samples", "")
+        lpips = cli.define_paths("lpips", [], "")
+    (home / "my.py").write_text(Path("configs/pretrain.py").read_text())
+    arguments = ["--config=~/my.py:smoke", "--config.vae_run=~", "--config.data.data_dir=~/data"]
+    arguments += ["--config.data.folder.path=~/films", "--lpips=~/vgg,heads"]
+    monkeypatch.setattr(sys, "argv", ["sample", *arguments])
+    assert cli.parse_flags([*sys.argv, "~/a", "b"], operands=True)[1:] == [f"{home}/a", "b"]
+    assert output.value == f"{home}/samples"
+    assert lpips.value == [f"{home}/vgg", "heads"]
+    cli.check_places()
+    config = values.config
+    assert (config.vae_run, config.data.data_dir) == (str(home), f"{home}/data")
+    assert config.data.folder.path == f"{home}/films"
+    assert config.data.buckets  # what is no text stays
+    values(["sample", "--output=~/out"])
+    assert output.value == f"{home}/out"
+    with pytest.raises(flags.IllegalFlagValueError, match="~nobody_here/a: no such home"):
+        values(["sample", "--output=~nobody_here/a"])
+
+
+def test_a_name_that_is_no_text_is_named(monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *args: None)
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "caf\udce9.mp4".encode()
+    with pytest.raises(SystemExit, match=r"error: 'caf\\\\xe9.mp4' is not utf-8 text; give"):
+        raised(caught.value)

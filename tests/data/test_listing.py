@@ -1,9 +1,11 @@
 """Every file of a folder is listed, or said to be left out."""
 
 import os
+from pathlib import Path
 
 import pytest
 from clips import moving_square
+from PIL import Image
 
 from seedance_jax.data import listing
 from seedance_jax.data.video import encode_mp4
@@ -23,6 +25,13 @@ def test_films_pictures_and_others_are_told_apart(tmp_path):
     assert found.pictures == ["f.JPG"]
     assert found.others == ["g.txt", "h"]
     assert not found.left_out
+
+
+def test_every_suffix_is_one_and_of_one_kind():
+    suffixes = [*listing.VIDEO_SUFFIXES, *listing.PICTURE_SUFFIXES]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(Path(f"a{suffix.upper()}").suffix.lower() == suffix for suffix in suffixes)
+    assert set(listing.PICTURE_SUFFIXES) <= Image.registered_extensions().keys()
 
 
 def test_hidden_files_are_counted_and_passed_over(tmp_path):

@@ -83,8 +83,8 @@ def test_rows_that_do_not_fit_their_columns_are_errors(text, line, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"a": 1, "a": 2}', "a name stands twice"),
-        ('{"a": {"b": 1, "b": 2}}', "a name stands twice"),
+        ('{"a": 1, "a": 2}', "not JSON: a name stands twice"),
+        ('{"a": {"b": 1, "b": 2}}', "not JSON: a name stands twice"),
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON: too many brackets"),
     ],
@@ -93,7 +93,7 @@ def test_json_that_says_two_things_or_none_is_an_error(tmp_path, text, said):
     with pytest.raises(ValueError, match=said):
         rows.parse_json(text)
     path = write(tmp_path, text)
-    with pytest.raises(ValueError, match=f"^{path}: .*{said}"):
+    with pytest.raises(ValueError, match=f"^{path} is .*{said}"):
         rows.read_json(path)
     [(line, error)] = rows.of_json_lines(f"\n{text}")
     assert line == 2

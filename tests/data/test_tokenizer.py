@@ -1,3 +1,4 @@
+import codecs
 import json
 import pickle
 
@@ -115,3 +116,10 @@ def test_files_that_are_not_there_or_no_tokenizers(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text("{}")
     with pytest.raises(ValueError, match="not a tokenizer"):
         tokenizer.open_tokenizer(str(tmp_path))
+
+
+def test_marks_of_editors_change_nothing(tmp_path):
+    before = write_tokenizer(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes(codecs.BOM_UTF8 + (tmp_path / name).read_bytes())
+    assert tokenizer.open_tokenizer(str(tmp_path)).identity == before.identity

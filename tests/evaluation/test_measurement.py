@@ -196,3 +196,22 @@ def test_folders_without_clips_are_refused(run_command, tmp_path, videos):
         run_command("train_features", "--output=x.npz")
     with pytest.raises(OSError, match="cannot write to output directory"):
         run_command("train_features", f"--output={few}/0000.mp4/x.safetensors")
+
+
+def test_a_folder_is_read_by_all_suffixes_of_films_and_what_is_left_out_is_said(
+    tmp_path, videos, caplog
+):
+    folder = write(tmp_path / "real", videos[:3])
+    (folder / "0001.mp4").rename(folder / "0001.M4V")
+    film = (folder / "0000.mp4").read_bytes()
+    (folder / "sub").mkdir()
+    (folder / "d.mp4").mkdir()
+    for name in ("film", "sub/a.mp4"):
+        (folder / name).write_bytes(film)
+    for name in ("._0000.mp4", "sheet.png", "0000.json"):
+        (folder / name).write_bytes(b"\0")
+    assert clips.read_clips(str(folder)).files == ("0000.mp4", "0001.M4V", "0002.mp4")
+    assert "2 files left out:\n  sub/a.mp4: in a folder of its own\n  film: looks" in caplog.text
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match=r"none has no clips \(.*\.m4v .*\.mts"):
+        clips.read_clips(str(tmp_path / "none"))

@@ -119,3 +119,29 @@ def test_paths_are_relative_to_the_file(tmp_path):
 def test_frames_that_are_not_numbers_and_paths_are_errors(text):
     with pytest.raises(ValueError, match="must be JSON, frame number: path"):
         prompt_files.parse_frames(text)
+
+
+def test_paths_are_found_by_any_name_for_them(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    image = tmp_path / "sub" / "e\u0301.png"
+    image.touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("~/sub/e\u0301.png", "sub\\\u00e9.png", "./sub/\u00e9.png"):
+        rows = [{"prompt": "a", "image": name, "frames": {"4": name}}]
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (row,) = read(tmp_path / "a.jsonl")
+        assert row["image"] == str(image)
+        assert prompt_files.parse_frames(row["frames"]) == {4: str(image)}
+    assert prompt_files.parse_frames('{"0": "~/b.png"}') == {0: f"{tmp_path}/b.png"}
+
+
+def test_what_tables_add_is_no_setting(tmp_path):
+    text = '\ufeffprompt, seed,\r\n"a ball, red",3,\r\n,,\r\n'
+    (tmp_path / "a.CSV").write_bytes(text.encode())
+    assert read(tmp_path / "a.CSV") == [{"prompt": "a ball, red", "seed": 3}]
+    (tmp_path / "a.txt").write_bytes("a ball".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"a\.txt' is not UTF-8 text: it is UTF-16"):
+        read(tmp_path / "a.txt")
+    (tmp_path / "a.jsonl").write_text('{"prompt": "half \\ud83d"}')
+    with pytest.raises(ValueError, match="a.jsonl, line 1: prompt holds half a character"):
+        read(tmp_path / "a.jsonl")

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from seedance_jax.data.images import read_image
+from seedance_jax.data.rows import read_json
 from seedance_jax.data.video import open_clip
 
 SHOWN = (".mp4", ".png")
@@ -94,7 +94,7 @@ def read_folder(folder: str | Path) -> dict[tuple[str, int], Clip]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{str(folder)!r} is not a folder of samples")
     clips = {}
-    for sidecar in sorted(folder.glob("*.json")):
+    for sidecar in sorted(folder.glob("[!.]*.json")):
         clip = read_clip(sidecar)
         if clip is None:
             continue
@@ -116,10 +116,7 @@ def read_clip(sidecar: Path) -> Clip | None:
     Raises ValueError if JSON or clip cannot be read, if it lacks one of `NEEDED`, or if the clip is
     another than it tells of.
     """
-    try:
-        settings = json.loads(sidecar.read_text())
-    except ValueError as error:
-        raise ValueError(f"{sidecar} is not JSON: {error}") from error
+    settings = read_json(sidecar)
     if not isinstance(settings, dict) or "file" not in settings:
         return None
     if missing := [name for name in NEEDED if name not in settings]:

@@ -121,7 +121,7 @@ def read_limits(directory: str | Path) -> tuple[int, tuple[int, ...]]:
     path, config = _read_config(directory)
     generation = Path(directory) / "generation_config.json"
     if generation.is_file():
-        config |= json.loads(generation.read_text())
+        config |= _read_json(generation)
     missing = [n for n in ("max_position_embeddings", "eos_token_id") if config.get(n) is None]
     if missing:
         raise ValueError(f"{path}: no field {', '.join(missing)}")
@@ -133,7 +133,18 @@ def _read_config(directory):
     path = Path(directory) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    return path, json.loads(path.read_text())
+    return path, _read_json(path)
+
+
+def _read_json(path):
+    """The object of a JSON file; editors of Windows put a byte order mark in front."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected an object, got {type(found).__name__}")
+    return found
 
 
 def _rope_theta(path, config):
@@ -149,7 +160,8 @@ def _rope_theta(path, config):
 def fingerprint(directory: str | Path) -> str:
     """Hash (16 hex digits) of the config and the parameter files in a directory."""
     digest = hashlib.sha256()
-    for path in [Path(directory) / "config.json", *sorted(Path(directory).glob("*.safetensors"))]:
+    shards = sorted(Path(directory).glob("[!.]*.safetensors"))  # macOS adds ._model.safetensors
+    for path in [Path(directory) / "config.json", *shards]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -165,7 +177,7 @@ def open_directory(directory: str | Path) -> Tensors:
     index = directory / "model.safetensors.index.json"
     if not index.is_file():
         return _with_prefix(open_tensors(directory / "model.safetensors"))
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    names = sorted(set(_read_json(index)["weight_map"].values()))
     parts = [open_tensors(directory / name) for name in names]
     where = {name: part for part in parts for name in part}
     shapes = {name: part.shapes[name] for name, part in where.items()}

@@ -113,3 +113,13 @@ def test_what_is_left_out_is_told(write, tmp_path):
     assert any("b: 1 of its clips have no partner" in note and "seed 2" in note for note in notes)
     assert any("first.png is not the image that was given" in note for note in notes)
     assert made[0].given == ()
+
+
+def test_marks_of_editors_and_shadow_files_of_macos_change_nothing(write, tmp_path):
+    one, other = write(tmp_path / "a", 1, 1), write(tmp_path / "b", 2, 1)
+    before, _ = pairs.pair_folders([one, other])
+    sidecar = one / "0000.json"
+    sidecar.write_text(sidecar.read_text(), encoding="utf-8-sig")
+    (one / "._0000.json").write_bytes(b"\0\5\x16\7\xff")
+    after, _ = pairs.pair_folders([one, other])
+    assert [pair.id for pair in after] == [pair.id for pair in before]

@@ -180,3 +180,25 @@ def test_agreement_with_the_installed_reference(layout, tmp_path, one_device):
     model, params = qwen.load(tmp_path, one_device, **options)
     hidden, logits = recipe.run_reference(reference, *recipe.texts())
     compare(model, params, hidden, logits, *recipe.texts())
+
+
+def test_files_that_an_editor_marked_are_read_and_others_named(golden, tmp_path):
+    config = json.dumps(golden["qwen2_config"] | {"eos_token_id": 2})
+    (tmp_path / "config.json").write_text(config)
+    settings = qwen.read_settings(tmp_path)
+    (tmp_path / "config.json").write_text(config, encoding="utf-8-sig")
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 7}', encoding="utf-8-sig")
+    assert qwen.read_settings(tmp_path) == settings
+    assert qwen.read_limits(tmp_path) == (64, (7,))
+    for data in (config.encode("utf-16"), b"{", b"[]"):
+        (tmp_path / "config.json").write_bytes(data)
+        with pytest.raises(ValueError, match=r"config\.json"):
+            qwen.read_settings(tmp_path)
+
+
+def test_shadow_files_of_macos_do_not_make_another_model(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text(name)
+    before = qwen.fingerprint(tmp_path)
+    (tmp_path / "._model.safetensors").write_bytes(b"\0\5\x16\7")
+    assert qwen.fingerprint(tmp_path) == before
