@@ -72,6 +72,8 @@ flags.disclaim_key_flags()  # what `define_path` defines from here on is of its 
 
 # Mistakes of the user's, or of the machine: the message says all.
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
+# Flags and fields of places that are written by Orbax and TFDS, for which names are UTF-8.
+STORES = ("data_dir", "init_from", "lora", "vae_run", "workdir")
 # Modules that come with an extra, and its name.
 PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")
 EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"), "vote")
@@ -219,6 +221,8 @@ def check_places() -> None:
             for place in part if isinstance(part, list | tuple) else [part]:
                 if isinstance(place, str):
                     run_directory.check_place(f"--{field}", place)
+                    if field.rpartition(".")[2] in STORES and printable(place) != place:
+                        raise ValueError(f"--{field}={printable(place)} must be UTF-8 text")
 
 
 def join_processes(many: bool) -> None:

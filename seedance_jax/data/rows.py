@@ -95,22 +95,32 @@ def of_csv(text: str) -> Iterator[Row]:
     """(number of its first line, {column: cell}, or ValueError) of the rows that are not blank.
 
     The first row names the columns, each once. Every other has as many cells; at its end there may
-    be empty ones beyond.
+    be empty ones beyond. Spaces before a cell are none of it.
     """
-    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
+    lines = io.StringIO(text, newline="\n")
+    reader = csv.reader(lines, strict=True, skipinitialspace=True)
     columns, number = None, 1
     try:
         for cells in reader:
             if columns is None and any(cells):
                 columns = [cell.strip() for cell in _filled(cells)]
-                if len(set(columns)) < len(columns):
-                    yield number, ValueError(f"a column stands twice among {columns}")
+                if wrong := _wrong(columns):
+                    yield number, ValueError(wrong)
                     return
             elif _filled(cells):
                 yield number, _row(columns, cells)
             number = reader.line_num + 1
     except csv.Error as error:
         yield number, ValueError(f"not CSV: {error}")
+
+
+def _wrong(columns: Sequence[str]) -> str:
+    """What is wrong with the names of columns, if anything."""
+    if len(set(columns)) < len(columns):
+        return f"a column stands twice among {columns}"
+    if len(columns) == 1 and set(columns[0]) & set(";\t|"):
+        return f"commas must stand between columns, got {columns[0]!r}"
+    return ""
 
 
 def _filled(cells: Sequence[str]) -> list[str]:

@@ -58,6 +58,7 @@ def test_cells_belong_to_columns():
         (7, {"name": "c", "text": "z"}),
     ]
     assert list(rows.of_csv(f"a,\n{ODD},\n")) == [(2, {"a": ODD})]
+    assert list(rows.of_csv('a, b\nx, "y, z"\n')) == [(2, {"a": "x", "b": "y, z"})]
     assert list(rows.of_csv(",a\n0,x\n")) == [(2, {"": "0", "a": "x"})]  # numbered rows
 
 
@@ -70,6 +71,7 @@ def test_cells_belong_to_columns():
         ('a,b\nx,"y" z\n', 2, "not CSV"),
         ('a,b\n1,2\n"x,y\nz,z\n', 3, "not CSV"),
         ("a,b\n\nx\n", 3, "fewer cells than columns: no .'b'"),
+        ("a;b\nx;y, z\n", 1, "commas must stand between columns, got 'a;b'"),
         ("a,b,a\n1,2,3\n", 1, "a column stands twice"),
     ],
 )
