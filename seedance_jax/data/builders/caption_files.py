@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedance_jax.data import listing, rows, schema
-from seedance_jax.data.file_names import plain, printable
+from seedance_jax.data.file_names import at_home, plain, printable
 
 READERS = {"metadata.jsonl": rows.of_json_lines, "metadata.csv": rows.of_csv}
 COLUMNS = ("file_name", "caption", "caption_motion", "shots")
@@ -182,7 +182,7 @@ class _Names:
         """The file that a row means, None if there is none; ValueError if it may be several."""
         if given in self._names:
             return given
-        path = os.path.join(self._folder, given.replace("\\", "/"))
+        path = os.path.join(self._folder, at_home(given.replace("\\", "/")))
         names = self._plain.get(plain(os.path.relpath(path, self._folder)), [])
         if not names and os.path.exists(path):  # behind a link, under another name
             self._real = self._real or _by(self._names, self._path)

@@ -208,7 +208,8 @@ NFD, NFC = "e\u0301.mp4", "\u00e9.mp4"
 
 
 @pytest.mark.parametrize("given", [NFD, NFC, f"./{NFC}", f"sub/../{NFC}", f".\\{NFC}", "{}/" + NFC])
-def test_rows_find_their_file_by_any_name_for_it(tmp_path, given):
+def test_rows_find_their_file_by_any_name_for_it(tmp_path, given, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / NFD).touch()
     rows_of(tmp_path, {"file_name": given.format(tmp_path), "caption": "x"})
     assert captions_of(tmp_path) == {NFD: "x"}
