@@ -207,7 +207,9 @@ def test_columns_that_are_not_used_are_said(folder):
 NFD, NFC = "e\u0301.mp4", "\u00e9.mp4"
 
 
-@pytest.mark.parametrize("given", [NFD, NFC, f"./{NFC}", f"sub/../{NFC}", f".\\{NFC}", "{}/" + NFC])
+@pytest.mark.parametrize(
+    "given", ["~/" + NFC, NFD, NFC, f"./{NFC}", f"sub/../{NFC}", f".\\{NFC}", "{}/" + NFC]
+)
 def test_rows_find_their_file_by_any_name_for_it(tmp_path, given, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / NFD).touch()
