@@ -1,11 +1,13 @@
 """Image and video files that a clip is given, as arrays of its size, and what was changed."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from seedance_jax.data.video import decode_mp4
+from seedance_jax.data.video import ClipError, VideoReader
 
 
 def read_image(
@@ -70,25 +72,45 @@ def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[
 
 
 def read_video(
-    path: str | Path, height: int, width: int, fps: float, name: str = "video"
+    path: str | Path, height: int, width: int, fps: float, name: str = "video", *, most: int
 ) -> tuple[np.ndarray, list[str]]:
     """Reads a clip to be given: (uint8 [N, height, width, 3], notes on what was changed).
 
-    Frames are cropped as those of `read_image`. They are all kept, whatever `fps` (that of the
-    model) is; a clip of another rate is noted.
+    Frames are cropped as those of `read_image`, one by one. They are all kept, whatever `fps` (that
+    of the model) is; a clip of another rate is noted.
 
-    Raises FileNotFoundError, or ValueError for a file that cannot be decoded.
+    Raises FileNotFoundError, or ValueError for a file that cannot be decoded, or has more than
+    `most` frames.
     """
+    frames, changes = [], []
+    with open_video(name, path) as reader:
+        for frame in reader.frames():
+            picture, changes = fit(Image.fromarray(reader.show(frame)), height, width)
+            frames.append(np.asarray(picture))
+            if len(frames) > most:
+                count = reader.length or f"more than {most}"
+                raise ValueError(f"{name} {str(path)!r} has {count} frames, {most} at most fit")
+    notes, rate = [*reader.notes, *changes], float(reader.rate)
+    if abs(rate - fps) > 0.01:
+        notes.append(f"its {rate:g} frames a second are taken as {fps:g}: speed changes")
+    return np.stack(frames), notes
+
+
+def count_frames(path: str | Path, name: str = "video") -> int | None:
+    """The number of frames of a clip, if its header tells; errors as of `read_video`."""
+    with open_video(name, path) as reader:
+        return reader.length
+
+
+@contextlib.contextmanager
+def open_video(name: str, path: str | Path) -> Iterator[VideoReader]:
+    """Opens a clip; what is wrong with it, also later, is said with its name and path."""
     check_file(name, path)
     try:
-        frames, found = decode_mp4(path)
-    except ValueError as error:
+        with VideoReader(path) as reader:
+            yield reader
+    except ClipError as error:
         raise ValueError(f"{name} {str(path)!r} cannot be read: {error}") from error
-    fitted = [fit(Image.fromarray(frame), height, width) for frame in frames]
-    notes = list(fitted[0][1])
-    if abs(found - fps) > 0.01:
-        notes.append(f"its {found:g} frames a second are taken as {fps:g}: speed changes")
-    return np.stack([np.asarray(image) for image, _ in fitted]), notes
 
 
 def check_file(name: str, path: str | Path) -> None:

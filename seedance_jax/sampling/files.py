@@ -10,6 +10,7 @@ import numpy as np
 
 from seedance_jax.data import images
 from seedance_jax.data.listing import VIDEO_SUFFIXES, is_video
+from seedance_jax.data.schema import FRAME_STRIDE
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import given, media
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
@@ -36,10 +37,13 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
     clip = clip.settings[0]
     arrays, notes = {}, {}
     for name, path in [*paths.items(), *((f"frames {i}", path) for i, path in frames.items())]:
+        extend = request.get("extend", "forward")
         check_kind(name, path)
+        if name == "video":
+            check_room(path, extend, clip["num_frames"])
         pixels, changes = load_file(name, path, clip, clip["fps"])
         if is_video(path):
-            pixels, cuts = cut_clip(name, pixels, request.get("extend", "forward"))
+            pixels, cuts = cut_clip(name, pixels, extend)
             changes = changes + cuts
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
         arrays[name] = pixels
@@ -58,8 +62,18 @@ def load_file(
     """(pixels uint8, what was changed) of the file of an argument, at the size of the clip."""
     size = (clip["height"], clip["width"])
     if is_video(path):
-        return images.read_video(path, *size, fps, name)
+        most = clip["num_frames"] + FRAME_STRIDE - 1  # what can be cut to fit
+        return images.read_video(path, *size, fps, name, most=most)
     return images.read_image(path, *size, name)
+
+
+def check_room(path: str, extend: str, num_frames: int) -> None:
+    """ValueError where a clip to be extended has too many frames, if its header tells how many."""
+    given.check_extend(extend)
+    length = images.count_frames(path, "video") or 0
+    if length >= num_frames + FRAME_STRIDE:
+        length = given.legal_length(length, given.EXTENSIONS[extend])
+        given.check_length(length, extend, num_frames)
 
 
 def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, list[str]]:

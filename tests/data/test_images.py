@@ -101,15 +101,15 @@ def test_a_clip_is_read_at_the_size_and_says_what_changed(tmp_path):
     frames = np.stack([np.roll(gradient(), i, 1) for i in range(5)])
     (tmp_path / "a.mp4").write_bytes(encode_mp4(frames, 12))
     height, width = frames.shape[1:3]
-    read, notes = images.read_video(tmp_path / "a.mp4", height, width, 12)
+    read, notes = images.read_video(tmp_path / "a.mp4", height, width, 12, most=9)
     assert notes == []
     np.testing.assert_array_equal(read, decode_mp4(tmp_path / "a.mp4")[0])
-    read, notes = images.read_video(tmp_path / "a.mp4", 32, 48, 24)
+    read, notes = images.read_video(tmp_path / "a.mp4", 32, 48, 24, most=9)
     assert read.shape == (5, 32, 48, 3)
     assert notes[0].startswith("cropped and resized from")
     assert notes[1] == "its 12 frames a second are taken as 24: speed changes"
     with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
-        images.read_video(tmp_path / "none.mp4", 32, 32, 12)
+        images.read_video(tmp_path / "none.mp4", 32, 32, 12, most=9)
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(ValueError, match=r"text\.mp4.*cannot be read"):
-        images.read_video(tmp_path / "text.mp4", 32, 32, 12)
+        images.read_video(tmp_path / "text.mp4", 32, 32, 12, most=9)

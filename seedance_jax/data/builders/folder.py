@@ -2,79 +2,48 @@
 
 Every video is brought to one frame rate (for every tick the frame nearest in time), made no larger
 than it has to be, and cut into consecutive clips of one length; what is left at its end is too
-short for a clip and dropped. Files that cannot be used are named in `report.json`, with the reason.
-Where a file has several shots, so have its clips that show a cut.
+short for a clip and dropped. Clips for whose ticks the film has no frame of their own are left out.
+Files that cannot be used are named in `report.json`, with the reason, and so is what was done to
+show the others as a player does. Where a file has several shots, so have its clips that show a cut.
 """
 
 import collections
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from absl import logging
-from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
-from seedance_jax.data import schema, video
-from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.caption_files import (
-    Captioned,
-    CaptionedFile,
-    Captions,
-    list_captioned,
+from seedance_jax.data import schema
+from seedance_jax.data.builders import parts, storage
+from seedance_jax.data.builders.caption_files import Captioned, CaptionedFile, list_captioned
+from seedance_jax.data.builders.processes import ordered_map
+from seedance_jax.data.builders.transcoding import (
+    READER_VERSION,
+    FolderSpec,
+    Transcoded,
+    transcode_once,
 )
-from seedance_jax.data.builders.processes import mapper
-from seedance_jax.data.builders.stills import read_picture
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderSpec:
-    """What to make of a folder.
-
-    num_frames and fps are those of a clip, storage_size limits the short side (pixels), a share of
-    validation_fraction of the files is set apart, and more than max_lost of them may not be lost.
-    """
-
-    path: str
-    num_frames: int
-    fps: float
-    storage_size: int
-    validation_fraction: float = 0.05
-    max_lost: float = 0.01
-
-    def __post_init__(self):
-        if self.num_frames < 1 or not self.fps > 0 or self.storage_size < schema.PIXEL_STRIDE:
-            raise ValueError(f"num_frames >= 1, fps > 0, storage_size >= 16 expected: {self}")
-        if not (0 <= self.validation_fraction < 1 and 0 <= self.max_lost <= 1):
-            raise ValueError(f"validation_fraction in [0, 1), max_lost in [0, 1] expected: {self}")
-
-
-class Transcoded(NamedTuple):
-    """The clips of one file, or why there are none."""
-
-    name: str
-    records: list[dict[str, Any]]
-    frame_rate: float = 0.0
-    frames_dropped: int = 0
-    lost: str = ""
 
 
 def folder_directory(data_dir: str | Path, spec: FolderSpec) -> Path:
     """Where `build_folder` writes."""
-    return storage.dataset_directory(data_dir, "folder", dataclasses.asdict(spec))
+    full_spec = dataclasses.asdict(spec) | {"reader": READER_VERSION}
+    return storage.dataset_directory(data_dir, "folder", full_spec)
 
 
 def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1) -> Path:
     """Writes the splits "train" and "validation" of a folder and returns their directory.
 
-    Raises ValueError, and leaves nothing behind, if captions are missing, too many files are lost,
-    or a data set was built here before the folder changed.
+    A build that was killed or failed goes on with the films that it had not done.
+
+    Raises ValueError if captions are missing, too many files are lost (as soon as they are), or a
+    data set was built here before the folder changed.
     """
     captioned = list_captioned(Path(spec.path))
     content = fingerprint(Path(spec.path), captioned.files)
@@ -82,7 +51,8 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
     directory = folder_directory(data_dir, spec)
     with storage.writing(directory) as draft:
         if draft is not None:
-            report = _write(draft, spec, captioned, num_processes)
+            with parts.kept(directory) as done:
+                report = _write(draft, done, spec, captioned, num_processes)
             storage.write_json(draft / "report.json", report)
             storage.write_json(draft / "spec.json", full_spec)
     if json.loads((directory / "spec.json").read_text()) != full_spec:
@@ -106,7 +76,7 @@ def split_of(name: str, validation_fraction: float) -> str:
 
 
 def _write(
-    draft: Path, spec: FolderSpec, captioned: Captioned, num_processes: int
+    draft: Path, done: Path, spec: FolderSpec, captioned: Captioned, num_processes: int
 ) -> dict[str, Any]:
     files, splits = captioned.files, collections.defaultdict(list)
     for file in files:
@@ -114,35 +84,52 @@ def _write(
     if "train" not in splits:
         raise ValueError(f"all {len(files)} files of {spec.path} fall to the validation split")
     results: list[Transcoded] = []
-    with mapper(num_processes) as ordered_map:
 
-        def records(split: str) -> Iterator[dict[str, Any]]:
-            work = ordered_map(functools.partial(transcode, spec=spec), splits[split])
-            for result in tqdm(work, f"folder {split}", len(splits[split]), unit="file"):
-                results.append(result._replace(records=[]))
-                yield from result.records
+    def records(split: str) -> Iterator[dict[str, Any]]:
+        work = functools.partial(transcode_once, spec=spec, done=done)
+        made = ordered_map(work, splits[split], num_processes, _died)
+        for result, part in tqdm(made, f"folder {split}", len(splits[split]), unit="file"):
+            results.append(result)
             _check_lost(results, spec, len(files))
+            yield from parts.read(part)[1] if part else ()
 
-        rows = storage.write_records(
-            draft,
-            "folder",
-            schema.CLIP,
-            {split: functools.partial(records, split) for split in splits},
-        )
+    rows = storage.write_records(
+        draft,
+        "folder",
+        schema.CLIP,
+        {split: functools.partial(records, split) for split in splits},
+    )
     if lost := [result for result in results if result.lost]:
         logging.warning("%d of %d files are lost:%s", len(lost), len(files), _listing(lost))
+    listed = {"left_out": captioned.left_out, "notes": captioned.notes}
+    pictures = sum(file.is_picture for file in files)
+    counted = {"rows": rows, "files": len(files), "pictures": pictures}
+    return counted | listed | summarize(results, spec.fps)
+
+
+def summarize(results: Sequence[Transcoded], fps: float) -> dict[str, Any]:
+    """What was done to the files of a folder, ready for JSON."""
     rates = collections.Counter(f"{done.frame_rate:.5g}" for done in results if done.frame_rate)
     return {
-        "rows": rows,
-        "files": len(files),
-        "pictures": sum(file.is_picture for file in files),
-        "lost": [{"file": result.name, "reason": result.lost} for result in lost],
-        "left_out": captioned.left_out,
-        "notes": captioned.notes,
-        "resampling": f"to {spec.fps:.5g} frames per second, by the frame nearest in time",
+        "lost": [{"file": result.name, "reason": result.lost} for result in results if result.lost],
+        "changed": [
+            {"file": result.name, "changes": list(result.changes)}
+            for result in results
+            if result.changes
+        ],
+        "resampling": f"to {fps:.5g} frames per second, by the frame nearest in time",
         "files_by_frame_rate": rates,
+        "clips_left_out": {
+            f"{result.name}: repeats a frame, where the film has none": result.repeating
+            for result in results
+            if result.repeating
+        },
         "frames_dropped_at_ends": sum(result.frames_dropped for result in results),
     }
+
+
+def _died(file: CaptionedFile) -> tuple[Transcoded, None]:
+    return Transcoded(file.label, [], lost="its reader was killed: out of memory, or a fault"), None
 
 
 def _listing(lost: Sequence[Transcoded]) -> str:
@@ -153,96 +140,7 @@ def _check_lost(results: Sequence[Transcoded], spec: FolderSpec, num_files: int)
     lost = [result for result in results if result.lost]
     if len(lost) > spec.max_lost * num_files:
         raise ValueError(
-            f"{len(lost)} of the {num_files} files of {spec.path} are lost, "
-            f"more than max_lost={spec.max_lost}:{_listing(lost)}"
+            f"{len(lost)} of the {num_files} files of {spec.path} are lost after {len(results)}, "
+            f"more than max_lost={spec.max_lost} (the others are kept, and not read "
+            f"again):{_listing(lost)}"
         )
-
-
-def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
-    """Cuts one file into clip records."""
-    if file.is_picture:
-        return transcode_picture(file, spec)
-    records, frames, numbers = [], [], []
-    try:
-        with video.open_clip(Path(spec.path) / file.name) as container:
-            rate = float(video.frame_rate(container))
-            for number, frame in _storage_frames(container, spec):
-                frames.append(frame)
-                numbers.append(number)
-                if len(frames) == spec.num_frames:
-                    start = len(records) * spec.num_frames
-                    told = tell(file.captions, numbers[start:])
-                    name = f"{file.label}#{start}"
-                    records.append(_clip_record(name, np.stack(frames), spec.fps, told))
-                    frames = []
-            if not records:
-                raise video.ClipError(
-                    f"too short: {len(frames)} frames at {spec.fps:.5g} frames per second, "
-                    f"a clip has {spec.num_frames}"
-                )
-            check_length(file.captions.shots, numbers[-1] + 1, rate / spec.fps)
-    except video.ClipError as error:
-        return Transcoded(file.label, [], lost=str(error))
-    return Transcoded(file.label, records, rate, len(frames))
-
-
-def transcode_picture(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
-    """Makes a clip record of one frame of a picture."""
-    try:
-        frames, _ = read_picture(Path(spec.path) / file.name, spec.storage_size)
-        told = tell(file.captions, [0])
-        check_length(file.captions.shots, 1, 0)
-    except (ValueError, OSError) as error:
-        return Transcoded(file.label, [], lost=str(error))
-    return Transcoded(file.label, [_clip_record(f"{file.label}#0", frames, spec.fps, told)])
-
-
-def check_length(shots: Sequence[schema.Shot], shown: int, step: float) -> None:
-    """Raises ClipError if shots do not end where a file does.
-
-    shown: up to which frame the file was sampled, `step` frames at a time.
-    """
-    told = sum(shot.num_frames for shot in shots)
-    if shots and not shown <= told <= shown + step:
-        raise video.ClipError(f"shots of {told} frames in all, the file has another number")
-
-
-def tell(captions: Captions, numbers: Sequence[int]) -> dict[str, str]:
-    """The caption fields of a clip that shows those frames of a file."""
-    shots = captions.shots or (schema.Shot(numbers[-1] + 1, captions.caption),)
-    ends = list(itertools.accumulate(shot.num_frames for shot in shots))
-    if numbers[-1] >= ends[-1]:
-        raise video.ClipError(f"shots of {ends[-1]} frames in all, the file has more")
-    seen, counts = np.unique(np.searchsorted(ends, numbers, side="right"), return_counts=True)
-    own = [
-        schema.Shot(int(count), shots[number].caption)
-        for number, count in zip(seen, counts, strict=True)
-    ]
-    return {
-        "caption": own[0].caption if len(own) == 1 else captions.caption,
-        "caption_motion": captions.motion,
-        "shots": schema.write_shots(own),
-    }
-
-
-def _storage_frames(container: Any, spec: FolderSpec) -> Iterator[tuple[int, np.ndarray]]:
-    reformatter, size = VideoReformatter(), None
-    for number, frame in video.resample(container, spec.fps):
-        # The size of the first frame holds for all: a stream may change its resolution.
-        size = size or video.storage_size(container, frame, spec.storage_size)
-        image = video.to_rgb(frame, reformatter, size)
-        yield number, video.upright(image, frame.rotation)
-
-
-def _clip_record(
-    name: str, frames: np.ndarray, fps: float, told: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "id": name,
-        "video": video.encode_mp4(frames, fps),
-        **told,
-        "fps": fps,
-        "num_frames": frames.shape[0],
-        "height": frames.shape[1],
-        "width": frames.shape[2],
-    }

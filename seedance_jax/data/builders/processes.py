@@ -1,19 +1,73 @@
 """Spreads the building of records over processes."""
 
-import functools
+import collections
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+AHEAD = 4  # items in work or waiting to be taken, per process
 
 
-@contextmanager
-def mapper(num_processes: int) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
-    """Yields a lazy `map` that keeps the order, over that many processes (1: in this one)."""
+def ordered_map(
+    function: Callable,
+    items: Iterable,
+    num_processes: int,
+    died: Callable[[Any], Any] | None = None,
+) -> Iterator:
+    """Yields function(item) in order, made by that many processes (1: by this one).
+
+    Args:
+      died: item -> what is yielded where its process is killed (out of memory, a fault in a codec).
+        Without it that is a RuntimeError.
+    """
     if num_processes < 1:
         raise ValueError(f"num_processes={num_processes} must be >= 1")
-    if num_processes == 1:
-        yield map
-        return
+    return (
+        map(function, items)
+        if num_processes == 1
+        else _spread(function, items, num_processes, died)
+    )
+
+
+def _spread(function, items, num_processes, died):
+    items, waiting = iter(items), collections.deque()  # (item, future)
+    pool = _pool(num_processes)
+    try:
+        while True:
+            fresh = itertools.islice(items, AHEAD * num_processes - len(waiting))
+            waiting.extend((item, pool.submit(function, item)) for item in fresh)
+            if not waiting:
+                return
+            item, future = waiting.popleft()
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                # Any item in work may have done it, so the first is tried alone.
+                result = _alone(function, item, died)
+                pool.shutdown(wait=False, cancel_futures=True)
+                pool = _pool(num_processes)
+                again = [other for other, _ in waiting]
+                waiting = collections.deque(
+                    (other, pool.submit(function, other)) for other in again
+                )
+            yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _alone(function, item, died):
+    with _pool(1) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool as error:
+            if died is None:
+                raise RuntimeError(f"the process that made {item!r} was killed") from error
+            return died(item)
+
+
+def _pool(num_processes: int) -> ProcessPoolExecutor:
     # Spawned, not forked: a fork copies the threads' locks of whatever library is loaded.
-    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
-        yield functools.partial(pool.imap, chunksize=4)
+    return ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"))

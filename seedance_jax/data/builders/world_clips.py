@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-from seedance_jax.data.builders.processes import mapper
+from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
 from seedance_jax.data.world.spec import CODEC
@@ -61,18 +61,18 @@ def _write(
     draft: Path, spec: WorldSpec, splits: Mapping[str, int], num_processes: int, dense: bool
 ) -> None:
     record = functools.partial(dense_record if dense else clip_record, spec=spec)
-    with mapper(num_processes) as ordered_map:
 
-        def records(split: str) -> Iterator[dict[str, Any]]:
-            jobs = ((split, index) for index in range(splits[split]))
-            return iter(tqdm(ordered_map(record, jobs), f"world {split}", splits[split]))
+    def records(split: str) -> Iterator[dict[str, Any]]:
+        jobs = ((split, index) for index in range(splits[split]))
+        made = ordered_map(record, jobs, num_processes)
+        return iter(tqdm(made, f"world {split}", splits[split]))
 
-        rows = storage.write_records(
-            draft,
-            "world_dense" if dense else "world",
-            schema.WORLD_DENSE if dense else schema.WORLD_CLIP,
-            {split: functools.partial(records, split) for split in splits},
-        )
+    rows = storage.write_records(
+        draft,
+        "world_dense" if dense else "world",
+        schema.WORLD_DENSE if dense else schema.WORLD_CLIP,
+        {split: functools.partial(records, split) for split in splits},
+    )
     storage.write_json(draft / "report.json", {"rows": rows, "lost": []})
     storage.write_json(draft / "spec.json", _full_spec(spec, splits))
 

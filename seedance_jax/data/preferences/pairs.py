@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from seedance_jax.data.images import read_image
 from seedance_jax.data.rows import read_json
-from seedance_jax.data.video import open_clip
+from seedance_jax.data.video import VideoReader
 
 SHOWN = (".mp4", ".png")
 EQUAL = ("height", "width", "num_frames", "fps", "given_frames")  # of the two clips of a pair
@@ -139,9 +139,9 @@ def size_of(path: Path) -> tuple[int, int]:
     """(width, height) of a clip or an image; raises ValueError if it cannot be read."""
     try:
         if path.suffix == ".mp4":
-            with open_clip(path) as container:
-                stream = container.streams.video[0]
-                return stream.width, stream.height
+            with VideoReader(path) as reader:
+                height, width, _ = reader.show(next(reader.frames())).shape
+                return width, height
         with Image.open(path) as image:
             return image.size
     except (ValueError, UnidentifiedImageError) as error:

@@ -1,0 +1,55 @@
+"""What is done of a data set that is being built: a file of clip records for every film.
+
+A build that was killed, or ended because too much was lost, goes on from there.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def directory_of(dataset: Path) -> Path:
+    """Where the parts of a data set lie until it is finished."""
+    return dataset.with_name(dataset.name + ".parts")
+
+
+@contextlib.contextmanager
+def kept(dataset: Path) -> Iterator[Path]:
+    """Yields the directory of parts, which goes when the data set is finished."""
+    parts = directory_of(dataset)
+    parts.mkdir(parents=True, exist_ok=True)
+    yield parts
+    shutil.rmtree(parts)
+
+
+def part_path(parts: Path, film: Path, made_by: Sequence[Any]) -> Path:
+    """The part of a film (path) as it is now, made by settings and captions (JSON)."""
+    stat = film.stat()
+    key = json.dumps([os.fsdecode(film), stat.st_size, stat.st_mtime_ns, *made_by])
+    return parts / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+
+
+def write(path: Path, summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a part, whole or not at all. `summary` and all of a record but "video" are JSON."""
+    rows = [{name: row[name] for name in row if name != "video"} for row in records]
+    arrays = {f"video_{i}": np.frombuffer(row["video"], np.uint8) for i, row in enumerate(records)}
+    draft = path.with_suffix(f".{os.getpid()}")
+    with draft.open("wb") as stream:
+        np.savez(stream, told=json.dumps({"summary": dict(summary), "rows": rows}), **arrays)
+    draft.replace(path)
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(summary, records) of a part."""
+    with np.load(path) as arrays:
+        told = json.loads(str(arrays["told"]))
+        rows = enumerate(told["rows"])
+        records = [{**row, "video": arrays[f"video_{number}"].tobytes()} for number, row in rows]
+    return told["summary"], records

@@ -1,0 +1,268 @@
+"""Reads video files of any container and codec that FFmpeg knows, as a player shows them."""
+
+import io
+import math
+import os
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import numpy as np
+
+from seedance_jax.data.video.display import ClipError, Converter, deinterlaced
+
+# Kinds of containers, by FFmpeg's names.
+TIMED = {"matroska", "webm", "flv", "asf"}  # whose length in seconds can be believed
+INDEXED = {"mp4", "avi"}  # that begin or end with an index of all frames
+LISTS = {"concat", "dash", "hls", "imf"}  # of other files
+SLOWER = 0.98  # of a rate: what has no less is taken frame by frame (29.97 for 30, 23.976 for 24)
+# Tags need not be UTF-8; PyAV 19 knows, and 18 has to be told.
+LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+LONGEST_GAP = 3600.0  # seconds without a frame; more is damage
+MOST_BYTES = 4 * 2**30  # of the frames of a clip that is decoded whole
+
+
+class VideoReader:
+    """An open film, whose frames are read once, in display order; a context manager.
+
+    Attributes:
+      rate: frames per second, on average, as the header has it.
+      length: number of frames that are shown, where the header tells exactly; else None.
+      notes: what is changed to show the frames as a player does, complete when all are read.
+    """
+
+    def __init__(self, data: bytes | str | Path):
+        """Opens a file by its path, or its bytes; ClipError where there is no film in it."""
+        self._container = _open(data)
+        try:
+            self._stream = _video_stream(self._container)
+            self.rate = _rate(self._stream)
+            entries = _index(self._container, self._stream)
+            # Samples outside an edit list are in `frames`, but neither in the index nor shown.
+            self._packets = len(entries) or self._stream.frames
+            self.length = sum(not entry.is_discard for entry in entries) or None
+            _check_whole(entries, len(data) if isinstance(data, bytes) else os.path.getsize(data))
+        except BaseException:
+            self._container.close()
+            raise
+        self._converter: Converter | None = None
+        self._notes: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+    @property
+    def notes(self) -> list[str]:
+        converted = self._converter.notes if self._converter else []
+        return [*self._notes, *converted]
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Yields the frames, those of two fields deinterlaced.
+
+        Raises ClipError, at the end, where the film is shorter than its container says or empty,
+        and at once where a part of it does not decode.
+        """
+        try:
+            yield from deinterlaced(self._decoded(), self._stream, self._note)
+        except (av.FFmpegError, OverflowError) as error:
+            raise ClipError(f"unreadable: {_reason(error)}") from error
+
+    def resample(self, fps: float) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yields (number, frame) for every 1/fps s from the first frame on: the nearest in time.
+
+        A number that comes again says that the film has no frame of its own there. Of a film of up
+        to 2 % fewer frames per second every one is yielded once: it is shown that much faster.
+
+        Raises ClipError, beyond those of `frames`, if the film has fewer frames per second
+        everywhere, or a gap of more than an hour.
+        """
+        fastest = max(self.rate, self._stream.base_rate or 0)
+        if fastest < SLOWER * fps:
+            raise ClipError(f"{float(self.rate):.5g} frames per second, fewer than {fps:.5g}")
+        interval = 1 / float(self.rate) if SLOWER * fps <= self.rate < fps else 1 / fps
+        tick, shown, shown_time = 0, None, 0.0  # shown: (number, frame)
+        for number, (time, frame) in enumerate(self._timed()):
+            if time - shown_time > LONGEST_GAP:
+                raise ClipError(f"no frame from {shown_time:.0f} to {time:.0f} s: damaged")
+            while shown is not None and tick * interval < (shown_time + time) / 2:
+                yield shown
+                tick += 1
+            shown, shown_time = (number, frame), time
+        if shown is not None and tick * interval < shown_time + 0.5 / self.rate:
+            yield shown
+
+    def show(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+        """A frame as uint8 [H,W,3] of `size` (height, width), by default as it is shown."""
+        return self._shown(frame)(frame, size)
+
+    def storage_size(self, frame: av.VideoFrame, short_side: int) -> tuple[int, int]:
+        """Even (height, width) to store the film of a frame in: its short side <= short_side."""
+        return self._shown(frame).storage_size(short_side)
+
+    def _shown(self, frame):
+        if self._converter is None:
+            self._converter = Converter(self._stream, frame)
+        return self._converter
+
+    def _note(self, note):
+        if note not in self._notes:
+            self._notes.append(note)
+
+    def _timed(self):
+        """Yields (seconds since the first frame, frame), later and later.
+
+        Where clocks start again, as in films that were put one after another, a frame follows the
+        one before at the rate of the film.
+        """
+        offset, last = None, -1 / float(self.rate)
+        for frame in self.frames():
+            known = frame.time is not None
+            if offset is None:
+                offset = frame.time if known else 0.0
+            time = frame.time - offset if known else last + 1 / float(self.rate)
+            if time <= last:
+                self._note("times of frames that go back taken one after another")
+                offset = offset + time - (last + 1 / float(self.rate))
+                time = last + 1 / float(self.rate)
+            yield time, frame
+            last = time
+
+    def _decoded(self):
+        stream = self._stream
+        # Clips are decoded side by side, so a decoder that starts threads of its own only gets in
+        # the way; and a threaded decoder reports errors late.
+        stream.thread_type = "NONE"
+        packets = frames = 0
+        end = 0.0
+        try:
+            for packet in self._container.demux(stream):
+                ends = packet.dts is None and not packet.size  # it flushes the decoder
+                packets += not ends
+                if not packet.size and not ends:
+                    continue  # a marker of AVI: no frame here
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise ClipError(f"truncated: frame {frames} is damaged")
+                    frames += 1
+                    end = max(end, frame.time or 0.0)
+                    yield frame
+        except av.FFmpegError as error:
+            raise ClipError(f"truncated: {_reason(error)} after {frames} frames") from error
+        if packets < self._packets:
+            raise ClipError(f"truncated: {packets} frames of the {self._packets} that it claims")
+        if not frames:
+            raise ClipError("zero frames")
+        claimed = _claimed_seconds(self._container, stream)
+        if claimed and end < 0.9 * claimed - 2 / self.rate:
+            raise ClipError(f"truncated: {end:.2f} s of the {claimed:.2f} s that it claims")
+
+
+def decode_mp4(
+    data: bytes | str | Path,
+    indices: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, float]:
+    """Decodes a film into frames uint8 [T,H,W,3] as they are shown, and its frames per second.
+
+    Args:
+      data: the file's bytes, or its path (any container and codec that FFmpeg reads).
+      indices: strictly increasing frame numbers to return; the rest is not converted, and what
+        follows the last of them is not read. None: all frames.
+      size: (height, width) to resize to while converting.
+
+    Raises ClipError if the data cannot be read, holds no video or no frames, is cut short, or has
+    frames of more than 4 GiB.
+    """
+    wanted = None if indices is None else frozenset(indices)
+    out, held = [], 0
+    with VideoReader(data) as reader:
+        for number, frame in enumerate(reader.frames()):
+            if wanted is None or number in wanted:
+                out.append(reader.show(frame, size))
+                held += out[-1].nbytes
+            if held > MOST_BYTES:
+                height, width, _ = out[0].shape
+                raise ClipError(f"{len(out)} frames of {height}x{width} are more than 4 GiB")
+            if wanted is not None and len(out) == len(wanted):
+                break
+    if wanted is not None and len(out) < len(wanted):
+        raise ClipError(f"frame {max(wanted)} wanted from a clip of {number + 1} frames")
+    return np.stack(out), float(reader.rate)
+
+
+def _open(data: bytes | str | Path) -> av.container.InputContainer:
+    """A container; ClipError where FFmpeg finds none."""
+    # A path that FFmpeg cannot take for a protocol, and a file that cannot make it open others.
+    source = io.BytesIO(data) if isinstance(data, bytes) else os.path.abspath(data)
+    options = {} if isinstance(data, bytes) else {"protocol_whitelist": "file"}
+    try:
+        container = av.open(source, options=options, **LENIENT)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ClipError(f"unreadable: {_reason(error)}") from error
+    if LISTS & set(_names(container)):
+        container.close()
+        raise ClipError(f"unreadable: a list of other files ({container.format.name}), no film")
+    return container
+
+
+def _index(container: av.container.InputContainer, stream: av.VideoStream) -> list:
+    """The entries of an index of all frames, which these containers have in a whole file."""
+    return list(stream.index_entries) if INDEXED & set(_names(container)) else []
+
+
+def _check_whole(entries: Sequence, size: int) -> None:
+    """ClipError where the frames of an index lie behind the end of a file of `size` bytes."""
+    end = max((entry.pos + entry.size for entry in entries), default=0)
+    if end > size:
+        raise ClipError(f"truncated: {size} bytes of the {end} that its index names")
+
+
+def _names(container: av.container.InputContainer) -> list[str]:
+    return container.format.name.split(",")
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The film of a container; covers of music are none."""
+    films = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not films:
+        kinds = sorted({stream.type for stream in container.streams})
+        only = "only a cover" if container.streams.video else f"only {', '.join(kinds)}"
+        raise ClipError(f"no video stream, {only if kinds else 'nothing at all'}")
+    return films[0]
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _rate(stream: av.VideoStream) -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate or rate < 0:
+        raise ClipError("no frame rate")
+    return rate
+
+
+def _claimed_seconds(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> float | None:
+    """The length that a header gives of a film, in place of a number of frames; None if it does
+    not, or not in a way that can be read."""
+    if not TIMED & set(_names(container)):
+        return None
+    whole = container.duration / av.time_base if container.duration else math.inf
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        claimed = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:  # tags are free text
+        claimed = math.inf if len(container.streams) > 1 else whole
+    claimed = min(claimed, whole)
+    return claimed if math.isfinite(claimed) else None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
