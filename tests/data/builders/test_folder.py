@@ -10,16 +10,10 @@ from PIL import Image
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import folder as builder
-from seedance_jax.data.builders import storage
+from seedance_jax.data.builders import storage, transcoding
 from seedance_jax.data.builders.caption_files import CaptionedFile, Captions
-from seedance_jax.data.builders.folder import (
-    FolderSpec,
-    build_folder,
-    folder_directory,
-    split_of,
-    transcode,
-)
-from seedance_jax.data.builders.folder import transcode_once as builder_work
+from seedance_jax.data.builders.folder import build_folder, folder_directory, split_of
+from seedance_jax.data.builders.transcoding import FolderSpec, transcode
 from seedance_jax.data.schema import Shot
 
 
@@ -85,7 +79,7 @@ def test_a_build_that_cannot_succeed_ends_at_once_and_goes_on_later(folder, tmp_
         (folder / f"{name}.mp4").write_text("no film")
     read = []
     monkeypatch.setattr(
-        builder, "transcode", lambda file, spec: read.append(file.name) or transcode(file, spec)
+        transcoding, "transcode", lambda file, spec: read.append(file.name) or transcode(file, spec)
     )
     spec = spec_of(folder, validation_fraction=0.0, max_lost=0.1)
     with pytest.raises(
@@ -109,7 +103,7 @@ def faulty(file, spec, done):
     """Of module level, for processes that are started."""
     if file.name == "3.mp4":
         os._exit(7)
-    return builder_work(file, spec, done)
+    return transcoding.transcode_once(file, spec, done)
 
 
 def test_a_film_that_kills_its_reader_is_lost_alone(folder, tmp_path, monkeypatch):
