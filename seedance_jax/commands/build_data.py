@@ -17,5 +17,5 @@ def main(argv: list[str]) -> None:
     for directory in sources.build(data):
         report = storage.read_report(directory)
         print(f"{directory}: {report['rows']} rows, {len(report['lost'])} files lost")
-        for line in inspection.format_left_out(report, sources.make_buckets(data["buckets"])):
+        for line in inspection.format_built(report, sources.make_buckets(data["buckets"])):
             print(line)

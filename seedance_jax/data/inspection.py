@@ -1,5 +1,6 @@
 """A look at what the loader delivers: a sheet of examples and the figures behind it."""
 
+import collections
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -211,16 +212,22 @@ def format_report(report: Mapping[str, Any]) -> str:
     lost = report["built"]["lost"]
     lines.append(f"files lost when the data set was built: {len(lost)}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in lost]
-    return "\n".join(lines + format_left_out(report["built"]))
+    return "\n".join(lines + format_built(report["built"]))
 
 
-def format_left_out(build_report: Mapping[str, Any], buckets: Sequence[Bucket] = ()) -> list[str]:
-    """Lines that say what of a folder is not in its data set, or is in none of some buckets."""
+def format_built(build_report: Mapping[str, Any], buckets: Sequence[Bucket] = ()) -> list[str]:
+    """Lines that say what of a folder is changed or left out, also for want of a bucket."""
     left_out, lines = build_report.get("left_out", {}), []
     if left_out:
         named = [f"{name}: {reason}" for name, reason in left_out.items()]
         lines.append(f"{len(left_out)} files or folders left out:{listed(named)}")
     lines += [f"note: {note}" for note in build_report.get("notes", ())]
+    changed = build_report.get("changed", ())
+    counts = collections.Counter(note for entry in changed for note in entry["changes"])
+    lines += [f"{note}: {count} files" for note, count in counts.items()]
+    for reason, clips in build_report.get("clips_left_out", {}).items():
+        said = [f"{name}: {count}" for name, count in clips.items()]
+        lines.append(f"{sum(clips.values())} clips left out, {reason}:{listed(said)}")
     pictures = build_report.get("pictures", 0)
     if pictures and buckets and all(bucket.frames > 1 for bucket in buckets):
         lines.append(f"{pictures} pictures left out: no bucket of the config has one frame")

@@ -9,7 +9,7 @@ from absl import logging
 
 from seedance_jax.data import listing, loader, sources
 from seedance_jax.data.rows import listed
-from seedance_jax.data.video import ClipError, decode_mp4
+from seedance_jax.data.video import ClipError, VideoReader
 from seedance_jax.pretrained import runs
 
 FPS_TOLERANCE = 0.01  # relative: 29.97 is not 30 in all containers
@@ -67,9 +67,12 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
     rows, first = [], None
     for path in paths[:limit]:
         try:
-            frames, fps = decode_mp4(path)
+            with VideoReader(path) as reader:
+                frames, fps = reader.read(), float(reader.rate)
         except ClipError as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
+        if reader.notes:
+            logging.warning("%s: %s", path, "; ".join(reader.notes))
         clip = Clips(frames[None], fps, str(path))
         first = first or clip
         check_same(first, clip)

@@ -74,11 +74,11 @@ def test_a_look_at_several_sources_names_those_it_leaves_out(source, monkeypatch
 
 
 def test_what_is_left_out_of_a_folder_is_said():
-    assert inspection.format_left_out({"lost": []}, BUCKETS) == []
+    assert inspection.format_built({"lost": []}, BUCKETS) == []
     left_out = {f"{number}.xyz": "no suffix" for number in range(30)}
     report = {"left_out": left_out, "notes": ["2 hidden"], "pictures": 3}
-    said = "\n".join(inspection.format_left_out(report, BUCKETS))
+    said = "\n".join(inspection.format_built(report, BUCKETS))
     assert said.startswith("30 files or folders left out:\n  0.xyz: no suffix\n")
     assert said.endswith("  ... and 10 more\nnote: 2 hidden")
-    [*_, line] = inspection.format_left_out(report, BUCKETS[:1])
+    [*_, line] = inspection.format_built(report, BUCKETS[:1])
     assert line == "3 pictures left out: no bucket of the config has one frame"

@@ -30,6 +30,8 @@ from seedance_jax.data.builders.transcoding import (
     transcode_once,
 )
 
+REPEATS = "for which the film has not enough frames"
+
 
 def folder_directory(data_dir: str | Path, spec: FolderSpec) -> Path:
     """Where `build_folder` writes."""
@@ -109,6 +111,7 @@ def _write(
 
 def summarize(results: Sequence[Transcoded], fps: float) -> dict[str, Any]:
     """What was done to the files of a folder, ready for JSON."""
+    repeating = {done.name: done.repeating for done in results if done.repeating}
     rates = collections.Counter(f"{done.frame_rate:.5g}" for done in results if done.frame_rate)
     return {
         "lost": [{"file": result.name, "reason": result.lost} for result in results if result.lost],
@@ -119,11 +122,7 @@ def summarize(results: Sequence[Transcoded], fps: float) -> dict[str, Any]:
         ],
         "resampling": f"to {fps:.5g} frames per second, by the frame nearest in time",
         "files_by_frame_rate": rates,
-        "clips_left_out": {
-            f"{result.name}: repeats a frame, where the film has none": result.repeating
-            for result in results
-            if result.repeating
-        },
+        "clips_left_out": {REPEATS: repeating} if repeating else {},
         "frames_dropped_at_ends": sum(result.frames_dropped for result in results),
     }
 

@@ -100,6 +100,29 @@ class VideoReader:
         """A frame as uint8 [H,W,3] of `size` (height, width), by default as it is shown."""
         return self._shown(frame)(frame, size)
 
+    def read(
+        self, indices: Sequence[int] | None = None, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """The frames, or those of increasing numbers, as `show` makes them: uint8 [T,H,W,3].
+
+        Raises ClipError, beyond those of `frames`, for a number that there is not, and for frames
+        of more than 4 GiB.
+        """
+        wanted = None if indices is None else frozenset(indices)
+        out, held, number = [], 0, -1
+        for number, frame in enumerate(self.frames()):
+            if wanted is None or number in wanted:
+                out.append(self.show(frame, size))
+                held += out[-1].nbytes
+            if held > MOST_BYTES:
+                height, width, _ = out[0].shape
+                raise ClipError(f"{len(out)} frames of {height}x{width} are more than 4 GiB")
+            if wanted is not None and len(out) == len(wanted):
+                break
+        if wanted is not None and len(out) < len(wanted):
+            raise ClipError(f"frame {max(wanted)} wanted from a clip of {number + 1} frames")
+        return np.stack(out)
+
     def storage_size(self, frame: av.VideoFrame, short_side: int) -> tuple[int, int]:
         """Even (height, width) to store the film of a frame in: its short side <= short_side."""
         return self._shown(frame).storage_size(short_side)
@@ -178,21 +201,8 @@ def decode_mp4(
     Raises ClipError if the data cannot be read, holds no video or no frames, is cut short, or has
     frames of more than 4 GiB.
     """
-    wanted = None if indices is None else frozenset(indices)
-    out, held = [], 0
     with VideoReader(data) as reader:
-        for number, frame in enumerate(reader.frames()):
-            if wanted is None or number in wanted:
-                out.append(reader.show(frame, size))
-                held += out[-1].nbytes
-            if held > MOST_BYTES:
-                height, width, _ = out[0].shape
-                raise ClipError(f"{len(out)} frames of {height}x{width} are more than 4 GiB")
-            if wanted is not None and len(out) == len(wanted):
-                break
-    if wanted is not None and len(out) < len(wanted):
-        raise ClipError(f"frame {max(wanted)} wanted from a clip of {number + 1} frames")
-    return np.stack(out), float(reader.rate)
+        return reader.read(indices, size), float(reader.rate)
 
 
 def _open(data: bytes | str | Path) -> av.container.InputContainer:

@@ -8,7 +8,7 @@ import pytest
 from clips import moving_square
 from PIL import Image
 
-from seedance_jax.data import schema, video
+from seedance_jax.data import inspection, schema, video
 from seedance_jax.data.builders import folder as builder
 from seedance_jax.data.builders import storage, transcoding
 from seedance_jax.data.builders.caption_files import CaptionedFile, Captions
@@ -137,7 +137,8 @@ def test_clips_that_would_repeat_a_frame_are_left_out(folder, tmp_path):
     spec = spec_of(folder, validation_fraction=0.0, max_lost=0.1)
     directory = build_folder(tmp_path / "out", spec)
     report = storage.read_report(directory)
-    assert report["clips_left_out"] == {"1.mp4: repeats a frame, where the film has none": 1}
+    assert report["clips_left_out"] == {builder.REPEATS: {"1.mp4": 1}}
+    assert inspection.format_built(report) == [f"1 clips left out, {builder.REPEATS}:\n  1.mp4: 1"]
     assert [entry["file"] for entry in report["lost"]] == ["2.mp4"]
     rows = storage.open_split(directory, "train")
     ids = [rows[i]["id"] for i in range(len(rows))]
@@ -154,6 +155,8 @@ def test_what_is_done_to_show_a_film_is_in_the_report(folder, tmp_path):
     assert storage.read_report(directory)["changed"] == [
         {"file": "1.mp4", "changes": ["turned upright as the file says"]}
     ]
+    said = inspection.format_built(storage.read_report(directory))
+    assert said == ["turned upright as the file says: 1 files"]
     rows = storage.open_split(directory, "train")
     [row] = [rows[i] for i in range(len(rows)) if rows[i]["id"] == "1.mp4#0"]
     assert (row["height"], row["width"]) == (48, 32)
