@@ -85,11 +85,11 @@ def read_video(
     frames, changes = [], []
     with open_video(name, path) as reader:
         for frame in reader.frames():
-            picture, changes = fit(Image.fromarray(reader.show(frame)), height, width)
-            frames.append(np.asarray(picture))
-            if len(frames) > most:
+            if (reader.length or len(frames) + 1) > most:
                 count = reader.length or f"more than {most}"
                 raise ValueError(f"{name} {str(path)!r} has {count} frames, {most} at most fit")
+            picture, changes = fit(Image.fromarray(reader.show(frame)), height, width)
+            frames.append(np.asarray(picture))
     notes, rate = [*reader.notes, *changes], float(reader.rate)
     if abs(rate - fps) > 0.01:
         notes.append(f"its {rate:g} frames a second are taken as {fps:g}: speed changes")

@@ -158,8 +158,7 @@ class Converter:
         self._filter, self._colours = colour_filter(first)
         self._alpha = any(component.is_alpha for component in first.format.components)
         squared = "" if aspect == 1.0 else f"made square of pixels {stream.sample_aspect_ratio}"
-        alpha = "transparency laid over white" if self._alpha else ""
-        self.notes = [note for note in (self.turn.note, squared, self._colours, alpha) if note]
+        self.notes = [note for note in (self.turn.note, squared, self._colours) if note]
 
     def storage_size(self, short_side: int) -> tuple[int, int]:
         """Even (height, width) to store the film in: its short side <= short_side."""
@@ -198,7 +197,11 @@ class Converter:
             interpolation="BICUBIC",
             threads=1,
         ).to_ndarray()
-        return over_white(image) if self._alpha else image
+        if not self._alpha:
+            return image
+        if image[..., 3].min() < 255:
+            self._note("transparency laid over white")
+        return over_white(image)
 
     def _filtered(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
         key = (height, width, frame.height, frame.width, frame.format.name)

@@ -14,8 +14,9 @@ import numpy as np
 from seedance_jax.data.video.display import ClipError, Converter, deinterlaced
 
 # Kinds of containers, by FFmpeg's names.
-TIMED = {"matroska", "webm", "flv", "asf"}  # whose length in seconds can be believed
+TIMED = {"matroska", "webm", "flv", "asf", "mxf"}  # whose length in seconds can be believed
 INDEXED = {"mp4", "avi"}  # that begin or end with an index of all frames
+BARE = {"h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu"}  # that know no times
 LISTS = {"concat", "dash", "hls", "imf"}  # of other files
 SLOWER = 0.98  # of a rate: what has no less is taken frame by frame (29.97 for 30, 23.976 for 24)
 # Tags need not be UTF-8; PyAV 19 knows, and 18 has to be told.
@@ -43,12 +44,16 @@ class VideoReader:
             # Samples outside an edit list are in `frames`, but neither in the index nor shown.
             self._packets = len(entries) or self._stream.frames
             self.length = sum(not entry.is_discard for entry in entries) or None
-            _check_whole(entries, len(data) if isinstance(data, bytes) else os.path.getsize(data))
+            if "mp4" in _names(self._container):
+                size = len(data) if isinstance(data, bytes) else os.path.getsize(data)
+                _check_whole(entries, size)
         except BaseException:
             self._container.close()
             raise
         self._converter: Converter | None = None
         self._notes: list[str] = []
+        if BARE & set(_names(self._container)):
+            self._note(f"no times of its own: taken as {float(self.rate):.5g} frames a second")
 
     def __enter__(self) -> Self:
         return self
@@ -243,6 +248,8 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
         kinds = sorted({stream.type for stream in container.streams})
         only = "only a cover" if container.streams.video else f"only {', '.join(kinds)}"
         raise ClipError(f"no video stream, {only if kinds else 'nothing at all'}")
+    if films[0].codec_context is None:
+        raise ClipError("its codec is not known")
     return films[0]
 
 

@@ -172,3 +172,6 @@ def test_transparency_is_laid_over_white():
     image, notes = shown(data)
     assert notes == ["transparency laid over white"]
     np.testing.assert_array_equal(image[32, [10, 80]], [(255, 0, 0), (255, 255, 255)])
+    opaque, notes = shown(films.written(films.quarters(), "gif", "gif", pixels="rgb8"))
+    assert notes == []
+    assert films.corners(opaque) == "RGBW"

@@ -120,6 +120,10 @@ def test_a_film_that_is_slower_by_a_little_is_taken_frame_by_frame():
     assert numbers == list(range(200))
 
 
+def test_a_film_that_knows_no_times_says_so():
+    assert ticks(film("h264"), 12)[1] == ["no times of its own: taken as 25 frames a second"]
+
+
 def test_clocks_that_start_again_go_on():
     once = film("mpegts", "mpeg2video", num_frames=20, rate=25)
     numbers, notes = ticks(once + once, 25)
