@@ -1,13 +1,29 @@
 """Image and video files that a clip is given, as arrays of its size, and what was changed."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from seedance_jax.data.color_profiles import to_srgb
+from seedance_jax.data.pointers import check_fetched
 from seedance_jax.data.video import ClipError, VideoReader
+
+MAX_PIXELS = 2**27  # of an image; 400 MB as RGB
+SCALED = "scaled from 16 to 8 bits"
+# What makes an image upright, by its orientation in EXIF.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(
@@ -25,40 +41,113 @@ def read_image(
 def open_image(path: str | Path, name: str = "image") -> tuple[Image.Image, list[str]]:
     """Reads an image as RGB in its own size: (image, notes on everything that was changed).
 
-    Transparency is laid over white, 16-bit is scaled to 8, and rotation by EXIF is applied. Errors
-    begin with `name`.
+    Of several frames the first is taken, rotation by EXIF is applied, 16-bit is scaled to 8,
+    colours are converted to sRGB, and transparency is laid over white. Errors begin with `name`.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is a directory, not an image that can be read, or not of 8 or 16 bits.
+      ValueError: it is a directory, not an image that can be read, of more than MAX_PIXELS, or not
+        of 8 or 16 bits.
     """
     path = Path(path)
     check_file(name, path)
+    where = f"{name} {str(path)!r}"
+    image, notes = load_first(path, where)
+    image, scaled = to_eight_bits(image, where)
     try:
-        with Image.open(path) as opened:
-            deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-            image = ImageOps.exif_transpose(opened)
-            image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{name} {str(path)!r} cannot be read: {error}") from error
-    notes = ["turned upright as its EXIF says"] if turned else []
-    if image.mode.startswith(("I", "F")):
-        low, high = image.getextrema()
-        if image.mode == "F" or low < 0 or high > 65535:
-            raise ValueError(
-                f"{name} {str(path)!r} has values from {low} to {high} (mode {image.mode}), of an "
-                "unknown range; give one of 8 or 16 bits"
-            )
-        deep = True
-        image = Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
-    if deep:
-        notes.append("scaled from 16 to 8 bits")
-    if "A" in image.getbands() or "transparency" in image.info:
+        image, converted = to_srgb(image)
+    except ValueError as error:  # a mode that Pillow cannot convert
+        raise ValueError(f"{where} cannot be read: {error}") from error
+    notes += scaled + converted
+    if image.mode == "RGBA":
         notes.append("transparency laid over white")
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB"), notes
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image, notes
+
+
+def load_first(path: Path, where: str) -> tuple[Image.Image, list[str]]:
+    """(the first frame of a file, upright, notes); errors, all ValueError, begin with `where`."""
+    if not path.stat().st_size:
+        raise ValueError(f"{where} is empty")
+    image, notes = None, []
+    with warnings.catch_warnings(record=True) as caught, _without_limit():
+        warnings.simplefilter("always")
+        try:
+            with Image.open(path) as opened:
+                size = opened.size
+                if 0 < size[0] * size[1] <= MAX_PIXELS:
+                    image, notes = _load(opened)
+        except UnidentifiedImageError as error:
+            check_fetched(path, where)
+            raise ValueError(f"{where} is no image of a format that Pillow reads") from error
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file makes Pillow raise nearly anything
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{where} cannot be read: {what}") from error
+    if image is None:
+        most = f"more than {MAX_PIXELS:,}: make it smaller" if all(size) else "none at all"
+        raise ValueError(f"{where} has {size[0]}x{size[1]} pixels, {most}")
+    said = [" ".join(str(one.message).split()) for one in caught if one.category is UserWarning]
+    return image, notes + [f"read with a warning: {line}" for line in dict.fromkeys(said)]
+
+
+@contextlib.contextmanager
+def _without_limit():
+    """Pillow's own limit warns, in three lines, or does not say how large the image is."""
+    kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = kept
+
+
+def _load(opened):
+    """(the first frame of an open image, upright, notes)."""
+    deep = ";16" in str(opened.tile)  # Pillow's RGB keeps the high 8 bits and says nothing
+    notes, frames = [], getattr(opened, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"the first of its {frames} frames is taken")
+    tiff = opened.format == "TIFF"
+    says = _orientation(opened) if tiff else 1
+    opened.load()  # which turns a TIFF; others have no EXIF before, or load to look for it
+    image, left = opened.copy(), _orientation(opened)
+    says = says if tiff else left
+    if left in TURNS:
+        image = image.transpose(TURNS[left])
+    if says in TURNS:
+        notes.append("turned upright as its EXIF says")
+    elif says is None:
+        notes.append("not turned: its EXIF cannot be read")
+    elif says != 1:
+        notes.append(f"not turned: its EXIF orientation is {says!r}, none of 1 to 8")
+    return image, notes + ([SCALED] if deep and image.mode.startswith("RGB") else [])
+
+
+def _orientation(opened):
+    """What EXIF says of the orientation; 1 if nothing, None if it cannot be read."""
+    try:
+        return opened.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # struct.error, SyntaxError, KeyError, ...: whatever a damaged one makes
+        return None
+
+
+def to_eight_bits(image: Image.Image, where: str) -> tuple[Image.Image, list[str]]:
+    """(grey of 16 bits as of 8, anything else as it is, notes); ValueError for an unknown range."""
+    if not image.mode.startswith(("I", "F")):
+        return image, []
+    low, high = image.getextrema()
+    if image.mode == "F" or low < 0 or high > 65535:
+        raise ValueError(
+            f"{where} has values from {low} to {high} (mode {image.mode}), of an unknown range; "
+            "give one of 8 or 16 bits"
+        )
+    values, clear = np.asarray(image), image.info.get("transparency")
+    made = Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+    if clear is not None:
+        made.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    made.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return made, [SCALED]
 
 
 def fit(image: Image.Image, height: int, width: int) -> tuple[Image.Image, list[str]]:
