@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from seedance_jax.data.pointers import check_fetched
 from seedance_jax.data.rows import read_json
 
 PAD = 0
@@ -105,6 +106,7 @@ def open_tokenizer(name: str) -> Tokenizer:
                 f"tokenizer {name!r}: no {directory / file}; legal: 'bytes' or the directory of a "
                 "language model with tokenizer.json and tokenizer_config.json"
             )
+        check_fetched(directory / file)
     content = (directory / "tokenizer.json").read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
         model = tokenizers.Tokenizer.from_buffer(content)
@@ -128,6 +130,8 @@ def _text_to_ids(model: Any, text: str) -> list[int]:
 def _marks(path: Path, model: Any) -> tuple[int, int]:
     """Ids of the start and of the padding token; one stands in for the other."""
     config = read_json(path)
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected an object, got {type(config).__name__}")
     names = [config.get(key) for key in ("bos_token", "pad_token")]
     names = [name["content"] if isinstance(name, dict) else name for name in names]
     ids = [None if name is None else model.token_to_id(name) for name in names]

@@ -34,8 +34,9 @@ def import_run(path: Path, workdir: Path, config: ConfigDict) -> str:
     checkpoint.save_weights(workdir, params)
     run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
     run_directory.write_json(workdir, "metadata.json", metadata)
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return f"{workdir}: {len(tensors)} tensors, {count:,} parameters"
+    leaves = jax.tree.leaves(params)
+    count = sum(leaf.size for leaf in leaves)
+    return f"{workdir}: {len(leaves)} tensors, {count:,} parameters"
 
 
 def own_statistics(path: Path) -> tuple[list[float], list[float]] | None:

@@ -5,7 +5,8 @@ under their tree paths, joined by dots. Whatever reads a finished run (`checkpoi
 a release, as float32; training cannot be resumed from it.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,31 @@ from flax import traverse_util
 from safetensors.numpy import save_file
 
 FILE = "weights.safetensors"
+POINTER = b"version https://git-lfs"  # begins what stands for a file until it is fetched
 
 
 def exists(workdir: str | Path) -> bool:
     """Whether a run directory is a release."""
     return (Path(workdir) / FILE).is_file()
+
+
+def check_fetched(path: Path) -> None:
+    """Raises ValueError if a file is a Git LFS pointer."""
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise ValueError(f"{path} is a Git LFS pointer, not the file: git lfs pull")
+
+
+@contextlib.contextmanager
+def _open(workdir: str | Path) -> Iterator[Any]:
+    """The weights of a release, as safetensors opens them; ValueError if they cannot be read."""
+    path = Path(workdir) / FILE
+    check_fetched(path)
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def write(workdir: str | Path, params: Mapping[str, Any], step: int) -> None:
@@ -43,13 +64,16 @@ def save_tensors(
 
 def step(workdir: str | Path) -> int:
     """The training step of a release."""
-    with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
-        return int(file.metadata()["step"])
+    with _open(workdir) as file:
+        found = (file.metadata() or {}).get("step", "")
+    if not found.isdigit():
+        raise ValueError(f"{Path(workdir) / FILE} names no step: these are no weights of a release")
+    return int(found)
 
 
 def tree(workdir: str | Path) -> dict[str, Any]:
     """Shapes of the parameters, a nested dict of jax.ShapeDtypeStruct."""
-    with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
+    with _open(workdir) as file:
         flat = {
             name: jax.ShapeDtypeStruct(file.get_slice(name).get_shape(), np.float32)
             for name in file.keys()
@@ -60,7 +84,7 @@ def tree(workdir: str | Path) -> dict[str, Any]:
 def read(workdir: str | Path, like: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in `like`, with its dtypes and shardings; numpy arrays without shardings."""
     flat = traverse_util.flatten_dict(like, sep=".")
-    with safetensors.safe_open(Path(workdir) / FILE, "np") as file:
+    with _open(workdir) as file:
         read = {name: _place(file.get_tensor(name), leaf) for name, leaf in flat.items()}
     return traverse_util.unflatten_dict(read, sep=".")
 

@@ -67,12 +67,17 @@ def read_json(workdir: str | Path, name: str) -> Any:
 
     Raises:
       FileNotFoundError: `workdir` has no such file.
+      ValueError: it is not JSON.
     """
     path = Path(workdir) / name
     if not path.is_file():
         what = "is not a run" if name == "config.json" else "is not a finished run"
         raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
-    return json.loads(path.read_text(encoding="utf-8-sig"))  # with a mark, if it was edited
+    release.check_fetched(path)
+    try:  # with a mark, if it was edited
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
 
 
 def write_json(workdir: str | Path, name: str, value: Any) -> None:

@@ -1,6 +1,7 @@
 import codecs
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -123,3 +124,21 @@ def test_marks_of_editors_change_nothing(tmp_path):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes(codecs.BOM_UTF8 + (tmp_path / name).read_bytes())
     assert tokenizer.open_tokenizer(str(tmp_path)).identity == before.identity
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
+        ("<html></html>", "(not|is not|expected)"),
+        ("[1]", "(not|is not|expected)"),
+    ],
+)
+def test_files_of_a_tokenizer_that_are_something_else_are_named(tmp_path, name, content, said):
+    (tmp_path / "whole").mkdir()
+    write_tokenizer(tmp_path / "whole")
+    other = shutil.copytree(tmp_path / "whole", tmp_path / "other")  # what is open stays so
+    (other / name).write_text(content)
+    with pytest.raises(ValueError, match=f"^[^:]*{name}:? {said}"):
+        tokenizer.open_tokenizer(str(other))

@@ -11,7 +11,8 @@ from flax import traverse_util
 
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.models.perception import i3d, world_features
-from seedance_jax.models.public.torch_file import check_shapes, open_tensors
+from seedance_jax.models.public.names import check_shapes
+from seedance_jax.models.public.torch_file import open_tensors
 from seedance_jax.training import release
 
 # Made by `python -m seedance_jax train_features`.

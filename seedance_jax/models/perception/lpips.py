@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seedance_jax.models.public.torch_file import check_shapes
+from seedance_jax.models.public.names import check_shapes
 
 # Mean and standard deviation of ImageNet's pixels in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)

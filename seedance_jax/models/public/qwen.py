@@ -18,7 +18,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seedance_jax import sharding
-from seedance_jax.models.public.torch_file import Tensors, check_shapes, open_tensors
+from seedance_jax.models.public.file_kinds import check_fetched
+from seedance_jax.models.public.names import check_shapes, shorten
+from seedance_jax.models.public.torch_file import Tensors, as_weights, open_tensors
 from seedance_jax.models.text import TextModel
 
 # {field of config.json: field of TextModel}; all are required.
@@ -138,6 +140,7 @@ def _read_config(directory):
 
 def _read_json(path):
     """The object of a JSON file; editors of Windows put a byte order mark in front."""
+    check_fetched(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
@@ -171,13 +174,21 @@ def open_directory(directory: str | Path) -> Tensors:
     """The tensors of model.safetensors or of its shards; no values are read.
 
     Raises:
-      FileNotFoundError: neither exists, or a shard is missing.
+      FileNotFoundError: neither exists, or shards are missing.
+      ValueError: the index is none.
     """
     directory = Path(directory)
     index = directory / "model.safetensors.index.json"
     if not index.is_file():
         return _with_prefix(open_tensors(directory / "model.safetensors"))
-    names = sorted(set(_read_json(index)["weight_map"].values()))
+    places = _read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(one, str) for one in places.values()):
+        raise ValueError(f"{index} has no weight_map of names to files")
+    names = sorted(set(places.values()))
+    if missing := [name for name in names if not (directory / name).is_file()]:
+        raise FileNotFoundError(
+            f"{index}: {shorten(f'of {len(names)} files are missing', missing)}"
+        )
     parts = [open_tensors(directory / name) for name in names]
     where = {name: part for part in parts for name in part}
     shapes = {name: part.shapes[name] for name, part in where.items()}
@@ -246,7 +257,7 @@ def load_leaf(
     """
 
     def read(name, shape, place):
-        array = np.asarray(tensors[name]).astype(dtype)
+        array = as_weights(tensors[name], name, dtype)
         array = (array.T if array.ndim == 2 and "embed" not in name else array).reshape(shape)
         return jax.make_array_from_callback(shape, place, lambda index: array[index])
 

@@ -14,15 +14,19 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401 (adds bfloat16 to the names that np.dtype knows)
 import numpy as np
-import safetensors
+
+from seedance_jax.models.public.file_kinds import KINDS, recognise
+from seedance_jax.models.public.names import check_unquantised, shorten
+from seedance_jax.models.public.safetensors_file import missing_bytes, read_safetensors
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first value of files from before torch 1.6
+BY_TORCH = (KINDS[b"PK\x03\x04"], KINDS[b"\x80"])  # files of torch.save look like this
 TORCH = ("torch", "torch.cuda", "torch.storage")
 STORAGES = {
     "BFloat16Storage": "bfloat16",
@@ -49,7 +53,13 @@ class Tensors(Mapping):
         if name not in self.shapes:
             raise KeyError(name)
         with _naming(self.path):
-            return self._read(name)
+            array = self._read(name)
+        if is_floating(array.dtype) and not (finite := np.isfinite(array)).all():
+            raise ValueError(
+                f"{self.path}: {name} ({np.sum(~finite)} of {array.size} values): weights must be "
+                "finite floating-point numbers"
+            )
+        return array
 
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
         """The same tensors under the names rename(name)."""
@@ -64,6 +74,23 @@ class Tensors(Mapping):
         return len(self.shapes)
 
 
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether a type is one of floating-point numbers, those of ml_dtypes included."""
+    return np.issubdtype(dtype, np.floating) or dtype.name.startswith(("bfloat", "float8"))
+
+
+def as_weights(array: np.ndarray, name: str, dtype: Any) -> np.ndarray:
+    """A public array as weights of a type; ValueError if it has no finite floats to be them."""
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    if not is_floating(array.dtype) or not np.isfinite(cast).all():
+        raise ValueError(
+            f"{name} ({array.dtype}): weights must be finite floating-point numbers, as "
+            f"{np.dtype(dtype)}, too"
+        )
+    return cast
+
+
 def open_tensors(path: str | Path) -> Tensors:
     """The tensors of a file with a state dict or with {"state_dict": ...}.
 
@@ -76,46 +103,12 @@ def open_tensors(path: str | Path) -> Tensors:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     with _naming(path):
-        return Tensors(path, *READERS[path.suffix](path))
-
-
-def check_shapes(
-    model: str,
-    tensors: Mapping[str, Any],
-    expected: Mapping[str, tuple],
-    optional: Collection[str] = (),
-) -> None:
-    """Raises ValueError, with a report, unless names and shapes are exactly the expected ones.
-
-    Args:
-      model: its name, for the report.
-      tensors: {name: array}; of `Tensors` no values are read.
-      expected: {name: shape}.
-      optional: prefixes of names that may exist besides.
-    """
-    found = getattr(tensors, "shapes", None)
-    if found is None:
-        found = {name: np.shape(array) for name, array in tensors.items()}
-    same = [name for name in expected if found.get(name) == tuple(expected[name])]
-    problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [n for n in found if n not in expected and not n.startswith(tuple(optional))],
-        "wrong shape": [
-            f"{name} {found[name]} instead of {tuple(expected[name])}"
-            for name in expected
-            if name in found and name not in same
-        ],
-    }
-    if any(problems.values()):
-        reports = [_shorten(kind, names) for kind, names in problems.items() if names]
-        raise ValueError(
-            "; ".join([f"{model}: {len(same)} of {len(expected)} tensors match", *reports])
-        )
-
-
-def _shorten(kind, names, limit=6):
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{len(names)} {kind}: {', '.join(names[:limit])}{more}"
+        shapes, read = READERS[path.suffix](path)
+    try:
+        check_unquantised(shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Tensors(path, shapes, read)
 
 
 @contextlib.contextmanager
@@ -126,17 +119,22 @@ def _naming(path):
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
-        what = " ".join(str(error).split()) or type(error).__name__
+        what = _what_is_wrong(Path(path)) or " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: not a readable file of tensors: {what}") from error
 
 
-def _read_safetensors(path):
-    def read(name):
-        with safetensors.safe_open(path, "np") as file:
-            return file.get_tensor(name)
+def _what_is_wrong(path):
+    """What explains that a file cannot be read better than what reading it raised; "" is nothing.
 
-    with safetensors.safe_open(path, "np") as file:
-        return {n: tuple(file.get_slice(n).get_shape()) for n in file.keys()}, read
+    A zip archive or a pickle says more of itself by how it is read, unless it has another name.
+    """
+    if not path.is_file():
+        return ""
+    named = path.suffix == ".safetensors"
+    if named and (missing := missing_bytes(path)):
+        return missing
+    kind = recognise(path)
+    return f"it is {kind}" if kind and (named or kind not in BY_TORCH) else ""
 
 
 def _read_pickle(path):
@@ -151,7 +149,7 @@ def _read_pickle(path):
     return {name: tuple(int(n) for n in tensor.shape) for name, tensor in state.items()}, read
 
 
-READERS = {".safetensors": _read_safetensors, ".pth": _read_pickle, ".pt": _read_pickle}
+READERS = {".safetensors": read_safetensors, ".pth": _read_pickle, ".pt": _read_pickle}
 
 
 class Storage(NamedTuple):
@@ -284,7 +282,7 @@ def _state_dict(contents):
         raise ValueError(f"holds a {type(contents).__name__} instead of a state dict")
     other = [str(name) for name, value in contents.items() if not isinstance(value, Tensor)]
     if other:
-        raise ValueError(f"not a state dict: {_shorten('not tensors', other)}")
+        raise ValueError(f"not a state dict: {shorten('not tensors', other)}")
     return contents
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from seedance_jax.models.public.torch_file import Tensors, check_shapes
+from seedance_jax.models.public.names import check_shapes
+from seedance_jax.models.public.torch_file import Tensors, as_weights
 
 # (pattern, replacement) from our names, such as encoder/stage0/block1/conv2/kernel, to diffusers'.
 NAMES = (
@@ -117,12 +118,10 @@ def export_params(params: Any) -> dict[str, np.ndarray]:
 
 def to_ours(array: np.ndarray, name: str, shape: tuple[int, ...]) -> jax.Array:
     """A public array in our layout, float32; ValueError unless all values are finite floats."""
-    floating = np.issubdtype(array.dtype, np.floating) or array.dtype == "bfloat16"
-    if not floating or not np.isfinite(array.astype(np.float32)).all():
-        raise ValueError(f"{name} ({array.dtype}): weights must be finite floating-point numbers")
+    array = as_weights(array, name, np.float32)
     if name.endswith("weight"):
         array = np.moveaxis(array, (0, 1), (-1, -2))
-    return jax.numpy.asarray(array, jax.numpy.float32).reshape(shape)
+    return jax.numpy.asarray(array).reshape(shape)
 
 
 def to_public(array: np.ndarray, name: str) -> np.ndarray:

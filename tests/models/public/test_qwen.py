@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from golden import make_qwen as recipe
 from jax.sharding import PartitionSpec as P
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from seedance_jax import sharding
 from seedance_jax.models.public import qwen
@@ -121,6 +122,60 @@ def test_tensors_that_do_not_match_are_reported(golden, tmp_path, one_device):
     assert "1 missing: model.layers.1.mlp.up_proj.weight" in str(error.value)
     assert "1 unexpected: model.layers.3.mlp.up_proj.weight" in str(error.value)
     assert "model.norm.weight (7,) instead of (32,)" in str(error.value)
+
+
+def test_rotary_buffers_of_older_files_are_ignored(golden, tmp_path, one_device, capsys):
+    extra = {"model.rotary_emb.inv_freq": [4], "model.layers.0.self_attn.rotary_emb.inv_freq": [4]}
+    write_directory(tmp_path, golden["qwen3_config"], golden["qwen3_shapes"] | extra)
+    _, params = qwen.load(tmp_path, one_device, dtype="float32", head=True)
+    assert params["norm_out"]["scale"].shape == (24,)
+    assert "2 buffers that are not needed, ignored: model." in capsys.readouterr().out
+
+
+def test_weights_that_are_no_finite_numbers_are_refused(golden, tmp_path, one_device):
+    write_directory(tmp_path, golden["qwen3_config"], golden["qwen3_shapes"])
+    path, name = tmp_path / "model.safetensors", "model.layers.1.mlp.up_proj.weight"
+    tensors = load_file(path)
+    for bad in (tensors[name] * np.nan, tensors[name].astype(np.int8)):
+        save_file(tensors | {name: bad}, path)
+        with pytest.raises(ValueError, match=rf"{name} .*finite floating-point"):
+            qwen.load(tmp_path, one_device, head=True)
+
+
+def test_all_shards_that_are_missing_are_named(directory, tmp_path):
+    shutil.copytree(directory, tmp_path / "model")
+    shards = sorted((tmp_path / "model").glob("model-*.safetensors"))
+    for shard in shards:
+        shard.unlink()
+    said = rf"index\.json: 2 of 2 files are missing: {shards[0].name}, {shards[1].name}"
+    with pytest.raises(FileNotFoundError, match=said):
+        qwen.open_directory(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
+        ("<html></html>", "is not JSON"),
+        ("[]", "expected an object, got list"),
+        (b"\xff\xfe", "is not JSON in UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_files_of_a_directory_that_are_none_are_named(directory, tmp_path, name, content, said):
+    shutil.copytree(directory, tmp_path / "model")
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "model" / name).write_bytes(content)
+    read = qwen.read_settings if name == "config.json" else qwen.open_directory
+    with pytest.raises(ValueError, match=f"{name}:? ?{said}"):
+        read(tmp_path / "model")
+
+
+def test_an_index_without_its_map_is_named(directory, tmp_path):
+    shutil.copytree(directory, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors.index.json").write_text('{"metadata": {}}')
+    with pytest.raises(ValueError, match=r"index\.json has no weight_map"):
+        qwen.open_directory(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
