@@ -43,9 +43,11 @@ EXTRAS = {
         "transformers>=5",
     ],
     "dev": ["cosmic-ray>=8.4"],  # would the tests notice a fault? see tests/mutation
+    "fonts": ["noto-cjk-sans-otc>=0.0.1"],  # Noto Sans CJK (OFL, 20 MB): Chinese on sheets
     "vote": ["starlette>=1", "uvicorn>=0.30"],  # the page where people compare clips
     # A browser for playwright is not among them: tests take a chromium that is installed.
     "test": [
+        "noto-cjk-sans-otc>=0.0.1",
         "playwright>=1.50",
         "pytest>=8",
         "pytest-xdist>=3.6",

@@ -37,7 +37,7 @@ def write_samples(folder, speed, count=3, fps=12, num_frames=SHAPE[0], image=Non
         if image and seed == 0:
             digest = hashlib.sha256(np.asarray(Image.open(image)).tobytes()).hexdigest()[:16]
             about["files"] = {"image": {"path": str(image), "sha256": digest, "changes": []}}
-        media.write_clip(folder / f"{seed:04d}", frames, fps, about | settings)
+        media.write_clip(folder, frames, fps, about | settings)
     return folder
 
 

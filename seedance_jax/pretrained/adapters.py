@@ -8,6 +8,7 @@ from typing import Any
 from seedance_jax.models import lora
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.finiteness import check_finite
 
 
 def check_scale(scale: float) -> None:
@@ -26,7 +27,7 @@ def add_lora(
       scale: see `check_scale`.
 
     Raises:
-      ValueError: the adapters were trained on another generator.
+      ValueError: the adapters were trained on another generator, or the sum is not finite.
     """
     own = adapters.metadata
     for name in run_directory.SHARED:
@@ -41,7 +42,9 @@ def add_lora(
             f"{adapters.path} was trained on the weights {own['base']}, those of "
             f"{adapters.config['lora'].get('base_run')} then; the generator has {found}"
         )
-    return lora.merge(params, checkpoint.load(adapters.path), scale * own["lora_scale"])
+    merged = lora.merge(params, checkpoint.load(adapters.path), scale * own["lora_scale"])
+    check_finite(merged, f"the generator with {scale:g} times {adapters.path}")
+    return merged
 
 
 def trained_part(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,12 +31,29 @@ def decode(model: VAE, autoencoder: Mapping[str, Any], latents: jax.Array) -> ja
     """Normalised latents [B, t, h, w, C] -> video [B, T, H, W, 3], clipped to [-1, 1]."""
     latents = latents * autoencoder["std"] + autoencoder["mean"]
     video = model.apply({"params": autoencoder["params"]}, latents, method="decode")
-    return jnp.clip(video, -1.0, 1.0)
+    return limit(video)
 
 
-def decode_bytes(model: VAE, autoencoder: Mapping[str, Any], latents: jax.Array) -> jax.Array:
-    """Normalised latents -> video uint8 [B, T, H, W, 3], for use under jit."""
-    return to_bytes(decode(model, autoencoder, latents))
+def decode_bytes(
+    model: VAE, autoencoder: Mapping[str, Any], latents: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Normalised latents -> (video uint8 [B, T, H, W, 3], whether each clip is finite [B]).
+
+    For use under jit.
+    """
+    video = decode(model, autoencoder, latents)
+    return to_bytes(video), all_finite(video)
+
+
+def limit(video: jax.Array) -> jax.Array:
+    """Values clipped to [-1, 1]; infinities become NaN, which shows that they are no colours."""
+    return jnp.where(jnp.isfinite(video), jnp.clip(video, -1.0, 1.0), jnp.nan)
+
+
+def all_finite(clips: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
+    """Whether all values of each clip are finite, bool [B] of [B, T, H, W, C]; numpy or jax."""
+    finite = np.isfinite(clips) if isinstance(clips, np.ndarray) else jnp.isfinite(clips)
+    return finite.all((1, 2, 3, 4))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -57,7 +74,7 @@ def decode_chunk(
     latents = latents * autoencoder["std"] + autoencoder["mean"]
     variables = {"params": autoencoder["params"], **cache}
     video, cache = model.apply(variables, latents, method="decode", mutable=["cache"])
-    return jnp.clip(video, -1.0, 1.0), cache
+    return limit(video), cache
 
 
 def encode_stream(

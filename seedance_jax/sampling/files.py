@@ -13,8 +13,12 @@ from seedance_jax.data.listing import VIDEO_SUFFIXES, is_video
 from seedance_jax.data.schema import FRAME_STRIDE
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import given, media
+from seedance_jax.sampling.nonfinite import NonFiniteClip
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
 from seedance_jax.training import cluster
+from seedance_jax.training.finiteness import NonFiniteError
+
+ANIMATIONS = (".gif", ".apng")
 
 
 def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
@@ -42,7 +46,7 @@ def load_given(request: Mapping[str, Any], pipeline: Any) -> tuple[dict, dict]:
         if name == "video":
             check_room(path, extend, clip["num_frames"])
         pixels, changes = load_file(name, path, clip, clip["fps"])
-        if is_video(path):
+        if is_clip(name, path):
             pixels, cuts = cut_clip(name, pixels, extend)
             changes = changes + cuts
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
@@ -61,7 +65,7 @@ def load_file(
 ) -> tuple[np.ndarray, list[str]]:
     """(pixels uint8, what was changed) of the file of an argument, at the size of the clip."""
     size = (clip["height"], clip["width"])
-    if is_video(path):
+    if is_clip(name, path):
         most = clip["num_frames"] + FRAME_STRIDE - 1  # what can be cut to fit
         return images.read_video(path, *size, fps, name, most=most)
     return images.read_image(path, *size, name)
@@ -83,13 +87,22 @@ def cut_clip(name: str, pixels: np.ndarray, extend: str) -> tuple[np.ndarray, li
     return given.cut_to_place(pixels, int(name.removeprefix("frames ")))
 
 
+def is_clip(name: str, path: str) -> bool:
+    """Whether the file of an argument is read as a clip, by its name.
+
+    Of an animation that is given as an image the first frame is read.
+    """
+    image = name in given.IMAGES and Path(path).suffix.lower() in ANIMATIONS
+    return is_video(path) and not image
+
+
 def check_kind(name: str, path: str) -> None:
     """Raises ValueError unless the name of a file is one of an image or a clip, as `name` wants."""
-    if name in given.IMAGES and is_video(path):
+    if name in given.IMAGES and is_clip(name, path):
         raise ValueError(
             f"{name} {path!r} is a clip; give an image, or the clip as --video to extend it"
         )
-    if name == "video" and not is_video(path):
+    if name == "video" and not is_clip(name, path):
         raise ValueError(
             f"video {path!r} is not a clip, by its name: {' '.join(VIDEO_SUFFIXES)}; images are "
             "given as --image"
@@ -134,18 +147,27 @@ def write_clips(
 
     Yields:
       The file of each clip; of several as mp4 then that of a sheet of them. Only process 0 writes.
+
+    Raises:
+      NonFiniteError: a clip is not finite; those before it are written.
     """
-    fps, rows, first = fps or pipeline.metadata["fps"], [], media.next_number(directory)
+    fps, rows, paths = fps or pipeline.metadata["fps"], [], []
     movie = output_type == "mp4"
     write = media.write_clip if movie else media.write_array
     for plan, notes, _ in prepared:
-        clips = pipeline.run(plan, output_type="np" if movie else output_type)
-        for frames, settings in zip(clips, plan.settings, strict=True):
+        try:
+            clips, fault = pipeline.run(plan, output_type="np" if movie else output_type), None
+        except NonFiniteClip as error:
+            clips, fault = error.before, error
+        for frames, settings in zip(clips, plan.settings, strict=fault is None):
             settings = {**settings, **notes, **origin}
             if cluster.is_main():
-                yield write(directory / f"{first + len(rows):04d}", frames, fps, settings)
+                paths.append(write(directory, frames, fps, settings))
+                yield paths[-1]
             rows.append((settings["prompt"], frames))
+        if fault:
+            raise NonFiniteError(fault.named(len(rows)))
     if len(rows) > 1 and movie and cluster.is_main():
-        sheet = directory / f"sheet_{first:04d}-{first + len(rows) - 1:04d}.png"
+        sheet = directory / f"sheet_{paths[0].stem}-{paths[-1].stem}.png"
         media.contact_sheet(rows).save(sheet)
         yield sheet

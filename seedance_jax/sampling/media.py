@@ -1,16 +1,18 @@
 """The files of a generated clip: mp4 or png, sheet and sidecar, and the directory they go to."""
 
+import functools
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from seedance_jax.data.video import encode_mp4
+from seedance_jax.sampling.labels import draw_label
 
 SHEET_FRAMES = 6
 ANIMATED = 48  # frames of a moving picture, at most
@@ -40,61 +42,99 @@ def next_number(directory: str | Path) -> int:
 
 
 def write_clip(
-    stem: str | Path, frames: np.ndarray, fps: float, settings: Mapping[str, Any]
+    directory: str | Path, frames: np.ndarray, fps: float, settings: Mapping[str, Any]
 ) -> Path:
-    """Writes stem.mp4 (or stem.png for one frame), stem_sheet.png and stem.json; returns the first.
+    """Writes the next clip of a directory: mp4 (png for one frame), sheet and sidecar.
 
     Args:
-      stem: path without suffix.
       frames: uint8 [T, H, W, 3].
       settings: everything needed to make the clip again; goes to the JSON sidecar.
+
+    Returns the path of the first file, such as 0000.mp4, beside 0000_sheet.png and 0000.json.
     """
-    stem = Path(stem)
     if len(frames) == 1:
-        main = stem.with_name(stem.name + ".png")
-        Image.fromarray(frames[0]).save(main)
+        main, write = ".png", functools.partial(save_png, Image.fromarray(frames[0]))
     else:
-        main = stem.with_name(stem.name + ".mp4")
-        main.write_bytes(encode_mp4(frames, fps))
-    contact_sheet([(settings["prompt"], frames)]).save(stem.with_name(stem.name + "_sheet.png"))
-    write_sidecar(stem, {**settings, "fps": fps, "file": main.name})
-    return main
+        content = encode_mp4(frames, fps)
+        main, write = ".mp4", lambda file: file.write(content)
+    sheet = functools.partial(save_png, contact_sheet([(settings["prompt"], frames)]))
+    return write_next(directory, {main: write, "_sheet.png": sheet}, {**settings, "fps": fps})
 
 
 def write_array(
-    stem: str | Path, array: np.ndarray, fps: float, settings: Mapping[str, Any]
+    directory: str | Path, array: np.ndarray, fps: float, settings: Mapping[str, Any]
 ) -> Path:
-    """Writes stem.npy (frames or latents) and stem.json, as `write_clip`; returns the first."""
-    main = Path(stem).with_name(Path(stem).name + ".npy")
-    np.save(main, array)
-    write_sidecar(Path(stem), {**settings, "fps": fps, "file": main.name})
-    return main
+    """Writes the next 0000.npy (frames or latents) of a directory and its sidecar."""
+    write = {".npy": lambda file: np.save(file, array)}
+    return write_next(directory, write, {**settings, "fps": fps})
+
+
+def save_png(image: Image.Image, file: BinaryIO) -> None:
+    """Writes an image to an open file."""
+    image.save(file, "PNG")
+
+
+def write_next(
+    directory: str | Path,
+    files: Mapping[str, Callable[[BinaryIO], Any]],
+    settings: Mapping[str, Any],
+) -> Path:
+    """Writes the files {suffix: function that fills it} of the next number, and their sidecar.
+
+    The sidecar comes first, and only if there is none: so no two runs have one number. If a file
+    cannot be written, none of them stays. Returns the path of the first file.
+    """
+    number = next_number(directory)
+    while True:
+        stem = Path(directory) / f"{number:04d}"
+        paths = [stem.with_name(stem.name + suffix) for suffix in files]
+        content = sidecar({**settings, "file": paths[0].name})
+        try:
+            with open(f"{stem}.json", "x") as file:
+                file.write(content)
+            break
+        except FileExistsError:
+            number += 1
+    try:
+        for path, fill in zip(paths, files.values(), strict=True):
+            with path.open("wb") as file:
+                fill(file)
+    except BaseException:
+        for path in (Path(f"{stem}.json"), *paths):
+            path.unlink(missing_ok=True)
+        raise
+    return paths[0]
+
+
+def sidecar(settings: Mapping[str, Any]) -> str:
+    """The content of a sidecar."""
+    return json.dumps(settings, indent=2) + "\n"
 
 
 def write_sidecar(stem: Path, settings: Mapping[str, Any]) -> None:
     """Writes stem.json."""
-    stem.with_name(stem.name + ".json").write_text(json.dumps(settings, indent=2) + "\n")
+    stem.with_name(stem.name + ".json").write_text(sidecar(settings))
 
 
 def contact_sheet(
     rows: Sequence[tuple[str, np.ndarray]], columns: int = SHEET_FRAMES, min_height: int = 128
 ) -> Image.Image:
-    """A picture of labelled rows (label, frames uint8 [T, H, W, 3]), evenly spaced in time."""
+    """A picture of labelled rows (label, frames uint8 [T, H, W, 3]), evenly spaced in time.
+
+    Labels stand above their rows, see `labels.draw_label`.
+    """
     tiles = []
     for label, frames in rows:
         scale = max(1, -(-min_height // frames.shape[1]))
         chosen = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).astype(int)]
         strip = np.concatenate([np.pad(f, ((0, 0), (0, 1), (0, 0))) for f in chosen], axis=1)
         strip = strip.repeat(scale, 0).repeat(scale, 1)
-        picture = Image.new("RGB", (strip.shape[1], strip.shape[0] + 16), "white")
-        picture.paste(Image.fromarray(strip), (0, 16))
-        ImageDraw.Draw(picture).text((3, 2), label, fill="black")
-        tiles.append(picture)
-    sheet = Image.new("RGB", (max(p.width for p in tiles), sum(p.height for p in tiles)), "white")
+        tiles += [draw_label(label, strip.shape[1]), Image.fromarray(strip)]
+    sheet = Image.new("RGB", (max(t.width for t in tiles), sum(t.height for t in tiles)), "white")
     top = 0
-    for picture in tiles:
-        sheet.paste(picture, (0, top))
-        top += picture.height
+    for tile in tiles:
+        sheet.paste(tile, (0, top))
+        top += tile.height
     return sheet
 
 

@@ -21,8 +21,10 @@ from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters, codec, generators, runs
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
+from seedance_jax.sampling.nonfinite import NonFiniteClip, find_fault
 from seedance_jax.sampling.requests import Plan, Request, make_plan
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.finiteness import NonFiniteError
 
 # Latent frames from which on a clip is decoded piece by piece, at constant memory.
 STREAM_FRAMES = 16
@@ -74,6 +76,7 @@ class Pipeline:
         self._step = jax.jit(functools.partial(sampler.step, generator), static_argnames="settings")
         self._loss = jax.jit(functools.partial(sampler.denoising_loss, generator))
         self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
+        self._finite = jax.jit(codec.all_finite)
         self._compiled = set()
 
     @classmethod
@@ -170,17 +173,30 @@ class Pipeline:
     def run(
         self, plan: Plan, callback_on_step_end: Any = None, output_type: str = "np"
     ) -> np.ndarray:
-        """Frames uint8 [N, F, H, W, 3], or latents, of a prepared request."""
+        """Frames uint8 [N, F, H, W, 3], or latents, of a prepared request.
+
+        Raises NonFiniteClip if those of a clip are not finite.
+        """
         self._announce(plan)
         with jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext():
-            latents = self._solve(plan, callback_on_step_end)
-            return np.asarray(latents) if output_type == "latent" else self._frames(latents)
+            latents, bad = self._solve(plan, callback_on_step_end)
+            whole = latents if bad is None else latents[: bad[0]]
+            if output_type == "latent" or not len(whole):
+                clips, finite = np.asarray(whole), np.ones(len(whole), bool)
+            else:
+                clips, finite = self._frames(whole)
+        if not finite.all():
+            first = int(finite.argmin())
+            clips, bad = clips[:first], (first, "frames are not finite, of finite latents")
+        if bad is not None:
+            raise NonFiniteClip(clips, bad[1], plan.settings)
+        return clips
 
     def _solve(self, plan, callback):
         """The solver step by step: one program serves all steps, any number of them and all tasks.
 
         A scan over the steps would be a program for each number of steps, and save 1 to 3 ms a
-        step.
+        step. Returns (latents, None or the first clip that is not finite and what of it).
         """
         encode = functools.partial(encode_given, self.autoencoder, self.weights)
         given = [encode(frames, plan.shape) for frames in plan.given]
@@ -195,6 +211,7 @@ class Pipeline:
         coefficients = jax.device_get(solvers.SOLVERS[plan.solver].prepare(grid))
         state = solvers.start(noise)
         settings = sampler.StepSettings(plan.solver, plan.rescale, plan.interval)
+        finite = [codec.all_finite(latents)]  # of every step, which are fetched if need be
         for i in tqdm.trange(plan.num_steps, desc="sample", unit="step", disable=None):
             now = jax.tree.map(lambda array, i=i: array[i], coefficients)
             start = (noise, conditions, plan.weights)
@@ -202,13 +219,22 @@ class Pipeline:
             if callback is not None:
                 changed = callback(self, i, float(grid[i]), {"latents": state[0]}) or {}
                 state = (changed.get("latents", state[0]), state[1])
-        return np.where(mask[:, :, None, None, None] > 0, latents, sharding.fetch(state[0]))
+            finite.append(self._finite(state[0]))
+        made = np.where(mask[:, :, None, None, None] > 0, latents, sharding.fetch(state[0]))
+        if codec.all_finite(made).all():
+            return made, None
+        return made, find_fault(made, sharding.fetch(finite))
 
     def _frames(self, latents):
+        """(clips uint8, whether each is finite)."""
         if latents.shape[1] < STREAM_FRAMES:
             return sharding.fetch(self._decode(self.weights, latents))
-        parts = codec.decode_stream(self.autoencoder, self.weights, latents)
-        return np.concatenate([codec.to_bytes(part) for part in parts], axis=1)
+        parts, finite = [], np.ones(len(latents), bool)
+        for part in codec.decode_stream(self.autoencoder, self.weights, latents):
+            whole = codec.all_finite(part)
+            finite &= whole
+            parts.append(codec.to_bytes(part if whole.all() else np.nan_to_num(part)))
+        return np.concatenate(parts, axis=1), finite
 
     def reconstruct(self, frames: np.ndarray, batch_size: int = 16) -> np.ndarray:
         """Clips uint8 [N, F, H, W, 3] as they come back from the autoencoder."""
@@ -216,7 +242,12 @@ class Pipeline:
         for start in range(0, len(frames), batch_size):
             clips = frames[start : start + batch_size]
             encoded = codec.encode_stream(self.autoencoder, self.weights, clips)
-            parts.append(self._frames(np.concatenate(list(encoded), axis=1)))
+            decoded, finite = self._frames(np.concatenate(list(encoded), axis=1))
+            if not finite.all():
+                raise NonFiniteError(
+                    f"clip {start + finite.argmin()} is not finite as the autoencoder returns it"
+                )
+            parts.append(decoded)
         return np.concatenate(parts)
 
     def denoising_loss(

@@ -26,6 +26,7 @@ from flax import traverse_util
 from seedance_jax import sharding
 from seedance_jax.training import cluster, release, run_directory
 from seedance_jax.training.checksums import ROLLED, check_sums, checksums
+from seedance_jax.training.finiteness import check_finite
 from seedance_jax.training.saver import open_manager, stored_fields
 
 
@@ -192,7 +193,14 @@ def load(
     Raises:
       FileNotFoundError: the run has no such checkpoint.
       OSError: it is damaged; no other is taken in its place.
+      ValueError: weights are not finite.
     """
+    weights = _load(workdir, like, parts, step)
+    check_finite(weights, workdir)
+    return weights
+
+
+def _load(workdir, like, parts, step):
     if like is None:
         tree = stored_tree(workdir, step)
         tree = {part: tree[part] for part in parts} if parts else tree

@@ -12,12 +12,9 @@ import tensorboardX
 import tqdm
 
 from seedance_jax.training import cluster
+from seedance_jax.training.finiteness import NonFiniteError
 
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
-
-
-class NonFiniteError(RuntimeError):
-    """Training met a run of steps with a non-finite loss or gradient."""
 
 
 class LogHook:

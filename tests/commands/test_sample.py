@@ -1,8 +1,14 @@
 """What the command line does around the pipeline."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
+
+from seedance_jax.pretrained import runs
+from seedance_jax.training import release, run_directory
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,17 @@ def test_sizes_that_were_not_trained_on_are_named_once(run_command, tmp_path, ca
         "33x64x64 (frames x height x width) is no size that the weights were trained on: "
         "17x64x64, 1x64x64"
     ]
+
+
+def test_released_weights_with_one_that_is_not_finite_are_refused(run_command, tmp_path):
+    shutil.copytree(runs.RELEASED, tmp_path / "run")
+    path, name = tmp_path / "run" / release.FILE, "text.blocks.attention.value.kernel"
+    tensors = load_file(path)
+    tensors[name].ravel()[0] = np.nan
+    release.save_tensors(tensors, path, {"step": "1"})
+    metadata = run_directory.read_json(tmp_path / "run", "metadata.json")
+    run_directory.write_json(tmp_path / "run", "metadata.json", metadata | {"step": 1})
+    said = rf"run: 1 of \d+ arrays of weights .*, the first is {name.replace('.', '/')}"
+    with pytest.raises(ValueError, match=said):
+        run_command("sample", "--prompt=a", f"--workdir={tmp_path}/run", f"--output={tmp_path}/out")
+    assert not list((tmp_path / "out").iterdir())

@@ -125,6 +125,15 @@ def test_files_of_another_kind_are_named(pipeline, folder, name, path, said):
         files.load_given({"prompt": "a", name: f"{folder}/{path}"}, pipeline)
 
 
+def test_of_an_animation_that_is_given_as_an_image_the_first_frame_is_taken(pipeline, folder):
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "lime")]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    arguments, notes = files.load_given({"prompt": "a", "image": f"{folder}/a.gif"}, pipeline)
+    assert (arguments["image"] == (255, 0, 0)).all()
+    assert notes["files"]["image"]["changes"] == ["the first of its 2 frames is taken"]
+    assert preparation.changes(notes) == [f"{folder}/a.gif: the first of its 2 frames is taken"]
+
+
 @pytest.mark.parametrize("text", ["0.5", "a,b", "0.1,0.2,0.3"])
 def test_an_interval_is_two_numbers(text):
     with pytest.raises(ValueError, match="must be two numbers"):

@@ -14,8 +14,10 @@ from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.suite import axes, cases, results
 from seedance_jax.evaluation.suite.cases import Case, Suite
+from seedance_jax.sampling.nonfinite import NonFiniteClip
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
+from seedance_jax.training.finiteness import NonFiniteError
 
 # Of the settings of a clip, those that the whole suite shares and that change clips.
 SHARED = (
@@ -51,6 +53,7 @@ def score(
 
     Raises:
       ValueError: model or setting do not fit the suite, or the folder has results of others.
+      NonFiniteError: a clip is not finite; those before it are judged.
     """
     cases.check_model(suite, pipeline.config, pipeline.metadata)
     chosen = cases.first_cases(suite, limit)
@@ -63,11 +66,13 @@ def score(
         ):
             batch = chosen[start : start + batch_size]
             true = np.stack([suite.clip(case) for case in batch])
-            made = sample(pipeline, suite, batch, true, batch_size, settings)
+            made, fault = sample(pipeline, suite, batch, true, batch_size, settings)
             coded = pipeline.reconstruct(true[filled(batch, batch_size)], batch_size)
             if cluster.is_main():
                 for row in judge_batch(suite, folder, batch, (true, coded, made), done):
                     results.write_row(file, identity | row)
+            if fault:
+                raise NonFiniteError(fault)
     if not cluster.is_main():
         return {}
     rows = results.read_rows(folder)
@@ -126,20 +131,29 @@ def sample(
     true: np.ndarray,
     batch_size: int,
     settings: Mapping[str, Any],
-) -> list[tuple[dict, np.ndarray, dict]]:
-    """[(given frames, frames uint8 [T,H,W,3], settings)] of a batch of cases and its true clips.
+) -> tuple[list[tuple[dict, np.ndarray, dict]], str]:
+    """Samples a batch of cases, filled up with its last one: there is one shape to compile.
 
-    It is filled up with its last case, so that there is one shape to compile.
+    Returns:
+      ([(given frames, frames uint8 [T,H,W,3], settings)] of the cases before the first one whose
+      clip is not finite, what is said of that one; "" if there is none).
     """
     given = [cases.given_frames(case, clip) for case, clip in zip(batch, true, strict=True)]
     rows = filled(batch, batch_size)
-    output = pipeline(
-        prompt=[batch[row].prompt for row in rows],
-        frames=[given[row] or None for row in rows],
-        **size_of(suite),
-        **settings | {"seed": settings["seed"] + batch[0].number},
-    )
-    return list(zip(given, output.frames, output.settings, strict=False))
+    fault = ""
+    try:
+        output = pipeline(
+            prompt=[batch[row].prompt for row in rows],
+            frames=[given[row] or None for row in rows],
+            **size_of(suite),
+            **settings | {"seed": settings["seed"] + batch[0].number},
+        )
+        made = output.frames, output.settings
+    except NonFiniteClip as error:
+        made = error.before, error.settings
+        if len(error.before) < len(batch):  # else it is one that fills up
+            fault = error.named(batch[len(error.before)].number)
+    return list(zip(given, *made, strict=False)), fault
 
 
 def filled(batch: Sequence[Case], batch_size: int) -> np.ndarray:

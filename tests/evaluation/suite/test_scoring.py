@@ -12,7 +12,9 @@ from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.suite import axes, command, results, scoring
 from seedance_jax.evaluation.voting import ballot
+from seedance_jax.sampling.nonfinite import SAID, NonFiniteClip
 from seedance_jax.training import cluster
+from seedance_jax.training.finiteness import NonFiniteError
 
 
 @pytest.fixture
@@ -54,6 +56,31 @@ def test_batches_have_one_size_and_their_own_seeds(score, fake):
         (2, 1002),
         (2, 1004),
     ]
+
+
+def test_a_clip_that_is_not_finite_ends_the_run_by_its_number_and_those_before_are_kept(
+    score, fake, tmp_path
+):
+    pipeline = fake()
+
+    class Bad:
+        """Its clip of seed 3 is the second one of its batch."""
+
+        def __getattr__(self, name):
+            return getattr(pipeline, name)
+
+        def __call__(self, **request):
+            made = pipeline(**request)
+            if request["seed"] + 1 == 3:
+                said = [{**own, **dict.fromkeys(SAID, 1)} for own in made.settings]
+                raise NonFiniteClip(made.frames[:1], "latents are not finite after 2 of 4", said)
+            return made
+
+    with pytest.raises(NonFiniteError, match="clip 3: the latents are not finite after 2 of 4"):
+        score(pipeline=Bad())
+    assert list(results.read_rows(tmp_path / "a")) == [0, 1, 2]
+    assert not (tmp_path / "a" / "clips" / "0003.mp4").exists()
+    assert list(score()) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3, 5])
