@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from seedance_jax.models.public.safetensors_file import missing_bytes
+
 POINTER = "a Git LFS pointer, not the file: git lfs pull"
 KINDS = {
     b"version https://git-lfs": POINTER,
@@ -13,6 +15,8 @@ KINDS = {
     b"{": "JSON text",
 }
 
+BY_TORCH = (KINDS[b"PK\x03\x04"], KINDS[b"\x80"])  # files of torch.save look like this
+
 
 def recognise(path: Path) -> str:
     """What a file is, or "" if its first bytes do not say."""
@@ -22,6 +26,20 @@ def recognise(path: Path) -> str:
         return "empty"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     return next((kind for first, kind in KINDS.items() if text.startswith(first)), "")
+
+
+def what_is_wrong(path: Path) -> str:
+    """What explains, better than what reading it raised, that there are no tensors; "" is nothing.
+
+    A zip archive or a pickle says more of itself by how it is read, unless it has another name.
+    """
+    if not path.is_file():
+        return ""
+    named = path.suffix == ".safetensors"
+    if named and (missing := missing_bytes(path)):
+        return missing
+    kind = recognise(path)
+    return f"it is {kind}" if kind and (named or kind not in BY_TORCH) else ""
 
 
 def check_fetched(path: Path) -> None:

@@ -5,7 +5,7 @@
     tensors["features.0.weight"]  # read now and not kept, so large files need little memory
 
 A `.pth` file is a pickle, which may call any function. This unpickler knows only the names of a
-state dict, which do nothing but build records.
+state dict, which build records and do nothing else.
 """
 
 import collections
@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 import ml_dtypes  # noqa: F401 (adds bfloat16 to the names that np.dtype knows)
 import numpy as np
 
-from seedance_jax.models.public.file_kinds import KINDS, recognise
+from seedance_jax.models.public.file_kinds import what_is_wrong
 from seedance_jax.models.public.names import check_unquantised, shorten
-from seedance_jax.models.public.safetensors_file import missing_bytes, read_safetensors
+from seedance_jax.models.public.safetensors_file import read_safetensors
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first value of files from before torch 1.6
-BY_TORCH = (KINDS[b"PK\x03\x04"], KINDS[b"\x80"])  # files of torch.save look like this
 TORCH = ("torch", "torch.cuda", "torch.storage")
 STORAGES = {
     "BFloat16Storage": "bfloat16",
@@ -41,6 +40,7 @@ STORAGES = {
     "ShortStorage": "int16",
     "UntypedStorage": "uint8",
 }
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 
 
 class Tensors(Mapping):
@@ -119,22 +119,8 @@ def _naming(path):
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
-        what = _what_is_wrong(Path(path)) or " ".join(str(error).split()) or type(error).__name__
+        what = what_is_wrong(Path(path)) or " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: not a readable file of tensors: {what}") from error
-
-
-def _what_is_wrong(path):
-    """What explains that a file cannot be read better than what reading it raised; "" is nothing.
-
-    A zip archive or a pickle says more of itself by how it is read, unless it has another name.
-    """
-    if not path.is_file():
-        return ""
-    named = path.suffix == ".safetensors"
-    if named and (missing := missing_bytes(path)):
-        return missing
-    kind = recognise(path)
-    return f"it is {kind}" if kind and (named or kind not in BY_TORCH) else ""
 
 
 def _read_pickle(path):
@@ -184,7 +170,9 @@ class StateDictUnpickler(pickle.Unpickler):
             "torch.Size": tuple,
             "torch._utils._rebuild_tensor": lambda *args: Tensor(*args),
             "torch._utils._rebuild_tensor_v2": lambda *args: Tensor(*args[:4]),
+            "torch._utils._rebuild_tensor_v3": _as_float8,
             "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+            **{f"torch.{dtype}": dtype for dtype in FLOAT8},
         }
         if module in TORCH and name in STORAGES:
             return STORAGES[name]
@@ -199,6 +187,13 @@ class StateDictUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"refused a saved {kind}: not part of a state dict")
         self.storages[key] = Storage(key, dtype, size, 0)
         return self.storages[key]._replace(offset=view[0][1] if view and view[0] else 0)
+
+
+def _as_float8(storage, offset, shape, stride, _grad, _hooks, dtype, *_):
+    """A Tensor of a type that torch stores as bytes, and that has one byte."""
+    if dtype not in FLOAT8:
+        raise pickle.UnpicklingError(f"refused a tensor of {dtype}")
+    return Tensor(storage._replace(dtype=dtype), offset, shape, stride)
 
 
 def _open_zip(path):

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import struct
+import sys
+import types
 import zipfile
 
 import ml_dtypes
@@ -283,6 +285,56 @@ def test_float8_is_read(tmp_path, dtype, kind):
         torch_file.as_weights(tensors["weight"], "weight", np.float32), values.astype(np.float32)
     )
     assert tensors["before"] == 3
+
+
+class Float8:
+    """Pickled as torch pickles a tensor of float8: bytes, and the name of the type."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __reduce__(self):
+        utils, torch = sys.modules["torch._utils"], sys.modules["torch"]
+        args = (Bytes(), 1, (2, 2), (1, 2), False, {}, getattr(torch, self.dtype))
+        return utils._rebuild_tensor_v3, args
+
+
+class Bytes:
+    """A storage of five bytes."""
+
+
+@pytest.fixture
+def fake_torch(monkeypatch):
+    """What the names of torch are in a pickle, of which nothing is called."""
+
+    def name(module, word):
+        found = type(word, (), {"__module__": module, "__qualname__": word})
+        monkeypatch.setattr(sys.modules[module], word, found, raising=False)
+        return found
+
+    for module in ("torch", "torch._utils", "torch.storage"):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    name("torch._utils", "_rebuild_tensor_v3")
+    for dtype in (*torch_file.FLOAT8, "uint16"):
+        name("torch", dtype)
+    return name("torch.storage", "UntypedStorage")
+
+
+@pytest.mark.parametrize("dtype", torch_file.FLOAT8)
+def test_float8_of_torch_is_read(tmp_path, fake_torch, dtype):
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, found):
+            return ("storage", fake_torch, "0", "cpu", 5) if isinstance(found, Bytes) else None
+
+    content, path = io.BytesIO(), tmp_path / "model.pt"
+    Pickler(content, protocol=2).dump({"weight": Float8(dtype)})
+    values = np.array([9, 0.5, 1, 2, -3], dtype)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content.getvalue())
+        archive.writestr("archive/data/0", values.tobytes())
+    array = open_tensors(path)["weight"]
+    assert array.dtype == dtype
+    np.testing.assert_array_equal(array.astype(np.float32), [[0.5, 2], [1, -3]])
 
 
 def test_a_type_that_is_not_read_is_named_with_those_that_are(tmp_path):
