@@ -141,6 +141,17 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     assert not (tmp_path / "twice").exists()
 
 
+def test_adapters_that_are_not_finite_or_make_the_sum_so_are_refused(adapted, params, tmp_path):
+    adapters = moved(adapted.init(jax.random.key(1)))
+    bad = jax.tree.map(lambda leaf: leaf.at[...].set(np.nan), adapters)
+    run = runs.open_run(save_adapters(tmp_path / "bad", adapted, bad))
+    with pytest.raises(ValueError, match=f"{tmp_path}/bad: [0-9]+ of [0-9]+ arrays .*not finite"):
+        added.add_lora(params, METADATA, run)
+    run = runs.open_run(save_adapters(tmp_path / "lora", adapted, adapters))
+    with pytest.raises(ValueError, match=f"the generator with 1e.39 times {tmp_path}/lora: "):
+        added.add_lora(params, METADATA, run, 1e39)
+
+
 def test_runs_of_the_wrong_kind_are_refused(adapted, base_run, params, tmp_path):
     with pytest.raises(ValueError, match="base makes a generator; --lora wants adapters$"):
         merge(base_run, base_run, tmp_path / "merged")
