@@ -1,6 +1,8 @@
 """The colours of a picture in sRGB, as its colour profile (ICC) means them."""
 
 import io
+import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -10,6 +12,7 @@ MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 ROUNDING = 2  # 8-bit levels by which profiles of sRGB differ from each other
 GAMMA, GAMMA_ERROR = 1 / 2.2, 0.01  # as PNG files of sRGB say it without a profile
 PRIMARIES, PRIMARIES_ERROR = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 0.005
+SRGB_CODES = (1, 13)  # of primaries and transfer, as ITU-T H.273 numbers them
 CONVERTED = "converted to sRGB from its colour profile"
 
 
@@ -21,8 +24,12 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     profile = image.info.get("icc_profile")
+    codes = tuple((image.info.get("cicp") or b"")[:2])
     image = _without_alpha(image)
-    if profile:
+    if len(codes) == 2:  # a profile gives way to them
+        said = "its colours (cICP: primaries {}, transfer {}) are not applied: taken as sRGB"
+        notes = [said.format(*codes)] if codes != SRGB_CODES else []
+    elif profile:
         image, notes = apply_profile(image, profile)
     elif "icc_profile" in image.info:
         notes = ["its colour profile is damaged: taken as sRGB"]
@@ -45,6 +52,18 @@ def _without_alpha(image):
         image = straight.convert("L" if grey else "RGB")
     image.info = {name: value for name, value in info.items() if name != "transparency"}
     return image
+
+
+def png_chunk(path: Path, name: bytes) -> bytes | None:
+    """The content of a chunk of a PNG that stands before its pixels, if there is one."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            (length,) = struct.unpack(">I", head[:4])
+            if head[4:] == name:
+                return file.read(length)
+            file.seek(length + 4, io.SEEK_CUR)
+    return None
 
 
 def apply_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]]:

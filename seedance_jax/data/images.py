@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from seedance_jax.data.color_profiles import to_srgb
+from seedance_jax.data.color_profiles import png_chunk, to_srgb
 from seedance_jax.data.pointers import check_fetched
 from seedance_jax.data.video import ClipError, VideoReader
 
@@ -77,6 +77,8 @@ def load_first(path: Path, where: str) -> tuple[Image.Image, list[str]]:
                 size = opened.size
                 if 0 < size[0] * size[1] <= MAX_PIXELS:
                     image, notes = _load(opened)
+                    if opened.format == "PNG":  # Pillow passes over it
+                        image.info["cicp"] = png_chunk(path, b"cICP")
         except UnidentifiedImageError as error:
             check_fetched(path, where)
             raise ValueError(f"{where} is no image of a format that Pillow reads") from error

@@ -162,9 +162,7 @@ def test_a_profile_that_cannot_be_applied_is_said(tmp_path, made, said):
 def test_a_damaged_profile_of_a_png_is_said(tmp_path):
     """Pillow passes over what it cannot unpack."""
     halves().save(tmp_path / "a.png")
-    whole, content = (tmp_path / "a.png").read_bytes(), b"iCCPICC\0\0not packed"
-    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
-    (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])  # behind the header
+    with_chunk(tmp_path / "a.png", b"iCCP", b"ICC\0\0not packed")
     image, notes = images.read_image(tmp_path / "a.png", 64, 64)
     assert notes == ["its colour profile is damaged: taken as sRGB"]
     np.testing.assert_array_equal(image, np.asarray(halves()))
@@ -191,6 +189,24 @@ def test_what_a_png_says_of_its_colours_without_a_profile_is_said(tmp_path, chun
     image, notes = images.read_image(tmp_path / "a.png", 64, 64)
     assert notes == said
     np.testing.assert_array_equal(image, np.asarray(halves()))
+
+
+def with_chunk(path, name, content):
+    """Puts a chunk behind the header of a PNG."""
+    whole, body = path.read_bytes(), name + content
+    chunk = struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(whole[:33] + chunk + whole[33:])
+
+
+@pytest.mark.parametrize("made", [None, ADOBE], ids=["no profile", "profile"])
+def test_colours_that_a_png_says_by_numbers_are_said(tmp_path, made):
+    """And that they come before a profile."""
+    converted = ["converted to sRGB from its colour profile"] if made else []
+    hdr = ["its colours (cICP: primaries 9, transfer 16) are not applied: taken as sRGB"]
+    for codes, said in [((1, 13), []), ((9, 16), hdr), ((), converted)]:
+        halves().save(tmp_path / "a.png", icc_profile=made and rgb(made))
+        with_chunk(tmp_path / "a.png", b"cICP", bytes((*codes, 0, 1)) if codes else b"")
+        assert images.read_image(tmp_path / "a.png", 64, 64)[1] == said
 
 
 def test_lab_is_converted(tmp_path):

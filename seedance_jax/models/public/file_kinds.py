@@ -15,6 +15,7 @@ KINDS = {
     b"{": "JSON text",
 }
 
+LONGEST_END = 22 + 65535  # bytes of the record that a zip archive ends with
 BY_TORCH = (KINDS[b"PK\x03\x04"], KINDS[b"\x80"])  # files of torch.save look like this
 
 
@@ -39,7 +40,15 @@ def what_is_wrong(path: Path) -> str:
     if named and (missing := missing_bytes(path)):
         return missing
     kind = recognise(path)
+    if kind == KINDS[b"PK\x03\x04"] and b"PK\x05\x06" not in _end(path):
+        return "it is cut short: a zip archive without its end"
     return f"it is {kind}" if kind and (named or kind not in BY_TORCH) else ""
+
+
+def _end(path):
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_END))
+        return file.read()
 
 
 def check_fetched(path: Path) -> None:

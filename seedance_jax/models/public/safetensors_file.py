@@ -15,6 +15,7 @@ FLOAT8 = {
     "F8_E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
     "F8_E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
 }
+LONGEST_HEADER = 100_000_000  # bytes, by the format
 NUMPY = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64")
 
 
@@ -64,10 +65,14 @@ def read_header(path: Path) -> tuple[int, dict]:
 
 def missing_bytes(path: Path) -> str:
     """How much of a file is there if its header says that it had more; else ""."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{" and size < 8 + struct.unpack("<Q", start[:8])[0] < LONGEST_HEADER:
+        return f"it is cut short: {size:,} bytes, and its header does not end in them"
     try:
         start, header = read_header(path)
         whole = start + max(about["data_offsets"][1] for about in header.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
         return ""
-    size = path.stat().st_size
     return f"it is cut short: {size:,} of {whole:,} bytes" if size < whole else ""

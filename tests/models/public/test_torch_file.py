@@ -400,6 +400,22 @@ def test_a_cut_file_says_how_much_of_it_is_there(tmp_path, left):
         open_tensors(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "left", "said"),
+    [
+        ("model.safetensors", 40, "it is cut short: 40 bytes, and its header does not end in them"),
+        ("state_zip.pth", 3000, "it is cut short: a zip archive without its end"),
+    ],
+)
+def test_a_file_that_is_cut_early_says_so(tmp_path, name, left, said):
+    path = tmp_path / name
+    save_file({"grid": GRID}, tmp_path / "model.safetensors")
+    (tmp_path / "state_zip.pth").write_bytes((GOLDEN / "state_zip.pth").read_bytes())
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(ValueError, match=f"{name}: not a readable file of tensors: {said}"):
+        open_tensors(path)
+
+
 @pytest.mark.parametrize("kind", [np.float32, ml_dtypes.bfloat16, ml_dtypes.float8_e5m2])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused_when_they_are_read(tmp_path, kind, value):
