@@ -2,11 +2,12 @@
 
 import json
 
+import films
 import numpy as np
 import pytest
 from PIL import Image
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
+from seedance_jax.data.video import VideoReader, decode_mp4, encode_mp4
 from seedance_jax.sampling import files, preparation
 
 
@@ -138,3 +139,23 @@ def test_of_an_animation_that_is_given_as_an_image_the_first_frame_is_taken(pipe
 def test_an_interval_is_two_numbers(text):
     with pytest.raises(ValueError, match="must be two numbers"):
         files.parse_interval(text)
+
+
+def test_a_clip_that_is_too_long_is_not_decoded(pipeline, folder, monkeypatch):
+    frames = np.zeros((40, 32, 32, 3), np.uint8)
+    (folder / "long.mp4").write_bytes(encode_mp4(frames, 12))
+    monkeypatch.delattr(VideoReader, "frames")
+    request = {"prompt": "a", "num_frames": 9, "video": f"{folder}/long.mp4"}
+    with pytest.raises(ValueError, match="video has 37 frames, num_frames=9 counts them .* 41 or"):
+        files.load_given(request, pipeline)
+
+
+def test_no_more_is_decoded_than_can_fit(pipeline, folder, monkeypatch):
+    frames = np.zeros((400, 32, 32, 3), np.uint8)
+    (folder / "long.mkv").write_bytes(films.written(frames, "matroska"))
+    shown, show = [], VideoReader.show
+    monkeypatch.setattr(VideoReader, "show", lambda *args: shown.append(1) or show(*args))
+    request = {"prompt": "a", "num_frames": 9, "video": f"{folder}/long.mkv"}
+    with pytest.raises(ValueError, match=r"long.mkv' has more than 12 frames, 12 at most fit"):
+        files.load_given(request, pipeline)
+    assert len(shown) <= 13

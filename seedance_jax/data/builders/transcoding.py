@@ -121,8 +121,8 @@ def _picture(file: CaptionedFile, spec: FolderSpec, path: Path) -> Transcoded:
 def _no_clips(spec: FolderSpec, left: int, repeating: int, rate: float) -> str:
     if repeating:
         return (
-            f"its frames come slower than {spec.fps:.5g} per second in each of its {repeating} "
-            f"clips ({rate:.5g} on average)"
+            f"in each of its {repeating} clips frames are missing for {spec.fps:.5g} per second "
+            f"(its header says {rate:.5g})"
         )
     return (
         f"too short: {left} frames at {spec.fps:.5g} frames per second, a clip has "

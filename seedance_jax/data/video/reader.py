@@ -21,6 +21,7 @@ LISTS = {"concat", "dash", "hls", "imf"}  # of other files
 SLOWER = 0.98  # of a rate: what has no less is taken frame by frame (29.97 for 30, 23.976 for 24)
 # Tags need not be UTF-8; PyAV 19 knows, and 18 has to be told.
 LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+RESTART = 1.0  # seconds that a clock goes back by; less is a slip of the program that wrote it
 LONGEST_GAP = 3600.0  # seconds without a frame; more is damage
 MOST_BYTES = 4 * 2**30  # of the frames of a clip that is decoded whole
 
@@ -142,23 +143,24 @@ class VideoReader:
             self._notes.append(note)
 
     def _timed(self):
-        """Yields (seconds since the first frame, frame), later and later.
+        """Yields (seconds since the first frame, frame), never earlier than the one before.
 
-        Where clocks start again, as in films that were put one after another, a frame follows the
-        one before at the rate of the film.
+        Where the clock starts again, as in films that were put one after another, a frame follows
+        the one before at the rate of the film.
         """
-        offset, last = None, -1 / float(self.rate)
+        interval = 1 / float(self.rate)
+        start, last = None, -interval
         for frame in self.frames():
-            known = frame.time is not None
-            if offset is None:
-                offset = frame.time if known else 0.0
-            time = frame.time - offset if known else last + 1 / float(self.rate)
-            if time <= last:
-                self._note("times of frames that go back taken one after another")
-                offset = offset + time - (last + 1 / float(self.rate))
-                time = last + 1 / float(self.rate)
-            yield time, frame
-            last = time
+            clock = frame.time
+            if start is None:
+                start = clock or 0.0
+            time = last + interval if clock is None else clock - start
+            if time < last - RESTART:
+                self._note("clocks that start again go on where they were")
+                time = last + interval
+                start = clock - time
+            last = max(time, last)
+            yield last, frame
 
     def _decoded(self):
         stream = self._stream

@@ -125,10 +125,20 @@ def test_a_film_that_knows_no_times_says_so():
 
 
 def test_clocks_that_start_again_go_on():
-    once = film("mpegts", "mpeg2video", num_frames=20, rate=25)
+    once = film("mpegts", "mpeg2video", num_frames=40, rate=25)
     numbers, notes = ticks(once + once, 25)
-    assert numbers == list(range(40))
-    assert notes == ["times of frames that go back taken one after another"]
+    assert numbers == list(range(80))
+    assert notes == ["clocks that start again go on where they were"]
+
+
+def test_a_clock_that_slips_is_no_other_clock(monkeypatch):
+    with VideoReader(film("matroska", num_frames=24)) as opened:
+        frames = list(opened.frames())
+        slipped = [*frames[:9], frames[8], *frames[10:]]  # two have the time of one
+        monkeypatch.setattr(opened, "frames", lambda: iter(slipped))
+        shown = [frame.time for _, frame in opened.resample(6)]
+        assert opened.notes == []
+    assert np.abs(np.array(shown) - np.arange(len(shown)) / 6).max() <= 1 / 12 + 1e-3
 
 
 def test_a_gap_of_hours_is_damage():
