@@ -44,28 +44,30 @@ def _spread(function, items, num_processes, died):
             item, future = waiting.popleft()
             try:
                 result = future.result()
-            except BrokenProcessPool:
-                # Any item in work may have done it, so the first is tried alone.
-                result = _alone(function, item, died)
-                pool.shutdown(wait=False, cancel_futures=True)
+            except BrokenProcessPool:  # by any of those in work
+                suspects = [item, *(other for other, _ in waiting)]
+                waiting.clear()
+                yield from _one_by_one(function, suspects, died)
                 pool = _pool(num_processes)
-                again = [other for other, _ in waiting]
-                waiting = collections.deque(
-                    (other, pool.submit(function, other)) for other in again
-                )
-            yield result
+            else:
+                yield result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone(function, item, died):
-    with _pool(1) as pool:
-        try:
-            return pool.submit(function, item).result()
-        except BrokenProcessPool as error:
-            if died is None:
-                raise RuntimeError(f"the process that made {item!r} was killed") from error
-            return died(item)
+def _one_by_one(function, items, died):
+    pool = _pool(1)
+    try:
+        for item in items:
+            try:
+                result = pool.submit(function, item).result()
+            except BrokenProcessPool as error:
+                if died is None:
+                    raise RuntimeError(f"the process that made {item!r} was killed") from error
+                pool, result = _pool(1), died(item)
+            yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _pool(num_processes: int) -> ProcessPoolExecutor:

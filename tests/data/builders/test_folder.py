@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 
+import faulty
 import films
 import numpy as np
 import pytest
@@ -17,14 +18,23 @@ from seedance_jax.data.builders.transcoding import FolderSpec, transcode
 from seedance_jax.data.schema import Shot
 
 
+@pytest.fixture(scope="module")
+def encoded():
+    """Ten films at 24 frames per second: of 2 s, but of 4 s the first."""
+    lengths = [96, *[48] * 9]
+    return [
+        video.encode_mp4(moving_square(index, length, height=64, width=128), 24)
+        for index, length in enumerate(lengths)
+    ]
+
+
 @pytest.fixture
-def folder(tmp_path):
-    """Ten videos at 24 frames per second: of 2 s, but of 4 s the first; and captions."""
+def folder(tmp_path, encoded):
+    """A folder of the films, and captions."""
     path = tmp_path / "films"
     path.mkdir()
-    for index in range(10):
-        frames = moving_square(index, 96 if index == 0 else 48, height=64, width=128)
-        (path / f"{index}.mp4").write_bytes(video.encode_mp4(frames, 24))
+    for index, film in enumerate(encoded):
+        (path / f"{index}.mp4").write_bytes(film)
         (path / f"{index}.txt").write_text(f"square {index}")
     return path
 
@@ -99,15 +109,8 @@ def test_a_build_that_cannot_succeed_ends_at_once_and_goes_on_later(folder, tmp_
     assert [path.suffix for path in directory.parent.iterdir()].count(".parts") == 0
 
 
-def faulty(file, spec, done):
-    """Of module level, for processes that are started."""
-    if file.name == "3.mp4":
-        os._exit(7)
-    return transcoding.transcode_once(file, spec, done)
-
-
 def test_a_film_that_kills_its_reader_is_lost_alone(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "transcode_once", faulty)
+    monkeypatch.setattr(builder, "transcode_once", faulty.transcode_once)
     directory = build_folder(tmp_path / "out", spec_of(folder, max_lost=0.1), num_processes=2)
     report = storage.read_report(directory)
     assert report["lost"] == [
