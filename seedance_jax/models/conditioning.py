@@ -138,6 +138,11 @@ def adapter_name(name: str) -> str:
     return f"patch_{name}"
 
 
+def condition_of(path: tuple[str, ...]) -> str:
+    """The condition whose adapter lies at a path of `adapter_paths`."""
+    return next(name for name in ADAPTERS if adapter_name(name) == path[-1])
+
+
 def adapter_paths(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     """Where the adapters of conditions lie in the weights of a generator."""
     return tuple(("video", adapter_name(name)) for name in names)

@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
+from seedance_jax.models import conditioning
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import cluster, hooks, loop, release, run_directory, saver
+from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -40,6 +42,8 @@ def train(
 ) -> str:
     """Trains the stage of a config to its end, or goes on with it; returns what came of it.
 
+    Nothing is written before all that can be checked is: a run that is refused leaves no trace.
+
     Args:
       speed: (config, what it makes) -> (FLOPs of the mean step, the most FLOPs a second of the
         devices), for the log; both may be None.
@@ -52,6 +56,8 @@ def train(
     mesh = sharding.make_mesh(**config.mesh)
     check_batches(sources.make_buckets(config.data.buckets), config.accumulate, mesh)
     stage = STAGES[config.stage](config)
+    if config.init_from and run_directory.latest_step(workdir) is None:
+        check_start(stage, config)
     state, stopped = run(stage, config, workdir, mesh, speed, make_hooks)
     step = int(state.step)
     if step < config.num_steps and not stopped:
@@ -98,6 +104,7 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
+        write_config(config, workdir)
         return loop.train(stage, workdir, options, save, called)
 
 
@@ -120,7 +127,7 @@ def finished(workdir: Path) -> bool:
 
 
 def prepare(config: ConfigDict, workdir: Path) -> None:
-    """Makes the run directory and writes config.json.
+    """Checks a config and its run directory.
 
     Raises:
       ValueError: a value is illegal, the processes were not started alike, or the directory holds
@@ -142,9 +149,27 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     if found is None and config.get("init_from"):
         settings.check_source(config)
     cluster.wait("the directory is checked")
+
+
+def check_start(stage: loop.Stage, config: ConfigDict) -> None:
+    """Says which conditions are new in a run that starts from `init_from`.
+
+    Raises ValueError if it cannot start from that: it has other parts, or weights of other shapes.
+    """
+    run_directory.check_parts(config.init_from, stage.identity)
+    params = nn.unbox(jax.eval_shape(stage.init, jax.random.key(0)))
+    wanted = run_directory.as_json(config.to_dict())
+    parts = stage.inherit, stage.may_lack
+    for path in checkpoint.check_start(wanted, config.init_from, params, *parts):
+        name = conditioning.condition_of(path)
+        print(f"{config.init_from} does not know the condition {name}: its weights start at zero")
+
+
+def write_config(config: ConfigDict, workdir: Path) -> None:
+    """Makes the run directory and writes config.json; ValueError if not all processes see it."""
     if cluster.is_main():
         workdir.mkdir(parents=True, exist_ok=True)
-        run_directory.write_json(workdir, "config.json", wanted)
+        run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
     cluster.wait("the directory is there")
     if not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not on storage that all processes share")

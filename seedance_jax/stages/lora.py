@@ -13,9 +13,6 @@ from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.loop import Stage
 
-# How a model is run, and where a part of it lies.
-MAY_DIFFER = ("remat", "dtype", "kernel", "path")
-
 
 def adapt(stage: Stage, config: Any) -> Stage:
     """The stage that trains `config.lora` in the place of the stage's own params.
@@ -68,11 +65,8 @@ def adapt(stage: Stage, config: Any) -> Stage:
 def model_of(config: Any) -> dict[str, dict]:
     """The fields of a config (as JSON) that decide what its weights compute."""
     config = run_directory.complete(config)
-    return {
-        name: {field: value for field, value in config[name].items() if field not in MAY_DIFFER}
-        for name in ("text", "model")
-        if name in config
-    }
+    sections = [name for name in ("text", "model") if name in config]
+    return {name: run_directory.of_weights(config[name]) for name in sections}
 
 
 def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any]) -> Any:
@@ -86,7 +80,7 @@ def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any
     wanted = run_directory.as_json(config.to_dict())
     if lines := run_directory.differences(model_of(run.config), model_of(wanted)):
         raise ValueError(f"{run.path} is another model than the config's:{lines}")
-    checkpoint.check_fits(lambda: wanted, run.path, shapes)
+    checkpoint.check_fits(wanted, run.path, shapes)
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),

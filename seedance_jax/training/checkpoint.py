@@ -12,7 +12,7 @@ out to be damaged is moved to `damaged/<step>`.
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def restore(
 
     A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken.
     `inherit` names the top-level parts of the weights to take from the other run; () is all. What
-    lies at the paths `may_lack` it may be without: that stays as it is in `state`.
+    lies at the paths `may_lack` it may be without: that stays as it is in `state`. Whether the
+    others fit, `check_start` says before.
 
     Raises:
       OSError: there are checkpoints, and none can be read; they stay where they are.
@@ -69,9 +70,7 @@ def restore(
         lines = "".join(f"\n  step {step}: {reason}" for step, reason in errors.items())
         raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
     if init_from:
-        parts = {name: state.ema[name] for name in inherit} if inherit else state.ema
-        parts, new = split_new(parts, init_from, may_lack)
-        check_fits(lambda: run_directory.read_json(workdir, "config.json"), init_from, parts)
+        parts, new = split_new(state.ema, init_from, inherit, may_lack)
         ema = traverse_util.flatten_dict(load(init_from, like=parts)) | new
         ema = {**state.ema, **traverse_util.unflatten_dict(ema)}
         copy = lambda: jax.tree.map(jnp.copy, ema)  # noqa: E731
@@ -80,19 +79,41 @@ def restore(
     return state, None
 
 
-def split_new(
-    params: Mapping[str, Any], init_from: str, may_lack: Sequence[tuple[str, ...]]
-) -> tuple[dict, dict]:
-    """(the params without those that start as new, these by path).
+def check_start(
+    config: Mapping[str, Any],
+    init_from: str | Path,
+    params: Mapping[str, Any],
+    inherit: Sequence[str] = (),
+    may_lack: Sequence[tuple[str, ...]] = (),
+) -> list[tuple[str, ...]]:
+    """The paths of `may_lack` that start as new where `params` start from a run; see `restore`.
 
-    New is what lies at a path of `may_lack` where the run `init_from` has nothing. It is printed.
+    Args:
+      config: that asks for `params`, as JSON.
+      params: arrays, or their shapes and dtypes.
+
+    Raises ValueError as `check_fits`.
     """
+    parts, new = split_new(params, init_from, inherit, may_lack)
+    check_fits(config, init_from, parts)
+    return [path for path in may_lack if any(full[: len(path)] == path for full in new)]
+
+
+def split_new(
+    params: Mapping[str, Any],
+    init_from: str | Path,
+    inherit: Sequence[str] = (),
+    may_lack: Sequence[tuple[str, ...]] = (),
+) -> tuple[dict, dict]:
+    """(the params that come from a run, by path those of them that start as new instead).
+
+    New is what lies at a path of `may_lack` where the run `init_from` has nothing.
+    """
+    params = {name: params[name] for name in inherit} if inherit else params
     flat = traverse_util.flatten_dict(params)
     below = lambda tree, path: [full for full in tree if full[: len(path)] == path]  # noqa: E731
     stored = traverse_util.flatten_dict(stored_tree(init_from)) if may_lack else {}
     absent = [path for path in may_lack if below(flat, path) and not below(stored, path)]
-    for path in absent:
-        print(f"{init_from} has no {'/'.join(path)}: it starts as new")
     new = {full: flat.pop(full) for path in absent for full in below(flat, path)}
     return traverse_util.unflatten_dict(flat), new
 
@@ -149,14 +170,12 @@ def _set_aside(workdir, step, reason):
     print(message + f"back to an earlier one. {reason}", file=sys.stderr, flush=True)
 
 
-def check_fits(
-    read_config: Callable[[], Mapping[str, Any]], init_from: str | Path, params: Mapping[str, Any]
-) -> None:
+def check_fits(config: Mapping[str, Any], init_from: str | Path, params: Mapping[str, Any]) -> None:
     """Raises ValueError naming the config fields that differ unless `params` can start from a run.
 
     If none of the fields of models does, it names the first weights.
     Only names and shapes of weights count; a config may well differ in fields that change neither.
-    `read_config()` is the config that asks for `params`, as JSON.
+    `config` is what asks for `params`, as JSON.
     """
     shapes = lambda tree: {  # noqa: E731
         jax.tree_util.keystr(path): tuple(leaf.shape)
@@ -166,9 +185,12 @@ def check_fits(
     found = shapes({name: stored[name] for name in params if name in stored})
     if found != wanted:
         sections = ("stage", "vae", "text", "model")
-        configs = run_directory.read_json(init_from, "config.json"), read_config()
+        configs = run_directory.read_json(init_from, "config.json"), config
         configs = map(run_directory.complete, configs)
-        old, new = ({name: c[name] for name in sections if name in c} for c in configs)
+        old, new = (
+            {name: run_directory.of_weights(c[name]) for name in sections if name in c}
+            for c in configs
+        )
         names = [name for name in wanted | found if found.get(name) != wanted.get(name)]
         first = ({name: tree.get(name) for name in names[:3]} for tree in (found, wanted))
         lines = run_directory.differences(old, new) or run_directory.differences(*first)

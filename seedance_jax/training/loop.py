@@ -139,15 +139,14 @@ def train(
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
 
     Args:
-      workdir: run directory; its checkpoints decide where to start.
+      workdir: run directory; its checkpoints decide where to start. That it may start from
+        `init_from` is checked before, see `checkpoint.check_start`.
       save: saves when due, at the end, and when the training is stopped.
       hooks: called as hook(step, state, metrics) when a step is dispatched. The metrics are still
         being computed: a hook that fetches them waits, unless it does so at its next call. One that
         returns a `Stop` ends the training after this step (of several processes: after one of the
         next steps, the same in all). Started again, the training goes on.
     """
-    if settings.init_from and run_directory.latest_step(workdir) is None:
-        run_directory.check_parts(settings.init_from, stage.identity)
     run_directory.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(settings.mesh):
         state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)

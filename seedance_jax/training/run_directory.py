@@ -26,6 +26,8 @@ LACKED = {
     "model": {"conditions": ()},
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
 }
+# Fields of models that say how one is run, or where a part of it lies, and not what it computes.
+HOW = ("remat", "dtype", "kernel", "path")
 # What a run may make, in words.
 MAKES = {
     "generator": "a generator",
@@ -97,6 +99,13 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config of a run (as JSON) with the fields that those of older runs lack."""
     lacked = {name: fields for name, fields in as_json(LACKED).items() if name in config}
     return {**config, **{name: {**fields, **config[name]} for name, fields in lacked.items()}}
+
+
+def of_weights(section: Any) -> Any:
+    """A section of a config of a model without the fields `HOW`; other values as they are."""
+    if not isinstance(section, Mapping):
+        return section
+    return {field: value for field, value in section.items() if field not in HOW}
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ class Saver:
 
     Kept are the last `keep` checkpoints, those of every `keep_every` steps (0: none of these) and
     those that `pin` names. Training goes on while a checkpoint is written. If that fails, the next
-    call, or `close`, raises an OSError that says what is safe.
+    call, or `close`, raises an OSError that says what is safe. Nothing is made or opened before
+    `resume`, or the first call.
     """
 
     def __init__(self, workdir: str | Path, *, every: int, keep: int = 2, keep_every: int = 0):
         self._every, self._workdir = every, workdir
         self._pins, self._coming = run_directory.read_pins(workdir), {}
-        self._manager = open_manager(workdir, keep=keep, keep_every=keep_every, pins=self._pins)
-        self._done = self._manager.latest_step() or 0
+        self._options = {"keep": keep, "keep_every": keep_every, "pins": self._pins}
+        self._done = run_directory.latest_step(workdir) or 0
+
+    @functools.cached_property
+    def _manager(self):
+        return open_manager(self._workdir, **self._options)
 
     def __call__(
         self,
@@ -109,6 +115,8 @@ class Saver:
 
     def close(self) -> None:
         """Waits until everything is on disk."""
+        if "_manager" not in vars(self):  # never opened
+            return
         with self._failures():
             self._manager.wait_until_finished()
             self._manager.close()

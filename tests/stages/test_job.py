@@ -1,12 +1,17 @@
+import dataclasses
+
+import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
 from configs import pretrain
 from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
+from seedance_jax.models import conditioning
 from seedance_jax.pretrained import runs
-from seedance_jax.stages.job import check_batches, compare, finished, prepare, run
-from seedance_jax.training import run_directory
+from seedance_jax.stages import job, settings
+from seedance_jax.stages.job import check_batches, compare, finished, run
+from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.run_directory import flatten
 from tests.training.test_loop import NUM_STEPS, quadratic
 
@@ -26,6 +31,12 @@ def config(**changes):
         {name.replace("__", "."): value for name, value in changes.items()}
     )
     return changed
+
+
+def prepare(config, workdir):
+    """As if a training had begun."""
+    job.prepare(config, workdir)
+    job.write_config(config, workdir)
 
 
 def save(workdir, step):
@@ -125,12 +136,65 @@ def test_a_hook_of_a_job_may_pin_the_checkpoint_of_its_step(one_device, tmp_path
     made = []
     counts = {"num_steps": NUM_STEPS, "log_every": 1, "max_skipped": 1, "accumulate": 1}
     counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
-    settings = {"stage": "toy", "seed": 0, "ema_decay": 0.5, "init_from": "", **counts}
+    own = {"stage": "toy", "seed": 0, "ema_decay": 0.5, "init_from": "", **counts}
     speed = lambda config, makes: (None, None)  # noqa: E731
-    run(quadratic(), ConfigDict(settings), tmp_path, one_device, speed, [Pinning])
+    run(quadratic(), ConfigDict(own), tmp_path, one_device, speed, [Pinning])
     assert run_directory.pinned(tmp_path) == {"best": 3}
     assert run_directory.all_steps(tmp_path) == [3, NUM_STEPS]
     assert made[0].closed
+
+
+@pytest.fixture
+def toy(one_device, monkeypatch):
+    """Function (stage, workdir, make_hooks, **changes of the config) that trains a stage."""
+
+    def train(stage, workdir, make_hooks=(), **changes):
+        monkeypatch.setitem(job.STAGES, "toy", lambda config: stage)
+        monkeypatch.setattr(sharding, "make_mesh", lambda **sizes: one_device)
+        counts = {"num_steps": NUM_STEPS, "log_every": 2, "max_skipped": 1, "accumulate": 1}
+        counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
+        own = CONFIG | {"stage": "toy", "ema_decay": 0.5, "init_from": "", "mesh": {}} | counts
+        return job.train(ConfigDict(own | changes), workdir, make_hooks=make_hooks)
+
+    return train
+
+
+def test_a_job_that_is_refused_leaves_no_trace(toy, tmp_path, monkeypatch):
+    def refuse(stage, mesh, save):
+        raise ValueError("only generators make clips")
+
+    with pytest.raises(ValueError, match="only generators"):
+        toy(quadratic(), tmp_path / "new", [refuse])
+    monkeypatch.setattr(settings, "check_source", lambda config: None)
+    (tmp_path / "old").mkdir()
+    run_directory.write_json(tmp_path / "old", "metadata.json", {"autoencoder": "a"})
+    stage = dataclasses.replace(quadratic(), identity={"autoencoder": "b"})
+    with pytest.raises(ValueError, match="trained with autoencoder a, this run has b"):
+        toy(stage, tmp_path / "new", init_from=str(tmp_path / "old"))
+    run_directory.write_json(
+        tmp_path / "old", "config.json", {"stage": "toy", "vae": {"width": 3, "dtype": 1}}
+    )
+    checkpoint.save_weights(tmp_path / "old", {"w": jnp.zeros(3)})
+    with pytest.raises(ValueError, match=r"1 of 1 weights .* differs:\n  vae.width: 3 -> 4$"):
+        toy(quadratic(), tmp_path / "new", init_from=str(tmp_path / "old"), vae={"width": 4})
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_new_in_a_run_that_starts_from_another_is_said(toy, tmp_path, monkeypatch, capsys):
+    knowing = quadratic()
+    path, *_ = conditioning.adapter_paths(["fps"])
+    knowing = dataclasses.replace(
+        knowing,
+        init=lambda key: {"w": jnp.zeros(4), "video": {path[-1]: {"kernel": jnp.zeros(4)}}},
+        may_lack=(path,),
+    )
+    monkeypatch.setattr(settings, "check_source", lambda config: None)
+    (tmp_path / "old").mkdir()
+    run_directory.write_json(tmp_path / "old", "config.json", {})
+    checkpoint.save_weights(tmp_path / "old", {"w": jnp.zeros(4)})
+    toy(knowing, tmp_path / "new", init_from=str(tmp_path / "old"))
+    said = "old does not know the condition fps: its weights start at zero"
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def test_a_directory_of_other_files_is_refused(tmp_path):

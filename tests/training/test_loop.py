@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import signal
 import types
@@ -153,14 +152,6 @@ def test_a_run_starts_from_the_average_of_another(run, one_device, whole, tmp_pa
     assert_same(started.opt_state, fresh.opt_state)
     run(tmp_path / "new", hook, num_steps=2, init_from=tmp_path / "whole")
     assert seen == [1, 2]
-
-
-def test_a_run_of_another_autoencoder_is_refused_before_anything_is_made(run, tmp_path):
-    (tmp_path / "old").mkdir()
-    run_directory.write_json(tmp_path / "old", "metadata.json", {"autoencoder": "a"})
-    stage = dataclasses.replace(quadratic(), init=None, identity={"autoencoder": "b"})
-    with pytest.raises(ValueError, match="trained with autoencoder a, this run has b"):
-        run(tmp_path / "new", stage=stage, init_from=tmp_path / "old")
 
 
 def test_a_step_that_is_not_finite_changes_only_the_counters(one_device):
