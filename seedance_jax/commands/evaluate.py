@@ -8,10 +8,10 @@
 A generator makes clips of prompts again, and judges that look at pixels alone say whether they show
 what their scenes hold: of a suite, a fixed list of prompts of the synthetic world, or of a split of
 the data set that it was trained on: from text, from the true first frame, from first and last, and
-in two shots. Clips are judged one by one; started again, it goes on. Results, report.json,
-report.html and sheet.png go to suite_<name>/<step> in the run's directory, or to --output, and two
-such directories are compared clip by clip. Without --workdir, a suite is run on the released
-weights. Suites that end in _dev are for choosing among weights, those that end in _test for tables:
+in two shots. Clips are judged one by one; started again, it goes on, and reports on the clips that
+are asked for then. Results, report.json, report.html and sheet.png go to suite_<name>/<step> in the
+run's directory, or to --output, and two such directories are compared clip by clip. Without
+--workdir, a suite is run on the released weights. Suites that end in _dev are for choosing among weights, those that end in _test for tables:
 each run of one on the weights that come with the package is written down (--show_log).
 
 An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size:
@@ -48,7 +48,9 @@ VAE_RUN = cli.define_path("vae_run", "", "Run of a generator's autoencoder, if i
 NUM_PROMPTS = flags.DEFINE_integer(
     "num_prompts",
     None,
-    "Generators: clips to generate, the first of split; by default 48, if there are.",
+    "Generators: how many clips of one shot of the split lend their prompts. Each makes one from "
+    "its text, one from its first frame and, the first 16, one from first and last frame; as many "
+    "clips of two shots come on top, if there are. Default: 48, if there are.",
     1,
 )
 SUITE = flags.DEFINE_string("suite", None, f"Generators: one of {', '.join(cases.SUITES)}.")

@@ -23,7 +23,7 @@ WORKDIR = cli.define_path("workdir", None, "Run of the generator.", required=Tru
 OUTPUT = cli.define_path("output", None, "New directory.", required=True)
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split for the judges.")
 NUM_PROMPTS = flags.DEFINE_integer(
-    "num_prompts", None, "Clips of the split; by default 48, if there are.", 1
+    "num_prompts", None, "As of evaluate; by default 48, if there are.", 1
 )
 DATA_DIR = cli.define_path("data_dir", "", "Where the runs' data set is, if it has moved.")
 LOG = cli.define_path("log", "", "File that keeps what came of a test suite.")

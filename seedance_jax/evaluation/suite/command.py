@@ -11,7 +11,6 @@ from seedance_jax.evaluation.suite import (
     page,
     pictures,
     report,
-    results,
     scoring,
 )
 from seedance_jax.evaluation.suite.cases import Suite
@@ -31,11 +30,11 @@ def run(
 ) -> dict[str, Any]:
     """Scores a pipeline on a suite, see `scoring.score`; returns the report of `report.summarize`.
 
-    It is of all clips that the folder has then, and goes to report.json and report.html there, and
-    a picture of the clips to sheet.png.
+    It is of the first `limit` clips alone, whatever else the folder has, and goes to report.json
+    and report.html there, and a picture of the clips to sheet.png.
     """
-    scoring.score(pipeline, suite, folder, limit, batch_size, **settings)
-    return cluster.of_main(lambda: finish(suite, folder))
+    rows = scoring.score(pipeline, suite, folder, limit, batch_size, **settings)
+    return cluster.of_main(lambda: finish(suite, folder, rows))
 
 
 def folder_of(run: Run, suite: Suite) -> Path:
@@ -43,9 +42,8 @@ def folder_of(run: Run, suite: Suite) -> Path:
     return run.path / f"suite_{suite.name}" / f"{run.step:08d}"
 
 
-def finish(suite: Suite, folder: str | Path) -> dict[str, Any]:
-    """Writes report, page and sheet of the results of a folder; returns the report."""
-    rows = results.read_rows(folder)
+def finish(suite: Suite, folder: str | Path, rows: Mapping[int, dict]) -> dict[str, Any]:
+    """Writes report, page and sheet of {number: row} to a folder; returns the report."""
     found = report.summarize(suite, rows)
     run_directory.write_json(folder, "report.json", found)
     page.write_report(Path(folder) / "report.html", folder, found, rows)

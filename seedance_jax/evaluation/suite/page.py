@@ -8,6 +8,7 @@ from typing import Any
 
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, pictures
+from seedance_jax.evaluation.suite import report as summary
 
 STYLE = Path(__file__).with_name("page.css")
 SHOWN = 5  # clips: of the best, of the worst and of random ones
@@ -39,7 +40,7 @@ def write_report(
     path: str | Path, folder: str | Path, report: Mapping[str, Any], rows: Mapping[int, dict]
 ) -> None:
     """Writes the page of a report (see `report.summarize`) of {number: row} in a folder."""
-    of = f"{report['clips']} of {report['of']} clips, {in_words(report['passed'], '.2f')} pass"
+    of = f"of {summary.which(report)} {in_words(report['passed'], '.2f')} pass"
     chosen = pictures.choose(list(rows.values()), SHOWN, int(report["checksum"][:8], 16))
     body = [
         paragraph(of),

@@ -150,6 +150,12 @@ def describe_gate(verdicts: Sequence[dict], name: str) -> dict[str, Any]:
     }
 
 
+def which(report: Mapping[str, Any]) -> str:
+    """Which clips a report is of."""
+    some = f"the first {report['clips']} of " if report["clips"] < report["of"] else ""
+    return f"{some}{report['of']} clips"
+
+
 def one_line(report: Mapping[str, Any]) -> str:
     """The report in a line."""
     parts = [
@@ -161,7 +167,7 @@ def one_line(report: Mapping[str, Any]) -> str:
     passed = [report["reference"][name]["passed"] for name in REFERENCES]
     others = [f"{name} {found[0]:.2f}" for name, found in zip(names, passed, strict=True) if found]
     return (
-        f"{report['suite']}: {in_words(report['passed'], '.2f')} of {report['clips']} clips pass; "
+        f"{report['suite']}: {in_words(report['passed'], '.2f')} of {which(report)} pass; "
         + ", ".join(parts)
         + "; "
         + ", ".join(others)

@@ -60,9 +60,10 @@ def score(
     settings, batch_size = {"seed": 0, **settings}, min(batch_size, len(chosen))
     identity = identify(pipeline, suite, settings)
     with results.open_rows(folder, identity) as (file, done):
+        tell_done(chosen, done)
         starts = missing_batches(chosen, done, batch_size)
         for start in tqdm.tqdm(
-            starts, desc=suite.name, unit="batch", disable=not cluster.is_main()
+            starts, desc=suite.name, unit="batch", disable=not (starts and cluster.is_main())
         ):
             batch = chosen[start : start + batch_size]
             true = np.stack([suite.clip(case) for case in batch])
@@ -113,6 +114,15 @@ def judging_files() -> list[Path]:
 def size_of(suite: Suite) -> dict[str, int]:
     """Frames, height and width, as a request has them."""
     return {name: getattr(suite.form, name) for name in ("num_frames", "height", "width")}
+
+
+def tell_done(chosen: Sequence[Case], done: set[int]) -> None:
+    """Prints how many of the cases are done, and how many that are done are none of them."""
+    old = sum(case.number in done for case in chosen)
+    if old:
+        print(f"{old} of {len(chosen)} clips were judged already")
+    if others := len(done) - old:
+        print(f"{others} more clips of an earlier call are kept, but do not count this time")
 
 
 def missing_batches(chosen: Sequence[Case], done: set[int], batch_size: int) -> list[int]:

@@ -44,7 +44,7 @@ def test_it_runs_when_it_is_due_with_the_average_of_the_weights(
     told = [json.loads((folder / "report.json").read_text())["weights"] for folder in folders]
     assert told == ["weights 10", "weights 20", "weights 30"]
     assert opened == [10]
-    assert capsys.readouterr().out.count("of 2 clips pass") == 3
+    assert capsys.readouterr().out.count("of the first 2 of 224 clips pass") == 3
 
 
 def test_what_is_judged_is_what_the_trained_parameters_become(

@@ -37,7 +37,7 @@ def test_process_0_alone_keeps_results_and_an_error_of_it_ends_both(tmp_path):
     folders = tmp_path / "first", tmp_path / "second"
     found = run(*folders)
     assert [status for status, _, _ in found] == [0, 0], found
-    assert "of 2 clips pass" in found[0][1]
+    assert "of the first 2 of 224 clips pass" in found[0][1]
     assert sorted(results.read_rows(folders[0])) == [0, 1]
     assert not folders[1].exists()
 

@@ -76,7 +76,7 @@ def test_the_report_is_on_disk_and_in_a_line(suite, found, rows):
     assert report.summarize(suite, dict(enumerate(rows))) == found
     line = report.one_line(found)
     assert line.startswith(
-        "world_v1_dev: 0.50 [0.27, 0.73] of 14 clips pass; prompt_following 0.50"
+        "world_v1_dev: 0.50 [0.27, 0.73] of the first 14 of 224 clips pass; prompt_following 0.50"
     )
     assert line.endswith("; true clips 0.50, through its autoencoder 0.50, by chance 0.50")
     assert "\n" not in line

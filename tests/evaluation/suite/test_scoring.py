@@ -10,10 +10,10 @@ import seedance_jax
 from seedance_jax.data.preferences import answers, pairs
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation.judges import verdict
-from seedance_jax.evaluation.suite import axes, command, results, scoring
+from seedance_jax.evaluation.suite import axes, command, report, results, scoring
 from seedance_jax.evaluation.voting import ballot
 from seedance_jax.sampling.nonfinite import SAID, NonFiniteClip
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.finiteness import NonFiniteError
 
 
@@ -116,13 +116,23 @@ def test_a_clip_that_is_lost_is_made_again(score, fake, tmp_path, capsys, lost):
     assert len(pipeline.batches) == 1
 
 
-def test_a_lost_clip_that_is_not_asked_for_keeps_no_report_from_being_written(
-    bright, fake, quick, tmp_path
+def test_a_report_is_of_the_clips_that_are_asked_for_and_says_what_else_is_there(
+    bright, fake, quick, tmp_path, capsys
 ):
     with quick():
-        command.run(fake(), bright, tmp_path, 4, batch_size=2)
-        (tmp_path / "clips" / "0003.mp4").unlink()
-        assert command.run(fake(), bright, tmp_path, 2, batch_size=2)["clips"] == 3
+        small = command.run(fake(), bright, tmp_path / "small", 2, batch_size=2)
+        command.run(fake(), bright, tmp_path / "large", 5, batch_size=2)
+        assert not capsys.readouterr().out
+        (tmp_path / "large" / "clips" / "0003.mp4").unlink()  # lost, and not asked for
+        assert command.run(fake(), bright, tmp_path / "large", 2, batch_size=2) == small
+    kept = run_directory.read_json(tmp_path / "large", "report.json")
+    assert (kept["clips"], list(results.read_rows(tmp_path / "large"))) == (2, [0, 1, 2, 4])
+    assert report.which(kept) == "the first 2 of 224 clips"
+    _, *told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "2 of 2 clips were judged already",
+        "2 more clips of an earlier call are kept, but do not count this time",
+    ]
 
 
 def test_results_of_others_are_left_as_they_are(score, fake, tmp_path):
