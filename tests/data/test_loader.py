@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import time
 
+import grain
 import numpy as np
 import pytest
 from clips import clip_record, cut_record, write_clips
@@ -67,6 +69,16 @@ def test_the_batches_do_not_depend_on_threads_workers_or_the_first_step(source, 
         iterator = loader.make_iterator(make(source), start, **options)
         assert all(equal(next(iterator), batch) for batch in expected[start : start + 6])
         iterator.close()
+
+
+def test_no_more_batches_are_made_ahead_than_the_buffer_holds():
+    made = []
+    dataset = grain.MapDataset.range(1000).map(lambda number: made.append(number) or number)
+    iterator = loader.make_iterator(dataset, buffer=3)
+    next(iterator)
+    time.sleep(0.2)  # of threads that would go on
+    iterator.close()
+    assert 1 <= len(made) <= 1 + 3
 
 
 def test_saved_state_resumes(source, expected):

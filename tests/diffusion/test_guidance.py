@@ -96,11 +96,27 @@ def test_without_the_positive_prediction_there_is_no_deviation_to_restore():
     np.testing.assert_array_equal(run(0.0, rescale=0.7), run(0.0))
 
 
+@pytest.mark.parametrize("t", [0.0, 1.0])
+def test_without_an_interval_the_whole_path_is_guided_from_end_to_end(t):
+    """And where that interval is written down, at no other cost."""
+    sizes = []
+
+    def counting(x, t, condition):
+        sizes.append(len(x))
+        return velocity(x, t, condition)
+
+    t = jnp.array(t)
+    for settings in ({}, {"interval": (0.0, 1.0)}):
+        result = guided(counting, CONDITIONS, guidance_weights(0.0), **settings)(X, t)
+        np.testing.assert_array_equal(result, part("negative", t))
+    assert sizes == [len(X)] * 2
+
+
 def test_guidance_stays_within_its_interval():
-    for t in (0.1, 0.4, 0.9):
+    for t in (0.0, 0.1, 0.25, 0.4, 0.75, 0.9, 1.0):  # its ends are inside
         t = jnp.array(t)
-        result = jax.jit(lambda t: run(3.0, t=t, rescale=0.5, interval=(0.2, 0.8)))(t)
-        expected = run(3.0, t=t, rescale=0.5) if 0.2 <= t <= 0.8 else part("positive", t)
+        result = jax.jit(lambda t: run(3.0, t=t, rescale=0.5, interval=(0.25, 0.75)))(t)
+        expected = run(3.0, t=t, rescale=0.5) if 0.25 <= t <= 0.75 else part("positive", t)
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 

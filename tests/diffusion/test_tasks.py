@@ -37,6 +37,10 @@ def test_masks_say_which_latent_frames_are_given(task, expected):
     assert patterns(task) == expected
 
 
+def test_of_two_latent_frames_an_extension_gives_one():
+    assert (patterns("extension_forward", 2), patterns("extension_backward", 2)) == ({"10"}, {"01"})
+
+
 def test_clips_are_joined_in_all_ways_that_leave_something_between():
     assert patterns("in_between", 5) == {"10001", "11001", "10011", "11011"}
 

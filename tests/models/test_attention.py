@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seedance_jax import sharding
 from seedance_jax.models import attention
 from seedance_jax.models.rope import rope_table
 
@@ -129,6 +130,18 @@ def test_groups_attend_to_keys_of_their_own_or_shared_ones(groups, kernel, share
     np.testing.assert_allclose(KERNELS[kernel](query, key, value, seen), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_groups_may_be_divided_over_devices_and_so_may_heads(groups, shared):
+    query, key, value, seen = groups  # three groups: two devices do not divide them
+    if shared:
+        key, value = key[:, :1], value[:, :1]
+    expected = KERNELS["xla"](query, key, value, seen)
+    divided = functools.partial(attention.attend_groups, kernel="xla")
+    with jax.set_mesh(sharding.make_mesh(data=2, sequence=2, tensor=2)):
+        found = jax.jit(divided)(query, key, value, seen)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_the_gradients_of_splash_attention_are_those_of_attention(groups):
     def loss(function, *arrays):
         return (function(*arrays, groups[3]) ** 2).sum()
@@ -186,6 +199,16 @@ def test_an_unknown_kernel_is_refused():
     assert attention.choose_kernel("auto", jnp.bfloat16) == "xla"
     with pytest.raises(ValueError, match="kernel=.cudnn. has no float32"):
         attention.choose_kernel("cudnn", jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("platform", "kernels"),
+    [("cpu", ["xla", "xla"]), ("gpu", ["xla", "cudnn"]), ("tpu", ["splash", "splash"])],
+)
+def test_the_fastest_kernel_of_a_platform_has_the_type(monkeypatch, platform, kernels):
+    monkeypatch.setattr(sharding, "platform", lambda: platform)
+    dtypes = (jnp.float32, jnp.bfloat16)
+    assert [attention.choose_kernel("auto", dtype) for dtype in dtypes] == kernels
 
 
 @pytest.fixture(scope="module")

@@ -129,3 +129,6 @@ def test_channels_have_a_root_mean_square_of_1_however_small_they_are(size):
     x = size * jax.random.normal(jax.random.key(0), (1, 2, 2, 2, 8))
     y = causal.ChannelNorm().apply({"params": {"gamma": jnp.ones(8)}}, x)
     np.testing.assert_allclose((y**2).mean(-1), 1.0, rtol=1e-4)
+    np.testing.assert_array_equal(
+        causal.ChannelNorm().apply({"params": {"gamma": jnp.ones(8)}}, 0 * x), 0.0
+    )

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_a_temporal_block_is_attention_in_each_window_then_an_mlp(
         x = video[0, t, h, w] + parts[2] * change
         expected = mlp(params["mlp"]["mlp"], x, *parts[3:])
         np.testing.assert_allclose(out[0, t, h, w], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_blocks_attend_by_the_kernel_that_they_are_given(ropes, full):
+    """cuDNN has none of 32 bits and says so; what is chosen by itself would run."""
+    text = Text(normal(B, S, D), MASK, np.ones((B, T, S), bool))
+    flat = tuple(x.reshape(B, T, H * W, -1) for x in ropes[0])
+    shared = normal(B, T, MODULATION_PARTS, D), normal(B, MODULATION_PARTS, D)
+    spatial = SpatialBlock(HEADS, full, "cudnn"), normal(B, T, H * W, D), text, shared
+    temporal = TemporalBlock(HEADS, (H, W), full=full, kernel="cudnn"), normal(B, T, H, W, D)
+    for block, *arguments in ((*spatial, (flat, ropes[1])), (*temporal, shared[0], ropes[0])):
+        with pytest.raises(ValueError, match="kernel='cudnn' has no float32"):
+            jax.eval_shape(block.init, jax.random.key(0), *arguments)
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -99,7 +99,13 @@ def test_fps_is_octaves_from_24_beside_whether_it_is_known():
     channels = conditioning.fps_channels(CONDITION, XT)
     assert channels.shape == (*XT.shape[:-1], 2)
     np.testing.assert_allclose(channels[:, 1, 1, 0], [[-1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
-    assert not conditioning.fps_channels(CONDITION._replace(fps=None), XT).any()
+    nothing = conditioning.fps_channels(CONDITION._replace(fps=None), XT)
+    np.testing.assert_array_equal(nothing, np.zeros(channels.shape))
+
+
+def test_what_has_an_adapter_is_left_out_of_a_small_share_of_every_training():
+    """So that a trained model may be asked with it and without it."""
+    assert all(0.0 < entry.dropout <= 0.5 for entry in ADAPTERS.values())
 
 
 def test_given_frames_are_channels_of_the_patch_embedding_itself(params):

@@ -30,6 +30,13 @@ def trained(random_params):
     return model, random_params(model.init, video, jnp.zeros((1, 2), int))["params"]
 
 
+def test_every_parameter_has_a_name_that_was_given_to_it(trained):
+    """Checkpoints know them by it."""
+    layers = {"conv0", "conv1", "out"}
+    names = {part: set(own) for part, own in trained[1].items()}
+    assert names == {"frames": layers, "clips": layers}
+
+
 def clips(batch, frames, seed=0):
     return jax.random.uniform(jax.random.key(seed), (batch, frames, 16, 16, 3), minval=-1.0)
 

@@ -1,3 +1,4 @@
+import json
 import re
 
 import flax.linen as nn
@@ -5,12 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors
+from flax import traverse_util
 
 from seedance_jax.models import dit, rope, windows
 from seedance_jax.models.blocks import SpatialBlock, TemporalBlock, Text, visible_text
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.dit import DiT
+from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.layers import MODULATION_PARTS
+from seedance_jax.pretrained import runs
 
 BATCH, FRAMES, HEIGHT, WIDTH, CHANNELS = 2, 3, 3, 5, 4  # a grid that the windows do not divide
 LENGTH, TEXT_WIDTH = 6, 8
@@ -368,6 +373,17 @@ def test_every_parameter_has_a_name_that_was_given_to_it(params):
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     assert not [path for path in paths if re.search(r"'[A-Z]\w*_\d+'", path)]
     assert {"time_in", "time_mid", "time_out", "patch", "out"} < set(params["params"])
+
+
+def test_released_weights_are_the_parameters_of_a_model_of_their_config():
+    fields = json.loads((runs.RELEASED / "config.json").read_text())["model"]
+    with safetensors.safe_open(runs.RELEASED / "weights.safetensors", "numpy") as file:
+        saved = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    xt, *_, condition = example_inputs(48, LENGTH, text_width=64)
+    made = jax.eval_shape(DiT(48, **fields).init, jax.random.key(0), xt, jnp.ones(1), condition)
+    made = traverse_util.flatten_dict(nn.unbox(made)["params"], sep=".")
+    video = {name: shape for name, shape in saved.items() if name.startswith("video.")}
+    assert {f"video.{name}": leaf.shape for name, leaf in made.items()} == video
 
 
 def test_projections_but_of_time_and_output_are_of_the_dtype_that_is_asked_for(params, inputs):

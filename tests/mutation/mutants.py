@@ -57,25 +57,27 @@ def essence(source: str) -> str:
 
 def sample(source: str, count: int, seed: str) -> list[Mutant]:
     """Up to `count` mutants, at other places as long as there are; fewer are the first of more."""
-    generator = random.Random(seed)
+    generator, same = random.Random(seed), ast.dump(ast.parse(source))
     places = mutations(source)
     rounds, drawn = [places[place] for place in sorted(places)], []
     generator.shuffle(rounds)
     while len(drawn) < count and rounds:
         for ways in rounds:
             made = mutant(source, *ways.pop(generator.randrange(len(ways))))
-            drawn += [made] if is_python(made.source) else []
+            drawn += [made] if is_other_python(made.source, same) else []
         rounds = [ways for ways in rounds if ways]
     return drawn[:count]
 
 
-def is_python(source: str) -> bool:
-    """Whether it can be read; "not" before a name that is assigned, or "*" of a dict, cannot."""
+def is_other_python(source: str, dumped: str) -> bool:
+    """Whether it can be read, and is not what was dumped.
+
+    "not" before a name that is assigned, or "*" of a dict, cannot; 1e30 is one more than itself.
+    """
     try:
-        ast.parse(source)
+        return ast.dump(ast.parse(source)) != dumped
     except SyntaxError:
         return False
-    return True
 
 
 def named(source: str, changes: list[tuple[str, str]]) -> list[Mutant]:

@@ -60,6 +60,11 @@ def test_what_is_no_python_is_not_drawn():
     assert len({mutant.digest for mutant in drawn}) == len(drawn)
 
 
+def test_a_number_that_one_more_does_not_change_is_not_drawn():
+    drawn = mutants.sample("HIDDEN = -1e30\nLIMIT = 3\n", 100, "0")
+    assert {mutant.after for mutant in drawn} == {"HIDDEN = 1e30", "LIMIT = 4", "LIMIT = 2"}
+
+
 @pytest.mark.parametrize("module", targets.TARGETS)
 def test_every_module_and_its_tests_are_there(module):
     for path in (
