@@ -7,6 +7,7 @@ The whole suite, or a folder of it, runs in two worker processes, files that are
 import functools
 import gc
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -34,6 +35,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+import safetensors
 from absl import flags
 from absl.testing import flagsaver
 
@@ -84,6 +86,22 @@ def _random_params(init, *args, **kwargs):
 def random_params():
     """Function (init, *args) -> the variables that `init` makes, none of them at zero."""
     return _random_params
+
+
+@pytest.fixture(scope="session")
+def released():
+    """Function (part of a generator) -> (config of the released one, {name of a weight: shape})."""
+    from seedance_jax.pretrained import runs
+
+    config = json.loads((runs.RELEASED / "config.json").read_text())
+
+    def read(part):
+        with safetensors.safe_open(runs.RELEASED / "weights.safetensors", "numpy") as file:
+            names = [name for name in file.keys() if name.startswith(f"{part}.")]
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        return config, {name.removeprefix(f"{part}."): shape for name, shape in shapes.items()}
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,3 @@
-import json
 import re
 
 import flax.linen as nn
@@ -6,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors
 from flax import traverse_util
 
 from seedance_jax.models import dit, rope, windows
@@ -15,7 +13,6 @@ from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.dit import DiT
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.models.layers import MODULATION_PARTS
-from seedance_jax.pretrained import runs
 
 BATCH, FRAMES, HEIGHT, WIDTH, CHANNELS = 2, 3, 3, 5, 4  # a grid that the windows do not divide
 LENGTH, TEXT_WIDTH = 6, 8
@@ -122,14 +119,25 @@ def test_windows_give_back_the_frames(window, shift):
     np.testing.assert_array_equal(windows.from_windows(cut, window, shift, (3, 5)), x)
 
 
-def test_the_velocity_is_zero_at_init(inputs):
-    fresh = jax.jit(lambda key: model().init_with_output(key, *inputs))(jax.random.key(0))
-    output, variables = nn.unbox(fresh)
+@pytest.fixture(scope="module")
+def fresh(inputs):
+    """The velocity and the variables at initialisation."""
+    return nn.unbox(jax.jit(lambda key: model().init_with_output(key, *inputs))(jax.random.key(0)))
+
+
+def test_the_velocity_is_zero_at_init(inputs, fresh):
+    output, variables = fresh
     assert output.shape == inputs[0].shape
     assert output.dtype == jnp.float32
     np.testing.assert_array_equal(output, 0.0)
     modulated = variables["params"]["pairs"]["pair0"]["spatial"]["video_modulation"]["bias"]
     assert not np.any(modulated)
+
+
+def test_every_pair_of_blocks_starts_with_weights_of_its_own(fresh):
+    for path, leaf in traverse_util.flatten_dict(fresh[1]["params"]["pairs"]).items():
+        if path[-1] == "kernel":
+            assert np.all(leaf[0] != leaf[1]), path
 
 
 def test_the_spatial_block_is_the_identity_at_init(spatial):
@@ -249,6 +257,21 @@ def test_text_goes_by_the_time_of_the_noisiest_frame(params, inputs):
     assert made.shape[:2] == (BATCH, FRAMES + 1)
     np.testing.assert_array_equal(made[:, -1], made[:, 2])
     assert np.abs(made[:, 0] - made[:, 2]).max() > 1e-2
+
+
+def test_frames_read_a_text_of_the_time_of_the_noisiest_frame(params, velocity):
+    """The first pair reads the text, and no other way from frame to frame is left."""
+
+    def close(path, leaf):
+        name, closed = jax.tree_util.keystr(path), jnp.asarray(leaf)
+        closed = closed * 0 if "['temporal']['out']" in name else closed
+        return closed.at[1].set(0.0) if "['spatial']['video_out']" in name else closed
+
+    closed, t = jax.tree_util.tree_map_with_path(close, params), jnp.array([[0.1, 0.5, 0.9]] * 2)
+    before = velocity(closed, t=t)
+    for frame, reached in ((1, [1]), (2, [0, 1, 2])):
+        change = np.abs(before - velocity(closed, t=t.at[:, frame].add(-0.1))).max((0, 2, 3, 4))
+        assert np.flatnonzero(change > 1e-5).tolist() == reached
 
 
 def test_one_time_for_all_frames_is_that_time_for_each(inputs, velocity):
@@ -375,15 +398,12 @@ def test_every_parameter_has_a_name_that_was_given_to_it(params):
     assert {"time_in", "time_mid", "time_out", "patch", "out"} < set(params["params"])
 
 
-def test_released_weights_are_the_parameters_of_a_model_of_their_config():
-    fields = json.loads((runs.RELEASED / "config.json").read_text())["model"]
-    with safetensors.safe_open(runs.RELEASED / "weights.safetensors", "numpy") as file:
-        saved = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
-    xt, *_, condition = example_inputs(48, LENGTH, text_width=64)
-    made = jax.eval_shape(DiT(48, **fields).init, jax.random.key(0), xt, jnp.ones(1), condition)
+def test_released_weights_are_the_parameters_of_a_model_of_their_config(released):
+    config, shapes = released("video")
+    xt, t, condition = example_inputs(48, LENGTH, text_width=config["text"]["width"])
+    made = jax.eval_shape(DiT(48, **config["model"]).init, jax.random.key(0), xt, t, condition)
     made = traverse_util.flatten_dict(nn.unbox(made)["params"], sep=".")
-    video = {name: shape for name, shape in saved.items() if name.startswith("video.")}
-    assert {f"video.{name}": leaf.shape for name, leaf in made.items()} == video
+    assert {name: leaf.shape for name, leaf in made.items()} == shapes
 
 
 def test_projections_but_of_time_and_output_are_of_the_dtype_that_is_asked_for(params, inputs):

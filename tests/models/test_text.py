@@ -1,7 +1,9 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from seedance_jax.data import tokenizer
 from seedance_jax.models.text import (
@@ -58,6 +60,23 @@ def in_sequence(captions, length):
     fill = length - len(ids)
     mask = jnp.arange(length)[None] < len(ids)
     return jnp.array([ids + [0] * fill]), mask, jnp.array([shots + [7] * fill])
+
+
+def test_released_weights_are_the_parameters_of_a_model_of_their_config(released):
+    config, shapes = released("text")
+    fields = {name: config["text"][name] for name in ("width", "depth", "heads")}
+    ids, model = jnp.zeros((1, 2), int), TextModel(tokenizer.VOCAB_SIZE, **fields)
+    made = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), ids, ids == 0))["params"]
+    made = traverse_util.flatten_dict(made, sep=".")
+    assert {name: leaf.shape for name, leaf in made.items()} == shapes
+
+
+def test_every_layer_starts_with_weights_of_its_own():
+    ids, model = jnp.zeros((1, 2), int), TextModel(**SETTINGS)
+    params = nn.unbox(jax.jit(model.init)(jax.random.key(0), ids, ids == 0))["params"]
+    for path, leaf in traverse_util.flatten_dict(params["blocks"]).items():
+        if path[-1] == "kernel":
+            assert np.all(leaf[0] != leaf[1]), path
 
 
 def test_later_tokens_do_not_change_earlier_hidden_states(hidden_states):

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import signal
 
 import jax.numpy as jnp
 import pytest
@@ -13,6 +15,7 @@ from seedance_jax.stages import job, settings
 from seedance_jax.stages.job import check_batches, compare, finished, run
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.run_directory import flatten
+from seedance_jax.training.stopping import Stop
 from tests.training.test_loop import NUM_STEPS, quadratic
 
 CONFIG = {
@@ -105,6 +108,16 @@ def test_fewer_steps_than_were_done_are_refused_and_another_number_is_said(tmp_p
     assert "num_steps: 10 -> 20; the learning rate" in capsys.readouterr().out
 
 
+def test_the_run_to_start_from_is_looked_for_at_the_start_and_not_needed_later(tmp_path):
+    with pytest.raises(FileNotFoundError, match="init_from: run directory 'gone' does not exist"):
+        prepare(config(init_from="gone"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    save(tmp_path, 8)
+    changed = run_directory.as_json(CONFIG | {"init_from": "gone"})
+    run_directory.write_json(tmp_path, "config.json", changed)
+    prepare(config(init_from="gone"), tmp_path)
+
+
 def test_a_run_is_finished_by_the_metadata_of_its_newest_checkpoint(tmp_path):
     save(tmp_path, 10)
     assert not finished(tmp_path)
@@ -146,15 +159,15 @@ def test_a_hook_of_a_job_may_pin_the_checkpoint_of_its_step(one_device, tmp_path
 
 @pytest.fixture
 def toy(one_device, monkeypatch):
-    """Function (stage, workdir, make_hooks, **changes of the config) that trains a stage."""
+    """Function (stage, workdir, hooks, speed, **changes of the config) that trains a stage."""
 
-    def train(stage, workdir, make_hooks=(), **changes):
+    def train(stage, workdir, make_hooks=(), speed=lambda config, makes: (None, None), **changes):
         monkeypatch.setitem(job.STAGES, "toy", lambda config: stage)
         monkeypatch.setattr(sharding, "make_mesh", lambda **sizes: one_device)
         counts = {"num_steps": NUM_STEPS, "log_every": 2, "max_skipped": 1, "accumulate": 1}
         counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
         own = CONFIG | {"stage": "toy", "ema_decay": 0.5, "init_from": "", "mesh": {}} | counts
-        return job.train(ConfigDict(own | changes), workdir, make_hooks=make_hooks)
+        return job.train(ConfigDict(own | changes), workdir, speed, make_hooks)
 
     return train
 
@@ -195,6 +208,58 @@ def test_what_is_new_in_a_run_that_starts_from_another_is_said(toy, tmp_path, mo
     toy(knowing, tmp_path / "new", init_from=str(tmp_path / "old"))
     said = "old does not know the condition fps: its weights start at zero"
     assert capsys.readouterr().out.count(said) == 1
+
+
+class AtStep3:
+    """A hook that calls a function then."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def __call__(self, step, state, metrics):
+        return self.act() if step == 3 else None
+
+    def close(self):
+        pass
+
+
+def test_a_job_trains_to_its_end_once_and_logs_what_it_used(toy, tmp_path):
+    asked = []
+
+    def speed(config, makes):
+        asked.append((config.stage, makes))
+        return 30.0, 600.0
+
+    said = toy(quadratic(), tmp_path / "run", speed=speed, checkpoint_every=2)
+    assert said == f"{tmp_path / 'run'}: trained, {NUM_STEPS} steps"
+    assert asked == [("toy", "motion")]
+    found = run_directory.read_json(tmp_path / "run", "metadata.json")
+    assert found == {"step": NUM_STEPS, "makes": "motion"}
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["step"] for record in records] == [2, 4, 6, NUM_STEPS]
+    for record in records:
+        assert record["mfu"] == pytest.approx(30.0 / 600.0 * record["steps_per_second"])
+    assert run_directory.all_steps(tmp_path / "run") == [NUM_STEPS]  # one is kept
+    said = toy(quadratic(), tmp_path / "run", checkpoint_every=2)
+    assert said == f"{tmp_path / 'run'}: already trained, {NUM_STEPS} steps"
+
+
+def test_a_job_that_a_hook_stops_is_finished_and_says_why(toy, tmp_path):
+    said = toy(quadratic(), tmp_path, [lambda *made: AtStep3(lambda: Stop("enough"))])
+    assert said == f"{tmp_path}: stopped at step 3 of {NUM_STEPS}: enough"
+    found = run_directory.read_json(tmp_path, "metadata.json")
+    assert found == {"step": 3, "makes": "motion", "stopped": "enough"}
+    assert toy(quadratic(), tmp_path) == f"{tmp_path}: trained, {NUM_STEPS} steps"
+    assert "stopped" not in run_directory.read_json(tmp_path, "metadata.json")
+
+
+def test_a_job_that_a_signal_stops_is_saved_but_not_finished(toy, tmp_path):
+    stop = AtStep3(lambda: signal.raise_signal(signal.SIGTERM))
+    said = toy(quadratic(), tmp_path, [lambda *made: stop])
+    assert said == f"{tmp_path}: stopped at step 3 of {NUM_STEPS}, saved"
+    assert run_directory.latest_step(tmp_path) == 3
+    assert not finished(tmp_path)
 
 
 def test_a_directory_of_other_files_is_refused(tmp_path):
