@@ -365,7 +365,7 @@ def test_shifted_windows_tie_what_the_others_keep_apart(inputs, random_params):
         ({"shift": (2, 0)}, r"shift=\(2, 0\)"),
         ({"shift": (1, 0), "depth": 3}, "depth=3 must be even"),
         ({"heads": 5}, "width=24 is not a multiple of heads=5"),
-        ({"window": (0, 2)}, r"window=\(0, 2\)"),
+        ({"window": (0, 2)}, r"window=\(0, 2\): rows and columns must be at least 1"),
         ({"window": (3,)}, r"window=\(3,\) must be \(rows, columns\)"),
         ({"depth": 0}, "depth=0: must be at least 1"),
         ({"heads": 0}, "heads=0: must be at least 1"),
