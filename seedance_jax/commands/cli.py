@@ -3,7 +3,9 @@
 import functools
 import itertools
 import os
+import re
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -292,4 +294,9 @@ def explain(error: Exception) -> str:
         return f"{printable(error.object)!r} is not {error.encoding} text; give it another name"
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
-    return str(error)
+    return str(error).replace("--config=...", config_flags_given() or "--config=...")
+
+
+def config_flags_given() -> str:
+    """The flags of the command line that say the config, as a shell takes them; "" without any."""
+    return shlex.join(flag for flag in sys.argv[1:] if re.match(r"--config[.=]", flag))

@@ -11,8 +11,9 @@ the data set that it was trained on: from text, from the true first frame, from 
 in two shots. Clips are judged one by one; started again, it goes on, and reports on the clips that
 are asked for then. Results, report.json, report.html and sheet.png go to suite_<name>/<step> in the
 run's directory, or to --output, and two such directories are compared clip by clip. Without
---workdir, a suite is run on the released weights. Suites that end in _dev are for choosing among weights, those that end in _test for tables:
-each run of one on the weights that come with the package is written down (--show_log).
+--workdir, a suite is run on the released weights. Suites that end in _dev are for choosing among
+weights, those that end in _test for tables: each run of one on the weights that come with the
+package is written down (--show_log).
 
 An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size:
 evaluation_<split>.json and .png in the run's directory.

@@ -34,5 +34,5 @@ def main(argv: list[str]) -> None:
     )
     sheet.save(output)
     storage.write_json(output.with_suffix(".json"), report)
-    print(inspection.format_report(report))
+    print(inspection.format_reports(report))
     print(f"written: {output}, {output.with_suffix('.json')}")

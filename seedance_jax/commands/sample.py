@@ -31,7 +31,6 @@ from seedance_jax.sampling import files, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.preparation import prepare_all
 from seedance_jax.sampling.prompt_files import COLUMNS, read_requests
-from seedance_jax.sampling.requests import MAX_FPS
 
 WORKDIR = cli.define_path("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
@@ -43,12 +42,6 @@ LORA = cli.define_path("lora", "", "Run of adapters to add (configs/lora.py).")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
 OUTPUT = cli.define_path("output", "samples", "Directory for the results.")
 PROMPTS_FILE = cli.define_path("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
-FPS = flags.DEFINE_float(
-    "fps",
-    None,
-    "Frames per second of the mp4, and of what happens in it if the model knows frame rates "
-    "(model.conditions); default: of the training.",
-)
 WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
 OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
 REWRITER = flags.DEFINE_enum(
@@ -72,6 +65,9 @@ flags.DEFINE_string("ratio", None, "Of --size: 16:9 (default), 4:3, 1:1, 3:4, 9:
 flags.DEFINE_integer("height", None, "Pixels, a multiple of 16.")
 flags.DEFINE_integer("width", None, "Pixels, a multiple of 16.")
 flags.DEFINE_integer("num_frames", None, "4n+1; 1 makes an image.")
+flags.DEFINE_float(
+    "fps", None, "Frames per second, of a model that knows rates; default: of the training."
+)
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
 flags.DEFINE_float("guidance_scale", None, "By the text; 1 is no guidance.")
 flags.DEFINE_float("image_guidance_scale", None, "By the given frames; 1 is no guidance.")
@@ -84,8 +80,6 @@ flags.DEFINE_integer("num_videos_per_prompt", None, "Clips per prompt, with seed
 
 def main(argv: list[str]) -> None:
     del argv
-    if FPS.value is not None and not 0 < FPS.value <= MAX_FPS:
-        raise ValueError(f"fps={FPS.value}: must be above 0 and at most {MAX_FPS}")
     cli.needs({"--lora": ("lora_scale",), "--rewriter=lm": ("rewriter_model", "rewriter_top_p")})
     shared = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
     shared = {name: value for name, value in shared.items() if value is not None}
@@ -96,8 +90,6 @@ def main(argv: list[str]) -> None:
     if not WORKDIR.value:
         print(f"no --workdir: sampling with the released tiny weights, {run.path}")
     pipeline = Pipeline.from_run(run, VAE_RUN.value, make_mesh(), *lora)
-    if FPS.value and "fps" in pipeline.conditions:
-        rows = [(where, {**request, "fps": FPS.value}) for where, request in rows]
     prepared = []
     for one in prepare_all(pipeline, rows, REWRITER.value, **rewriter_settings(pipeline.config)):
         for line in one.messages:
@@ -109,7 +101,7 @@ def main(argv: list[str]) -> None:
         print("compiled")
         return
     origin = files.describe_run(run, *lora)
-    for path in files.write_clips(pipeline, prepared, output, origin, FPS.value, OUTPUT_TYPE.value):
+    for path in files.write_clips(pipeline, prepared, output, origin, OUTPUT_TYPE.value):
         print(path)
 
 

@@ -17,6 +17,7 @@ from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 FRAME_HEIGHT = 96  # pixels on the sheet
 MAX_FRAMES = 9  # per example
+LIMIT = 12  # examples of a sheet
 GAP = 4
 SHEET_WIDTH = 900
 
@@ -38,7 +39,10 @@ def inspect(
     tokenizer: Tokenizer | None = None,
     draw_mask: Callable[[Mapping[str, np.ndarray], int], np.ndarray] | None = None,
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """(sheet of examples, report) of a split of the (first) source as the loader delivers it.
+    """(sheet of examples, report) of a split as the loader delivers it.
+
+    Of several sources the report has {name with weight: `make_report`} in "sources", and the sheet
+    a few examples of each; splits but "train" are those of the first.
 
     Args:
       data: section of a config.
@@ -46,6 +50,24 @@ def inspect(
       draw_mask: (batch, step) -> [B, n+1], 1 on the latent frames that are given; None, of a
         config without tasks, shows no marks.
     """
+    names = [entry.strip() for entry in data["source"].split(",")]
+    looks = []
+    for number, own in enumerate(sources.sources_of(data)):
+        own_seed = loader.child_seed(seed, number) if number else seed
+        if split == "train" or number == 0:
+            looks.append(_look(own.data, split, num_batches, own_seed, tokenizer, draw_mask))
+    limit = max(LIMIT // len(looks), 2)
+    examples = [
+        one._replace(title=f"{name}, {one.title}" if len(names) > 1 else one.title)
+        for name, (shown, _) in zip(names, looks, strict=False)
+        for one in shown[:limit]
+    ]
+    reports = {name: report for name, (_, report) in zip(names, looks, strict=False)}
+    return draw_sheet(examples), {"sources": reports, "left_out": names[len(looks) :]}
+
+
+def _look(data, split, num_batches, seed, tokenizer, draw_mask):
+    """(examples, report) of the data part of a config that has one source; see `inspect`."""
     directory = sources.locate(data)
     source = storage.open_split(directory, split)
     buckets, encoder = sources.make_buckets(data["buckets"]), tokenizer or BYTES
@@ -59,18 +81,16 @@ def inspect(
         drawn = [draw_mask(batch, step) for step, batch in enumerate(batches)]
         batches = [batch | {"given_mask": m} for batch, m in zip(batches, drawn, strict=True)]
     ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
-    sheet = draw_sheet(pick_examples(batches, ids, encoder))
     built = storage.read_report(directory)
     report = make_report(source.table, buckets, tokens, text_length, built)
-    shown, *left_out = [entry.strip() for entry in data["source"].split(",")]
-    return sheet, {"source": shown, "sources_left_out": left_out} | report
+    return pick_examples(batches, ids, encoder), report
 
 
 def pick_examples(
     batches: Iterable[Mapping[str, np.ndarray]],
     ids: Sequence[str] | Any,
     tokenizer: Tokenizer = BYTES,
-    limit: int = 12,
+    limit: int = LIMIT,
 ) -> list[Shown]:
     """Takes the first two examples of every batch, `limit` in all.
 
@@ -192,12 +212,20 @@ def make_report(
     }
 
 
+def format_reports(report: Mapping[str, Any]) -> str:
+    """The report of `inspect` as text."""
+    parts, left_out = report["sources"], report["left_out"]
+    lines = [f"splits but train go by the first source; left out: {', '.join(left_out)}"]
+    lines = lines if left_out else []
+    for name, part in parts.items():
+        lines += [f"of the source {name}:"] if len(parts) + len(left_out) > 1 else []
+        lines.append(format_report(part))
+    return "\n".join(lines)
+
+
 def format_report(report: Mapping[str, Any]) -> str:
-    """The report as text; one of `inspect` says which sources it is not of."""
-    lines = []
-    if left_out := report.get("sources_left_out"):
-        lines.append(f"of the source {report['source']}; left out: {', '.join(left_out)}")
-    lines += [f"rows with {n} shots: {count}" for n, count in report["rows_by_shots"].items()]
+    """A report of `make_report` as text."""
+    lines = [f"rows with {n} shots: {count}" for n, count in report["rows_by_shots"].items()]
     lines.append(f"{report['rows']} rows; first {report['num_steps']} steps:")
     for entry in report["buckets"]:
         lines.append(

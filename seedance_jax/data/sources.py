@@ -31,6 +31,7 @@ import grain
 from seedance_jax.data import loader
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import folder, storage, world_clips
+from seedance_jax.data.file_names import printable
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.vocabulary import SPLITS
 
@@ -61,6 +62,14 @@ def _locate_folder(data: Mapping[str, Any]) -> Path:
     return folder.folder_directory(data["data_dir"], folder.FolderSpec(**data["folder"]))
 
 
+def _check_folder(data: Mapping[str, Any]) -> None:
+    path = data["folder"]["path"]
+    if not path:
+        raise ValueError("data.folder.path is not set: --config.data.folder.path=FOLDER")
+    if not Path(path).is_dir():
+        raise ValueError(f"data.folder.path={printable(path)}: there is no such folder")
+
+
 def _world_needs(bucket: Bucket) -> dict[str, int]:
     return {"num_frames": bucket.span, "height": bucket.height, "width": bucket.width}
 
@@ -75,17 +84,19 @@ class Kind(NamedTuple):
 
     Attributes:
       build, locate: make its directory; say which it is.
+      check: raises ValueError if that of which it is made is not there.
       needs: bucket -> {field of its section: the least value that serves the bucket}.
     """
 
     build: Callable[[Mapping[str, Any]], Path]
     locate: Callable[[Mapping[str, Any]], Path]
+    check: Callable[[Mapping[str, Any]], None]
     needs: Callable[[Bucket], dict[str, int]]
 
 
 KINDS = {
-    "world": Kind(_build_world, _locate_world, _world_needs),
-    "folder": Kind(_build_folder, _locate_folder, _folder_needs),
+    "world": Kind(_build_world, _locate_world, lambda data: None, _world_needs),
+    "folder": Kind(_build_folder, _locate_folder, _check_folder, _folder_needs),
 }
 
 
@@ -99,11 +110,15 @@ class NamedSource(NamedTuple):
 def sources_of(data: Mapping[str, Any]) -> list[NamedSource]:
     """What `data["source"]` names, see the docstring of this module.
 
-    Raises ValueError for a name without a section, one that is named twice, or a weight that is not
-    a positive number.
+    Raises ValueError for a name without a section, one that is empty or named twice, or a weight
+    that is no positive number.
     """
     parts = [entry.strip().partition(":") for entry in data["source"].split(",")]
     names = [name for name, _, _ in parts]
+    if "" in names:
+        raise ValueError(
+            f"data.source={data['source']!r} has an empty name; as in world:3,folder:1"
+        )
     if len(set(names)) < len(names):
         raise ValueError(f"data.source={data['source']!r} names a source twice")
     return [_one_source(data, name, weight if colon else "1") for name, colon, weight in parts]
@@ -121,7 +136,9 @@ def _one_source(data: Mapping[str, Any], name: str, weight: str) -> NamedSource:
     except ValueError:
         share = 0.0
     if not 0 < share < float("inf"):
-        raise ValueError(f"data.source={data['source']!r}: the weight {weight!r} is not positive")
+        raise ValueError(
+            f"data.source={data['source']!r}: the weight {weight!r} is no positive number"
+        )
     fields = {field: value for field, value in section.items() if field != "source"}
     return NamedSource({**data, "source": kind, kind: fields}, share)
 
@@ -143,9 +160,12 @@ def _has_kind(section: Any) -> bool:
 def build(data: Mapping[str, Any]) -> list[Path]:
     """Builds the data sets that a config names, unless they are there; returns their directories.
 
-    Raises ValueError, before anything is made, if their clips would not fit the buckets.
+    Raises ValueError, before anything is made, if a folder is not there, or their clips would not
+    fit the buckets.
     """
     check_buckets(data)
+    for own, _ in sources_of(data):
+        KINDS[own["source"]].check(own)
     return [KINDS[own["source"]].build(own) for own, _ in sources_of(data)]
 
 
@@ -165,8 +185,10 @@ def check_buckets(data: Mapping[str, Any]) -> None:
 def locate(data: Mapping[str, Any]) -> Path:
     """The directory of the (first) data set that a config names; ValueError if it is not built."""
     own, _ = sources_of(data)[0]
-    directory = KINDS[own["source"]].locate(own)
+    kind = KINDS[own["source"]]
+    directory = kind.locate(own)
     if not storage.is_complete(directory):
+        kind.check(own)
         raise ValueError(
             f"no complete data set in {directory}; build it with the same config:\n"
             "  python -m seedance_jax build_data --config=..."
@@ -227,6 +249,13 @@ def clip_fps(data: Mapping[str, Any]) -> float:
     own, _ = sources_of(data)[0]
     stride = next((bucket.stride for bucket in buckets if bucket.frames > 1), 1)
     return own[own["source"]]["fps"] / stride
+
+
+def frame_rates(data: Mapping[str, Any]) -> list[float]:
+    """Frames per second, rising, of all clips that a config trains on, as its buckets show them."""
+    strides = {bucket.stride for bucket in make_buckets(data["buckets"]) if bucket.frames > 1}
+    rates = [own[own["source"]]["fps"] for own, _ in sources_of(data)]
+    return sorted({rate / stride for rate in rates for stride in strides or {1}})
 
 
 def check_frame_rates(data: Mapping[str, Any]) -> None:

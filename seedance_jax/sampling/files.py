@@ -134,7 +134,6 @@ def write_clips(
     prepared: Iterable,
     directory: Path,
     origin: Mapping[str, Any],
-    fps: float | None = None,
     output_type: str = "mp4",
 ) -> Iterator[Path]:
     """Generates and writes clip after clip, numbered on from what the directory holds.
@@ -142,7 +141,6 @@ def write_clips(
     Args:
       prepared: [preparation.Prepared].
       origin: goes to every sidecar, see `describe_run`.
-      fps: of the mp4; by default of the training.
       output_type: "mp4", or "np" (frames) and "latent" for arrays.
 
     Yields:
@@ -151,7 +149,7 @@ def write_clips(
     Raises:
       NonFiniteError: a clip is not finite; those before it are written.
     """
-    fps, rows, paths = fps or pipeline.metadata["fps"], [], []
+    rows, paths = [], []
     movie = output_type == "mp4"
     write = media.write_clip if movie else media.write_array
     for plan, notes, _ in prepared:
@@ -162,7 +160,7 @@ def write_clips(
         for frames, settings in zip(clips, plan.settings, strict=fault is None):
             settings = {**settings, **notes, **origin}
             if cluster.is_main():
-                paths.append(write(directory, frames, fps, settings))
+                paths.append(write(directory, frames, settings["fps"], settings))
                 yield paths[-1]
             rows.append((settings["prompt"], frames))
         if fault:

@@ -277,12 +277,15 @@ class Pipeline:
             return np.stack([sharding.fetch(loss) for loss in losses], axis=1)
 
     def _announce(self, plan):
-        """Prints, once for each, what will be compiled (or fetched from the cache of programs)."""
+        """Prints, once for each, what will be compiled, or fetched from the cache of programs."""
         size = "x".join(str(plan.settings[0][name]) for name in ("num_frames", "height", "width"))
         passes = len(plan.weights)
         key = (size, len(plan.seeds), passes, plan.solver, plan.rescale, plan.interval)
         if key not in self._compiled:
             self._compiled.add(key)
+            counts = (len(plan.seeds), "clip"), (passes, "prediction")
+            clips, predictions = (f"{n} {what}{'s' * (n > 1)}" for n, what in counts)
             print(
-                f"compiling ({size}, {len(plan.seeds)} clips, {passes} predictions, {plan.solver})"
+                f"compiling, unless the cache has it: {size}, {clips}, {predictions} a step, "
+                f"{plan.solver}"
             )

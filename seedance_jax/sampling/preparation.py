@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seedance_jax.sampling import files, rewriting
-from seedance_jax.sampling.requests import SIZE, Plan, size_note
+from seedance_jax.sampling.requests import SIZE, Plan, rate_note, size_note
 
 # Settings that guide nothing as they are here.
 UNGUIDED = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}
@@ -23,7 +23,7 @@ class Prepared(NamedTuple):
 def prepare_all(
     pipeline: Any, rows: Iterable[tuple[str, dict]], rewriter: str | None = None, **settings: Any
 ) -> Iterator[Prepared]:
-    """Prepares row after row; what is said of a size is said once.
+    """Prepares row after row; what is said of a size or a frame rate is said once.
 
     Args:
       pipeline: sampling.pipeline.Pipeline.
@@ -36,7 +36,7 @@ def prepare_all(
     make = functools.cache(
         functools.partial(rewriting.make_rewriter, pipeline=pipeline, **settings)
     )
-    sizes = {""}  # of which nothing is to be said any more
+    said = {""}  # what need not be said any more
     for where, request in rows:
         with named(where):
             name = rewriter or rewriting.choose(pipeline.config, request["prompt"])
@@ -44,9 +44,9 @@ def prepare_all(
             request, loaded = files.load_given(request, pipeline)
             plan = pipeline.prepare(**request)
             check_used(request, plan)
-        size, *shots = describe(plan, pipeline.metadata)
-        messages = [*messages, *changes(loaded), *{size} - sizes, *shots]
-        sizes.add(size)
+        new = [note for note in untrained(plan, pipeline) if note not in said]
+        said.update(new)
+        messages = [*messages, *changes(loaded), *new, *describe_shots(plan)]
         yield Prepared(plan, rewritten | loaded, messages)
 
 
@@ -56,14 +56,19 @@ def changes(notes: Mapping[str, Any]) -> list[str]:
     return [f"{file['path']}: {change}" for file in files_of for change in file["changes"]]
 
 
-def describe(plan: Plan, metadata: Mapping[str, Any]) -> list[str]:
-    """What is to be said of the size of the clips ("" if nothing is), and of each shot."""
-    settings = plan.settings[0]
-    shots = [
+def untrained(plan: Plan, pipeline: Any) -> list[str]:
+    """What is to be said of the size and of the frame rate of the clips, "" if nothing is."""
+    settings, metadata = plan.settings[0], pipeline.metadata
+    size = size_note([settings[name] for name in SIZE], metadata)
+    return [size, rate_note(settings["fps"], pipeline.config, metadata)]
+
+
+def describe_shots(plan: Plan) -> list[str]:
+    """A line for each of several shots."""
+    return [
         f"shot {number}: {shot['num_frames']} frames: {shot['prompt']}"
-        for number, shot in enumerate(settings.get("shots", ()), 1)
+        for number, shot in enumerate(plan.settings[0].get("shots", ()), 1)
     ]
-    return [size_note([settings[name] for name in SIZE], metadata), *shots]
 
 
 def check_used(request: Mapping[str, Any], plan: Plan) -> None:

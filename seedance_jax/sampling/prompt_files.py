@@ -27,6 +27,7 @@ COLUMNS = {
     "height": int,
     "width": int,
     "num_frames": int,
+    "fps": float,
     "num_inference_steps": int,
     "guidance_scale": float,
     "image_guidance_scale": float,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seedance_jax.data import sources
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.diffusion import guidance, solvers
 from seedance_jax.sampling import context
@@ -114,6 +115,8 @@ def make_plan(request: Request, pipeline: Any) -> Plan:
     scripts = [parse_prompt(prompt) for prompt in prompts]
     metadata = {**pipeline.metadata, "fps": fps}
     clip = clip_size(request, scripts, metadata)
+    if clip[0] == 1 and fps != pipeline.metadata["fps"]:
+        raise ValueError(f"fps={fps:g} does nothing with num_frames=1: an image has no frame rate")
     lengths = [shot_lengths(script, clip[0], fps) for script in scripts]
     rows = given_rows(request, len(prompts))
     given = [collect(clip, extend=request.extend, **row) for row in rows]
@@ -251,6 +254,17 @@ def size_note(clip: Sequence[int], metadata: Mapping[str, Any]) -> str:
         return ""
     size, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
     return f"{size} (frames x height x width) is no size that the weights were trained on: {legal}"
+
+
+def rate_note(fps: float, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """What to say of a frame rate that was not trained on; "" of others. config: of the run."""
+    trained = [metadata["fps"]]
+    if fps not in trained:
+        trained = sources.frame_rates(config["data"])
+    if fps in trained:
+        return ""
+    legal = ", ".join(f"{rate:g}" for rate in trained)
+    return f"fps={fps:g} is no frame rate that the weights were trained on: {legal}"
 
 
 def given_rows(request: Request, count: int) -> list[dict[str, Any]]:

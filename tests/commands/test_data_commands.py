@@ -48,7 +48,14 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
     flags = [f"--config={config}", f"--output={tmp_path / 'sheet.png'}", "--num_batches=2"]
     early = command("inspect_data", *flags)
     assert early.returncode != 0
-    assert "python -m seedance_jax build_data" in early.stderr
+    assert f"python -m seedance_jax build_data {flags[0]}\n" in early.stderr
+    for name in ("build_data", "inspect_data"):
+        unset = command(name, flags[0], "--config.data.folder.path=")
+        assert unset.stderr.endswith("is not set: --config.data.folder.path=FOLDER\n"), unset.stderr
+        nowhere = command(name, flags[0], f"--config.data.folder.path={tmp_path}/x")
+        assert "x: there is no such folder" in nowhere.stderr
+    none = command("build_data", flags[0], "--config.data.folder.fps=0")
+    assert none.stderr.endswith("error: data.folder.fps=0.0: must be above 0\n")
     built = command("build_data", flags[0])
     assert built.returncode == 0, built.stderr
     assert "{'train': 4} rows, 0 files lost" in built.stdout
@@ -58,5 +65,8 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
     assert "lone.txt: a text beside no video" in shown.stdout
     assert (tmp_path / "sheet.png").exists()
     report = json.loads((tmp_path / "sheet.json").read_text())
-    assert report["rows"] == 4
-    assert report["caption_tokens"] == {"1 to 2": 0, "3 to 4": 4}  # a start and three words
+    assert report["sources"]["folder"]["rows"] == 4
+    assert report["sources"]["folder"]["caption_tokens"] == {
+        "1 to 2": 0,
+        "3 to 4": 4,
+    }  # a start and three words

@@ -61,16 +61,32 @@ def test_the_report_gives_shares_exclusions_and_lengths(source):
         assert part in text
 
 
-def test_a_look_at_several_sources_names_those_it_leaves_out(source, monkeypatch):
-    def look(names):
-        data = {"source": names, "buckets": ((9, 32, 48, 2, 1.0),), "text_length": 24}
-        monkeypatch.setattr(inspection.sources, "locate", lambda data: "set")
-        monkeypatch.setattr(inspection.storage, "open_split", lambda *place: source)
-        monkeypatch.setattr(inspection.storage, "read_report", lambda place: {"lost": []})
-        return inspection.format_report(inspection.inspect(data, "train", 1)[1])
+def test_a_look_at_several_sources_shows_each_of_them(source, tmp_path, monkeypatch):
+    other = write_clips(tmp_path / "set", [clip_record(i, caption=f"other {i}") for i in range(4)])
+    places, shown = {"folder": source, "world": other}, []
+    draw = inspection.draw_sheet
+    monkeypatch.setattr(inspection.sources, "locate", lambda data: data["source"])
+    monkeypatch.setattr(inspection.storage, "open_split", lambda place, split: places[place])
+    monkeypatch.setattr(inspection.storage, "read_report", lambda place: {"lost": []})
+    monkeypatch.setattr(inspection, "draw_sheet", lambda e: shown.append(e) or draw(e))
 
-    assert look("folder:1, world:3").startswith("of the source folder:1; left out: world:3\n")
-    assert "left out" not in look("folder:1")
+    def look(names, split="train"):
+        data = {"source": names, "buckets": ((9, 32, 48, 2, 1.0),), "text_length": 24}
+        return inspection.format_reports(inspection.inspect(data, split, 8)[1])
+
+    text = look("folder:1, world:3")
+    assert text.startswith("of the source folder:1:\nrows with 1 shots: 24\n")
+    assert "\nof the source world:3:\nrows with 1 shots: 4\n" in text
+    assert "left out" not in text
+    titles = [example.title for example in shown.pop()]
+    assert len(titles) == inspection.LIMIT
+    assert all(title.startswith("folder:1, step") and "square" in title for title in titles[:6])
+    assert all(title.startswith("world:3, step") and "other" in title for title in titles[6:])
+    assert "of the source" not in look("folder:1")
+    assert shown.pop()[0].title.startswith("step 0")
+    text = look("folder,world", "validation")
+    assert text.startswith("splits but train go by the first source; left out: world\n")
+    assert "of the source world" not in text
 
 
 def test_what_is_left_out_of_a_folder_is_said():

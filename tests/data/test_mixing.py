@@ -119,6 +119,9 @@ def test_validation_and_the_frame_rate_go_by_the_first_source(data):
     other = data | {"source": "second,first"}
     assert len(sources.open_split(other, "train")) == COUNTS["second"]
     assert sources.clip_fps(other) == 24.0
+    assert sources.frame_rates(other) == [12.0, 24.0]
+    halved = [*BUCKETS, (5, 32, 32, 2, 1.0, 2)]
+    assert sources.frame_rates(other | {"buckets": halved}) == [6.0, 12.0, 24.0]
     assert [weight for _, weight in sources.sources_of(other)] == [1.0, 1.0]
 
 
@@ -127,9 +130,10 @@ def test_validation_and_the_frame_rate_go_by_the_first_source(data):
     [
         ("first,third", r"'third' is not one of \['first', 'folder', 'second', 'world'\]"),
         ("first:2,first", "names a source twice"),
-        ("first:0,second", "the weight '0' is not positive"),
-        ("first:much", "the weight 'much' is not positive"),
-        ("first:", "the weight '' is not positive"),
+        ("first:0,second", "the weight '0' is no positive number"),
+        ("first:much", "the weight 'much' is no positive number"),
+        ("first:", "the weight '' is no positive number"),
+        ("first:1,", "'first:1,' has an empty name"),
     ],
 )
 def test_names_and_weights_that_do_not_fit_are_said(data, source, said):

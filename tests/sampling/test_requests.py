@@ -123,6 +123,9 @@ def test_a_model_that_knows_frame_rates_is_asked_for_any(pipeline, parts):
     cut = "Shot 1 (0.6667s): a Shot 2 (0.6667s): b"
     frames = [knowing.prepare(cut, fps=fps).settings[0]["num_frames"] for fps in (12, 24)]
     assert frames == [17, 33]
+    with pytest.raises(ValueError, match="fps=24 does nothing with num_frames=1: an image has"):
+        knowing.prepare(PROMPT, fps=24, num_frames=1)
+    knowing.prepare(PROMPT, fps=12, num_frames=1)  # as sidecars have it
     for illegal in (0, -1, "12", float("nan"), 241):
         with pytest.raises(ValueError, match="fps=.*must be a number above 0 and at most 240"):
             knowing.prepare(PROMPT, fps=illegal)

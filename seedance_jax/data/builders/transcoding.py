@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,10 +34,15 @@ class FolderSpec:
     max_lost: float = 0.01
 
     def __post_init__(self):
-        if self.num_frames < 1 or not self.fps > 0 or self.storage_size < schema.PIXEL_STRIDE:
-            raise ValueError(f"num_frames >= 1, fps > 0, storage_size >= 16 expected: {self}")
-        if not (0 <= self.validation_fraction < 1 and 0 <= self.max_lost <= 1):
-            raise ValueError(f"validation_fraction in [0, 1), max_lost in [0, 1] expected: {self}")
+        for name, legal, says in (
+            ("num_frames", self.num_frames >= 1, "at least 1"),
+            ("fps", 0 < self.fps < math.inf, "above 0"),
+            ("storage_size", self.storage_size >= schema.PIXEL_STRIDE, "at least 16"),
+            ("validation_fraction", 0 <= self.validation_fraction < 1, "at least 0 and below 1"),
+            ("max_lost", 0 <= self.max_lost <= 1, "from 0 to 1"),
+        ):
+            if not legal:
+                raise ValueError(f"data.folder.{name}={getattr(self, name)}: must be {says}")
 
 
 class Transcoded(NamedTuple):

@@ -261,5 +261,5 @@ def test_the_split_of_a_file_depends_on_its_name_alone():
     "change", [{"fps": 0}, {"storage_size": 8}, {"validation_fraction": 1.0}, {"max_lost": -1}]
 )
 def test_illegal_settings(change):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match=f"^data.folder.{next(iter(change))}=.*: must be "):
         spec_of("films", **change)
