@@ -15,9 +15,8 @@ LARGER = (*SIZES, "7b")  # sizes of the generator
 def check_size(size: str, more: tuple[str, ...] = ()) -> None:
     """Raises ValueError unless `size` is one of SIZES or of `more`."""
     if size not in (*SIZES, *more):
-        raise ValueError(
-            f"no size {size!r}; write --config=configs/<stage>.py:<size>, {(*SIZES, *more)}"
-        )
+        legal = ", ".join((*SIZES, *more))
+        raise ValueError(f"no size {size!r}; sizes, as in --config=configs/vae.py:tiny: {legal}")
 
 
 def choose(size: str, **by_size: object):

@@ -1,6 +1,6 @@
 """Pretraining of the generator on images and clips, on all tasks at once.
 
-    python -m seedance_jax train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \
+    python -m seedance_jax train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \\
         --config.vae_run=runs/vae
 
 needs a trained autoencoder (`vae_run`) and the latents that `seedance_jax encode` computes with it.

@@ -8,9 +8,9 @@ python -m seedance_jax benchmark --what=dit_cost --generator=configs/pretrain.py
                                                     decoupled against full attention, 2 s to 12 s
 python -m seedance_jax benchmark --what=input --generator=configs/pretrain.py:7b
                                                     the input pipeline, from mp4 and from latents
-python -m seedance_jax benchmark --what=train --generator=configs/pretrain.py:base --size=480p \
+python -m seedance_jax benchmark --what=train --generator=configs/pretrain.py:base --size=480p \\
     --seconds=2,5 --batch=4                         a training step on the devices at hand, MFU
-python -m seedance_jax benchmark --what=sample --generator=configs/pretrain.py:base --size=480p \
+python -m seedance_jax benchmark --what=sample --generator=configs/pretrain.py:base --size=480p \\
     --seconds=5                                     a guided step of sampling there
 """
 

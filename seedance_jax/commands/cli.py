@@ -1,11 +1,7 @@
 """What commands share: errors of one line, the cache of compiled programs, and processes."""
 
 import functools
-import itertools
 import os
-import re
-import runpy
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +12,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from seedance_jax.commands import flag_errors
 from seedance_jax.data.file_names import at_home, printable
 from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.hooks import NonFiniteError
@@ -112,62 +109,22 @@ def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
         flags.mark_flag_as_required("config")
     if operands:
         flags.FLAGS.set_gnu_getopt()  # flags may follow them
-    argv = expand_configs(argv)
+    argv = flag_errors.expand_configs(argv)
+    flag_errors.check_files(argv[1:])
     try:
         found = flags.FLAGS(argv)[1:]
     except flags.Error as error:
         if "--traceback" in argv:
             raise
-        sys.exit(f"error: {explain_flag(error)}")
+        sys.exit(f"error: {flag_errors.explain(error)}")
     except (AttributeError, KeyError):
-        check_fields(argv[1:])
+        flag_errors.check_fields(argv[1:])
         raise
+    except SystemExit:  # of --help, which has shown what was asked for
+        sys.exit(0)
     if found and not operands:
         sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {QUOTING}")
     return [*argv[:1], *map(at_home, found)]
-
-
-def expand_configs(arguments: Sequence[str]) -> list[str]:
-    """The arguments with --config=~/file.py, of any config file, as a path from the root."""
-    files = [name for name in flags.FLAGS if flags.FLAGS[name].flag_type() == "config object"]
-    starts = tuple(f"--{name}=~" for name in files)
-    cut = [
-        argument.partition("=") if argument.startswith(starts) else (argument, "", "")
-        for argument in arguments
-    ]
-    return [name + equals + at_home(path) for name, equals, path in cut]
-
-
-def explain_flag(error: flags.Error) -> str:
-    """The message of an illegal flag in one line; of a config that cannot be made, the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if len(lines) == 1:
-        return f"{lines[0]} (--helpshort shows the flags)"
-    return f"{lines[0].partition(': Error')[0]}: {lines[-1].removeprefix('ValueError: ')}"
-
-
-def check_fields(arguments: Sequence[str]) -> None:
-    """Exits with a message if one, --FLAG.field, is of no field of the config file of --FLAG."""
-    # Both "--config=file" and "--config file" are legal.
-    parts = [part for argument in arguments for part in argument.split("=", 1)]
-    settings = dict(itertools.pairwise(parts))
-    for name in settings:
-        flag, _, field = name.removeprefix("--").partition(".")
-        if field and flag in flags.FLAGS and f"--{flag}" in settings:
-            path, _, size = settings[f"--{flag}"].partition(":")
-            config = runpy.run_path(path)["get_config"](*[size] if size else [])
-            check_field(config, flag, field)
-
-
-def check_field(config: ConfigDict, flag: str, name: str) -> None:
-    """Exits with a message if the config of a flag has no field of this dotted name."""
-    parts = name.split(".")
-    for i, part in enumerate(parts):
-        if not hasattr(config, "keys") or part not in config:
-            where = ".".join([flag, *parts[:i]])
-            legal = sorted(config) if hasattr(config, "keys") else "none"
-            sys.exit(f"error: --{flag}.{name}: {where} has no field {part!r}; legal: {legal}")
-        config = config[part]
 
 
 def needs(uses: Mapping[str, Iterable[str]], mode: str | None = None) -> None:
@@ -294,9 +251,7 @@ def explain(error: Exception) -> str:
         return f"{printable(error.object)!r} is not {error.encoding} text; give it another name"
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
-    return str(error).replace("--config=...", config_flags_given() or "--config=...")
-
-
-def config_flags_given() -> str:
-    """The flags of the command line that say the config, as a shell takes them; "" without any."""
-    return shlex.join(flag for flag in sys.argv[1:] if re.match(r"--config[.=]", flag))
+    # Messages of the data leave open by which config a command was called.
+    return str(error).replace(
+        "--config=...", flag_errors.config_arguments(sys.argv) or "--config=..."
+    )

@@ -1,6 +1,6 @@
 """Compiles the programs of a config for TPUs that need not be there, and says what they would need.
 
-    python -m seedance_jax compile --config=configs/pretrain.py:7b --topology=v5p:4x4x4 \
+    python -m seedance_jax compile --config=configs/pretrain.py:7b --topology=v5p:4x4x4 \\
         --mesh=fsdp=8,sequence=8 --size=480p --seconds=5 --batch=64
     python -m seedance_jax compile --config=configs/pretrain.py:7b --topology=v5e:16x16 --search=6
 

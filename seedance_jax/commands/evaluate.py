@@ -49,9 +49,8 @@ VAE_RUN = cli.define_path("vae_run", "", "Run of a generator's autoencoder, if i
 NUM_PROMPTS = flags.DEFINE_integer(
     "num_prompts",
     None,
-    "Generators: how many clips of one shot of the split lend their prompts. Each makes one from "
-    "its text, one from its first frame and, the first 16, one from first and last frame; as many "
-    "clips of two shots come on top, if there are. Default: 48, if there are.",
+    "Generators: clips of one shot to take prompts from. Each makes a clip from text, one from its "
+    "first frame and, of 16, one from first and last; as many of two shots come on top.",
     1,
 )
 SUITE = flags.DEFINE_string("suite", None, f"Generators: one of {', '.join(cases.SUITES)}.")

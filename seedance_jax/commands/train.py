@@ -1,11 +1,14 @@
 """Trains one stage.
 
-    python -m seedance_jax train --config=configs/pretrain.py:tiny --workdir=runs/pretrain \
+    python -m seedance_jax build_data --config=configs/vae.py:tiny
+    python -m seedance_jax train --config=configs/vae.py:tiny --workdir=runs/vae \\
         --config.optimizer.peak_lr=1e-3
 
-Started again, it goes on from the last checkpoint of the work directory; a finished run is left as
-it is. SIGTERM saves a checkpoint and exits 0. A run that a hook stops early is finished, too, and
-says why here and as "stopped" in its metadata.json; started again, it goes on to num_steps.
+A generator (configs/pretrain.py) needs --config.vae_run=runs/vae, too, and the latents that
+`encode` makes. Started again, a training goes on from the last checkpoint of the work directory; a
+finished run is left as it is. SIGTERM saves a checkpoint and exits 0. A run that a hook stops early
+is finished, too, and says why here and as "stopped" in its metadata.json; started again, it goes on
+to num_steps.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.

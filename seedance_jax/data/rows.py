@@ -5,10 +5,11 @@ Only line feeds end a line: a caption may hold any other character that Unicode 
 
 import codecs
 import csv
+import difflib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,12 @@ def refuse(path: str | Path, broken: Sequence[tuple[int, Any]]) -> None:
     if said:
         rows = [f"{printable(path.name)}, {one}" for one in said]
         raise ValueError(f"{printable(str(path))} has {len(said)} broken rows:{listed(rows)}")
+
+
+def did_you_mean(name: str, legal: Iterable[str]) -> str:
+    """ "did you mean ...? " with the legal name that is nearest; "" if none is near."""
+    near = difflib.get_close_matches(name, legal, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def listed(entries: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seedance_jax.sampling import files, rewriting
-from seedance_jax.sampling.requests import SIZE, Plan, rate_note, size_note
+from seedance_jax.sampling.requests import SIZE, Plan
+from seedance_jax.sampling.sizes import rate_note, size_note
 
 # Settings that guide nothing as they are here.
 UNGUIDED = {"negative_prompt": "", "guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}

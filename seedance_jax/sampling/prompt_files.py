@@ -95,7 +95,8 @@ def parse_row(row: Any, convert: Callable[[type, Any], Any]) -> dict[str, Any]:
         raise ValueError(f"expected an object with a prompt, got {row!r}")
     unknown = [name for name in row if name not in COLUMNS]
     if unknown:
-        raise ValueError(f"unknown columns {unknown}; legal columns: {list(COLUMNS)}")
+        near = rows.did_you_mean(unknown[0], COLUMNS)
+        raise ValueError(f"unknown columns {unknown}; {near}legal columns: {', '.join(COLUMNS)}")
     settings = {}
     for name, value in row.items():
         try:

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedance_jax.data import sources
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.diffusion import guidance, solvers
 from seedance_jax.sampling import context
 from seedance_jax.sampling.given import collect
 from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
-from seedance_jax.sampling.sizes import resolve_size
+from seedance_jax.sampling.sizes import resolve_size, size_note
 
 SIZE = ("num_frames", "height", "width")
+STEPS = dict(zip(SIZE, ("1, 5, 9, ... (4n+1)", *["16, 32, 48, ..."] * 2), strict=True))
 MAX_SEED = 2**31 - 1
 MAX_FPS = 240
 MAX_PIXELS = 2**31  # of all frames of a clip; no device holds more
@@ -172,7 +172,8 @@ def check_sampler(request: Request) -> None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise ValueError(f"{name}={value!r}: must be an integer")
         if not least <= value <= most:
-            raise ValueError(f"{name}={value}: must be from {least} to {most}")
+            legal = STEPS[name] if name in SIZE and value < least else f"from {least} to {most}"
+            raise ValueError(f"{name}={value}: must be {legal}")
     most = {"guidance_scale": math.inf, "image_guidance_scale": math.inf, "guidance_rescale": 1.0}
     for name, limit in most.items():
         value = getattr(request, name)
@@ -245,26 +246,6 @@ def clip_size(
             f"{named} are {math.prod(clip)} pixels; a clip has at most {MAX_PIXELS} in all frames"
         )
     return clip
-
-
-def size_note(clip: Sequence[int], metadata: Mapping[str, Any]) -> str:
-    """What to say of a (num_frames, height, width) that was not trained on; "" of others."""
-    trained = [tuple(bucket) for bucket in metadata["buckets"]]
-    if tuple(clip) in trained:
-        return ""
-    size, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
-    return f"{size} (frames x height x width) is no size that the weights were trained on: {legal}"
-
-
-def rate_note(fps: float, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """What to say of a frame rate that was not trained on; "" of others. config: of the run."""
-    trained = [metadata["fps"]]
-    if fps not in trained:
-        trained = sources.frame_rates(config["data"])
-    if fps in trained:
-        return ""
-    legal = ", ".join(f"{rate:g}" for rate in trained)
-    return f"fps={fps:g} is no frame rate that the weights were trained on: {legal}"
 
 
 def given_rows(request: Request, count: int) -> list[dict[str, Any]]:

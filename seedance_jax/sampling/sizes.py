@@ -1,6 +1,9 @@
-"""Sizes of clips, by name the pixel tables of the product (Seedance 1.0), multiples of 32."""
+"""Sizes of clips, by name the pixel tables of the product (Seedance 1.0), multiples of 32.
 
-from collections.abc import Mapping
+And what is said of sizes and frame rates that a model was not trained on.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedance_jax.data import schema, sources
@@ -70,3 +73,23 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
     Bucket(frames, height, width, batch_size=1)  # raises
     strides = schema.FRAME_STRIDE, schema.PIXEL_STRIDE
     return (frames - 1) // strides[0] + 1, height // strides[1], width // strides[1]
+
+
+def size_note(clip: Sequence[int], metadata: Mapping[str, Any]) -> str:
+    """What to say of a (num_frames, height, width) that was not trained on; "" of others."""
+    trained = [tuple(bucket) for bucket in metadata["buckets"]]
+    if tuple(clip) in trained:
+        return ""
+    size, legal = "x".join(map(str, clip)), ", ".join("x".join(map(str, t)) for t in trained)
+    return f"{size} (frames x height x width) is no size that the weights were trained on: {legal}"
+
+
+def rate_note(fps: float, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """What to say of a frame rate that was not trained on; "" of others. config: of the run."""
+    trained = [metadata["fps"]]
+    if fps not in trained:
+        trained = sources.frame_rates(config["data"])
+    if fps in trained:
+        return ""
+    legal = ", ".join(f"{rate:g}" for rate in trained)
+    return f"fps={fps:g} is no frame rate that the weights were trained on: {legal}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from absl import flags
+from absl import app, flags
 from absl.testing import flagsaver
 from ml_collections import config_flags
 
@@ -21,8 +21,12 @@ def parse():
     for name in ("config", "generator"):
         config_flags.DEFINE_config_file(name, flag_values=values)
     flags.DEFINE_string("prompt", "a blue ball", "", flag_values=values)
+    app.define_help_flags()
+    flags.DEFINE_flag(flags.FLAGS["help"], flag_values=values)
 
-    def run(*arguments, operands=False):
+    def run(*arguments, operands=False, required=None):
+        if required:
+            flags.mark_flag_as_required(required, flag_values=values)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(flags, "FLAGS", values)
             patch.setattr(sys, "argv", ["sample", *arguments])  # where fields of configs are found
@@ -51,7 +55,8 @@ def test_flags_that_are_wrong_end_in_one_line(parse):
         parse("--config=configs/pretrain.py:huge")
     message = str(caught.value)
     assert message.startswith(
-        "error: flag --config=configs/pretrain.py:huge: no size 'huge'; write"
+        "error: flag --config=configs/pretrain.py:huge: no size 'huge'; sizes, as in "
+        "--config=configs/vae.py:tiny: smoke, tiny, released, small, base, 7b"
     )
     assert "\n" not in message
     with pytest.raises(SystemExit, match="^error: Unknown command line flag 'bla'.*--helpshort"):
@@ -59,19 +64,63 @@ def test_flags_that_are_wrong_end_in_one_line(parse):
 
 
 @pytest.mark.parametrize(
+    ("file", "near"),
+    [
+        ("configs/pretrian.py:tiny", "did you mean configs/pretrain.py? "),
+        ("vae", "did you mean configs/vae.py? "),
+        ("", ""),
+        ("configs", ""),
+    ],
+)
+def test_a_config_file_that_is_not_there_ends_with_those_that_are(parse, file, near):
+    with pytest.raises(SystemExit) as caught:
+        parse(f"--config={file}")
+    said = f"error: --config={file}: there is no such file; {near}configs: configs/lora.py, "
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+    assert "base.py" not in str(caught.value)
+
+
+def test_a_flag_that_is_missing_is_named(parse):
+    with pytest.raises(SystemExit, match="^error: --config is missing [(]"):
+        parse(required="config")
+
+
+def test_help_is_no_mistake(parse, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+
+
+def test_the_config_of_a_command_stands_in_what_is_to_be_run(monkeypatch):
+    arguments = ["train", "--config=a b.py:tiny", "--workdir=c", "--config.data.source=folder"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    error = ValueError("build it:\n  build_data --config=...")
+    assert cli.explain(error).endswith(
+        "build_data '--config=a b.py:tiny' --config.data.source=folder"
+    )
+    monkeypatch.setattr(sys, "argv", ["train"])
+    assert cli.explain(error) == str(error)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (
             ["--generator=configs/pretrain.py:smoke", "--generator.model.deep=3"],
-            "^error: --generator.model.deep: generator.model has no field 'deep'; legal: .*'depth'",
+            "^error: --generator.model.deep: generator.model has no field 'deep'; .*legal: .*depth",
         ),
         (
             ["--generator", "configs/pretrain.py:smoke", "--generator.bla", "3"],
-            "^error: --generator.bla: generator has no field 'bla'; legal: .*'model'",
+            "^error: --generator.bla: generator has no field 'bla'; legal: .*model",
         ),
         (
             ["--config=configs/vae.py:smoke", "--config.vae.bla=3"],
             "^error: --config.vae.bla: config.vae has no field 'bla'",
+        ),
+        (
+            ["--config=configs/vae.py:smoke", "--config.num_stpes=3"],
+            "config has no field 'num_stpes'; did you mean 'num_steps'[?] legal: accu",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.sampling import preparation, requests
+from seedance_jax.sampling import preparation, sizes
 
 
 def test_errors_say_in_which_row_they_are():
@@ -18,7 +18,7 @@ def test_a_frame_rate_that_was_not_trained_on_is_named():
     world, folder = {"fps": 12}, {"fps": 24.0}
     data = {"source": "world,folder", "buckets": [[17, 64, 64, 2, 1.0], [1, 64, 64, 8, 1.0]]}
     config = {"data": data | {"world": world, "folder": folder}}
-    note = lambda fps: requests.rate_note(fps, config, {"fps": 12})  # noqa: E731
+    note = lambda fps: sizes.rate_note(fps, config, {"fps": 12})  # noqa: E731
     assert (note(12), note(24)) == ("", "")
     assert note(100) == "fps=100 is no frame rate that the weights were trained on: 12, 24"
 

@@ -13,8 +13,8 @@ def read(path):
 
 def test_three_formats_agree(tmp_path):
     (tmp_path / "a.txt").write_text("a red ball\n\na blue cube\n")
-    (tmp_path / "a.csv").write_text("prompt,seed\na red ball,3\na blue cube,\n")
-    rows = [{"prompt": "a red ball", "seed": 3}, {"prompt": "a blue cube"}]
+    (tmp_path / "a.csv").write_text("prompt,seed,fps\na red ball,3,24\na blue cube,,\n")
+    rows = [{"prompt": "a red ball", "seed": 3, "fps": 24.0}, {"prompt": "a blue cube"}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read(tmp_path / "a.csv") == rows
     assert read(tmp_path / "a.jsonl") == rows
@@ -27,7 +27,11 @@ def test_three_formats_agree(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.csv", "prompt,sed\na ball,1\n", "sed"),
+        (
+            "a.csv",
+            "prompt,sed\na ball,1\n",
+            r"columns \['sed'\]; did you mean 'seed'\? legal columns: prompt, ",
+        ),
         ("a.csv", "prompt,seed\na ball,one\n", "line 2.*seed='one'"),
         ("a.csv", "prompt,seed\na ball,1,2\n", "line 2.*more cells"),
         ("a.csv", "prompt,seed,image\na ball,1\n", "line 2.*fewer cells.*'image'"),

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import signal
 import types
@@ -118,6 +119,16 @@ def test_a_signal_saves_and_returns_early(run, whole, tmp_path, number):
     assert [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert_same(run(tmp_path / "stopped", resumed), expected)
     assert stopped.losses | resumed.losses == losses
+
+
+def test_a_step_of_a_new_shape_is_said_to_be_compiled_once(run, tmp_path, capsys):
+    rows = np.ones((1, 4), np.float32)
+    parts = [grain.MapDataset.source(rows).repeat().batch(size) for size in (4, 2)]
+    dataset = grain.MapDataset.mix(parts).map(lambda x: {"x": x, "y": x[:, :1]})
+    batches = lambda step: loader.make_iterator(dataset, step)  # noqa: E731
+    run(tmp_path, stage=dataclasses.replace(quadratic(), batches=batches))
+    said = "compiling the step for x 4, batch {}, unless the cache has it"
+    assert sorted(capsys.readouterr().out.splitlines()) == [said.format(2), said.format(4)]
 
 
 def test_a_finished_run_is_left_as_it_is(run, whole, tmp_path):
