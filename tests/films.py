@@ -38,6 +38,24 @@ def written(
     return buffer.getvalue()
 
 
+def with_sound(data, container, seconds, codec="aac"):
+    """The film beside silence of so many seconds."""
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format=container) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream(codec, rate=44100)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+        for start in range(0, round(44100 * seconds), 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.rate, frame.pts = 44100, start
+            target.mux(sound.encode(frame))
+        target.mux(sound.encode())
+    return buffer.getvalue()
+
+
 def copied(data, path, keep=lambda packet: True, **options):
     """The film written again to `path` packet by packet, as cutters do, with options of a muxer."""
     with av.open(io.BytesIO(data)) as source, av.open(path, "w", options=options) as target:

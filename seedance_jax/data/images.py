@@ -176,7 +176,7 @@ def read_video(
     frames, changes = [], []
     with open_video(name, path) as reader:
         for frame in reader.frames():
-            if (reader.length or len(frames) + 1) > most:
+            if max(reader.length or 0, len(frames) + 1) > most:
                 count = reader.length or f"more than {most}"
                 raise ValueError(f"{name} {str(path)!r} has {count} frames, {most} at most fit")
             picture, changes = fit(Image.fromarray(reader.show(frame)), height, width)

@@ -8,10 +8,12 @@ show the others as a player does. Where a file has several shots, so have its cl
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,10 +55,12 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
     directory = folder_directory(data_dir, spec)
     with storage.writing(directory) as draft:
         if draft is not None:
-            with parts.kept(directory) as done:
-                report = _write(draft, done, spec, captioned, num_processes)
+            done = parts.directory_of(directory)
+            done.mkdir(exist_ok=True)
+            report = _write(draft, done, spec, captioned, num_processes)
             storage.write_json(draft / "report.json", report)
             storage.write_json(draft / "spec.json", full_spec)
+    shutil.rmtree(parts.directory_of(directory), ignore_errors=True)
     if json.loads((directory / "spec.json").read_text()) != full_spec:
         raise ValueError(
             f"{spec.path} has changed since {directory} was built from it; "
@@ -86,21 +90,24 @@ def _write(
     if "train" not in splits:
         raise ValueError(f"all {len(files)} files of {spec.path} fall to the validation split")
     results: list[Transcoded] = []
+    with contextlib.ExitStack() as stack:
 
-    def records(split: str) -> Iterator[dict[str, Any]]:
-        work = functools.partial(transcode_once, spec=spec, done=done)
-        made = ordered_map(work, splits[split], num_processes, _died)
-        for result, part in tqdm(made, f"folder {split}", len(splits[split]), unit="file"):
-            results.append(result)
-            _check_lost(results, spec, len(files))
-            yield from parts.read(part)[1] if part else ()
+        def records(split: str) -> Iterator[dict[str, Any]]:
+            work = functools.partial(transcode_once, spec=spec, done=done)
+            made = ordered_map(work, splits[split], num_processes, _died)
+            stack.enter_context(contextlib.closing(made))
+            for result, part in tqdm(made, f"folder {split}", len(splits[split]), unit="file"):
+                results.append(result)
+                if result.lost:
+                    _check_lost(results, spec, len(files))
+                yield from parts.read(part) if part else ()
 
-    rows = storage.write_records(
-        draft,
-        "folder",
-        schema.CLIP,
-        {split: functools.partial(records, split) for split in splits},
-    )
+        rows = storage.write_records(
+            draft,
+            "folder",
+            schema.CLIP,
+            {split: functools.partial(records, split) for split in splits},
+        )
     if lost := [result for result in results if result.lost]:
         logging.warning("%d of %d files are lost:%s", len(lost), len(files), _listing(lost))
     listed = {"left_out": captioned.left_out, "notes": captioned.notes}

@@ -3,11 +3,10 @@
 A build that was killed, or ended because too much was lost, goes on from there.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,6 @@ import numpy as np
 def directory_of(dataset: Path) -> Path:
     """Where the parts of a data set lie until it is finished."""
     return dataset.with_name(dataset.name + ".parts")
-
-
-@contextlib.contextmanager
-def kept(dataset: Path) -> Iterator[Path]:
-    """Yields the directory of parts, which goes when the data set is finished."""
-    parts = directory_of(dataset)
-    parts.mkdir(parents=True, exist_ok=True)
-    yield parts
-    shutil.rmtree(parts)
 
 
 def part_path(parts: Path, film: Path, made_by: Sequence[Any]) -> Path:
@@ -42,14 +32,23 @@ def write(path: Path, summary: Mapping[str, Any], records: Sequence[Mapping[str,
     arrays = {f"video_{i}": np.frombuffer(row["video"], np.uint8) for i, row in enumerate(records)}
     draft = path.with_suffix(f".{os.getpid()}")
     with draft.open("wb") as stream:
-        np.savez(stream, told=json.dumps({"summary": dict(summary), "rows": rows}), **arrays)
+        np.savez(stream, about=json.dumps({"summary": dict(summary), "rows": rows}), **arrays)
+        stream.flush()
+        os.fsync(stream.fileno())
     draft.replace(path)
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(summary, records) of a part."""
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """The summary of a part; None if there is none that can be read."""
+    try:
+        with np.load(path) as arrays:
+            return json.loads(str(arrays["about"]))["summary"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the records of a part."""
     with np.load(path) as arrays:
-        told = json.loads(str(arrays["told"]))
-        rows = enumerate(told["rows"])
-        records = [{**row, "video": arrays[f"video_{number}"].tobytes()} for number, row in rows]
-    return told["summary"], records
+        for number, row in enumerate(json.loads(str(arrays["about"]))["rows"]):
+            yield {**row, "video": arrays[f"video_{number}"].tobytes()}

@@ -1,14 +1,15 @@
 """Spreads the building of records over processes."""
 
 import collections
-import itertools
+import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-AHEAD = 4  # items in work or waiting to be taken, per process
+AHEAD = 16  # items in work or waiting to be taken, per process
+END = object()
 
 
 def ordered_map(
@@ -19,57 +20,67 @@ def ordered_map(
 ) -> Iterator:
     """Yields function(item) in order, made by that many processes (1: by this one).
 
+    Close it (`contextlib.closing`) where it may not be used up: that ends the processes.
+
     Args:
       died: item -> what is yielded where its process is killed (out of memory, a fault in a codec).
-        Without it that is a RuntimeError.
+        Without it that is a ChildProcessError; this process itself nobody guards.
     """
     if num_processes < 1:
         raise ValueError(f"num_processes={num_processes} must be >= 1")
-    return (
-        map(function, items)
-        if num_processes == 1
-        else _spread(function, items, num_processes, died)
-    )
-
-
-def _spread(function, items, num_processes, died):
-    items, waiting = iter(items), collections.deque()  # (item, future)
-    pool = _pool(num_processes)
-    try:
-        while True:
-            fresh = itertools.islice(items, AHEAD * num_processes - len(waiting))
-            waiting.extend((item, pool.submit(function, item)) for item in fresh)
-            if not waiting:
-                return
-            item, future = waiting.popleft()
+    if num_processes == 1:
+        yield from map(function, items)
+        return
+    items, waiting = iter(items), collections.deque()  # [item, its future]
+    while True:
+        with _pool(num_processes) as pool:
             try:
-                result = future.result()
+                while True:
+                    while len(waiting) < AHEAD * num_processes:
+                        if (item := next(items, END)) is END:
+                            break
+                        waiting.append([item, None])
+                        waiting[-1][1] = pool.submit(function, item)
+                    if not waiting:
+                        return
+                    result = waiting[0][1].result()
+                    waiting.popleft()
+                    yield result
             except BrokenProcessPool:  # by any of those in work
-                suspects = [item, *(other for other, _ in waiting)]
-                waiting.clear()
-                yield from _one_by_one(function, suspects, died)
-                pool = _pool(num_processes)
-            else:
-                yield result
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                pass
+        yield from _one_by_one(function, waiting, died)
 
 
-def _one_by_one(function, items, died):
-    pool = _pool(1)
-    try:
-        for item in items:
+def _one_by_one(function, waiting, died):
+    """Empties `waiting` with a process for one item at a time, from which its killer is known."""
+    while waiting:
+        with _pool(1) as pool:
             try:
-                result = pool.submit(function, item).result()
+                while waiting:
+                    item, future = waiting[0]
+                    if future is None or not future.done() or future.exception():
+                        future = pool.submit(function, item)
+                    result = future.result()
+                    waiting.popleft()
+                    yield result
+                return
             except BrokenProcessPool as error:
+                item, _ = waiting.popleft()
                 if died is None:
-                    raise RuntimeError(f"the process that made {item!r} was killed") from error
-                pool, result = _pool(1), died(item)
-            yield result
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                    raise ChildProcessError(f"the process of {item!r} was killed") from error
+        yield died(item)
 
 
-def _pool(num_processes: int) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
+    others = {*multiprocessing.active_children()}
     # Spawned, not forked: a fork copies the threads' locks of whatever library is loaded.
-    return ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in {*multiprocessing.active_children()} - others:
+            process.terminate()
+        raise
+    pool.shutdown()

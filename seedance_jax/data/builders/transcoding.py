@@ -64,18 +64,23 @@ class Transcoded(NamedTuple):
 def transcode_once(
     file: CaptionedFile, spec: FolderSpec, done: Path
 ) -> tuple[Transcoded, Path | None]:
-    """(what came of a file, without records; the part that has them), done before or now."""
+    """(what came of a file, without records; the part that has them), done before or now.
+
+    Raises OSError where a part cannot be written: that is no fault of the file.
+    """
+    made_by = (READER_VERSION, spec.num_frames, spec.fps, spec.storage_size, *file)
     try:
-        made_by = (READER_VERSION, spec.num_frames, spec.fps, spec.storage_size, *file)
         part = parts.part_path(done, Path(spec.path, file.name), made_by)
-        if not part.exists():
-            result = transcode(file, spec)
-            if result.lost:
-                return result, None
-            parts.write(part, result._asdict() | {"records": []}, result.records)
-        return Transcoded(**parts.read(part)[0]), part
     except OSError as error:
         return Transcoded(file.label, [], lost=f"{type(error).__name__}: {error}"), None
+    if summary := parts.read_summary(part):
+        return Transcoded(**summary), part
+    result = transcode(file, spec)
+    summary = result._replace(records=[])
+    if result.lost:
+        return summary, None
+    parts.write(part, summary._asdict(), result.records)
+    return summary, part
 
 
 def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:

@@ -1,5 +1,6 @@
 """Writes clips of the synthetic world as a data set."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
@@ -61,18 +62,20 @@ def _write(
     draft: Path, spec: WorldSpec, splits: Mapping[str, int], num_processes: int, dense: bool
 ) -> None:
     record = functools.partial(dense_record if dense else clip_record, spec=spec)
+    with contextlib.ExitStack() as stack:
 
-    def records(split: str) -> Iterator[dict[str, Any]]:
-        jobs = ((split, index) for index in range(splits[split]))
-        made = ordered_map(record, jobs, num_processes)
-        return iter(tqdm(made, f"world {split}", splits[split]))
+        def records(split: str) -> Iterator[dict[str, Any]]:
+            jobs = ((split, index) for index in range(splits[split]))
+            made = ordered_map(record, jobs, num_processes)
+            stack.enter_context(contextlib.closing(made))
+            return iter(tqdm(made, f"world {split}", splits[split]))
 
-    rows = storage.write_records(
-        draft,
-        "world_dense" if dense else "world",
-        schema.WORLD_DENSE if dense else schema.WORLD_CLIP,
-        {split: functools.partial(records, split) for split in splits},
-    )
+        rows = storage.write_records(
+            draft,
+            "world_dense" if dense else "world",
+            schema.WORLD_DENSE if dense else schema.WORLD_CLIP,
+            {split: functools.partial(records, split) for split in splits},
+        )
     storage.write_json(draft / "report.json", {"rows": rows, "lost": []})
     storage.write_json(draft / "spec.json", _full_spec(spec, splits))
 

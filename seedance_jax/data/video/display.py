@@ -45,6 +45,7 @@ WIDE = {
     ColorPrimaries.SMPTE431: "DCI-P3",
     ColorPrimaries.SMPTE432: "Display P3",
 }
+FIELDS = "mode=send_frame:deint=interlaced"
 SQUARE = 0.02  # relative: pixels that are wider or narrower by less are square to everyone
 NARROWEST, WIDEST = 1 / 8, 8.0  # ratios of a pixel's width to its height that are no mistake
 
@@ -110,10 +111,13 @@ def deinterlaced(
     frames: Iterable[av.VideoFrame], stream: av.VideoStream, note: Callable[[str], None]
 ) -> Iterator[av.VideoFrame]:
     """Yields as many frames: of those that are two fields one, and what lies between its rows."""
-    graph = None
+    graph, form = None, None
     for frame in frames:
+        if graph is not None and form != _form(frame):
+            yield from _ready(graph, last=True)
+            graph = None
         if graph is None and frame.interlaced_frame:
-            graph = _graph(stream, ("bwdif", "mode=send_frame:deint=interlaced"))
+            graph, form = _graph(stream, frame, ("bwdif", FIELDS)), _form(frame)
             note("deinterlaced")
         if graph is None:
             yield frame
@@ -121,11 +125,16 @@ def deinterlaced(
         graph.push(frame)
         yield from _ready(graph)
     if graph is not None:
+        yield from _ready(graph, last=True)
+
+
+def _form(frame):
+    return frame.width, frame.height, frame.format.name
+
+
+def _ready(graph: Graph, last: bool = False) -> Iterator[av.VideoFrame]:
+    if last:
         graph.push(None)
-        yield from _ready(graph)
-
-
-def _ready(graph: Graph) -> Iterator[av.VideoFrame]:
     while True:
         try:
             yield graph.pull()
@@ -133,9 +142,11 @@ def _ready(graph: Graph) -> Iterator[av.VideoFrame]:
             return
 
 
-def _graph(stream: av.VideoStream, *filters: tuple[str, str]) -> Graph:
+def _graph(stream: av.VideoStream, frame: av.VideoFrame, *filters: tuple[str, str]) -> Graph:
+    """A chain of filters for frames of one form; stream: for the times of the frames."""
     graph = Graph()
-    nodes = [graph.add_buffer(template=stream)]
+    form = {"width": frame.width, "height": frame.height, "format": frame.format}
+    nodes = [graph.add_buffer(**form, time_base=stream.time_base)]
     nodes += [graph.add(name, arguments) for name, arguments in filters]
     nodes.append(graph.add("buffersink"))
     for first, second in itertools.pairwise(nodes):
@@ -204,11 +215,11 @@ class Converter:
         return over_white(image)
 
     def _filtered(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
-        key = (height, width, frame.height, frame.width, frame.format.name)
+        key = (height, width, *_form(frame))
         if key not in self._graphs:
             scale = f"w={width}:h={height}:flags=bicubic:{self._filter}"
             try:
-                graph = _graph(self._stream, ("scale", scale), ("format", "rgb24"))
+                graph = _graph(self._stream, frame, ("scale", scale), ("format", "rgb24"))
             except (av.FFmpegError, ValueError) as error:
                 raise ClipError(
                     f"{self._colours}: this FFmpeg cannot; convert the file to BT.709 first"

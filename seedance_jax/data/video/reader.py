@@ -44,7 +44,8 @@ class VideoReader:
             entries = _index(self._container, self._stream)
             # Samples outside an edit list are in `frames`, but neither in the index nor shown.
             self._packets = len(entries) or self._stream.frames
-            self.length = sum(not entry.is_discard for entry in entries) or None
+            shown = sum(not entry.is_discard for entry in entries)
+            self.length = shown or None if self._stream.frames else None  # else of a first part
             if "mp4" in _names(self._container):
                 size = len(data) if isinstance(data, bytes) else os.path.getsize(data)
                 _check_whole(entries, size)
@@ -104,7 +105,10 @@ class VideoReader:
 
     def show(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
         """A frame as uint8 [H,W,3] of `size` (height, width), by default as it is shown."""
-        return self._shown(frame)(frame, size)
+        try:
+            return self._shown(frame)(frame, size)
+        except av.FFmpegError as error:
+            raise ClipError(f"a frame cannot be converted: {_reason(error)}") from error
 
     def read(
         self, indices: Sequence[int] | None = None, size: tuple[int, int] | None = None
@@ -278,7 +282,9 @@ def _claimed_seconds(
         hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
         claimed = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     except ValueError:  # tags are free text
-        claimed = math.inf if len(container.streams) > 1 else whole
+        claimed = math.inf
+        if len(container.streams) > 1:  # the whole may be the length of the sound
+            return None
     claimed = min(claimed, whole)
     return claimed if math.isfinite(claimed) else None
 

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 
@@ -107,6 +108,28 @@ def test_a_build_that_cannot_succeed_ends_at_once_and_goes_on_later(folder, tmp_
     rows = storage.open_split(directory, "train")
     assert [rows[i]["id"] for i in range(3)] == ["0.mp4#0", "0.mp4#17", "1.mp4#0"]
     assert [path.suffix for path in directory.parent.iterdir()].count(".parts") == 0
+
+
+def test_a_part_that_is_damaged_is_made_again_and_one_that_cannot_be_written_ends_the_build(
+    folder, tmp_path, monkeypatch
+):
+    (folder / "3.mp4").write_text("no film")
+    spec = spec_of(folder, validation_fraction=0.0)
+    with pytest.raises(ValueError, match="more than max_lost"):
+        build_folder(tmp_path / "out", spec)
+    [done] = (tmp_path / "out" / "folder").glob("*.parts")
+    for part in done.iterdir():
+        part.write_bytes(part.read_bytes()[:-200])
+    (folder / "3.mp4").write_bytes((folder / "2.mp4").read_bytes())
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", raise_full)
+        with pytest.raises(OSError, match="No space left"):
+            build_folder(tmp_path / "out", spec)
+    assert storage.read_report(build_folder(tmp_path / "out", spec))["lost"] == []
+
+
+def raise_full(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_film_that_kills_its_reader_is_lost_alone(folder, tmp_path, monkeypatch):

@@ -163,6 +163,22 @@ def test_an_edit_list_says_what_is_shown(start, seconds, first, length):
         decode_mp4(data[: data.index(b"mdat") + 400] + data[data.index(b"moov") - 4 :])
 
 
+@pytest.mark.parametrize("container", ["mp4", "matroska", "flv", "mpegts"])
+def test_sound_may_be_longer_than_the_film(container):
+    data = films.with_sound(film(), container, seconds=4.0)
+    assert len(decode_mp4(data)[0]) == 24
+    if container in ("matroska", "flv"):
+        data = data.replace(b"00:00:02.0", b"xx:00:02.0")  # a tag that says nothing
+        assert len(decode_mp4(data)[0]) == 24
+
+
+def test_the_index_of_a_first_part_is_no_length(tmp_path):
+    data = films.copied(film(num_frames=60), tmp_path / "a.mp4", movflags="+dash+frag_keyframe")
+    with VideoReader(data) as opened:
+        assert opened.length in (None, 60)
+        assert len(opened.read()) == 60
+
+
 def test_markers_of_dropped_frames_are_no_frames():
     data = film("avi", "mpeg4", num_frames=12, rate=24, times=range(0, 24, 2))
     numbers, _ = ticks(data, 12)
