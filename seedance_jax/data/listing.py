@@ -49,7 +49,8 @@ def is_picture(name: str | Path) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file, or a folder that it is in, is hidden; ._a.mp4 is what macOS adds to a.mp4."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def looks_like_a_film(path: str | Path) -> bool:

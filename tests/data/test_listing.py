@@ -42,6 +42,20 @@ def test_hidden_files_are_counted_and_passed_over(tmp_path):
     assert found.hidden == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("../a.mp4", False),
+        ("./a.mp4", False),
+        ("..a/b.mp4", True),
+        ("../.a/b.mp4", True),
+        ("a/._b.mp4", True),
+    ],
+)
+def test_steps_through_folders_hide_nothing(name, hidden):
+    assert listing.is_hidden(name) == hidden
+
+
 def test_links_are_followed_once(tmp_path):
     make(tmp_path, "store/b.mp4", "store/deep/c.mp4", "in/a.mp4", "in/own/d.mp4")
     folder = tmp_path / "in"

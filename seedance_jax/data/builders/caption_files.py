@@ -123,7 +123,7 @@ def _read_metadata(folder: Path, found: listing.Listing) -> Found:
             captions[file] = told
         elif file:
             left_out[file] = found.left_out.get(file, f"has a caption, and {SUFFIX}")
-        elif listing.is_hidden(plain(given)) and (folder / given).exists():
+        elif names.hides(given):
             left_out[given] = "has a caption, and is hidden"
         else:
             missing.append(given)
@@ -182,14 +182,26 @@ class _Names:
         """The file that a row means, None if there is none; ValueError if it may be several."""
         if given in self._names:
             return given
-        path = os.path.join(self._folder, at_home(given.replace("\\", "/")))
-        names = self._plain.get(plain(os.path.relpath(path, self._folder)), [])
+        path = self._place(given)
+        names = self._plain.get(self._inside(path), [])
         if not names and os.path.exists(path):  # behind a link, under another name
             self._real = self._real or _by(self._names, self._path)
             names = self._real.get(os.path.realpath(path), [])
         if len(names) > 1:
             raise ValueError(f"{printable(given)} may be any of {rows.some(sorted(names))}")
         return names[0] if names else None
+
+    def hides(self, given: str) -> bool:
+        """Whether a row means a hidden file of the folder."""
+        path = self._place(given)
+        inside = self._inside(path)
+        return not inside.startswith("../") and listing.is_hidden(inside) and os.path.exists(path)
+
+    def _place(self, given: str) -> str:
+        return os.path.join(self._folder, at_home(given.replace("\\", "/")))
+
+    def _inside(self, path: str) -> str:
+        return plain(os.path.relpath(path, self._folder))
 
     def _path(self, name: str) -> str:
         return os.path.realpath(os.path.join(self._folder, name))

@@ -301,6 +301,20 @@ def test_shadow_files_of_macos_are_passed_over(folder):
     assert list_captioned(folder).left_out == {"._a.mp4": "has a caption, and is hidden"}
 
 
+@pytest.mark.parametrize("place", ["other", ".other"])
+def test_rows_of_files_outside_of_the_folder_are_errors_by_any_path(
+    folder, place, tmp_path_factory
+):
+    outside = tmp_path_factory.mktemp("outside") / place / "b.mp4"
+    outside.parent.mkdir()
+    outside.touch()
+    for name in (str(outside), os.path.relpath(outside, folder)):
+        rows = [EXPECTED_ROW, {"file_name": "sub/b.MOV", "caption": "x"}]
+        rows_of(folder, *rows, {"file_name": name, "caption": "x"})
+        with pytest.raises(ValueError, match="1 captions of .* have no video: .*b.mp4"):
+            list_captioned(folder)
+
+
 def test_names_that_are_no_text_have_a_label(tmp_path):
     name = os.fsdecode(b"caf\xe9.mp4")
     (tmp_path / name).touch()
