@@ -81,29 +81,40 @@ def write_next(
 ) -> Path:
     """Writes the files {suffix: function that fills it} of the next number, and their sidecar.
 
-    The sidecar comes first, and only if there is none: so no two runs have one number. If a file
-    cannot be written, none of them stays. Returns the path of the first file.
+    The sidecar comes last, so that what it names is there and whole; a hidden file keeps the number
+    until then. If a file cannot be written, none of them stays. Returns the path of the first file.
     """
     number = next_number(directory)
-    while True:
-        stem = Path(directory) / f"{number:04d}"
-        paths = [stem.with_name(stem.name + suffix) for suffix in files]
-        content = sidecar({**settings, "file": paths[0].name})
-        try:
-            with open(f"{stem}.json", "x") as file:
-                file.write(content)
-            break
-        except FileExistsError:
-            number += 1
+    while not (claim := _claim(directory, number)):
+        number += 1
+    paths = [Path(directory, f"{number:04d}{suffix}") for suffix in files]
     try:
         for path, fill in zip(paths, files.values(), strict=True):
             with path.open("wb") as file:
                 fill(file)
+        claim.write_text(sidecar({**settings, "file": paths[0].name}))
+        claim.replace(Path(directory, f"{number:04d}.json"))
     except BaseException:
-        for path in (Path(f"{stem}.json"), *paths):
+        for path in (*paths, claim):
             path.unlink(missing_ok=True)
         raise
     return paths[0]
+
+
+def _claim(directory: str | Path, number: int) -> Path | None:
+    """The hidden file, made now, by which a number is of one run; None if another has the number.
+
+    That of a run that was killed stays, and its number is not used again.
+    """
+    claim = Path(directory, f".{number:04d}.claim")
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        return None
+    if Path(directory, f"{number:04d}.json").exists():  # written since the numbers were listed
+        claim.unlink()
+        return None
+    return claim
 
 
 def sidecar(settings: Mapping[str, Any]) -> str:

@@ -1,11 +1,15 @@
 import concurrent.futures
+import functools
 import json
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import gradient
 
+from seedance_jax.data.preferences.pairs import read_folder
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
 
@@ -98,4 +102,49 @@ def test_what_cannot_be_written_whole_leaves_no_part_and_no_number(tmp_path):
     files = {".mp4": lambda file: file.write(b"whole"), "_sheet.png": fail}
     with pytest.raises(OSError, match="no space left"):
         media.write_next(tmp_path, files, {"prompt": "p"})
+    assert not list(tmp_path.iterdir())
+
+
+SETTINGS = {
+    "prompt": "p",
+    "seed": 1,
+    "height": 16,
+    "width": 16,
+    "num_frames": 3,
+    "given_frames": [],
+}
+
+
+def test_a_folder_that_is_being_written_has_the_clips_that_are_whole(tmp_path):
+    frames, seen = np.full((3, 16, 16, 3), 9, np.uint8), []
+    media.write_clip(tmp_path, frames, 12, SETTINGS)
+
+    def fill(file):
+        seen.extend(read_folder(tmp_path))
+        file.write(b"half")
+
+    media.write_next(tmp_path, {".mp4": fill, "_sheet.png": fill}, SETTINGS | {"fps": 12})
+    assert seen == [("p", 1)] * 2
+
+
+def test_the_number_of_a_run_that_was_killed_is_passed_over(tmp_path):
+    killed, frames = tmp_path / "killed", np.full((3, 16, 16, 3), 9, np.uint8)
+    (tmp_path / "out").mkdir()
+    leave = functools.partial(shutil.copytree, tmp_path / "out", killed)
+    media.write_next(tmp_path / "out", {".mp4": lambda file: leave()}, SETTINGS)
+    (killed / "0000.mp4").unlink()  # as before it was begun
+    path = media.write_clip(killed, frames, 12, SETTINGS)
+    assert path.name == "0001.mp4"
+    [clip] = read_folder(killed).values()
+    assert clip.path == path
+
+
+def test_a_sidecar_that_cannot_be_written_leaves_no_part(tmp_path, monkeypatch):
+    def fail(path, text):
+        path.write_bytes(b"{")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="no space left"):
+        media.write_array(tmp_path, np.ones(1), 12, SETTINGS)
     assert not list(tmp_path.iterdir())
