@@ -138,13 +138,13 @@ def to_eight_bits(image: Image.Image, where: str) -> tuple[Image.Image, list[str
     """(grey of 16 bits as of 8, anything else as it is, notes); ValueError for an unknown range."""
     if not image.mode.startswith(("I", "F")):
         return image, []
-    low, high = image.getextrema()
+    values, clear = np.asarray(image), image.info.get("transparency")
+    low, high = values.min(), values.max()
     if image.mode == "F" or low < 0 or high > 65535:
         raise ValueError(
             f"{where} has values from {low} to {high} (mode {image.mode}), of an unknown range; "
             "give one of 8 or 16 bits"
         )
-    values, clear = np.asarray(image), image.info.get("transparency")
     made = Image.fromarray(np.round(values / 257.0).astype(np.uint8))
     if clear is not None:
         made.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))

@@ -31,6 +31,20 @@ def test_sixteen_bits_are_scaled_and_said(tmp_path):
     assert "16 to 8" in notes[0]
 
 
+@pytest.mark.parametrize(("start", "kind"), [(b"MM\0*", ">"), (b"II*\0", "<")])
+def test_sixteen_bits_are_read_in_either_order_of_bytes(tmp_path, start, kind):
+    values = np.full((64, 64), 32896).astype(f"{kind}u2")
+    # size, bits, compression, photometric, place of the pixels, rows of the strip, its bytes
+    tags = {256: 64, 257: 64, 258: 16, 259: 1, 262: 1, 273: 8, 278: 64, 279: values.nbytes}
+    entries = b"".join(struct.pack(f"{kind}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = start + struct.pack(f"{kind}I", 8 + values.nbytes)
+    table = struct.pack(f"{kind}H", len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + values.tobytes() + table)
+    image, notes = images.read_image(tmp_path / "a.tif", 64, 64)
+    assert (image == 128).all()
+    assert "16 to 8" in notes[0]
+
+
 def chunk(name, data):
     """A chunk of a PNG."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
