@@ -43,11 +43,10 @@ def find(folder: str | Path, name: str) -> Path:
     exact = Path(folder, at_home(name))
     if exact.exists():
         return exact
-    places = [Path(folder)]
-    path = Path(plain(at_home(name)))
-    if path.is_absolute():
-        places, path = [Path(path.anchor)], path.relative_to(path.anchor)
-    for part in path.parts:
+    path = Path(folder, plain(at_home(name)))
+    start = next(place for place in path.parents if os.path.isdir(place))
+    places = [start]
+    for part in path.relative_to(start).parts:
         places = [child for place in places for child in _children(place, part)]
     if len(places) > 1:
         raise ValueError(f"{name!r} may be any of {sorted(map(str, places))}")
@@ -55,6 +54,7 @@ def find(folder: str | Path, name: str) -> Path:
 
 
 def _children(place: Path, part: str) -> list[Path]:
-    if part == ".." or not place.is_dir():
-        return [place / part] * (part == "..")
-    return [child for child in place.iterdir() if plain(child.name) == part]
+    try:
+        return [child for child in place.iterdir() if plain(child.name) == part]
+    except OSError:  # no folder, or one that cannot be listed
+        return []

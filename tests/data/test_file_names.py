@@ -1,6 +1,7 @@
 """A file is found by any of the names that systems and people write for it."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,21 @@ def test_a_name_that_may_be_of_two_files_is_an_error(tmp_path):
         assert find(tmp_path, name) == tmp_path / name
     with pytest.raises(ValueError, match="may be any of"):
         find(tmp_path, f".\\{COMPOSED}")
+
+
+def test_only_folders_that_are_there_are_listed_and_one_that_cannot_be_is_empty(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "sub").mkdir()
+    listed, iterdir = [], Path.iterdir
+
+    def look(place):
+        listed.append(place)
+        if place.name == "sub":
+            raise PermissionError(13, "Permission denied", str(place))
+        return iterdir(place)
+
+    monkeypatch.setattr(Path, "iterdir", look)
+    for name in (f"{tmp_path}/none/a.png", "none/a.png", f"{tmp_path}/sub/a.png", "sub/a.png"):
+        assert find(tmp_path, name) == tmp_path / name
+    assert {*listed} == {tmp_path, tmp_path / "sub"}
