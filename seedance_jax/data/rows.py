@@ -103,7 +103,7 @@ def of_csv(text: str) -> Iterator[Row]:
     columns, number = None, 1
     try:
         for cells in reader:
-            if columns is None and any(cells):
+            if columns is None and _filled(cells):
                 columns = [cell.strip() for cell in _filled(cells)]
                 if wrong := _wrong(columns):
                     yield number, ValueError(wrong)

@@ -123,12 +123,11 @@ def anchor(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def parse_frames(text: str) -> dict[int, str]:
     """{pixel frame: path} of JSON such as {"0": "a.png", "8": "b.png"}; ~ is the home directory."""
     try:
-        pairs = json.loads(text, object_pairs_hook=tuple)
-        frames = {int(index): path for index, path in pairs}
-        whole = isinstance(pairs, tuple) and len(frames) == len(pairs)
-        if not whole or not all(isinstance(path, str) for path in frames.values()):
-            raise TypeError
-    except (ValueError, TypeError):
+        found = rows.parse_json(text)
+        frames = {int(index): path for index, path in found.items()}
+        if len(frames) < len(found) or not all(isinstance(path, str) for path in frames.values()):
+            raise ValueError
+    except (ValueError, AttributeError):
         legal = '{"0": "a.png", "8": "b.png"}'
         raise ValueError(
             f"frames={text!r} must be JSON, frame number: path, each number once, as {legal}"

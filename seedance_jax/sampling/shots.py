@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seedance_jax.data import rows
 from seedance_jax.data.schema import FRAME_STRIDE, GLOBAL
 
 SHOT = re.compile(r"\bshot\s+(\d+)\s*(?:\(([^()]*)\))?\s*:", re.I)
@@ -50,11 +51,9 @@ def parse_prompt(prompt: str | list | dict) -> Script:
         if not looks_like_json(text):
             return make_script(*split_shots(text))
         try:
-            prompt = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"prompt looks like JSON, but is not: {error}: {quote(text)}"
-            ) from error
+            prompt = rows.parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"prompt looks like JSON, but is {error}: {quote(text)}") from error
     if isinstance(prompt, list):
         prompt = {"shots": prompt}
     if not isinstance(prompt, dict) or not {"shots"} <= prompt.keys() <= {"global", "shots"}:

@@ -60,6 +60,7 @@ def test_cells_belong_to_columns():
     assert list(rows.of_csv(f"a,\n{ODD},\n")) == [(2, {"a": ODD})]
     assert list(rows.of_csv('a, b\nx, "y, z"\n')) == [(2, {"a": "x", "b": "y, z"})]
     assert list(rows.of_csv(",a\n0,x\n")) == [(2, {"": "0", "a": "x"})]  # numbered rows
+    assert list(rows.of_csv("\t\n \n,\t\na\nx\n")) == [(5, {"a": "x"})]
 
 
 @pytest.mark.parametrize(

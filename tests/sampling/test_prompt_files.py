@@ -118,7 +118,12 @@ def test_paths_are_relative_to_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["a.png", "[1]", '{"a": "b.png"}', '{"1": 2}', '{"0": "a", "0": "b"}', '[["0", "a"]]']
+    "text",
+    [
+        *("a.png", "[1]", "3", '{"a": "b.png"}', '{"1": 2}', '{"0": "a", "0": "b"}'),
+        *('[["0", "a"]]', '{"0": "a", "00": "b"}', "[" * 100_000),
+    ],
+    ids=lambda text: text[:20],
 )
 def test_frames_that_are_not_numbers_and_paths_are_errors(text):
     with pytest.raises(ValueError, match="must be JSON, frame number: path"):

@@ -56,6 +56,8 @@ def test_one_shot_has_one_caption():
         ("Shot 1 (two s): a", "'two s' .*positive number"),
         ("Shot 1 (0s): a", "'0s' .*positive number"),
         ('[{"prompt": "a"', "looks like JSON, but is not"),
+        ('{"a":' * 100_000, "looks like JSON, but is not JSON: too many brackets"),
+        ('[{"prompt": "a", "prompt": "b"}]', "a name stands twice"),
         ('[{"text": "a"}]', "shot .*'text'.* must be"),
         ('{"shots": [], "global": "a"}', "no shots"),
         ('{"prompt": "a"}', "must be text, or"),
