@@ -1,4 +1,7 @@
-"""Whether weights are finite: what is not makes everything that uses it not finite."""
+"""Whether weights are finite, and the error of runs of steps and clips that are not.
+
+What is not finite makes everything that uses it not finite.
+"""
 
 from typing import Any
 

@@ -192,7 +192,7 @@ def open_directory(directory: str | Path) -> Tensors:
     parts = [open_tensors(directory / name) for name in names]
     where = {name: part for part in parts for name in part}
     shapes = {name: part.shapes[name] for name, part in where.items()}
-    return _with_prefix(Tensors(directory, shapes, lambda name: where[name][name]))
+    return _with_prefix(Tensors(shapes, lambda name: where[name][name]))
 
 
 def _with_prefix(tensors):

@@ -10,6 +10,7 @@ state dict, which build records and do nothing else.
 
 import collections
 import contextlib
+import functools
 import io
 import pickle
 import struct
@@ -46,26 +47,19 @@ FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 class Tensors(Mapping):
     """Mapping of names to arrays, each read on access; `shapes` {name: shape} reads no values."""
 
-    def __init__(self, path: str | Path, shapes: Mapping[str, tuple], read: Callable):
-        self.path, self.shapes, self._read = path, shapes, read
+    def __init__(self, shapes: Mapping[str, tuple], read: Callable):
+        self.shapes, self._read = shapes, read
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.shapes:
             raise KeyError(name)
-        with _naming(self.path):
-            array = self._read(name)
-        if is_floating(array.dtype) and not (finite := np.isfinite(array)).all():
-            raise ValueError(
-                f"{self.path}: {name} ({np.sum(~finite)} of {array.size} values): weights must be "
-                "finite floating-point numbers"
-            )
-        return array
+        return self._read(name)
 
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
         """The same tensors under the names rename(name)."""
         names = {rename(name): name for name in self.shapes}
         shapes = {new: self.shapes[old] for new, old in names.items()}
-        return Tensors(self.path, shapes, lambda name: self._read(names[name]))
+        return Tensors(shapes, lambda name: self._read(names[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -80,10 +74,11 @@ def is_floating(dtype: np.dtype) -> bool:
 
 
 def as_weights(array: np.ndarray, name: str, dtype: Any) -> np.ndarray:
-    """A public array as weights of a type; ValueError if it has no finite floats to be them."""
+    """An array of `Tensors` as weights of a type; ValueError unless all are finite floats of it."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
-    if not is_floating(array.dtype) or not np.isfinite(cast).all():
+    fits = np.can_cast(array.dtype, dtype)  # so it is finite, as it was when it was read
+    if not is_floating(array.dtype) or not (fits or np.isfinite(cast).all()):
         raise ValueError(
             f"{name} ({array.dtype}): weights must be finite floating-point numbers, as "
             f"{np.dtype(dtype)}, too"
@@ -92,7 +87,7 @@ def as_weights(array: np.ndarray, name: str, dtype: Any) -> np.ndarray:
 
 
 def open_tensors(path: str | Path) -> Tensors:
-    """The tensors of a file with a state dict or with {"state_dict": ...}.
+    """The tensors of a file with a state dict or with {"state_dict": ...}; floats must be finite.
 
     Raises:
       FileNotFoundError, or ValueError: another suffix, or no readable state dict.
@@ -108,7 +103,19 @@ def open_tensors(path: str | Path) -> Tensors:
         check_unquantised(shapes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Tensors(path, shapes, read)
+    return Tensors(shapes, functools.partial(_read_finite, path, read))
+
+
+def _read_finite(path, read, name):
+    """A tensor of a file; ValueError, with both names, if it is damaged or not finite."""
+    with _naming(path):
+        array = read(name)
+    if is_floating(array.dtype) and not (finite := np.isfinite(array)).all():
+        raise ValueError(
+            f"{path}: {name} ({np.sum(~finite)} of {array.size} values): weights must be finite "
+            "floating-point numbers"
+        )
+    return array
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ def export_params(params: Any) -> dict[str, np.ndarray]:
 
 
 def to_ours(array: np.ndarray, name: str, shape: tuple[int, ...]) -> jax.Array:
-    """A public array in our layout, float32; ValueError unless all values are finite floats."""
+    """An array of `Tensors` in our layout, float32; ValueError as of `as_weights`."""
     array = as_weights(array, name, np.float32)
     if name.endswith("weight"):
         array = np.moveaxis(array, (0, 1), (-1, -2))

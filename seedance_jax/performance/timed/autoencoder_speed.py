@@ -68,7 +68,7 @@ def import_reference(model: VAE, theirs: Any) -> dict[str, Any]:
     """{"params", "mean", "std"} of `model` with the parameters of `reference`."""
     state = {name: value.numpy() for name, value in theirs.state_dict().items()}
     shapes = {name: value.shape for name, value in state.items()}
-    tensors = torch_file.Tensors("diffusers", shapes, state.__getitem__)
+    tensors = torch_file.Tensors(shapes, state.__getitem__)
     video = jax.ShapeDtypeStruct((1, 5, 16, 16, 3), jnp.float32)
     like = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), video))["params"]
     zero, one = jnp.zeros(CHANNELS), jnp.ones(CHANNELS)

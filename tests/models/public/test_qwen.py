@@ -142,6 +142,17 @@ def test_weights_that_are_no_finite_numbers_are_refused(golden, tmp_path, one_de
             qwen.load(tmp_path, one_device, head=True)
 
 
+def test_values_of_a_shard_that_are_not_finite_are_named_with_its_file(directory, tmp_path):
+    shutil.copytree(directory, tmp_path / "model")
+    shard = min((tmp_path / "model").glob("model-*.safetensors"))
+    tensors = load_file(shard)
+    name = min(tensors)
+    save_file(tensors | {name: tensors[name] * np.nan}, shard)
+    opened = qwen.open_directory(tmp_path / "model")
+    with pytest.raises(ValueError, match=rf"^{shard}: {name} .*finite floating-point"):
+        opened[name]
+
+
 def test_all_shards_that_are_missing_are_named(directory, tmp_path):
     shutil.copytree(directory, tmp_path / "model")
     shards = sorted((tmp_path / "model").glob("model-*.safetensors"))

@@ -27,7 +27,7 @@ TINY = {
 def in_memory(arrays):
     """Arrays as `torch_file.open_tensors` gives those of a file."""
     shapes = {name: array.shape for name, array in arrays.items()}
-    return Tensors("memory", shapes, arrays.__getitem__)
+    return Tensors(shapes, arrays.__getitem__)
 
 
 def shapes(model):
