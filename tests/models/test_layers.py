@@ -57,6 +57,19 @@ def test_swiglu_is_gated_by_silu(random_params):
     np.testing.assert_allclose(model.apply(params, X), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_every_product_of_swiglu_is_of_the_dtype_that_is_asked_for():
+    made = {}
+
+    def note(call, arguments, options, context):
+        made[context.module.name] = out = call(*arguments, **options)
+        return out
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(layers.SwiGLU(24, dtype=jnp.bfloat16).init, jax.random.key(0), X)
+    dtypes = {name: made[name].dtype for name in ("gate", "up", "down")}
+    assert dtypes == dict.fromkeys(dtypes, jnp.bfloat16)
+
+
 @pytest.mark.parametrize("width", [8, 64, 128, 768, 1536])
 def test_the_gated_mlp_has_as_many_weights_as_a_plain_one(width):
     hidden = layers.swiglu_hidden(width)

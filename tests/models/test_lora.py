@@ -56,6 +56,16 @@ def test_only_targets_change_and_by_at_most_the_rank(params, trained):
             assert np.linalg.matrix_rank(matrix, tol=1e-4) <= RANK
 
 
+def test_a_kernel_of_one_layer_gets_the_product_of_its_adapter():
+    weights, a, b = (
+        np.random.default_rng(i).standard_normal(shape).astype(np.float32)
+        for i, shape in enumerate([(5, 3, 4), (5, RANK), (RANK, 3, 4)])
+    )
+    merged = lora.merge({"kernel": weights}, {"kernel": {"a": a, "b": b}}, 0.5)
+    expected = weights + 0.5 * np.einsum("ir,rno->ino", a, b)
+    np.testing.assert_allclose(merged["kernel"], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_change_grows_with_the_scale(params, trained):
     once, twice = (lora.merge(params, trained, scale) for scale in (1.0, 2.0))
     jax.tree.map(
@@ -88,6 +98,10 @@ def test_adapters_of_another_model_are_refused(params, trained):
     message = r"pair0/spatial/video_qkv/query/kernel is \(2, 24, 2, 12\), its adapter \(2, 48, 2\)"
     with pytest.raises(ValueError, match=message):
         lora.merge(params, traverse_util.unflatten_dict(wide), 1.0)
+    place, thin = (*place[:-1], "b"), traverse_util.flatten_dict(trained)
+    thin[place] = thin[place][:, 1:]
+    with pytest.raises(ValueError, match=r"its adapter \(2, 24, 2\) x \(2, 1, 2, 12\)$"):
+        lora.merge(params, traverse_util.unflatten_dict(thin), 1.0)
     without = {name: value for name, value in params.items() if name != "video"}
     with pytest.raises(ValueError, match="is not in the model.* more"):
         lora.merge(without, trained, 1.0)

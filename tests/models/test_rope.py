@@ -57,6 +57,8 @@ def test_the_global_caption_comes_first_with_room_for_a_frame():
     text, time, origin = place([-1, -1, 0, 1], 4, [0, 1, 1], (2, 3))
     assert text == [0, 1, 5, 9]
     assert (time, origin) == ([6, 10, 11], [6, 10, 10])
+    # Also of one that was left out, of which its start token stays.
+    assert place([-1, 0, 1], 3, [0, 1, 1], (2, 3)) == ([0, 4, 8], [5, 9, 10], [5, 9, 9])
 
 
 def test_tables_of_a_clip_are_those_of_its_positions():

@@ -30,7 +30,10 @@ TARGETS = {
     "training/checksums": ["training/test_checkpoint", "training/test_recovery"],
     "training/feed": ["training/test_rollout"],
     "training/hooks": ["training/test_loop"],
-    "training/loop": ["training/test_step", "training/test_loop", "training/test_rollout"],
+    "training/loop": [
+        *("training/test_step", "training/test_stopping"),
+        *("training/test_loop", "training/test_rollout"),
+    ],
     "training/optimizer": ["training/test_optimizer"],
     "training/run_directory": ["training/test_run_directory", "training/test_pins"],
     "training/saver": ["training/test_pins", "training/test_recovery"],

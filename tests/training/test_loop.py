@@ -240,6 +240,22 @@ def test_what_was_not_written_yet_is_when_the_log_is_closed(tmp_path):
     assert [(record["step"], record["loss"]) for record in records] == [(4, 2.5), (6, 5.5)]
 
 
+def test_the_bar_says_how_far_a_stage_is_and_its_loss_and_only_the_main_process_has_one(
+    tmp_path, capfd, monkeypatch
+):
+    for main in (True, False):
+        monkeypatch.setattr(hooks.cluster, "is_main", lambda main=main: main)
+        (workdir := tmp_path / str(main)).mkdir()
+        hook = log_hook(workdir)
+        for step in range(1, NUM_STEPS + 1):
+            hook(step, None, {"loss": 0.25, "streak": 0})
+        hook.close()
+        *_, last = capfd.readouterr().err.split("\r")
+        shown = ("test:", f"{NUM_STEPS}/{NUM_STEPS}", "loss=0.25")
+        assert [part in last for part in shown] == [main] * 3
+        assert any(workdir.iterdir()) == main
+
+
 class Watch:
     """A metric that notes when it is fetched."""
 
@@ -277,18 +293,18 @@ def test_a_step_and_its_hooks_run_without_implicit_transfers(run, tmp_path):
 
 
 def test_the_log_says_how_much_of_the_time_and_of_the_peak_was_used(tmp_path, monkeypatch):
-    now = iter(np.cumsum([0.0, 5.0, 1.0, 1.0, 1.0, 2.0]))
+    now = iter(np.cumsum([0.0, 0.05, 0.01, 0.01, 0.01, 0.02]))
     clock = types.SimpleNamespace(monotonic=lambda: float(next(now)))
     monkeypatch.setattr(hooks, "time", clock)
     settings = {"num_steps": 4, "every": 4, "max_skipped": 9, "name": "test"}
-    hook = LogHook(tmp_path, **settings, flops=50.0, peak=100.0)
+    hook = LogHook(tmp_path, **settings, flops=50.0, peak=10_000.0)
     for step in range(1, 5):
         hook(step, None, {"loss": 0.0, "streak": 0})
     hook.close()
     (record,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
-    assert record["steps_per_second"] == pytest.approx(4 / 10)
-    assert record["goodput"] == pytest.approx(4 * 1 / 10)
-    assert record["mfu"] == pytest.approx(50 * 4 / 10 / 100)
+    assert record["steps_per_second"] == pytest.approx(4 / 0.1)
+    assert record["goodput"] == pytest.approx(4 * 0.01 / 0.1)
+    assert record["mfu"] == pytest.approx(50 * 4 / 0.1 / 10_000)
 
 
 def test_a_profile_is_written_of_the_steps_asked_for(run, tmp_path, monkeypatch):
@@ -301,5 +317,6 @@ def test_a_profile_is_written_of_the_steps_asked_for(run, tmp_path, monkeypatch)
         calls.append(step)
     profile.close()
     assert calls == [1, ("start", str(tmp_path / "profile")), 2, 3, "stop", 4, 5, 6, 7]
+    hooks.ProfileHook(tmp_path, 2, 1)  # of a single step
     with pytest.raises(ValueError, match="profile=1,2: the first step compiles"):
         hooks.ProfileHook(tmp_path, 1, 2)

@@ -18,8 +18,8 @@ def loss_fn(params, batch, key, frozen):
     return loss, seen | {"weight": batch["x"].mean(), "offset": frozen["offset"]}
 
 
-def walk(one_device, weights, batches, **settings):
-    """[(state, metrics)] of steps over `batches`, from w = `weights`; lists of arrays [B]."""
+def start(one_device, weights, **settings):
+    """(state, step) of a stage with one weight."""
     stage = loop.Stage(
         init=lambda key: {"w": jnp.float32(weights)},
         loss_fn=loss_fn,
@@ -28,9 +28,14 @@ def walk(one_device, weights, batches, **settings):
         makes="generator",
     )
     settings = {"seed": 3, "ema_decay": EMA_DECAY} | settings
+    state, layout = loop.init_state(stage, jax.random.key(0), one_device)
+    return state, loop.make_step(stage, layout, **settings)
+
+
+def walk(one_device, weights, batches, **settings):
+    """[(state, metrics)] of steps over `batches`, from w = `weights`; lists of arrays [B]."""
     with jax.set_mesh(one_device):
-        state, layout = loop.init_state(stage, jax.random.key(0), one_device)
-        step, made = loop.make_step(stage, layout, **settings), []
+        (state, step), made = start(one_device, weights, **settings), []
         for x in batches:
             state, metrics = step(state, {"x": jnp.array(x)}, {"offset": jnp.float32(7.0)})
             made.append(jax.device_get((state, metrics)))
@@ -54,6 +59,15 @@ def test_the_loss_sees_the_ema_and_the_number_of_the_step_before_it(one_device):
     np.testing.assert_array_equal([one["ema"] for one in metrics], expected)
     assert states[1].ema["w"] != states[1].params["w"]
     assert all(one["offset"] == 7.0 for one in metrics)
+
+
+def test_a_step_takes_the_memory_of_the_state_and_leaves_what_is_frozen(one_device):
+    frozen = {"offset": jnp.float32(7.0)}
+    with jax.set_mesh(one_device):
+        before, step = start(one_device, 4.0)
+        step(before, {"x": jnp.ones(2)}, frozen)
+    assert before.params["w"].is_deleted()
+    assert not frozen["offset"].is_deleted()
 
 
 def test_every_step_and_every_seed_draws_anew(one_device):
