@@ -75,6 +75,24 @@ def test_a_prefix_of_the_latents_decodes_to_the_prefix_of_the_video(autoencoder)
     np.testing.assert_allclose(decode(latents[:, :2]), video[:, :5], atol=1e-4)
 
 
+def test_the_last_layer_alone_makes_the_video_of_its_input_in_the_dtype_of_the_decoder(
+    random_params,
+):
+    model = VAE(**CONFIGS["toy"] | {"dtype": "bfloat16"})
+    latents = jax.random.normal(jax.random.key(1), (1, 2, 1, 1, 48))
+    params = random_params(model.init, videos(1, 5, 16, 16))["params"]
+
+    @jax.jit
+    def decode(params):
+        decoded = model.apply(
+            {"params": params}, latents, method="decode", mutable=["intermediates"]
+        )
+        (features,) = decoded[1]["intermediates"]["decoder"]["features"]
+        return decoded[0], vae.last_layer(model, params["decoder"]["conv_out"], features)
+
+    np.testing.assert_array_equal(*decode(params))
+
+
 def test_samples_of_a_batch_do_not_mix(autoencoder):
     _, encode, _ = autoencoder
     video = videos(10, 9, HEIGHT, WIDTH)

@@ -48,6 +48,8 @@ def test_a_run_shorter_than_its_warm_up_still_has_a_schedule(num_steps):
     rates = [float(optimizer.learning_rate(0.1, 50, num_steps)(i)) for i in range(num_steps)]
     assert np.isfinite(rates).all()
     assert rates[0] == 0.0
+    last = max(num_steps, 2)  # a schedule has two steps at least
+    assert optimizer.learning_rate(0.1, 50, num_steps)(last) == pytest.approx(0.0, abs=1e-8)
 
 
 def updates(gradient, **settings):

@@ -118,8 +118,11 @@ def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
     flip_largest(tmp_path / "checkpoints/2/state")
     with pytest.raises(ValueError, match="1 arrays are not those that were saved"):
         checkpoint._read_checkpoint(state, tmp_path, 2)
+    for name in ("2", "20"):  # those that were put aside before stay where they are
+        (tmp_path / "damaged" / name).mkdir(parents=True)
     assert_same(checkpoint.restore(state, tmp_path)[0], state)
     assert run_directory.all_steps(tmp_path) == [1]
+    assert (tmp_path / "damaged/2.1/state").is_dir()
 
 
 @pytest.mark.parametrize("placed", [False, True])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from configs import pretrain
 from seedance_jax.training import checkpoint, run_directory
 
 TREE = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
@@ -72,6 +73,20 @@ def test_json_files_come_back_and_say_what_is_missing(tmp_path):
         run_directory.read_json(tmp_path / "nowhere", "config.json")
 
 
+def test_json_that_an_editor_marked_is_read(tmp_path):
+    (tmp_path / "config.json").write_text('\ufeff{"name": "\u00e9"}', encoding="utf-8")
+    assert run_directory.read_json(tmp_path, "config.json") == {"name": "\u00e9"}
+
+
+def test_a_config_without_the_fields_that_were_added_later_stands_for_what_is_default_now():
+    config = run_directory.as_json(pretrain.get_config("smoke").to_dict())
+    old = {section: config[section] for section in ("model", "text", "vae_run")}
+    for section, fields in run_directory.LACKED.items():
+        old[section] = {name: x for name, x in old[section].items() if name not in fields}
+        assert old[section] != config[section]
+    assert run_directory.complete(old) == {section: config[section] for section in old}
+
+
 def test_unfinished_checkpoints_do_not_count(tmp_path):
     assert run_directory.latest_step(tmp_path) is None
     for name in ("2", "10", "12.orbax-checkpoint-tmp-1"):
@@ -85,6 +100,13 @@ def test_a_new_directory_is_not_in_use(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ValueError, match=f"{tmp_path} is not empty; use another --output$"):
         run_directory.check_new("--output", tmp_path)
+
+
+def test_what_a_run_depends_on_is_written_where_nothing_is_yet_and_again(tmp_path):
+    for identity in ({"autoencoder": "a"}, {"autoencoder": "b"}):
+        run_directory.check_identity(tmp_path / "runs" / "new", identity)
+        found = run_directory.read_json(tmp_path / "runs" / "new", "identity.json")
+        assert found == identity
 
 
 def test_a_run_that_finds_other_parts_names_them(tmp_path):
