@@ -131,6 +131,14 @@ def test_a_wrong_size_is_named_with_legal_ones(size, message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *size, 3)))
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_stage_without_blocks_cannot_change_the_width(part):
+    settings = {f"{part}_widths": (8, 8, 16, 16), f"{part}_blocks": (1, 1, 0, 1)}
+    model = VAE(**CONFIGS["strided"] | settings)
+    with pytest.raises(ValueError, match=f"{part}_widths=.*: stage 2 has no blocks, .* must be 8"):
+        jax.eval_shape(model.init, jax.random.key(0), videos(1, 5, 16, 16))
+
+
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (3, 1, 1), (1, 1, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_convolution_of_accelerators_is_that_of_cpus(kernel, stride):

@@ -77,6 +77,16 @@ def test_a_step_to_come_is_saved_when_it_is_done_and_until_then_the_name_stays(s
     assert run_directory.all_steps(tmp_path) == [7, 10, 12]
 
 
+def test_a_name_may_be_given_before_the_first_step_of_a_run_or_after_a_restart(saver, tmp_path):
+    save, steps = saver()
+    save.pin(3, "soon")
+    steps(2, 3)
+    save.close()
+    save, _ = saver()
+    save.pin(2, "old")
+    assert run_directory.pinned(tmp_path) == {"soon": 3, "old": 2}
+
+
 def test_what_cannot_be_pinned_or_found_is_said(saver, tmp_path):
     save, steps = saver()
     steps(2, 4, 6)

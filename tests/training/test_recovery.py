@@ -167,6 +167,24 @@ def test_the_last_and_every_so_many_steps_are_kept(one_device, tmp_path):
     assert run_directory.all_steps(tmp_path) == [4, 8, 10, 11]
 
 
+def test_the_batches_go_on_where_they_were_saved_whatever_a_killed_process_left(
+    one_device, tmp_path
+):
+    state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
+    batches, left = quadratic().batches(0), tmp_path / "checkpoints/4.orbax-checkpoint-tmp"
+    next(batches), next(batches)
+    left.mkdir(parents=True)
+    save = saver.Saver(tmp_path, every=1)
+    save(2, state, batches)
+    save.close()
+    assert not left.exists()
+    again = quadratic().batches(0)
+    save = saver.Saver(tmp_path, every=1)
+    save.resume(again, 2)
+    save.close()
+    np.testing.assert_array_equal(next(again)["x"], next(batches)["x"])
+
+
 def test_storage_that_refuses_leaves_the_last_checkpoint_and_says_which(
     run,  # noqa: F811
     finished,
