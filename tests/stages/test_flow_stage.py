@@ -54,11 +54,17 @@ def loss_of(params):
 
 
 def test_a_stage_makes_what_its_config_says(monkeypatch):
-    inputs = generator_inputs.GeneratorInputs(MODEL, None, None, None, {}, {}, {})
+    told = {"frozen": {"vae": 1}, "identity": {"autoencoder": "a"}, "metadata": {"fps": 12.0}}
+    inputs = generator_inputs.GeneratorInputs(MODEL, "init", None, "batches", **told)
     monkeypatch.setattr(generator_inputs, "open_inputs", lambda config: inputs)
     config = pretrain.get_config("smoke").unlock()
-    assert make_stage(config).makes == "generator"
-    assert make_stage(config).generator_params("params", {}) == "params"
+    stage = make_stage(config)
+    assert (stage.makes, stage.may_lack) == ("generator", ())
+    assert stage.generator_params("params", {}) == "params"
+    assert (stage.init, stage.batches, stage.finish("params")) == ("init", "batches", {"fps": 12.0})
+    assert (stage.frozen, stage.identity) == (told["frozen"], told["identity"])
+    config.model.conditions = ("fps",)
+    assert make_stage(config).may_lack == conditioning.adapter_paths(["fps"])
     config.makes = "refiner"
     assert make_stage(config).makes == "refiner"
     assert make_stage(config).generator_params is None

@@ -113,6 +113,16 @@ def test_a_stage_that_would_take_adapters_for_its_params_is_refused(base_run):
             adapt(dataclasses.replace(STAGE, **changes), config(base_run))
 
 
+def test_the_base_lies_over_the_mesh(base_run, params):
+    over = config(base_run)
+    over.mesh = {"data": 1, "fsdp": 8, "sequence": 1, "tensor": 1}
+    base = adapt(STAGE, over).frozen["base"]
+    jax.tree.map(np.testing.assert_array_equal, base, params)
+    assert all(len(leaf.devices()) == 8 for leaf in jax.tree.leaves(base))
+    kernel = base["video"]["pairs"]["pair0"]["spatial"]["video_qkv"]["query"]["kernel"]
+    assert 8 * kernel.addressable_shards[0].data.size == kernel.size
+
+
 def test_another_base_is_another_identity(adapted, params, tmp_path):
     other = adapt(STAGE, config(save_run(tmp_path / "other", moved(params))))
     assert other.identity != adapted.identity

@@ -35,6 +35,10 @@ def grads(count, batch=BATCH, params=PARAMS, layout=None, loss_fn=loss_fn):
     return run(params, batch, jax.random.key(1), {"target": np.float32(0.5)})
 
 
+def test_a_batch_in_one_part_is_computed_as_it_is():
+    assert accumulated(loss_fn, 1, None) is loss_fn
+
+
 @pytest.mark.parametrize("count", [2, 8])
 def test_parts_give_the_gradient_of_the_whole(count):
     (loss, _), whole = grads(1)
