@@ -22,6 +22,8 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     Profiles are applied by LittleCMS, relative colorimetric; those of sRGB change nothing. Without
     one, or with one that cannot be used, which is said, values are taken as sRGB.
     """
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # anything else makes Pillow warn
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     profile = image.info.get("icc_profile")
     codes = tuple((image.info.get("cicp") or b"")[:2])

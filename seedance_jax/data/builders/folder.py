@@ -101,6 +101,8 @@ def _write(
                 if result.lost:
                     _check_lost(results, spec, len(files))
                 yield from parts.read(part) if part else ()
+            if all(result.lost for result in results):
+                raise ValueError(f"all files of {spec.path} are lost:{_listing(results)}")
 
         rows = storage.write_records(
             draft,

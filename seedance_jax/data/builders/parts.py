@@ -31,11 +31,14 @@ def write(path: Path, summary: Mapping[str, Any], records: Sequence[Mapping[str,
     rows = [{name: row[name] for name in row if name != "video"} for row in records]
     arrays = {f"video_{i}": np.frombuffer(row["video"], np.uint8) for i, row in enumerate(records)}
     draft = path.with_suffix(f".{os.getpid()}")
-    with draft.open("wb") as stream:
-        np.savez(stream, about=json.dumps({"summary": dict(summary), "rows": rows}), **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as stream:
+            np.savez(stream, about=json.dumps({"summary": dict(summary), "rows": rows}), **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

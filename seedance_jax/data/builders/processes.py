@@ -3,6 +3,8 @@
 import collections
 import contextlib
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -75,7 +77,8 @@ def _one_by_one(function, waiting, died):
 def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
     others = {*multiprocessing.active_children()}
     # Spawned, not forked: a fork copies the threads' locks of whatever library is loaded.
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_processes, context, initializer=_end_with_parent)
     try:
         yield pool
     except BaseException:
@@ -84,3 +87,13 @@ def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         raise
     pool.shutdown()
+
+
+def _end_with_parent():
+    """A process that waits for work would outlive a parent that is killed."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

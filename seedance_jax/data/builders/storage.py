@@ -94,8 +94,11 @@ def write_records(
     builder_class = _builder_class(name, fields, {s: lambda s=s: checked(s) for s in splits})
     builder = builder_class(data_dir=directory, file_format="array_record")
     tfds.disable_progress_bar()  # the callers show one that counts what is slow
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
-        builder.download_and_prepare()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
+            builder.download_and_prepare()
+    except RuntimeError as error:  # of ArrayRecord: a full disk, above all
+        raise OSError(f"{directory} cannot be written: {' '.join(str(error).split())}") from error
     shutil.rmtree(directory / "downloads", ignore_errors=True)  # which is empty
     if is_clips:
         columns = {

@@ -28,9 +28,15 @@ COLORSPACES = {
     6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
 }
-OTHER_MATRICES = {8: "YCgCo", 11: "YDZDX", 12: "chroma-derived", 13: "chroma-derived", 14: "ICtCp"}
+OTHER_MATRICES = {
+    8: "YCgCo",
+    10: "BT.2020 of constant luminance",
+    11: "YDZDX",
+    12: "chroma-derived",
+    13: "chroma-derived",
+    14: "ICtCp",
+}
 OTHER_MATRICES |= {15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 # Curves that are no display's: shown as they are they look flat, dark or bright.
@@ -182,10 +188,12 @@ class Converter:
         height, width = self.turn.swap(size or self.size)
         if (frame.height, frame.width) != self._stored:
             self._note("frames of other sizes brought to that of the first")
-        if self._filter:
-            image = self._filtered(frame, height, width)
-        else:
-            image = self._reformatted(frame, height, width)
+        convert = self._filtered if self._filter else self._reformatted
+        image = convert(frame, height, width)
+        if self._alpha:
+            if image[..., 3].min() < 255:
+                self._note("transparency laid over white")
+            image = over_white(image)
         return self.turn.apply(image)
 
     def _note(self, note: str) -> None:
@@ -197,7 +205,7 @@ class Converter:
         custom = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
         full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
         # The reformatter keeps the scaler's tables.
-        image = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
             width=width,
             height=height,
@@ -208,18 +216,21 @@ class Converter:
             interpolation="BICUBIC",
             threads=1,
         ).to_ndarray()
-        if not self._alpha:
-            return image
-        if image[..., 3].min() < 255:
-            self._note("transparency laid over white")
-        return over_white(image)
 
     def _filtered(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
         key = (height, width, *_form(frame))
         if key not in self._graphs:
+            # To RGB first: in one step FFmpeg gets all but greys wrong.
+            exact = "gbrap16" if self._alpha else "gbrp16"
             scale = f"w={width}:h={height}:flags=bicubic:{self._filter}"
+            chain = [
+                ("scale", ""),
+                ("format", exact),
+                ("scale", scale),
+                ("format", "rgba" if self._alpha else "rgb24"),
+            ]
             try:
-                graph = _graph(self._stream, frame, ("scale", scale), ("format", "rgb24"))
+                graph = _graph(self._stream, frame, *chain)
             except (av.FFmpegError, ValueError) as error:
                 raise ClipError(
                     f"{self._colours}: this FFmpeg cannot; convert the file to BT.709 first"

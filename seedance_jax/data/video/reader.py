@@ -17,6 +17,7 @@ from seedance_jax.data.video.display import ClipError, Converter, deinterlaced
 TIMED = {"matroska", "webm", "flv", "asf", "mxf"}  # whose length in seconds can be believed
 INDEXED = {"mp4", "avi"}  # that begin or end with an index of all frames
 BARE = {"h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu"}  # that know no times
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LISTS = {"concat", "dash", "hls", "imf"}  # of other files
 SLOWER = 0.98  # of a rate: what has no less is taken frame by frame (29.97 for 30, 23.976 for 24)
 # Tags need not be UTF-8; PyAV 19 knows, and 18 has to be told.
@@ -54,6 +55,13 @@ class VideoReader:
             raise
         self._converter: Converter | None = None
         self._notes: list[str] = []
+        self._decoder = self._stream.codec_context
+        if self._stream.metadata.get("alpha_mode") == "1":  # which FFmpeg's own decoders pass over
+            name = WITH_ALPHA.get(self._decoder.name)
+            self._decoder = av.CodecContext.create(name, "r") if name else self._decoder
+        films = [film for film in self._container.streams.video if not _is_cover(film)]
+        if len(films) > 1:
+            self._note(f"one of its {len(films)} video streams taken, as players do")
         if BARE & set(_names(self._container)):
             self._note(f"no times of its own: taken as {float(self.rate):.5g} frames a second")
 
@@ -170,7 +178,7 @@ class VideoReader:
         stream = self._stream
         # Clips are decoded side by side, so a decoder that starts threads of its own only gets in
         # the way; and a threaded decoder reports errors late.
-        stream.thread_type = "NONE"
+        self._decoder.thread_type = "NONE"
         packets = frames = 0
         end = 0.0
         try:
@@ -179,7 +187,7 @@ class VideoReader:
                 packets += not ends
                 if not packet.size and not ends:
                     continue  # a marker of AVI: no frame here
-                for frame in packet.decode():
+                for frame in self._decoder.decode(packet):
                     if frame.is_corrupt:
                         raise ClipError(f"truncated: frame {frames} is damaged")
                     frames += 1
@@ -254,9 +262,11 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
         kinds = sorted({stream.type for stream in container.streams})
         only = "only a cover" if container.streams.video else f"only {', '.join(kinds)}"
         raise ClipError(f"no video stream, {only if kinds else 'nothing at all'}")
-    if films[0].codec_context is None:
+    best = container.streams.best("video")
+    film = best if best in films else films[0]
+    if film.codec_context is None:
         raise ClipError("its codec is not known")
-    return films[0]
+    return film
 
 
 def _is_cover(stream: av.VideoStream) -> bool:

@@ -128,6 +128,14 @@ def test_a_part_that_is_damaged_is_made_again_and_one_that_cannot_be_written_end
     assert storage.read_report(build_folder(tmp_path / "out", spec))["lost"] == []
 
 
+def test_a_folder_of_which_nothing_can_be_read_is_said_by_name(folder, tmp_path):
+    for film in folder.glob("*.mp4"):
+        film.write_text("no film")
+    spec = spec_of(folder, validation_fraction=0.0, max_lost=1.0)
+    with pytest.raises(ValueError, match=r"(?s)all files .* are lost:.*0.mp4: unreadable.*9.mp4"):
+        build_folder(tmp_path / "out", spec)
+
+
 def raise_full(*arguments):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -179,6 +179,27 @@ def test_the_index_of_a_first_part_is_no_length(tmp_path):
         assert len(opened.read()) == 60
 
 
+def test_of_several_films_that_is_taken_which_players_take(tmp_path):
+    """Not a picture that is a stream of its own, and the one that is marked."""
+    frames = films.greys(24)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        streams = [container.add_stream("libx264", rate=12) for _ in range(2)]
+        for stream, size, marked in zip(streams, (32, 64), (False, True), strict=True):
+            stream.width = stream.height = size
+            stream.pix_fmt, stream.options = "yuv420p", films.QUIET
+            stream.disposition = av.stream.Disposition.default if marked else 0
+        for frame in frames:
+            for stream in streams:
+                picture = av.VideoFrame.from_ndarray(frame[: stream.height, : stream.width].copy())
+                container.mux(stream.encode(picture))
+        for stream in streams:
+            container.mux(stream.encode())
+    with VideoReader(buffer.getvalue()) as opened:
+        assert opened.read().shape == (24, 64, 64, 3)
+        assert opened.notes == ["one of its 2 video streams taken, as players do"]
+
+
 def test_markers_of_dropped_frames_are_no_frames():
     data = film("avi", "mpeg4", num_frames=12, rate=24, times=range(0, 24, 2))
     numbers, _ = ticks(data, 12)
