@@ -10,6 +10,7 @@ training takes seconds. A block after the comment `<!-- not run: REASON -->` is 
 """
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
@@ -96,10 +97,12 @@ def at_smoke_size(text: str) -> str:
 def run(block: Block, folder: Path) -> str | None:
     """Runs a block in a folder; returns the end of its output if it failed."""
     program = ["bash", "-euo", "pipefail"] if block.language == "bash" else [sys.executable, "-"]
+    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         program,
         input=at_smoke_size(block.text),
         cwd=folder,
+        env=os.environ | {"PATH": here},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

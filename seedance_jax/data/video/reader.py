@@ -1,27 +1,30 @@
 """Reads video files of any container and codec that FFmpeg knows, as a player shows them."""
 
-import io
-import math
 import os
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
 import av
 import numpy as np
 
+from seedance_jax.data.video.container import (
+    check_whole,
+    claimed_seconds,
+    film_of,
+    index_of,
+    is_cover,
+    kinds_of,
+    open_container,
+    rate_of,
+    reason_of,
+)
 from seedance_jax.data.video.display import ClipError, Converter, deinterlaced
 
-# Kinds of containers, by FFmpeg's names.
-TIMED = {"matroska", "webm", "flv", "asf", "mxf"}  # whose length in seconds can be believed
-INDEXED = {"mp4", "avi"}  # that begin or end with an index of all frames
+# Kinds of containers, by FFmpeg's names, and of codecs.
 BARE = {"h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu"}  # that know no times
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-LISTS = {"concat", "dash", "hls", "imf"}  # of other files
 SLOWER = 0.98  # of a rate: what has no less is taken frame by frame (29.97 for 30, 23.976 for 24)
-# Tags need not be UTF-8; PyAV 19 knows, and 18 has to be told.
-LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 RESTART = 1.0  # seconds that a clock goes back by; less is a slip of the program that wrote it
 LONGEST_GAP = 3600.0  # seconds without a frame; more is damage
 MOST_BYTES = 4 * 2**30  # of the frames of a clip that is decoded whole
@@ -38,18 +41,18 @@ class VideoReader:
 
     def __init__(self, data: bytes | str | Path):
         """Opens a file by its path, or its bytes; ClipError where there is no film in it."""
-        self._container = _open(data)
+        self._container = open_container(data)
         try:
-            self._stream = _video_stream(self._container)
-            self.rate = _rate(self._stream)
-            entries = _index(self._container, self._stream)
+            self._stream = film_of(self._container)
+            self.rate = rate_of(self._stream)
+            entries = index_of(self._container, self._stream)
             # Samples outside an edit list are in `frames`, but neither in the index nor shown.
             self._packets = len(entries) or self._stream.frames
             shown = sum(not entry.is_discard for entry in entries)
             self.length = shown or None if self._stream.frames else None  # else of a first part
-            if "mp4" in _names(self._container):
+            if "mp4" in kinds_of(self._container):
                 size = len(data) if isinstance(data, bytes) else os.path.getsize(data)
-                _check_whole(entries, size)
+                check_whole(entries, size)
         except BaseException:
             self._container.close()
             raise
@@ -59,10 +62,10 @@ class VideoReader:
         if self._stream.metadata.get("alpha_mode") == "1":  # which FFmpeg's own decoders pass over
             name = WITH_ALPHA.get(self._decoder.name)
             self._decoder = av.CodecContext.create(name, "r") if name else self._decoder
-        films = [film for film in self._container.streams.video if not _is_cover(film)]
+        films = [film for film in self._container.streams.video if not is_cover(film)]
         if len(films) > 1:
             self._note(f"one of its {len(films)} video streams taken, as players do")
-        if BARE & set(_names(self._container)):
+        if BARE & set(kinds_of(self._container)):
             self._note(f"no times of its own: taken as {float(self.rate):.5g} frames a second")
 
     def __enter__(self) -> Self:
@@ -85,7 +88,7 @@ class VideoReader:
         try:
             yield from deinterlaced(self._decoded(), self._stream, self._note)
         except (av.FFmpegError, OverflowError) as error:
-            raise ClipError(f"unreadable: {_reason(error)}") from error
+            raise ClipError(f"unreadable: {reason_of(error)}") from error
 
     def resample(self, fps: float) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yields (number, frame) for every 1/fps s from the first frame on: the nearest in time.
@@ -116,7 +119,7 @@ class VideoReader:
         try:
             return self._shown(frame)(frame, size)
         except av.FFmpegError as error:
-            raise ClipError(f"a frame cannot be converted: {_reason(error)}") from error
+            raise ClipError(f"a frame cannot be converted: {reason_of(error)}") from error
 
     def read(
         self, indices: Sequence[int] | None = None, size: tuple[int, int] | None = None
@@ -194,12 +197,12 @@ class VideoReader:
                     end = max(end, frame.time or 0.0)
                     yield frame
         except av.FFmpegError as error:
-            raise ClipError(f"truncated: {_reason(error)} after {frames} frames") from error
+            raise ClipError(f"truncated: {reason_of(error)} after {frames} frames") from error
         if packets < self._packets:
             raise ClipError(f"truncated: {packets} frames of the {self._packets} that it claims")
         if not frames:
             raise ClipError("zero frames")
-        claimed = _claimed_seconds(self._container, stream)
+        claimed = claimed_seconds(self._container, stream)
         if claimed and end < 0.9 * claimed - 2 / self.rate:
             raise ClipError(f"truncated: {end:.2f} s of the {claimed:.2f} s that it claims")
 
@@ -222,82 +225,3 @@ def decode_mp4(
     """
     with VideoReader(data) as reader:
         return reader.read(indices, size), float(reader.rate)
-
-
-def _open(data: bytes | str | Path) -> av.container.InputContainer:
-    """A container; ClipError where FFmpeg finds none."""
-    # A path that FFmpeg cannot take for a protocol, and a file that cannot make it open others.
-    source = io.BytesIO(data) if isinstance(data, bytes) else os.path.abspath(data)
-    options = {} if isinstance(data, bytes) else {"protocol_whitelist": "file"}
-    try:
-        container = av.open(source, options=options, **LENIENT)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise ClipError(f"unreadable: {_reason(error)}") from error
-    if LISTS & set(_names(container)):
-        container.close()
-        raise ClipError(f"unreadable: a list of other files ({container.format.name}), no film")
-    return container
-
-
-def _index(container: av.container.InputContainer, stream: av.VideoStream) -> list:
-    """The entries of an index of all frames, which these containers have in a whole file."""
-    return list(stream.index_entries) if INDEXED & set(_names(container)) else []
-
-
-def _check_whole(entries: Sequence, size: int) -> None:
-    """ClipError where the frames of an index lie behind the end of a file of `size` bytes."""
-    end = max((entry.pos + entry.size for entry in entries), default=0)
-    if end > size:
-        raise ClipError(f"truncated: {size} bytes of the {end} that its index names")
-
-
-def _names(container: av.container.InputContainer) -> list[str]:
-    return container.format.name.split(",")
-
-
-def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The film of a container; covers of music are none."""
-    films = [stream for stream in container.streams.video if not _is_cover(stream)]
-    if not films:
-        kinds = sorted({stream.type for stream in container.streams})
-        only = "only a cover" if container.streams.video else f"only {', '.join(kinds)}"
-        raise ClipError(f"no video stream, {only if kinds else 'nothing at all'}")
-    best = container.streams.best("video")
-    film = best if best in films else films[0]
-    if film.codec_context is None:
-        raise ClipError("its codec is not known")
-    return film
-
-
-def _is_cover(stream: av.VideoStream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _rate(stream: av.VideoStream) -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate
-    if not rate or rate < 0:
-        raise ClipError("no frame rate")
-    return rate
-
-
-def _claimed_seconds(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> float | None:
-    """The length that a header gives of a film, in place of a number of frames; None if it does
-    not, or not in a way that can be read."""
-    if not TIMED & set(_names(container)):
-        return None
-    whole = container.duration / av.time_base if container.duration else math.inf
-    try:
-        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
-        claimed = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:  # tags are free text
-        claimed = math.inf
-        if len(container.streams) > 1:  # the whole may be the length of the sound
-            return None
-    claimed = min(claimed, whole)
-    return claimed if math.isfinite(claimed) else None
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
