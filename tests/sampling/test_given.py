@@ -151,6 +151,14 @@ def test_nothing_given_is_nothing(encoded):
     assert encoded == []
 
 
+def test_an_image_is_no_clip_and_a_clip_no_image():
+    for name in ("image", "last_image"):
+        with pytest.raises(ValueError, match=rf"^{name} is .*; must be uint8 \(16, 16, 3\), see"):
+            given.collect(SIZE, **{name: film(0, 1)})
+    with pytest.raises(ValueError, match=r"^video is .*; must be uint8 \('N', 16, 16, 3\), see"):
+        given.collect(SIZE, video=picture(0))
+
+
 @pytest.mark.parametrize(
     ("array", "ndim"),
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.schema import GLOBAL
-from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
+from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths, with_captions
 
 CAPTIONS = {GLOBAL: "A room.", 0: "A ball rolls.", 1: "It stops."}
 SHOTS = [{"prompt": "A ball rolls.", "duration": 2}, {"prompt": "It stops.", "duration": 1}]
@@ -86,6 +86,7 @@ def test_shots_meet_at_the_borders_of_latent_frames(durations, num_frames, lengt
     assert shot_lengths(script, num_frames, 12) == lengths
     shots = latent_shots(lengths)
     assert shots.shape == ((sum(lengths) - 1) // 4 + 1,)
+    assert shots.dtype == np.int32
     np.testing.assert_array_equal(
         shots, np.repeat([0, 1], [(lengths[0] + 3) // 4, lengths[1] // 4])
     )
@@ -104,6 +105,27 @@ def test_shots_meet_at_the_borders_of_latent_frames(durations, num_frames, lengt
 def test_durations_that_do_not_fit_say_which_do(prompt, num_frames, said):
     with pytest.raises(ValueError, match=said):
         shot_lengths(parse_prompt(prompt), num_frames, 12)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "All. Shot 1 (2s): a ball Shot 2 (1s): a cube",
+        '{"global": "All.", "shots": [{"prompt": "a ball", "duration": 2}, '
+        '{"prompt": "a cube", "duration": 1}]}',
+        '[{"prompt": "a ball", "duration": 2}, {"prompt": "a cube", "duration": 1}]',
+    ],
+)
+@pytest.mark.parametrize("common", ["", "A dim room."])
+def test_other_captions_leave_shots_and_durations_as_they_are(prompt, common):
+    script = parse_prompt(with_captions(prompt, common, ["a red ball", "a blue cube"]))
+    shown = {GLOBAL: common} if common else {}
+    assert script.captions == shown | {0: "a red ball", 1: "a blue cube"}
+    assert script.durations == (2.0, 1.0)
+
+
+def test_a_prompt_without_marks_is_its_caption():
+    assert with_captions("a ball", "", ["a red ball"]) == "a red ball"
 
 
 def test_an_image_is_one_shot():

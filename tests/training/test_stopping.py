@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_a_hook_ends_the_training_which_can_go_on(train, tmp_path):
 def test_at_the_last_step_there_is_nothing_to_stop(train):
     trained = train(stop_at(NUM_STEPS, "enough"))
     assert (int(trained.state.step), trained.stopped) == (NUM_STEPS, "")
+
+
+def test_a_training_in_a_thread_sets_no_handlers_and_can_be_stopped_by_a_hook():
+    def take():
+        with StopRequests() as requests:
+            requests.take(Stop("enough"))
+            return requests.stops_alone(), requests.reason()
+
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(take).result() == (True, "enough")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_of_several_processes_none_stops_alone_and_all_know_why(monkeypatch):
