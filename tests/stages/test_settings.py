@@ -59,6 +59,14 @@ def test_illegal_values_of_other_stages_are_named():
         settings.check_values(config)
 
 
+@pytest.mark.parametrize("name", settings.SHARES)
+def test_shares_are_from_0_to_below_1(name):
+    settings.check_values(generator(**{name: 0.0}))
+    for value in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"{name}={value}: must be at least 0 and below 1"):
+            settings.check_values(generator(**{name: value}))
+
+
 def test_a_run_starts_from_what_it_makes_itself(tmp_path):
     config = generator(init_from=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):

@@ -109,6 +109,17 @@ def test_muon_gives_kernels_orthogonal_updates_and_is_for_kernels_only(shape):
         muon.init({"dit": {"kernel": kernel}})
 
 
+def test_muon_takes_all_inputs_of_a_kernel_together():
+    """So one whose gradient is small beside the others' moves little, though updates are even."""
+    muon = optimizer.make_optimizer(**SETTINGS | {"name": "muon", "warmup_steps": 0})
+    grad = np.random.default_rng(0).standard_normal((1, 3, 3, 4, 6)).astype(np.float32)
+    grad[..., 0, :] *= 0.01
+    params = {"encoder": {"kernel": jnp.zeros_like(grad)}}
+    update, _ = muon.update({"encoder": {"kernel": grad}}, muon.init(params), params)
+    moved = np.sqrt((update["encoder"]["kernel"] ** 2).sum((0, 1, 2, 4)))
+    assert moved[0] < 0.1 * moved[1:].min()
+
+
 def test_muon_decays_kernels_alone():
     settings = {"name": "muon", "warmup_steps": 0, "weight_decay": 0.5}
     muon = optimizer.make_optimizer(**SETTINGS | settings)

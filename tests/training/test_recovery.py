@@ -210,6 +210,23 @@ def test_storage_that_refuses_leaves_the_last_checkpoint_and_says_which(
     assert max(resumed.losses) == 12
 
 
+def test_a_checkpoint_that_cannot_be_written_says_what_is_safe(one_device, tmp_path, monkeypatch):
+    def refuse():
+        raise OSError("disk full")
+
+    state = jax.device_put({"w": jnp.ones(2)}, sharding.replicated(one_device))
+    save = saver.Saver(tmp_path, every=1)
+    for step, safe in ((1, "none is there yet"), (2, "that of step 1 is safe")):
+        manager = save._manager
+        with monkeypatch.context() as patch:
+            patch.setattr(manager, "wait_until_finished", refuse)
+            with pytest.raises(OSError, match=rf"to {tmp_path} \({safe}\); .*: disk full"):
+                save.close()
+        save(step, state, quadratic().batches(step))
+        manager.wait_until_finished()
+    save.close()
+
+
 def rehearse_kills(workdir, kills, rng):
     """Kills a run that saves all the time, at random moments; the newest checkpoint loads."""
     flags = ("--config.num_steps=100000", "--config.checkpoint_every=1", "--config.width=256")

@@ -69,7 +69,7 @@ def test_of_several_processes_none_stops_alone_and_all_know_why(monkeypatch):
         for reason in ("first", "second"):  # they need some steps to agree
             requests.take(Stop(reason))
             assert not requests.stops_alone()
-    assert sent == [(os.getpid(), signal.SIGTERM)]
+            assert sent == [(os.getpid(), signal.SIGTERM)]
     monkeypatch.setattr(cluster, "gather", lambda value: ["", value, ""])
     assert requests.reason() == "first"
     monkeypatch.setattr(cluster, "gather", lambda value: ["", ""])
