@@ -120,8 +120,10 @@ def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
     except (AttributeError, KeyError):
         flag_errors.check_fields(argv[1:])
         raise
-    except SystemExit:  # of --help, which has shown what was asked for
-        sys.exit(0)
+    except SystemExit:
+        if any(part.startswith(("--help", "-help", "-?")) for part in argv):
+            sys.exit(0)  # what was asked for has been shown, which is no failure
+        raise
     if found and not operands:
         sys.exit(f"error: {' '.join(found)!r} belongs to no flag; {QUOTING}")
     return [*argv[:1], *map(at_home, found)]

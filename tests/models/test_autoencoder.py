@@ -158,3 +158,15 @@ def test_channels_have_a_root_mean_square_of_1_however_small_they_are(size):
     np.testing.assert_array_equal(
         causal.ChannelNorm().apply({"params": {"gamma": jnp.ones(8)}}, 0 * x), 0.0
     )
+
+
+@pytest.mark.parametrize("features", [8, 12])
+def test_a_residual_block_starts_as_its_shortcut(features):
+    x = jax.random.normal(jax.random.key(0), (1, 5, 6, 6, 8))
+    block = causal.ResidualBlock(features, ((3, 3, 3), (3, 3, 3)))
+    params = block.init(jax.random.key(1), x)["params"]
+    wanted = x
+    if features != 8:
+        shortcut = causal.CausalConv3d(features, (1, 1, 1))
+        wanted = shortcut.apply({"params": params["shortcut"]}, x)
+    np.testing.assert_allclose(block.apply({"params": params}, x), wanted, rtol=1e-6)

@@ -8,6 +8,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
+from seedance_jax.models import lora
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters as added
 from seedance_jax.pretrained import generators, runs
@@ -93,6 +94,18 @@ def test_training_starts_at_the_base_and_moves_the_adapters_alone(adapted, param
     assert jax.tree.structure(grads) == jax.tree.structure(adapters)
     size = sum(leaf.size for leaf in jax.tree.leaves(adapters))
     assert size < sum(leaf.size for leaf in jax.tree.leaves(params)) / 5
+
+
+def test_the_strength_of_adapters_is_alpha_over_rank(base_run, params):
+    """Section 4.1 of arXiv:2106.09685: so alpha = rank adds their product as it is."""
+    rank = LORA["rank"]
+    whole, half = (adapt(STAGE, config(base_run, alpha=alpha)) for alpha in (rank * 1.0, rank / 2))
+    adapters = moved(whole.init(jax.random.key(1)))
+    wanted = [lora.merge(params, adapters, scale) for scale in (1.0, 0.5)]
+    found = [stage.generator_params(adapters, stage.frozen) for stage in (whole, half)]
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    assert [stage.finish(adapters)["lora_scale"] for stage in (whole, half)] == [1.0, 0.5]
+    assert whole.makes == "adapters"
 
 
 def test_the_ema_that_a_loss_sees_has_the_adapters_added(base_run, params):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import itertools
 import multiprocessing
 import os
 import threading
@@ -11,7 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 AHEAD = 16  # items in work or waiting to be taken, per process
-END = object()
 
 
 def ordered_map(
@@ -37,20 +37,22 @@ def ordered_map(
     while True:
         with _pool(num_processes) as pool:
             try:
-                while True:
-                    while len(waiting) < AHEAD * num_processes:
-                        if (item := next(items, END)) is END:
-                            break
-                        waiting.append([item, None])
-                        waiting[-1][1] = pool.submit(function, item)
-                    if not waiting:
-                        return
+                while _fill(waiting, items, AHEAD * num_processes, pool, function):
                     result = waiting[0][1].result()
                     waiting.popleft()
                     yield result
+                return
             except BrokenProcessPool:  # by any of those in work
                 pass
         yield from _one_by_one(function, waiting, died)
+
+
+def _fill(waiting, items, most, pool, function):
+    """Puts items to work until `most` are waited for; whether any is."""
+    for item in itertools.islice(items, most - len(waiting)):
+        waiting.append([item, None])
+        waiting[-1][1] = pool.submit(function, item)
+    return bool(waiting)
 
 
 def _one_by_one(function, waiting, died):

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from seedance_jax.data.images import open_image
+from seedance_jax.data.video import even_size
 
 
 def read_picture(path: str | Path, short_side: int) -> tuple[np.ndarray, list[str]]:
@@ -14,8 +15,7 @@ def read_picture(path: str | Path, short_side: int) -> tuple[np.ndarray, list[st
     Raises ValueError, or OSError, for a picture that cannot be read.
     """
     image, notes = open_image(path, "picture")
-    scale = min(1.0, short_side / min(image.size))
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    size = even_size(image.size, short_side)
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
     return np.asarray(image)[None], notes

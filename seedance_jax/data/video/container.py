@@ -51,23 +51,22 @@ def kinds_of(container: av.container.InputContainer) -> list[str]:
     return container.format.name.split(",")
 
 
-def film_of(container: av.container.InputContainer) -> av.VideoStream:
-    """The film of a container; covers of music are none."""
-    films = [stream for stream in container.streams.video if not is_cover(stream)]
+def films_of(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The films of a container, that which players take first; covers of music are none.
+
+    Raises ClipError where there is none, or its codec is not known.
+    """
+    cover = av.stream.Disposition.attached_pic
+    films = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not films:
         kinds = sorted({stream.type for stream in container.streams})
         only = "only a cover" if container.streams.video else f"only {', '.join(kinds)}"
         raise ClipError(f"no video stream, {only if kinds else 'nothing at all'}")
     best = container.streams.best("video")
-    film = best if best in films else films[0]
-    if film.codec_context is None:
+    films.sort(key=lambda film: film is not best)
+    if films[0].codec_context is None:
         raise ClipError("its codec is not known")
-    return film
-
-
-def is_cover(stream: av.VideoStream) -> bool:
-    """Whether a stream is the cover of music."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return films
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:

@@ -36,8 +36,10 @@ OTHER_MATRICES = {
     12: "chroma-derived",
     13: "chroma-derived",
     14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
 }
-OTHER_MATRICES |= {15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 # Curves that are no display's: shown as they are they look flat, dark or bright.
 SCENE = {
@@ -179,9 +181,7 @@ class Converter:
 
     def storage_size(self, short_side: int) -> tuple[int, int]:
         """Even (height, width) to store the film in: its short side <= short_side."""
-        scale = min(1.0, short_side / min(self.size))
-        height, width = (max(2, 2 * round(side * scale / 2)) for side in self.size)
-        return height, width
+        return even_size(self.size, short_side)
 
     def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
         """Converts a frame to uint8 [H,W,3] of `size` (height, width), by default as shown."""
@@ -239,6 +239,13 @@ class Converter:
         graph = self._graphs[key]
         graph.push(frame)
         return graph.pull().to_ndarray()
+
+
+def even_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Even sides, in the order they come, of about this aspect, the short one <= short_side."""
+    scale = min(1.0, short_side / min(size))
+    first, second = (max(2, 2 * round(side * scale / 2)) for side in size)
+    return first, second
 
 
 def over_white(image: np.ndarray) -> np.ndarray:

@@ -11,9 +11,8 @@ import numpy as np
 from seedance_jax.data.video.container import (
     check_whole,
     claimed_seconds,
-    film_of,
+    films_of,
     index_of,
-    is_cover,
     kinds_of,
     open_container,
     rate_of,
@@ -41,31 +40,33 @@ class VideoReader:
 
     def __init__(self, data: bytes | str | Path):
         """Opens a file by its path, or its bytes; ClipError where there is no film in it."""
+        self._converter: Converter | None = None
+        self._notes: list[str] = []
         self._container = open_container(data)
         try:
-            self._stream = film_of(self._container)
-            self.rate = rate_of(self._stream)
-            entries = index_of(self._container, self._stream)
-            # Samples outside an edit list are in `frames`, but neither in the index nor shown.
-            self._packets = len(entries) or self._stream.frames
-            shown = sum(not entry.is_discard for entry in entries)
-            self.length = shown or None if self._stream.frames else None  # else of a first part
-            if "mp4" in kinds_of(self._container):
-                size = len(data) if isinstance(data, bytes) else os.path.getsize(data)
-                check_whole(entries, size)
+            self._open(len(data) if isinstance(data, bytes) else os.path.getsize(data))
         except BaseException:
             self._container.close()
             raise
-        self._converter: Converter | None = None
-        self._notes: list[str] = []
+
+    def _open(self, size):
+        """Reads the header of a file of so many bytes, and checks it."""
+        self._stream, *others = films_of(self._container)
+        self.rate = rate_of(self._stream)
+        kinds, entries = set(kinds_of(self._container)), index_of(self._container, self._stream)
+        # Samples outside an edit list are in `frames`, but neither in the index nor shown.
+        self._packets = len(entries) or self._stream.frames
+        shown = sum(not entry.is_discard for entry in entries)
+        self.length = shown or None if self._stream.frames else None  # else of a first part
+        if "mp4" in kinds:
+            check_whole(entries, size)
         self._decoder = self._stream.codec_context
         if self._stream.metadata.get("alpha_mode") == "1":  # which FFmpeg's own decoders pass over
             name = WITH_ALPHA.get(self._decoder.name)
             self._decoder = av.CodecContext.create(name, "r") if name else self._decoder
-        films = [film for film in self._container.streams.video if not is_cover(film)]
-        if len(films) > 1:
-            self._note(f"one of its {len(films)} video streams taken, as players do")
-        if BARE & set(kinds_of(self._container)):
+        if others:
+            self._note(f"one of its {1 + len(others)} video streams taken, as players do")
+        if BARE & kinds:
             self._note(f"no times of its own: taken as {float(self.rate):.5g} frames a second")
 
     def __enter__(self) -> Self:
@@ -198,6 +199,8 @@ class VideoReader:
                     yield frame
         except av.FFmpegError as error:
             raise ClipError(f"truncated: {reason_of(error)} after {frames} frames") from error
+        except IndexError as error:  # of PyAV, which does not know streams that begin later
+            raise ClipError(f"a stream that its header lacks, after {frames} frames") from error
         if packets < self._packets:
             raise ClipError(f"truncated: {packets} frames of the {self._packets} that it claims")
         if not frames:

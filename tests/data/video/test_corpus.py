@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from seedance_jax.data.video import ClipError
 from tests.data.video import corpus
 
 
@@ -11,6 +12,12 @@ def test_damaged_films_are_read_or_lost_by_name():
     assert [told for told in outcomes.values() if told not in ("read", "lost")] == []
     assert {told for film, told in outcomes.items() if film.damage == "title"} == {"read"}
     assert "lost" in outcomes.values()
+
+
+def test_a_stream_that_begins_later_is_damage():
+    """A flipped bit of seed 7017 makes one in a transport stream."""
+    with pytest.raises(ClipError, match="a stream that its header lacks"):
+        corpus.read(corpus.damaged(corpus.Damaged("ts, H.264", "bits", 7017)))
 
 
 @pytest.mark.parametrize("damage", sorted(corpus.DAMAGES))
