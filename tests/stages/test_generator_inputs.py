@@ -112,3 +112,14 @@ def test_images_that_are_given_later_stand_still_in_the_videos_that_are_encoded(
     held, plain = (np.rint((clip[:, :, 0, 0, 0] + 1) * 127.5) for clip in seen)
     np.testing.assert_array_equal(held, [[0, 1, 2, 3, 4, 5, 5, 5, 5]] * 2)
     np.testing.assert_array_equal(plain, [range(9)] * 2)
+
+
+@pytest.mark.parametrize("task", ["extension_forward", "any_frames"])
+def test_what_is_shown_as_given_is_what_a_step_is_given(batch, task):
+    config = pretrain.get_config("smoke").unlock()
+    config.tasks, config.condition_dropout = {task: 1.0}, 0.0
+    shown = generator_inputs.example_mask(config, batch, 3)
+    own = generator_inputs.make_read(config, None, generator_inputs.as_batched)
+    key = jax.random.fold_in(jax.random.key(config.seed), 3)
+    np.testing.assert_array_equal(shown, own(key, batch, FROZEN)[1].given_mask)
+    assert shown.any()
