@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from seedance_jax.models.convolutions import conv2d, conv3d, upsampled_conv2d
 from seedance_jax.sharding import param
 
 FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
@@ -38,24 +39,26 @@ class CausalConv3d(nn.Module):
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", param(self.init, *axes), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
-        x = with_past(self, x.astype(self.dtype), taps - self.stride, pad=self.stride == 1)
+        past = taps - self.stride
+        zeros = past if self.stride == 1 and not self.has_variable("cache", "past") else 0
+        x = with_past(self, x.astype(self.dtype), past, zeros)
         if x.shape[1] < taps:
             return jnp.zeros((*x.shape[:1], 0, *x.shape[2:4], self.features), self.dtype)
-        y = conv3d(x, kernel.astype(self.dtype), self.stride)
+        y = conv3d(x, kernel.astype(self.dtype), self.stride, zeros)
         return y + bias.astype(self.dtype)
 
 
-def with_past(module: nn.Module, x: jax.Array, count: int, pad: bool = True) -> jax.Array:
+def with_past(module: nn.Module, x: jax.Array, count: int, zeros: int) -> jax.Array:
     """Prepends the `count` frames before `x` [B, T, H, W, C], and caches its last ones.
 
-    Without a cache, and in the first chunk, zeros are prepended if `pad`, else nothing.
+    Without a cache, as in the first chunk, `zeros` frames of zeros are prepended.
     """
     if not count:
         return x
     if module.has_variable("cache", "past"):
         x = jnp.concatenate([module.get_variable("cache", "past"), x], axis=1)
-    elif pad:
-        x = jnp.pad(x, ((0, 0), (count, 0), (0, 0), (0, 0), (0, 0)))
+    elif zeros:
+        x = jnp.pad(x, ((0, 0), (zeros, 0), (0, 0), (0, 0), (0, 0)))
     if is_streaming(module):
         module.put_variable("cache", "past", x[:, x.shape[1] - count :])
     return x
@@ -66,60 +69,15 @@ def is_streaming(module: nn.Module) -> bool:
     return module.is_mutable_collection("cache") and not module.is_initializing()
 
 
-def conv3d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Convolves [B, T, H, W, C] with a kernel [t, h, w, in, out]; zero padding in space only.
-
-    On CPUs XLA's 3D convolution is several times slower than the equal sum of 2D ones over the time
-    taps; the platform that is compiled for decides.
-    """
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=lambda x, k: taps_conv3d(x, k, stride),
-        default=lambda x, k: native_conv3d(x, k, stride),
-    )
-
-
-def native_conv3d(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`conv3d` as one 3D convolution."""
-    _, height, width, _, _ = kernel.shape
-    padding = ((0, 0), (height // 2, height // 2), (width // 2, width // 2))
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, 1, 1), padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
-    )
-
-
-def taps_conv3d(
-    x: jax.Array, kernel: jax.Array, time_stride: int, stride: int = 1, padding: Any = None
-) -> jax.Array:
-    """`conv3d` as the sum of one `conv2d` per time tap."""
-    taps = kernel.shape[0]
-    last = (x.shape[1] - taps) // time_stride * time_stride + 1
-    frames = [x[:, i : i + last : time_stride] for i in range(taps)]
-    return sum(conv2d(*tap, stride, padding) for tap in zip(frames, kernel, strict=True))
-
-
-def conv2d(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Any = None) -> jax.Array:
-    """Convolves each frame of [B, T, H, W, C] with a kernel [h, w, in, out].
-
-    By default zero padding keeps the size of the frames.
-    """
-    padding = padding or [(size // 2, size // 2) for size in kernel.shape[:2]]
-    y = jax.lax.conv_general_dilated(
-        x.reshape(-1, *x.shape[2:]),
-        kernel,
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    return y.reshape(*x.shape[:2], *y.shape[1:])
-
-
 class FrameConv(nn.Module):
-    """3x3 convolution of every frame; stride 2 pads right and bottom only."""
+    """3x3 convolution of every frame to half its size, padded right and bottom only, or to twice.
+
+    Attributes:
+      resize: "down", by a stride of 2, or "up", by repeating every pixel before.
+    """
 
     features: int
-    stride: int = 1
+    resize: str
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -127,8 +85,11 @@ class FrameConv(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", param(FAN_IN, None, None, None, "conv_out"), shape)
         bias = self.param("bias", param(nn.initializers.zeros, "conv_out"), (self.features,))
-        padding = ((0, 1), (0, 1)) if self.stride == 2 else None
-        y = conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.resize == "up":
+            y = upsampled_conv2d(x, kernel)
+        else:
+            y = conv2d(x, kernel, 2, ((0, 1), (0, 1)))
         return y + bias.astype(self.dtype)
 
 
@@ -195,7 +156,7 @@ class Downsample(nn.Module):
     def __call__(self, x: jax.Array, first: bool) -> jax.Array:
         """x [B, T, H, W, C]; first: whether its frame 0 is that of the clip."""
         if self.space == 2:
-            x = FrameConv(x.shape[-1], 2, self.dtype, name="space")(x)
+            x = FrameConv(x.shape[-1], "down", self.dtype, name="space")(x)
         if self.time == 2:
             later = CausalConv3d(x.shape[-1], (3, 1, 1), 2, dtype=self.dtype, name="time")(x)
             x = jnp.concatenate([x[:, :1], later], axis=1) if first else later
@@ -222,8 +183,7 @@ class Upsample(nn.Module):
             later = later.reshape(b, t, h, w, 2, c // 2).transpose(0, 1, 4, 2, 3, 5)
             x = jnp.concatenate([skipped, later.reshape(b, 2 * t, h, w, c // 2)], axis=1)
         if self.space == 2:
-            x = jnp.repeat(jnp.repeat(x, 2, axis=2), 2, axis=3)
-            x = FrameConv(x.shape[-1], 1, self.dtype, name="space")(x)
+            x = FrameConv(x.shape[-1], "up", self.dtype, name="space")(x)
         return x
 
 

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.causal import taps_conv3d
+from seedance_jax.models.convolutions import taps_conv3d
 from seedance_jax.sharding import param
 
 ITERATIONS = 16  # of the power method, from a fixed start: no state, accurate to a few percent

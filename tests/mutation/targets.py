@@ -16,6 +16,7 @@ TARGETS = {
     "models/blocks": ["models/test_blocks", "models/test_dit"],
     "models/causal": ["models/test_autoencoder", "models/public/test_wan"],
     "models/conditioning": ["models/test_conditioning"],
+    "models/convolutions": ["models/test_convolutions"],
     "models/discriminator": ["models/test_discriminator"],
     "models/dit": ["models/test_dit", "models/test_conditioning"],
     "models/generator": ["models/test_generator"],

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seedance_jax.models.causal import taps_conv3d
+from seedance_jax.models.convolutions import taps_conv3d
 from seedance_jax.models.public.names import check_shapes
 
 EPSILONS = {"i3d_pretrained_400": 1e-5, "rgb_imagenet": 1e-3}
