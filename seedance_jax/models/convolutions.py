@@ -1,7 +1,8 @@
 """Convolutions of clips [B, T, H, W, C], each as the platform that is compiled for runs it fastest.
 
 On accelerators they are what they say: one convolution of XLA. On CPUs XLA's 3D convolution is
-several times slower than 2D ones, so a 3D kernel is a sum of 2D ones over its taps in time, or less:
+several times slower than 2D ones, so a 3D kernel is a sum of 2D ones over its taps in time, or
+less:
 
 - three taps in time, in float32: by Winograd's minimal filtering (arXiv:1509.09308) over time alone
   6 convolutions make 4 frames instead of 12. Rounding errors are about twice those of the sum;
