@@ -1,5 +1,9 @@
 """Times and memory of the autoencoder and of the diffusion transformer on this machine.
 
+python -m seedance_jax benchmark --what=table --repeats=9 --json=FILE
+                                                    all times of a CPU that the README has; with
+                                                    --against=FILE the ratio to earlier ones, with
+                                                    --against=CHECKOUT that checkout in turns
 python -m seedance_jax benchmark --what=diffusers   against diffusers (extra: parity)
 python -m seedance_jax benchmark --what=length      peak memory against clip length
 python -m seedance_jax benchmark --what=thin        the thin decoder against the full one
@@ -21,6 +25,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedance_jax.commands import cli
+from seedance_jax.performance.timed import reports, table
 from seedance_jax.performance.timed.benchmarks import BENCHMARKS
 from seedance_jax.sampling.sizes import SIZES
 
@@ -39,6 +44,11 @@ flags.DEFINE_integer("text_tokens", 64, "Text tokens of the DiT.", 1)
 flags.DEFINE_bool("torch_compile", True, "Compile diffusers' DiT; takes minutes.")
 GENERATOR = config_flags.DEFINE_config_file("generator", help_string="For all that follow dit.")
 flags.DEFINE_integer("repeats", 5, "Runs whose median is taken.", 1)
+flags.DEFINE_string("rows", "", "Regular expression: the rows of table that are run.")
+flags.DEFINE_float("row_seconds", 30, "After which a row has no more than 3 runs of each.", 0)
+flags.DEFINE_bool("peer", True, "Run diffusers' in turns with ours (extra: parity).")
+cli.define_path("against", None, "A file of --json to compare with, or another checkout.")
+JSON = cli.define_path("json", None, "File to add the reports to, a line each.")
 cli.define_path("data", None, "Data set for input; default: one that is thrown away.")
 cli.define_path("latents", None, "The latents of --data.")
 flags.DEFINE_list("workers", ["0", "1", "2"], "Processes that read, for input.")
@@ -62,4 +72,8 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--what={WHAT.value} needs --generator=configs/pretrain.py:base")
     given = {name: flags.FLAGS[name].value for name in benchmark.settings}
     for report in benchmark.run(SimpleNamespace(**given)):
-        print(json.dumps(report), flush=True)
+        line = json.dumps(reports.signed(report, table.HERE))
+        print(line, flush=True)
+        if JSON.value:
+            with open(JSON.value, "a") as file:
+                file.write(line + "\n")

@@ -7,9 +7,7 @@ memory is measured in a subprocess, relative to its memory before the run.
 import ctypes
 import multiprocessing
 import re
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import numpy as np
 
 from seedance_jax.models.public import torch_file, wan
 from seedance_jax.models.vae import VAE
+from seedance_jax.performance.timed import turns
 from seedance_jax.pretrained import codec
 
 CHANNELS = 48
@@ -99,23 +98,11 @@ def make_runners(
     }
 
 
-def in_turns(runners: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
-    """{name: median seconds} of functions that run in turns, after a first round that compiles."""
-    seconds = {name: [] for name in runners}
-    for turn in range(repeats + 1):
-        for name, runner in runners.items():
-            start = time.perf_counter()
-            runner()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def compare(
     size: tuple[int, int, int], width: int, decoder_width: int, chunk: int = 1, repeats: int = 5
 ) -> dict[str, float]:
     """Median seconds of every runner and the ratios ours / diffusers, for a clip of (T, H, W)."""
-    median = in_turns(make_runners(size, width, decoder_width, chunk), repeats)
+    median = turns.in_turns(make_runners(size, width, decoder_width, chunk), repeats)
     report = {f"{who} {what} s": value for (who, what), value in median.items()}
     for what in ("encode", "decode"):
         report[f"{what} ratio"] = median["ours", what] / median["diffusers", what]

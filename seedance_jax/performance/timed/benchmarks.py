@@ -11,7 +11,14 @@ from ml_collections import ConfigDict
 
 from seedance_jax.data import sources
 from seedance_jax.data.buckets import Bucket
-from seedance_jax.performance.timed import autoencoder_speed, dit_speed, input_speed, step_speed
+from seedance_jax.performance.timed import (
+    autoencoder_speed,
+    dit_speed,
+    input_speed,
+    step_speed,
+    table,
+    turns,
+)
 from seedance_jax.pretrained.runs import MAKES, what_it_makes
 from seedance_jax.sampling import sizes
 
@@ -71,23 +78,26 @@ def thin(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
             name: autoencoder_speed.decode_runner(model, frames, side, whole=True)
             for name, model in models.items()
         }
-        median = autoencoder_speed.in_turns(runners, given.repeats)
+        median = turns.in_turns(runners, given.repeats)
         yield {"clip": (frames, side, side), **median, "speed-up": median["full"] / median["thin"]}
 
 
 def dit(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
     """Seconds of forward and backward next to diffusers' WanTransformer3DModel."""
-    for tokens in given.tokens:
-        for what in vars(given)["pass"]:
-            yield dit_speed.compare(
-                int(tokens),
-                what,
-                width=given.dit_width,
-                layers=given.layers,
-                text_tokens=given.text_tokens,
-                compiled=given.torch_compile,
-                repeats=given.repeats,
-            )
+    settings = {"width": given.dit_width, "layers": given.layers, "text_tokens": given.text_tokens}
+    lengths = dict.fromkeys(map(int, given.tokens), vars(given)["pass"])
+    yield from measure_rows(given, table.dit_rows(lengths, given.torch_compile, **settings))
+
+
+def whole_table(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
+    """All that the README says of a CPU, or some rows of it."""
+    yield from measure_rows(given, table.choose(table.all_rows(), given.rows))
+
+
+def measure_rows(given: SimpleNamespace, rows: list[table.Row]) -> Iterator[dict[str, Any]]:
+    """Yields the reports of rows."""
+    options = {"peer": given.peer, "against": given.against}
+    yield from table.measure(rows, given.repeats, given.row_seconds, **options)
 
 
 def dit_cost(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
@@ -161,12 +171,14 @@ def generator(given: SimpleNamespace) -> ConfigDict:
 
 CODEC = ("sides", "frames", "width", "decoder_width")
 STEP = ("generator", "size", "seconds", "batch", "repeats")
-DIT = ("tokens", "pass", "dit_width", "layers", "text_tokens", "torch_compile", "repeats")
+ROWS = ("repeats", "row_seconds", "peer", "against")
+DIT = ("tokens", "pass", "dit_width", "layers", "text_tokens", "torch_compile", *ROWS)
 INPUT = (
     *("generator", "data", "latents", "workers", "window", "repeats"),
     *("step_seconds", "batch", "steps", "hosts", "cores"),
 )
 BENCHMARKS = {
+    "table": Benchmark(whole_table, ("rows", *ROWS)),
     "diffusers": Benchmark(diffusers, (*CODEC, "chunk", "repeats")),
     "length": Benchmark(length, CODEC),
     "thin": Benchmark(thin, (*CODEC, "repeats")),

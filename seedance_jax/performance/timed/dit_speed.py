@@ -11,7 +11,7 @@ import numpy as np
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.dit import ATTENTION, DiT
 from seedance_jax.performance import cost
-from seedance_jax.performance.timed.autoencoder_speed import in_turns
+from seedance_jax.performance.timed import turns
 from seedance_jax.sampling import sizes
 
 CHANNELS = 48
@@ -112,6 +112,7 @@ def reference_runners(
     import torch
 
     torch.manual_seed(0)
+    torch.compiler.reset()  # or else the second length is compiled for all lengths
     model = reference(width, layers)
     run = torch.compile(model) if compiled else model
     inputs = reference_inputs(shape, text_tokens, width)
@@ -127,46 +128,21 @@ def reference_runners(
     return {"forward": forward, "forward+backward": backward}
 
 
-def compare(
-    tokens: int,
-    what: str,
-    *,
-    width: int,
-    layers: int,
-    text_tokens: int,
-    compiled: bool,
-    repeats: int,
-) -> dict[str, Any]:
-    """Seconds and FLOPs of ours and of diffusers' DiT.
-
-    Args:
-      tokens: L, video tokens in frames of FRAME.
-      what: "forward" or "forward+backward".
-
-    Raises:
-      ValueError: tokens that do not fill whole frames, or a width or depth that does not fit.
-    """
+def check(tokens: int, width: int, layers: int) -> None:
+    """Raises ValueError for tokens that do not fill whole frames, or a width or depth not fit."""
     if tokens < 1 or tokens % np.prod(FRAME):
         raise ValueError(f"tokens={tokens} must be a multiple of {np.prod(FRAME)}")
     if width % HEAD_SIZE or layers % 2:
         raise ValueError(f"width={width} must be a multiple of {HEAD_SIZE}, layers={layers} even")
+
+
+def gflops(tokens: int, width: int, layers: int, text_tokens: int, peer: bool) -> dict[str, float]:
+    """GFLOP of the forward pass over so many tokens of video, ours and, with `peer`, diffusers'."""
     shape = (int(tokens // np.prod(FRAME)), *FRAME)
-    model = make_dit(width, layers)
-    theirs = reference_runners(width, layers, shape, text_tokens, compiled)
-    runners = {"ours": our_runners(model, shape, text_tokens)[what], "diffusers": theirs[what]}
-    seconds = in_turns(runners, repeats)
-    gflops = {
-        "ours": our_flops(model, shape, text_tokens) / 1e9,
-        "diffusers": reference_flops(width, layers, shape, text_tokens) / 1e9,
-    }
-    return {
-        "tokens": tokens,
-        "what": what,
-        "diffusers is compiled": compiled,
-        "forward GFLOP": {name: round(number, 1) for name, number in gflops.items()},
-        "seconds": {name: round(number, 3) for name, number in seconds.items()},
-        "speed-up": round(seconds["diffusers"] / seconds["ours"], 2),
-    }
+    found = {"ours": our_flops(make_dit(width, layers), shape, text_tokens)}
+    if peer:
+        found["diffusers"] = reference_flops(width, layers, shape, text_tokens)
+    return {who: round(flops / 1e9, 1) for who, flops in found.items()}
 
 
 def growth(
@@ -190,7 +166,7 @@ def growth(
     for kind in ATTENTION:
         model = make_dit(width, 2, kind, window=(2, 3))
         runners[kind] = our_runners(model, toy, text_tokens=48)["forward"]
-    median = in_turns(runners, repeats)
+    median = turns.in_turns(runners, repeats)
     report["toy tokens"] = int(np.prod(toy))
     report |= {f"{kind} toy s": round(median[kind], 4) for kind in median}
     return report | {"time ratio": round(median["full"] / median["decoupled"], 2)}

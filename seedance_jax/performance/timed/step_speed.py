@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.performance import chips, programs
-from seedance_jax.performance.timed import autoencoder_speed
+from seedance_jax.performance.timed import subjects, turns
 from seedance_jax.stages import job
 
 
@@ -31,13 +31,7 @@ def train(config: ConfigDict, bucket: Bucket, repeats: int) -> dict[str, Any]:
     job.check_batches([bucket], config.accumulate, mesh)
     program = programs.training(config, mesh, bucket)
     with jax.set_mesh(mesh):
-        state, *others = fill(program.arguments)
-
-        def step():
-            nonlocal state  # its buffers are donated to the program
-            state, metrics = program.function(state, *others)
-            jax.block_until_ready((state, metrics))
-
+        step = subjects.steps(program.function, mesh, *fill(program.arguments))
         seconds = median_of(step, repeats)
     return describe(bucket.shape, bucket.batch_size, program, seconds)
 
@@ -67,7 +61,7 @@ def sample(
 
 def median_of(step: Callable[[], Any], repeats: int) -> float:
     """Median seconds of a step, after a first one that compiles."""
-    return autoencoder_speed.in_turns({"step": step}, repeats)["step"]
+    return turns.in_turns({"step": step}, repeats)["step"]
 
 
 def describe(

@@ -22,11 +22,11 @@ def test_diffusers_is_counted_by_torch():
 
 
 def test_tokens_are_whole_frames():
-    settings = {"width": 64, "layers": 2, "text_tokens": 8, "compiled": False, "repeats": 1}
+    dit_speed.check(1024, 64, 2)
     with pytest.raises(ValueError, match="tokens=1000"):
-        dit_speed.compare(1000, "forward", **settings)
+        dit_speed.check(1000, 64, 2)
     with pytest.raises(ValueError, match="layers=3"):
-        dit_speed.compare(1024, "forward", **settings | {"layers": 3})
+        dit_speed.check(1024, 64, 3)
 
 
 @pytest.mark.parametrize("attention", ["decoupled", "full"])
