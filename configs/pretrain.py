@@ -57,15 +57,15 @@ def get_config(size: str = "base") -> ConfigDict:
                 "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
                 # Equal for all sizes, to be set on the command line. shift: of the windows of every
                 # second pair. attention: "full" is the ablation in which every block attends to all
-                # frames, with equal parameters. kernel: xla, splash or cudnn; "auto" depends on
-                # the platform.
+                # frames, with equal parameters. kernel: xla, blocks, splash, cudnn; "auto" depends
+                # on the platform.
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",
                 # What the model knows of a clip besides text and given frames: ("fps",) is its
                 # frame rate, which sources of several rates need.
                 "conditions": (),
-                "remat": choose(size, smoke="none", small="full"),
+                "remat": choose(size, smoke="save_products", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
             },
             # One fifth is image to video (as in arXiv:2506.09113); the others with given frames are

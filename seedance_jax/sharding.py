@@ -153,6 +153,11 @@ def platform() -> str:
     return {"cuda": "gpu", "rocm": "gpu"}.get(name, name)
 
 
+def one_cpu() -> bool:
+    """Whether the program is for a single device, and that is a CPU."""
+    return platform() == "cpu" and jax.sharding.get_abstract_mesh().size <= 1
+
+
 def layout(boxed: Any, mesh: Mesh | AbstractMesh) -> Any:
     """NamedShardings for a tree of boxed parameters, or for a whole train state.
 

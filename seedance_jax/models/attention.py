@@ -1,6 +1,7 @@
 """Multi-head attention: kernels, and projections with RMS-normalised queries and keys."""
 
 import functools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from seedance_jax.models.rope import rotate
 HIDDEN = -1e30  # logit of a masked key; finite, so that a query without keys gives no NaN
 LANES = 128  # of a TPU's vector unit: splash attention needs multiples of it
 SAVED = "attention"  # checkpoint name of the outputs, for remat policies
+MAX_LOGITS = 1_200_000  # at a time in a CPU's kernel; two cores are fastest at about as many
 MAX_BLOCK = 1024  # most queries, and most keys, in a block of splash attention
 
 
@@ -121,7 +123,7 @@ def choose_kernel(kernel: str, dtype: Any) -> str:
     """The name of the kernel that runs; it is logged once.
 
     "auto" is the fastest one of the platform that is compiled for: "splash" on TPUs, "cudnn" on
-    GPUs for 16-bit types (it has no others), else "xla".
+    GPUs for 16-bit types (it has no others), "blocks" on CPUs, else "xla".
 
     Raises:
       ValueError: an unknown name, or "cudnn" with a type that is not 16-bit.
@@ -131,7 +133,8 @@ def choose_kernel(kernel: str, dtype: Any) -> str:
     platform, short = sharding.platform(), jnp.dtype(dtype).itemsize == 2
     name = kernel
     if kernel == "auto":
-        name = {"tpu": "splash", "gpu": "cudnn" if short else "xla"}.get(platform, "xla")
+        fastest = {"tpu": "splash", "gpu": "cudnn" if short else "xla", "cpu": "blocks"}
+        name = fastest.get(platform, "xla")
     if name == "cudnn" and not short:
         raise ValueError(f"kernel='cudnn' has no {jnp.dtype(dtype)}; use bfloat16, or kernel='xla'")
     _announce(name, platform, str(jnp.dtype(dtype)))
@@ -146,6 +149,55 @@ def _announce(kernel, platform, dtype):
 def _plain(query, key, value, seen):
     one = lambda query, key, value, seen: attend(query, key, value, seen[:, None, None])  # noqa: E731
     return checkpoint_name(_each_group(one, 1, query, key, value, seen), SAVED)
+
+
+def blocks(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) -> jax.Array:
+    """Attention of a few heads, or of a few queries of one, at a time: the logits of `MAX_LOGITS`
+    pairs stay in the cache of a CPU, forward and backward."""
+    (*lead, length, heads, channels), keys = query.shape, key.shape[2]
+    every = math.prod(lead) * heads
+    count = -(-length // max(1, MAX_LOGITS // keys))  # blocks of queries
+    size = -(-length // count)
+    together = largest_divisor(every, max(1, MAX_LOGITS // (size * keys)))
+
+    def by_head(x):  # [B, G or 1, L, N, K] -> [every / together, together, L, K]
+        x = jnp.broadcast_to(x.swapaxes(2, 3), (*lead, heads, x.shape[2], channels))
+        return x.reshape(-1, together, x.shape[3], channels)
+
+    query = jnp.pad(by_head(query), ((0, 0), (0, 0), (0, count * size - length), (0, 0)))
+    query = query.reshape(-1, together, count, size, channels).swapaxes(1, 2)
+    bias = jnp.repeat(jnp.where(seen, 0.0, HIDDEN).reshape(-1, 1, keys), heads, axis=0)
+    bias = bias.reshape(-1, together, 1, keys)
+
+    def attend_heads(arrays):
+        query, *rest = arrays
+        return _each(lambda query: _attend_block(query, *rest), query)
+
+    out = _each(attend_heads, (query, by_head(key), by_head(value), bias)).swapaxes(1, 2)
+    out = out.reshape(*lead, heads, count * size, channels)[..., :length, :]
+    return checkpoint_name(out.swapaxes(2, 3), SAVED)
+
+
+@jax.checkpoint
+def _attend_block(query, key, value, bias):
+    """query [heads, queries, K], key and value [heads, keys, K], bias [heads, 1, keys]."""
+    logits = jnp.einsum("nqk,nlk->nql", query, key, preferred_element_type=jnp.float32)
+    logits = logits * query.shape[-1] ** -0.5 + bias
+    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+    out = jnp.einsum("nql,nlk->nqk", weights.astype(value.dtype), value)
+    return (out / weights.sum(-1, keepdims=True)).astype(value.dtype)
+
+
+def _each(function, arrays):
+    """`jax.lax.map`, without a loop for one element."""
+    if len(jax.tree.leaves(arrays)[0]) > 1:
+        return jax.lax.map(function, arrays)
+    return function(jax.tree.map(lambda x: x[0], arrays))[None]
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` that is at most `limit`."""
+    return next(size for size in range(min(number, limit), 0, -1) if not number % size)
 
 
 def _cudnn(query, key, value, seen):
@@ -216,7 +268,7 @@ def _pad(x, block):
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, tokens), (0, channels)))
 
 
-KERNELS = {"xla": _plain, "splash": splash, "cudnn": _cudnn}
+KERNELS = {"xla": _plain, "blocks": blocks, "splash": splash, "cudnn": _cudnn}
 
 
 class QKV(nn.Module):

@@ -32,6 +32,12 @@ from seedance_jax.sharding import constrain
 # blocks its input ("hidden"), under every policy but "none", and what the policy names besides.
 REMAT_POLICIES = {
     "none": None,  # keep all
+    # The outputs of projections and of attention: what is cheap is recomputed, which on a CPU takes
+    # less time than keeping it.
+    "save_products": jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        jax.checkpoint_policies.save_only_these_names(SAVED),
+    ),
     "save_attention": jax.checkpoint_policies.save_only_these_names(SAVED),
     "full": jax.checkpoint_policies.nothing_saveable,
     # The inputs and the outputs of attention, moved to the memory of the host.

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from seedance_jax.models.products import dot_general
 from seedance_jax.sharding import param
 
 FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
@@ -17,7 +18,8 @@ def linear(
     features: Any, axes: tuple, init: Any = FAN_IN, use_bias: bool = False, **kwargs: Any
 ) -> nn.DenseGeneral:
     """Projection whose kernel dimensions are named by `axes`."""
-    return nn.DenseGeneral(features, use_bias=use_bias, kernel_init=param(init, *axes), **kwargs)
+    kwargs |= {"use_bias": use_bias, "kernel_init": param(init, *axes)}
+    return nn.DenseGeneral(features, dot_general=dot_general, **kwargs)
 
 
 class RMSNorm(nn.Module):

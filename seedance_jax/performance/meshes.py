@@ -15,7 +15,8 @@ from seedance_jax.models.dit import REMAT_POLICIES
 from seedance_jax.performance import cost, memory
 from seedance_jax.sampling import sizes
 
-RECOMPUTED = ("none", "save_attention", "full", "offload")  # from least to most extra time
+# From least to most extra time.
+RECOMPUTED = ("none", "save_products", "save_attention", "full", "offload")
 SLACK = 1.5  # settings whose estimate exceeds this multiple of the memory are not tried
 
 

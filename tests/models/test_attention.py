@@ -115,6 +115,7 @@ def cudnn(*arrays):
 KERNELS = {
     "cudnn": jax.jit(cudnn),
     "xla": jax.jit(functools.partial(attention.attend_groups, kernel="xla")),
+    "blocks": jax.jit(functools.partial(attention.attend_groups, kernel="blocks")),
     "splash": jax.jit(functools.partial(attention.splash, interpret=True)),
 }
 
@@ -128,6 +129,41 @@ def test_groups_attend_to_keys_of_their_own_or_shared_ones(groups, kernel, share
     whole = [jnp.broadcast_to(x, (2, 3, *x.shape[2:])) for x in (key, value)]
     expected = one_by_one(query, *whole, seen)
     np.testing.assert_allclose(KERNELS[kernel](query, key, value, seen), expected, atol=1e-5)
+
+
+# All at once; six and three heads; queries of a head in two blocks, the second of them padded; one.
+@pytest.mark.parametrize("limit", [10**6, 6 * 35, 4 * 35, 3 * 7, 1])
+@pytest.mark.parametrize("shared", [False, True])
+def test_blocks_of_any_size_give_the_same_attention_and_gradients(
+    groups, limit, shared, monkeypatch
+):
+    monkeypatch.setattr(attention, "MAX_LOGITS", limit)
+    *arrays, seen = groups
+    if shared:
+        arrays[1:] = [x[:, :1] for x in arrays[1:]]
+
+    def both(function):
+        loss = lambda *arrays: (function(*arrays, seen) ** 2).sum()  # noqa: E731
+        return jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(*arrays)
+
+    expected = both(functools.partial(attention.attend_groups, kernel="xla"))
+    for one, other in zip(*map(jax.tree.leaves, (both(attention.blocks), expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+def test_blocks_keep_no_logits_for_the_backward_pass(groups, monkeypatch):
+    monkeypatch.setattr(attention, "MAX_LOGITS", 3 * 35)
+    kept = jax.eval_shape(lambda *arrays: jax.vjp(attention.blocks, *arrays)[1], *groups)
+    assert max(leaf.size for leaf in jax.tree.leaves(kept)) <= max(x.size for x in groups)
+
+
+def test_blocks_have_a_forward_derivative(groups):
+    query, key, value, seen = groups
+    function = jax.jit(lambda query: attention.blocks(query, key, value, seen))
+    _, slope = jax.jvp(function, (query,), (key[:, :, :5],))
+    step = 1e-3 * key[:, :, :5]
+    numeric = (function(query + step) - function(query - step)) / 2e-3
+    np.testing.assert_allclose(slope, numeric, atol=1e-2)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -193,17 +229,17 @@ def test_queries_and_keys_of_every_head_start_with_a_mean_square_of_1():
 
 def test_an_unknown_kernel_is_refused():
     with pytest.raises(
-        ValueError, match=r"kernel='flash'; legal values: \['auto', 'xla', 'splash'"
+        ValueError, match=r"kernel='flash'; legal values: \['auto', 'xla', 'blocks'"
     ):
         attention.choose_kernel("flash", jnp.float32)
-    assert attention.choose_kernel("auto", jnp.bfloat16) == "xla"
+    assert attention.choose_kernel("auto", jnp.bfloat16) == "blocks"
     with pytest.raises(ValueError, match="kernel=.cudnn. has no float32"):
         attention.choose_kernel("cudnn", jnp.float32)
 
 
 @pytest.mark.parametrize(
     ("platform", "kernels"),
-    [("cpu", ["xla", "xla"]), ("gpu", ["xla", "cudnn"]), ("tpu", ["splash", "splash"])],
+    [("cpu", ["blocks", "blocks"]), ("gpu", ["xla", "cudnn"]), ("tpu", ["splash", "splash"])],
 )
 def test_the_fastest_kernel_of_a_platform_has_the_type(monkeypatch, platform, kernels):
     monkeypatch.setattr(sharding, "platform", lambda: platform)

@@ -419,4 +419,6 @@ def test_the_more_is_recomputed_the_less_is_kept_for_the_backward_pass(params, i
         backward = jax.eval_shape(lambda params: jax.vjp(apply, params)[1], params)
         return sum(leaf.size for leaf in jax.tree.leaves(backward))
 
-    assert kept("full") < kept("save_attention") < kept("none")
+    order = ("full", "save_attention", "save_products", "none")
+    sizes = [kept(remat) for remat in order]
+    assert sizes == sorted(set(sizes))

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.models import layers
+from seedance_jax import sharding
+from seedance_jax.models import layers, products
 
 X = np.random.default_rng(0).normal(0.5, 2.0, (3, 7, 16)).astype(np.float32)
 
@@ -120,3 +121,27 @@ def test_a_projection_has_the_named_axes_and_a_bias_only_if_wanted():
     kernel = nn.unbox(params)["kernel"]
     assert kernel.shape == (64, 2, 64)
     assert kernel.std() == pytest.approx(64**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_products_with_weights_are_equal_as_products_of_two_matrices(axes):
+    """For one CPU tokens are flattened; on a mesh they are not, so that it may divide them."""
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 6, 8))
+    kernel = jax.random.normal(jax.random.key(1), (*x.shape[-axes:], 5, 7))
+    last = tuple(range(x.ndim - axes, x.ndim))
+
+    def product(x, kernel):
+        return products.dot_general(x, kernel, ((last, tuple(range(axes))), ((), ())))
+
+    def flattened(x, kernel):
+        shapes = str(jax.make_jaxpr(product)(x, kernel))
+        return "reshape" in shapes
+
+    expected = np.tensordot(x, kernel, axes)
+    np.testing.assert_allclose(jax.jit(product)(x, kernel), expected, rtol=1e-4, atol=1e-4)
+    assert flattened(x, kernel)
+    with jax.set_mesh(sharding.make_mesh(data=2, sequence=4)):
+        assert not flattened(x, kernel)
+        np.testing.assert_allclose(jax.jit(product)(x, kernel), expected, rtol=1e-4, atol=1e-4)
+    with jax.set_mesh(sharding.make_mesh(jax.devices()[:1])):
+        assert flattened(x, kernel)

@@ -26,8 +26,10 @@ TEXT = {"depth": 1, "heads": 1, "dtype": "float32"}
 def make_dit(
     width: int, layers: int, attention: str = "decoupled", window: tuple[int, int] = WINDOW
 ) -> DiT:
-    """A DiT of `layers` blocks, half of them spatial and half temporal."""
-    return DiT(CHANNELS, width, layers // 2, width // HEAD_SIZE, window, attention=attention)
+    """A DiT of `layers` blocks, half of them spatial and half temporal, which keeps what the sizes
+    for CPUs do."""
+    sizes = (CHANNELS, width, layers // 2, width // HEAD_SIZE, window)
+    return DiT(*sizes, attention=attention, remat="save_products")
 
 
 def make_condition(latents: jax.Array, text_tokens: int, width: int) -> Condition:
