@@ -242,8 +242,9 @@ def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said)
 # Flags that are words, numbers or JSON; all others are paths, see `cli.define_path`.
 WORDS = {
     *("coordinator", "extend", "frames", "guidance_interval", "host", "mesh"),
-    *("negative_prompt", "num_inference_steps", "only", "profile", "prompt", "ratio", "seconds"),
-    *("sides", "size", "slice", "solver", "split", "suite", "tokens", "topology", "workers"),
+    *("negative_prompt", "num_inference_steps", "only", "profile", "prompt", "ratio", "rows"),
+    *("seconds", "sides", "size", "slice", "solver", "split", "suite", "tokens", "topology"),
+    "workers",
 }
 
 
