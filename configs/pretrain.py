@@ -58,7 +58,7 @@ def get_config(size: str = "base") -> ConfigDict:
                 # Equal for all sizes, to be set on the command line. shift: of the windows of every
                 # second pair. attention: "full" is the ablation in which every block attends to all
                 # frames, with equal parameters. kernel: xla, blocks, splash, cudnn; "auto" depends
-                # on the platform.
+                # on the platform. dtype: "auto" is settled at the start, see configs/README.md.
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from seedance_jax.models.products import dot_general
+from seedance_jax.models import products
 from seedance_jax.sharding import param
 
 FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
@@ -15,11 +15,17 @@ ZEROS = nn.initializers.zeros_init()
 
 
 def linear(
-    features: Any, axes: tuple, init: Any = FAN_IN, use_bias: bool = False, **kwargs: Any
+    features: Any,
+    axes: tuple,
+    init: Any = FAN_IN,
+    use_bias: bool = False,
+    dtype: Any = None,
+    **kwargs: Any,
 ) -> nn.DenseGeneral:
-    """Projection whose kernel dimensions are named by `axes`."""
-    kwargs |= {"use_bias": use_bias, "kernel_init": param(init, *axes)}
-    return nn.DenseGeneral(features, dot_general=dot_general, **kwargs)
+    """Projection whose kernel dimensions are named by `axes`; dtype as of `products.choose`."""
+    dtype, product = products.choose(dtype)
+    kwargs |= {"use_bias": use_bias, "kernel_init": param(init, *axes), "dtype": dtype}
+    return nn.DenseGeneral(features, dot_general=product, **kwargs)
 
 
 class RMSNorm(nn.Module):

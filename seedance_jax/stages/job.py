@@ -127,7 +127,7 @@ def finished(workdir: Path) -> bool:
 
 
 def prepare(config: ConfigDict, workdir: Path) -> None:
-    """Checks a config and its run directory.
+    """Checks a config and its run directory; types that are "auto" are settled in the config.
 
     Raises:
       ValueError: a value is illegal, the processes were not started alike, or the directory holds
@@ -139,11 +139,14 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     settings.check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
-    wanted, found = run_directory.as_json(config.to_dict()), run_directory.latest_step(workdir)
+    found = run_directory.latest_step(workdir)
+    earlier = None if found is None else run_directory.read_json(workdir, "config.json")
+    settings.settle_types(config, earlier)
+    wanted = run_directory.as_json(config.to_dict())
     alike = {"workdir": str(workdir.resolve()), "checkpoint": found, **cluster.code_version()}
     cluster.check_same(run_directory.flatten({"config": wanted}) | alike)
-    if found is not None:
-        check_continues(run_directory.read_json(workdir, "config.json"), wanted, workdir)
+    if earlier is not None:
+        check_continues(earlier, wanted, workdir)
     elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
     if found is None and config.get("init_from"):

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from seedance_jax.models import products
 from seedance_jax.models.dit import DiT
 from seedance_jax.pretrained import runs
 from seedance_jax.training import run_directory
@@ -45,12 +46,30 @@ def check_values(config: ConfigDict) -> None:
         if not 0 <= flat.get(name, 0) < 1:
             raise ValueError(f"{name}={flat[name]}: must be at least 0 and below 1")
     for name, value in flat.items():
-        if name.endswith(".dtype") and value not in TYPES:
-            raise ValueError(f"{name}={value!r}; legal types: {list(TYPES)}")
+        legal = (*TYPES, "auto") if name in may_be_auto(config) else TYPES
+        if name.endswith(".dtype") and value not in legal:
+            raise ValueError(f"{name}={value!r}; legal types: {list(legal)}")
     if "model" in config:
         check_model(config.model.to_dict())
     if flat.get("vae_run") == "":
         raise ValueError("vae_run is not set: --config.vae_run=RUN")
+
+
+def may_be_auto(config: ConfigDict) -> tuple[str, ...]:
+    """The types that may be "auto": of networks that the run trains, if they are transformers."""
+    joint = config.get("text", {}).get("mode") == "joint"
+    return ("model.dtype", "text.dtype") if joint else ("model.dtype",)
+
+
+def settle_types(config: ConfigDict, found: Mapping[str, Any] | None) -> None:
+    """Replaces "auto", and says by what: by the type of `found`, the config of the run that goes
+    on, or by that of this machine (`products.resolve_dtype`)."""
+    earlier = run_directory.flatten(found or {})
+    for name in may_be_auto(config):
+        section, _, field = name.partition(".")
+        if config.get(section, {}).get(field) == "auto":
+            config[section][field] = earlier.get(name) or products.resolve_dtype("auto")
+            print(f"{name}: auto is {config[section][field]}" + ", as before" * (name in earlier))
 
 
 def check_model(fields: Mapping[str, Any]) -> None:

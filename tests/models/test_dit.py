@@ -407,10 +407,10 @@ def test_released_weights_are_the_parameters_of_a_model_of_their_config(released
 
 
 def test_projections_but_of_time_and_output_are_of_the_dtype_that_is_asked_for(params, inputs):
-    made = jax.eval_shape(outputs_of(inputs, dtype=jnp.bfloat16), params, inputs[1])
+    made = jax.eval_shape(outputs_of(inputs, dtype=jnp.float16), params, inputs[1])
     precise = {name for name, out in made.items() if out.dtype == jnp.float32}
     assert precise == {"time_in", "time_mid", "time_out", "out"}
-    assert made["patch"].dtype == made["text_in"].dtype == jnp.bfloat16
+    assert made["patch"].dtype == made["text_in"].dtype == jnp.float16
 
 
 def test_the_more_is_recomputed_the_less_is_kept_for_the_backward_pass(params, inputs):

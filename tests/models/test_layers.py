@@ -66,9 +66,9 @@ def test_every_product_of_swiglu_is_of_the_dtype_that_is_asked_for():
         return out
 
     with nn.intercept_methods(note):
-        jax.eval_shape(layers.SwiGLU(24, dtype=jnp.bfloat16).init, jax.random.key(0), X)
+        jax.eval_shape(layers.SwiGLU(24, dtype=jnp.float16).init, jax.random.key(0), X)
     dtypes = {name: made[name].dtype for name in ("gate", "up", "down")}
-    assert dtypes == dict.fromkeys(dtypes, jnp.bfloat16)
+    assert dtypes == dict.fromkeys(dtypes, jnp.float16)
 
 
 @pytest.mark.parametrize("width", [8, 64, 128, 768, 1536])
@@ -145,3 +145,41 @@ def test_products_with_weights_are_equal_as_products_of_two_matrices(axes):
         np.testing.assert_allclose(jax.jit(product)(x, kernel), expected, rtol=1e-4, atol=1e-4)
     with jax.set_mesh(sharding.make_mesh(jax.devices()[:1])):
         assert flattened(x, kernel)
+
+
+def rounded(x):
+    return np.asarray(jnp.asarray(x).astype(jnp.bfloat16), np.float64)
+
+
+def test_bfloat16_on_one_cpu_is_that_of_the_operands_alone():
+    """Results and the kernel's gradient are float32; on a mesh results are rounded, too."""
+    rng = np.random.default_rng(1)
+    x, pull = (rng.normal(size=(2, 5, 16)).astype(np.float32) for _ in range(2))
+    layer = layers.linear(16, ("embed", "mlp"), dtype="bfloat16")
+    params = nn.unbox(layer.init(jax.random.key(0), x))
+    y, backward = jax.vjp(lambda params, x: layer.apply(params, x), params, x)
+    of_params, of_x = backward(jnp.asarray(pull))
+    kernel = params["params"]["kernel"]
+    assert y.dtype == of_x.dtype == jnp.float32
+    np.testing.assert_allclose(y, rounded(x) @ rounded(kernel), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(of_x, rounded(pull) @ rounded(kernel).T, rtol=1e-5, atol=1e-6)
+    expected = np.einsum("bld,blf->df", x.astype(np.float64), pull)
+    np.testing.assert_allclose(of_params["params"]["kernel"], expected, rtol=1e-5, atol=1e-5)
+    with jax.set_mesh(sharding.make_mesh(fsdp=-1)):
+        layer = layers.linear(16, ("embed", "mlp"), dtype="bfloat16")
+        assert layer.apply(params, x).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"), [("fma amx_bf16", True), ("avx512_bf16 fma", True), ("fma avx2", False)]
+)
+def test_bfloat16_is_chosen_where_the_cpu_has_it(tmp_path, monkeypatch, flags, found):
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    has = products._has_short_products.__wrapped__
+    assert has(tmp_path / "cpuinfo") is found
+    assert not has(tmp_path / "missing")
+    monkeypatch.setattr(products, "_has_short_products", lambda: found)
+    assert products.resolve_dtype("auto") == ("bfloat16" if found else "float32")
+    assert products.resolve_dtype("float16") == "float16"
+    monkeypatch.setattr(sharding, "platform", lambda: "tpu")
+    assert products.resolve_dtype("auto") == "bfloat16"

@@ -34,6 +34,7 @@ def test_shipped_configs_are_legal(size):
         ({"model__remat": "all"}, "model.remat='all'; legal values: .*none"),
         ({"model__kernel": "flash"}, "model.kernel='flash'; legal values: .*auto"),
         ({"model__dtype": "float23"}, "model.dtype='float23'; legal types: .*bfloat16"),
+        ({"text__mode": "frozen", "text__dtype": "auto"}, "text.dtype='auto'; legal types: "),
         ({"text__heads": 0}, "text.heads=0: must be at least 1"),
         ({"optimizer__warmup_steps": -1}, "optimizer.warmup_steps=-1: must be at least 0"),
         ({"seed": -1}, "seed=-1: must be at least 0"),
@@ -44,6 +45,20 @@ def test_shipped_configs_are_legal(size):
 def test_illegal_values_of_a_generator_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         settings.check_values(generator(**changes))
+
+
+def test_automatic_types_are_those_of_the_machine_or_of_the_run_that_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(settings.products, "_has_short_products", lambda: True)
+    config = generator(model__dtype="auto", text__dtype="float16")
+    settings.check_values(config)
+    settings.settle_types(config, None)
+    assert (config.model.dtype, config.text.dtype) == ("bfloat16", "float16")
+    assert capsys.readouterr().out == "model.dtype: auto is bfloat16\n"
+    earlier = generator(model__dtype="float32").to_dict()
+    config = generator(model__dtype="auto")
+    settings.settle_types(config, earlier)
+    assert config.model.dtype == "float32"
+    assert capsys.readouterr().out == "model.dtype: auto is float32, as before\n"
 
 
 def test_illegal_values_of_other_stages_are_named():
