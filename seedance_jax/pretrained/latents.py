@@ -1,6 +1,7 @@
 """Precomputed latents of a data set, one side table per bucket and autoencoder."""
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,19 @@ def encode_rows(
     encode_fn: Callable[[np.ndarray], jax.Array],
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yields (id, latents, stills), float32 [t, h, w, C], of the rows that fit the bucket."""
-    batches = loader.eval_batches(source, bucket)
     name = "encode {}x{}x{}".format(*bucket.shape)
+
+    def start(batch):
+        video = codec.from_bytes(batch["video"])
+        latents = encode_fn(video)
+        return batch, (latents, encode_stills(encode_fn, video, latents))
+
+    # While the device encodes a batch, the next one is read: `start` does not wait for the device.
+    started = map(start, loader.eval_batches(source, bucket))
     with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
-        for batch in batches:
-            video = codec.from_bytes(batch["video"])
-            latents = encode_fn(video)
-            both = jax.device_get((latents, encode_stills(encode_fn, video, latents)))
-            for row, *values in zip(batch["index"][batch["valid"]], *both, strict=False):
+        for (batch, both), _ in itertools.pairwise(itertools.chain(started, [None])):
+            rows = batch["index"][batch["valid"]]
+            for row, *values in zip(rows, *jax.device_get(both), strict=False):
                 yield source[int(row)]["id"], *values
                 bar.update()
 

@@ -272,17 +272,22 @@ def _openness(things, n, seen, p, normal):
 
 
 @inline
-def _sun_sample(world, s):
-    """Direction to the s-th point of the sun's disc: over several, shadows get soft edges."""
-    angle, radius = 2.4 * s, SUN_RADIUS * math.sqrt((s + 0.5) / (SUBSAMPLES * SUBSAMPLES))
+def _sun_samples(world):
+    """Directions to points of the sun's disc [S, 3]: over several, shadows get soft edges."""
+    count = SUBSAMPLES * SUBSAMPLES
+    found = np.empty((count, 3))
     d = world.sun_direction
-    return _unit((d[0] + radius * math.cos(angle), d[1] + radius * math.sin(angle), d[2]))
+    for s in range(count):
+        angle, radius = 2.4 * s, SUN_RADIUS * math.sqrt((s + 0.5) / count)
+        sample = _unit((d[0] + radius * math.cos(angle), d[1] + radius * math.sin(angle), d[2]))
+        found[s, 0], found[s, 1], found[s, 2] = sample
+    return found
 
 
 @inline
 def _radiance(scene, n, o, d, hit, s):
     """Linear RGB in [0, 1] that comes back along a ray; scene and hit as in `_supersample`."""
-    (things, _, world), (depth, seen) = scene, hit
+    (things, _, world, suns), (depth, seen) = scene, hit
     view = _unit(d)
     if seen == SKY:
         return _mix(world.horizon, world.zenith, min(max(1.8 * view[2], 0.0), 1.0))
@@ -295,7 +300,7 @@ def _radiance(scene, n, o, d, hit, s):
         local = _rotate_back(m, _subtract(p, things.position[n, seen]))
         normal = _rotate(m, _normal(things.kind[seen], things.half[seen], local))
         base = _object_color(things, seen, local)
-    to_sun = _sun_sample(world, s)
+    to_sun = _vector(suns[s])
     direct = max(_dot(normal, to_sun), 0.0)
     if direct > 0.0:
         direct *= _lit(things, n, _along(p, normal, 2e-3), to_sun)
@@ -303,7 +308,8 @@ def _radiance(scene, n, o, d, hit, s):
     up = 0.5 + 0.5 * normal[2]
     haze, gloss = 0.0, 0.0
     if seen == FLOOR:
-        haze = 1.0 - math.exp(-0.055 * max(depth - 5.0, 0.0))
+        if depth > 5.0:
+            haze = 1.0 - math.exp(-0.055 * (depth - 5.0))
     elif direct > 0.0:
         gloss = 0.25 * max(_dot(normal, _unit(_subtract(to_sun, view))), 0.0) ** 48
     light = _mix(world.floor_high, world.horizon, up)
@@ -328,8 +334,8 @@ def _encode(color, gamma):
 
 @inline
 def _supersample(scene, n, i, j, width, height):
-    """Mean radiance over a pixel of a scene: (Things, Views, Surroundings)."""
-    things, views, _ = scene
+    """Mean radiance over a pixel of a scene: (Things, Views, Surroundings, `_sun_samples`)."""
+    things, views, _, _ = scene
     o = _vector(views.eye[n])
     r, g, b = 0.0, 0.0, 0.0
     for s in range(SUBSAMPLES * SUBSAMPLES):
@@ -375,7 +381,7 @@ def paint_frames(
 ) -> None:
     """Fills frames uint8 [T, H, W, 3]; gamma is a table of display values of linear [0, 1]."""
     count, height, width = depth.shape
-    scene = things, views, world
+    scene = things, views, world, _sun_samples(world)
     image = np.empty((height, width, 3))
     edge = np.empty((height, width), np.bool_)
     for n in range(count):

@@ -127,11 +127,10 @@ class _Recorder:
     def touch(self, data: mujoco.MjData, frame: int) -> None:
         """Notes the contacts of this step for the interval that ends at `frame`."""
         floor = np.zeros(self.count, bool)
-        if data.ncon:
-            pairs = np.sort(data.contact.geom, axis=1)
-            self.contacts[frame, pairs[:, 0], pairs[:, 1]] = True
-            self.contacts[frame, pairs[:, 1], pairs[:, 0]] = True
-            floor[pairs[pairs[:, 0] == 0, 1] - 1] = True
+        for first, second in {*map(tuple, data.contact.geom.tolist())}:
+            self.contacts[frame, first, second] = self.contacts[frame, second, first] = True
+            if not first or not second:
+                floor[first + second - 1] = True
         self.on_floor.append(floor)
         self.rise.append(data.cvel[1:, 5].copy())
 

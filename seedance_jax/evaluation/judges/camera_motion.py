@@ -180,7 +180,7 @@ def _shade(masks, elevation, flies):
 
 def _comparison(images, known, shade, view):
     """A function (track, amount) -> misfit of frames that lie apart; 2 if nothing is in common."""
-    _, count, height, width = images.shape
+    count, height, width = shape = images.shape[1:]
     rows, columns = (np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width))
     row, column = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
     pixels = np.stack([column + 0.5, row + 0.5], -1)
@@ -189,27 +189,26 @@ def _comparison(images, known, shade, view):
         lag = max(1, int(share * (count - 1)))
         starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
         pairs += [(start, start + lag) for start in starts]
+    first, last = np.transpose(pairs)
 
     known = known * (shade < MAX_SHADE)
-    images = np.concatenate([images, shade[None], known[None]])
-    here = images[:, :, row, column]  # [C, T, N]
+    here = np.concatenate([images, shade[None]])[:, :, row, column]  # [C, T, N]
+    images = np.ascontiguousarray(np.concatenate([images, known[None]]))  # else `take` copies it
+    early, still = here[:-1, first], here[:, first] - here[:, last]  # [C, P, N]
+    clear = known[:, row, column] > 0
+    clear = clear[first] & clear[last]
 
     def compare(track, amount):
-        parts = []
-        for first, last in pairs:
-            frames, shape = (first, last), (count, height, width)
-            place, haze = _moved(pixels, view, track, amount, frames, shape)
-            late = _sampled(images[:, last], place)
-            both = (late[-1] > 0.99) & (here[-1, first] > 0) & (here[-1, last] > 0)
-            early, unmoved = here[:-1, first][:, both], here[:-1, last][:, both]
-            parts.append(
-                np.concatenate([early[:-1] - late[:-2, both], early - unmoved, haze[None, both]])
-            )
-        parts = np.concatenate(parts, -1)
-        if parts.shape[1] < MIN_COMMON * len(row) * len(pairs):
+        place, haze = _moved(pixels, view, track, amount, pairs, shape)
+        *late, inside = _sampled(images, last, place)
+        both = (inside > 0.99) & clear
+        parts = np.concatenate([early - late, still, haze[None]])
+        # Sums go through memory in this order, and their last digits depend on it.
+        parts = parts.reshape(len(parts), -1).T[both.ravel()].T
+        if parts.shape[1] < MIN_COMMON * both.size:
             return 2.0
-        errors, still, shades = parts[:2], parts[2:4], parts[4:]
-        return _unexplained(errors, shades) / _unexplained(still, shades[:1])
+        errors, unmoved, shades = parts[:2], parts[2:4], parts[4:]
+        return _unexplained(errors, shades) / _unexplained(unmoved, shades[:1])
 
     return compare
 
@@ -221,18 +220,18 @@ def _unexplained(errors, causes):
     return np.minimum(rest**2, MAX_ERROR).mean() + FLOOR
 
 
-def _sampled(images, place):
-    """Images [C,H,W] between pixels, at places [N,2]; the last channel is 0 out of the frame."""
-    height, width = images.shape[1:]
-    x, y = place.T - 0.5
+def _sampled(images, frames, place):
+    """Images [C,T,H,W] of frames [P] between pixels, at places [P,N,2] of each: [C,P,N]; the last
+    channel is 0 out of the frame."""
+    height, width = images.shape[2:]
+    x, y = np.moveaxis(place, -1, 0) - 0.5
     inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
     x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
     j, i = x.astype(int), y.astype(int)
     u, v = x - j, y - i
-    flat, corner = images.reshape(len(images), -1), i * width + j
-    top = flat[:, corner] * (1 - u) + flat[:, corner + 1] * u
-    low = flat[:, corner + width] * (1 - u) + flat[:, corner + width + 1] * u
-    values = top * (1 - v) + low * v
+    flat, corner = images.reshape(len(images), -1), (frames[:, None] * height + i) * width + j
+    a, b, c, d = (flat.take(corner + step, axis=1) for step in (0, 1, width, width + 1))
+    values = (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
     values[-1] *= inside
     return values
 
@@ -251,23 +250,27 @@ def moved(
       frames: numbers of the two frames.
       shape: (number of frames, height, width) of the shot.
     """
-    return _moved(pixels, view, track, amount, frames, shape)[0]
+    return _moved(pixels, view, track, amount, [frames], shape)[0][0]
 
 
-def _moved(pixels, view, track, amount, frames, shape):
-    """`moved`, and how much less of the horizon's colour lies over it then, a share [N]."""
+def _moved(pixels, view, track, amount, pairs, shape):
+    """`moved` of pairs of frames, [P,N,2], and how much less of the horizon's colour lies over it
+    then, shares [P,N]."""
     count, height, width = shape
     center, side = np.array([width / 2, height / 2]), min(height, width)
-    progress = np.array(frames) / (count - 1) - 0.5
-    first, last = (_pose(view, track, amount * part) for part in progress)
-    focal, rotation, eye = first
-    rays = np.column_stack([(pixels - center) / (focal * side), np.ones(len(pixels))]) @ rotation
-    down = np.minimum(rays[:, 2], -1e-6)
-    depth = np.minimum(-eye[2] / down, FAR)
-    focal, rotation, later = last
-    local = (rays * depth[:, None] + eye - later) @ rotation.T
-    haze = [np.exp(-HAZE * np.maximum(d - CLEAR_AIR, 0.0)) for d in (depth, local[:, 2])]
-    return local[:, :2] / np.maximum(local[:, 2:], 1e-6) * focal * side + center, haze[1] - haze[0]
+    progress = np.array(pairs) / (count - 1) - 0.5
+    poses = {part: _pose(view, track, amount * part) for part in {*progress.flat}}
+    (focal, rotation, eye), (focals, rotations, later) = (
+        [np.array(values) for values in zip(*map(poses.get, parts), strict=True)]
+        for parts in progress.T
+    )
+    flat = (pixels - center) / (focal * side)[:, None, None]
+    rays = np.concatenate([flat, np.ones((*flat.shape[:2], 1))], -1) @ rotation
+    depth = np.minimum(-eye[:, 2:] / np.minimum(rays[..., 2], -1e-6), FAR)
+    local = (rays * depth[..., None] + eye[:, None] - later[:, None]) @ rotations.swapaxes(1, 2)
+    haze = [np.exp(-HAZE * np.maximum(d - CLEAR_AIR, 0.0)) for d in (depth, local[..., 2])]
+    place = local[..., :2] / np.maximum(local[..., 2:], 1e-6) * focals[:, None, None] * side
+    return place + center, haze[1] - haze[0]
 
 
 def _pose(view, track, change):

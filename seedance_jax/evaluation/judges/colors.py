@@ -93,9 +93,11 @@ def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
     Args:
       known: mask [T,H,W] of pixels that no object of a colour covers.
     """
+    own, few = _median(lab, known), known.mean(2) < MIN_KNOWN
+    if not few.any():
+        return own
     clip = _median(np.concatenate(list(lab), 1)[None], np.concatenate(list(known), 1)[None])
-    few = known.mean(2) < MIN_KNOWN
-    return np.where(few[..., None, None], clip, _median(lab, known))
+    return np.where(few[..., None, None], clip, own)
 
 
 def _median(values, known):
@@ -107,14 +109,15 @@ def _median(values, known):
     return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 
-def white_pixels(lab: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
     or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
 
     Args:
+      difference: `contrast` of lab.
       taken: mask [T,H,W] of objects of other colours.
     """
-    lightness, _, b = np.moveaxis(contrast(lab), -1, 0)
+    lightness, _, b = np.moveaxis(difference, -1, 0)
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
     bright &= (
         ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)

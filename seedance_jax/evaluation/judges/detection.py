@@ -53,14 +53,16 @@ class Track(NamedTuple):
 
 def find_tracks(lab: np.ndarray) -> list[Track]:
     """The tracks of a shot in CIE Lab [T,H,W,3], the largest first."""
-    hues, strong = _strong(lab)
+    difference = colors.contrast(lab)
+    hues, strong = _strong(lab, difference)
     present = [
         name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
     grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
     parts = _split(lab, present, colors.background(lab, grey))
     colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
-    white = colors.white_pixels(lab, ndimage.binary_dilation(colored, np.ones((1, 3, 3))))
+    taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
+    white = colors.white_pixels(lab, difference, taken)
     if _is_object(white):
         parts["white"] = white
     tracks = [_track(name, mask) for name, mask in parts.items()]
@@ -68,9 +70,8 @@ def find_tracks(lab: np.ndarray) -> list[Track]:
     return sorted(tracks, key=lambda track: -track.area.sum())
 
 
-def _strong(lab):
+def _strong(lab, difference):
     """(nearest of `HUES` [T,H,W], where a pixel's hue can be trusted [T,H,W])."""
-    difference = colors.contrast(lab)
     strong = np.hypot(lab[..., 1], lab[..., 2]) > colors.MIN_CHROMA
     strong &= np.hypot(difference[..., 1], difference[..., 2]) > colors.MIN_DISTANCE
     hues = np.full(lab.shape[:3], -1)
@@ -80,7 +81,8 @@ def _strong(lab):
 
 def _is_object(mask):
     """Whether a mask [T,H,W] holds something more than rims of others and specks."""
-    core = ndimage.binary_opening(mask, np.ones((1, 3, 3)))
+    large = mask[mask.mean((1, 2)) > MIN_AREA]  # others are not once they are opened
+    core = ndimage.binary_opening(large, np.ones((1, 3, 3)))
     return (core.mean((1, 2)) > MIN_AREA).sum() >= MIN_FRAMES
 
 

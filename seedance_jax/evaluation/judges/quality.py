@@ -8,6 +8,8 @@ from scipy import ndimage
 # Motion is measured on a grid of so many cells a side, in the share of them that changes most.
 MOTION_CELLS = 16
 MOTION_SHARE = 0.05
+# Pixels beyond an object's outline at which sharpness is measured, and those about them.
+REACH = 4
 
 
 def luma(frames: np.ndarray) -> np.ndarray:
@@ -77,6 +79,8 @@ def sharpness(frames: np.ndarray, masks: np.ndarray) -> float | None:
     for image, mask in zip(frames.astype(np.float32), masks, strict=True):
         if not mask.any():
             continue
+        near = tuple(slice(max(k.min() - REACH, 0), k.max() + REACH + 1) for k in mask.nonzero())
+        image, mask = image[near], mask[near]  # all that is looked at
         band = ndimage.binary_dilation(mask, iterations=2) & ~ndimage.binary_erosion(mask)
         low, high = (f(image, (5, 5, 1)) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
         whole = np.sqrt(((high - low) ** 2).sum(-1))
