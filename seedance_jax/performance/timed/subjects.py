@@ -7,6 +7,7 @@ reads lines of JSON, {"prepare": subject, **settings} and {"run": 1}, and answer
 {"device": ...}, {"seconds": ...} or {"error": ...}.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -116,6 +117,38 @@ def sample(
     return step
 
 
+def world(who: str, clip: Sequence[int], slice: str, clips: int) -> Callable[[], Any]:
+    """So many records of clips (T, H, W) of the world, as data sets have them."""
+    spec = module("data.world").WorldSpec(*clip, slice=slice)
+    record = module("data.builders.world_clips").clip_record
+    return lambda: [record(("train", index), spec) for index in range(clips)]
+
+
+def judge(who: str, clip: Sequence[int], slice: str, clips: int) -> Callable[[], Any]:
+    """Verdicts on so many clips of the world."""
+    made, verdict = module("data.world"), module("evaluation.judges.verdict")
+    rows = [made.generate("train", k, made.WorldSpec(*clip, slice=slice)) for k in range(clips)]
+    shown = [(row["frames"], row["fps"], verdict.expected_scene(row)) for row in rows]
+    return lambda: [verdict.judge_clip(*each) for each in shown]
+
+
+def encode(who: str, clip: Sequence[int], slice: str, clips: int) -> Callable[[], Any]:
+    """Latents of so many clips of the world by the released autoencoder, half of them at a time."""
+    runs, storage = module("pretrained.runs"), module("data.builders.storage")
+    spec, folder = module("data.world").WorldSpec(*clip, slice=slice), tempfile.TemporaryDirectory()
+    write = module("data.builders.world_clips").build_world
+    source = storage.open_split(write(folder.name, spec, {"train": clips}), "train")
+    _, model, weights = runs.autoencoder_of(runs.open_run(runs.RELEASED, "generator"))
+    bucket = module("data.buckets").Bucket(*clip, clips // 2)
+    apply = jax.jit(lambda params, video: model.apply(params, video, method="encode")[0])
+    encode_fn = functools.partial(apply, jax.device_put({"params": weights["params"]}))
+
+    def run(folder=folder):  # which is there as long as this function
+        return list(module("pretrained.latents").encode_rows(source, bucket, encode_fn))
+
+    return run
+
+
 def steps(function: Callable, mesh: jax.sharding.Mesh, state: Any, *others: Any) -> Callable:
     """A function without arguments that makes one training step and waits for it."""
 
@@ -142,6 +175,9 @@ SUBJECTS = {
     "train": train,
     "train_autoencoder": train_autoencoder,
     "sample": sample,
+    "world": world,
+    "judge": judge,
+    "encode": encode,
 }
 
 

@@ -26,6 +26,9 @@ STEPS = {
     "training step, autoencoder": ("train_autoencoder", "vae:tiny", {}, (17, 64, 64), 2),
     "sampling step, tiny": ("sample", "pretrain:tiny", {}, (17, 64, 64), 1),
 }
+# What long jobs run besides: {slice of the world: its clips}, so many of them.
+JOBS = {"tiny": (17, 64, 64), "full": (17, 128, 128)}
+JOB_CLIPS = 16
 
 
 class Row(NamedTuple):
@@ -40,7 +43,7 @@ class Row(NamedTuple):
 def all_rows() -> list[Row]:
     """The whole table."""
     rows = dit_rows(LENGTHS, compiled=True, **DIT) + autoencoder_rows(CLIPS, **AUTOENCODER)
-    return rows + step_rows(STEPS)
+    return rows + step_rows(STEPS) + job_rows(JOBS, JOB_CLIPS)
 
 
 def dit_rows(lengths: Mapping[int, Sequence[str]], compiled: bool, **settings: int) -> list[Row]:
@@ -77,6 +80,19 @@ def step_rows(steps: Mapping[str, tuple]) -> list[Row]:
     return [
         Row(name, subject, dict(zip(names, (*rest[:2], list(rest[2]), rest[3]), strict=True)))
         for name, (subject, *rest) in steps.items()
+    ]
+
+
+def job_rows(jobs: Mapping[str, tuple[int, int, int]], clips: int) -> list[Row]:
+    """Clips of the world made, encoded and judged, of JOBS."""
+    return [
+        Row(
+            f"{job} {'x'.join(map(str, clip))}",
+            job,
+            {"clip": list(clip), "slice": name, "clips": clips},
+        )
+        for name, clip in jobs.items()
+        for job in ("world", "encode", "judge")
     ]
 
 
@@ -132,6 +148,8 @@ def report(row: Row, runs: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     found["seconds"] = {who: reports.spread(values) for who, values in runs.items()}
     others = [who for who in runs if who != "ours"]
     found["speed-up"] = {f"{who} / ours": reports.ratio(runs[who], runs["ours"]) for who in others}
+    if count := row.settings.get("clips"):
+        found["clips/s"] = {who: count / one["median"] for who, one in found["seconds"].items()}
     if row.subject == "dit":
         sizes = {name: row.settings[name] for name in ("tokens", *DIT)}
         found["forward GFLOP"] = dit_speed.gflops(**sizes, peer="diffusers" in runs)
