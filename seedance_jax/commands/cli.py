@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from seedance_jax.commands import flag_errors
 from seedance_jax.data.file_names import at_home, printable
 from seedance_jax.training import cluster, run_directory
-from seedance_jax.training.hooks import NonFiniteError
+from seedance_jax.training.finiteness import NonFiniteError
 
 
 class _PathParser(flags.ArgumentParser):

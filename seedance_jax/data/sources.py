@@ -26,9 +26,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grain
-
-from seedance_jax.data import loader
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import folder, storage, world_clips
 from seedance_jax.data.file_names import printable
@@ -221,7 +218,7 @@ def check_built(data: Mapping[str, Any], makes: str, size: str) -> None:
     raise ValueError(f"{missing}:\n  python -m seedance_jax build_data {flags}")
 
 
-def open_split(data: Mapping[str, Any], split: str) -> storage.Source:
+def open_split(data: Mapping[str, Any], split: str) -> Any:
     """Opens one split of the (first) data set that a config names."""
     return storage.open_split(locate(data), split)
 
@@ -274,17 +271,18 @@ def open_training(
     seed: int,
     side_tables: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda data: {},
     **options: Any,
-) -> grain.MapDataset:
-    """The training batches of a config, of all its sources.
+) -> Any:
+    """The training batches of a config, of all its sources: a `grain.MapDataset`.
 
     Args:
       seed: of the order and of the augmentation.
       side_tables: data part of a config that has one source -> what was precomputed of its rows.
       **options: others of `loader.make_dataset`; text_length is the config's unless given.
     """
-    buckets, named = make_buckets(data["buckets"]), sources_of(data)
+    from seedance_jax.data import loader  # as below: whoever reads configs needs no Grain
+
+    buckets, named, datasets = make_buckets(data["buckets"]), sources_of(data), []
     options = {"text_length": data["text_length"], **options}
-    datasets = []
     for number, (own, _) in enumerate(named):
         tables, source = side_tables(own), open_split(own, "train")
         own_seed = loader.child_seed(seed, number) if number else seed
@@ -296,5 +294,7 @@ def open_training(
 
 def iterate(data: Mapping[str, Any], dataset: Any, start_step: int) -> Any:
     """The iterator over `dataset` from `start_step` on, with the config's threads and workers."""
+    from seedance_jax.data import loader
+
     options = {"num_threads": data["num_threads"], "num_workers": data["num_workers"]}
     return loader.make_iterator(dataset, start_step, **options)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from seedance_jax.data import loader, schema, sources
+from seedance_jax.data import schema, sources
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents, open_table
@@ -89,6 +89,8 @@ def encode_rows(
     encode_fn: Callable[[np.ndarray], jax.Array],
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yields (id, latents, stills), float32 [t, h, w, C], of the rows that fit the bucket."""
+    from seedance_jax.data import loader  # who encodes nothing needs no Grain
+
     name = "encode {}x{}x{}".format(*bucket.shape)
 
     def start(batch):

@@ -21,7 +21,7 @@ import numpy as np
 import tqdm
 from jax.sharding import Mesh
 
-from seedance_jax.data import loader, schema, sources
+from seedance_jax.data import schema, sources
 from seedance_jax.data import tokenizer as tokenizers
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_texts, open_table
@@ -197,6 +197,8 @@ def describe(data: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
 
 def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Path:
     """Writes the text tokens of all training clips unless they exist; returns their directory."""
+    from seedance_jax.data import loader  # as below: who reads captions alone needs no Grain
+
     source = sources.open_split(data, "train")
     loader.check_captions(source, data["text_length"], encoder.tokenizer)
     check_rows(source, encoder.max_words)
@@ -261,5 +263,7 @@ def check_words(captions: Collection[str], limit: int) -> None:
 
 def check_rows(source: Sequence[Mapping[str, Any]], limit: int) -> None:
     """`check_words` of all captions of every row."""
+    from seedance_jax.data import loader
+
     for captions in loader.captions_of_rows(source) if limit else ():
         check_words(captions.values(), limit)

@@ -9,8 +9,6 @@ A checkpoint gets its name when it is complete, so a process may end at any mome
 out to be damaged is moved to `damaged/<step>`.
 """
 
-import contextlib
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,15 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
-from etils import epath
 from flax import traverse_util
 
-from seedance_jax import sharding
 from seedance_jax.training import cluster, release, run_directory
-from seedance_jax.training.checksums import ROLLED, check_sums, checksums
 from seedance_jax.training.finiteness import check_finite
-from seedance_jax.training.saver import open_manager, stored_fields
 
 
 def restore(
@@ -51,13 +44,15 @@ def restore(
       OSError: there are checkpoints, and none can be read; they stay where they are.
       ValueError: the mesh does not divide the rolled-out batch; its checkpoint stays, too.
     """
+    from seedance_jax.training import stored
+
     steps, errors = run_directory.all_steps(workdir), {}
     for step in reversed(steps):
-        _check_rolled(workdir, step)
+        stored.check_rolled(workdir, step)
         try:
-            restored = _read_checkpoint(state, workdir, step)
+            restored = stored.read_state(state, workdir, step)
         except Exception as error:  # the reasons are many, and all of the storage's making
-            restored, errors[step] = None, f"{type(error).__name__}: {_line(error)}"
+            restored, errors[step] = None, f"{type(error).__name__}: {stored.one_line(error)}"
         # If one process cannot read its part, none may go on with this step.
         reasons = [reason for reason in cluster.gather(errors.get(step)) if reason]
         if not reasons:
@@ -116,45 +111,6 @@ def split_new(
     absent = [path for path in may_lack if below(flat, path) and not below(stored, path)]
     new = {full: flat.pop(full) for path in absent for full in below(flat, path)}
     return traverse_util.unflatten_dict(flat), new
-
-
-def _line(error):
-    return " ".join(str(error).split())[:300]
-
-
-def _read_checkpoint(state, workdir, step):
-    """(state, rolled-out batch or None)."""
-    with open_manager(workdir) as manager:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(stored_fields(state))))
-        read = manager.restore(step, args=args).state
-        read = state.replace(**read) if dataclasses.is_dataclass(state) else read
-        path = epath.Path(manager.directory) / str(step)
-        check_sums(checksums(read), path)
-    return read, _read_rolled(path)
-
-
-def _check_rolled(workdir, step):
-    """Raises ValueError if the rolled-out batch of a checkpoint cannot be cut over the mesh."""
-    path, tree = epath.Path(workdir).resolve() / "checkpoints" / str(step), {}
-    if not (path / "rollout").exists():
-        return
-    with contextlib.suppress(Exception), _reading(path) as (reader, _):
-        tree = reader.metadata(path / "rollout").tree  # if damaged, `_read_rolled` says so
-    sizes = {f"rollout of {path}": leaf.shape[0] for leaf in jax.tree.leaves(tree)}
-    sharding.check_batches(sizes, jax.sharding.get_mesh())
-
-
-def _read_rolled(path):
-    if not (path / "rollout").exists():
-        return None
-    with _reading(path) as (reader, _):
-        where = sharding.batch_sharding(jax.sharding.get_mesh())
-        like = sharding.place_shapes(reader.metadata(path / "rollout").tree, where)
-        restore_args = ocp.checkpoint_utils.construct_restore_args(like)
-        args = ocp.args.PyTreeRestore(like, restore_args=restore_args)
-        batch = reader.restore(path / "rollout", args=args)
-    check_sums(checksums(batch, ROLLED), path)
-    return batch
 
 
 def _set_aside(workdir, step, reason):
@@ -230,13 +186,9 @@ def _load(workdir, like, parts, step):
     path = _checkpoint(workdir, step)
     if release.exists(workdir):
         return release.read(workdir, like)
-    item = {"ema": _abstract(like)}
-    restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-    args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
-    with _reading(path) as (reader, path):
-        restored = reader.restore(path / "state", args=args)["ema"]
-        check_sums(checksums(restored, ".ema"), path)
-    return restored
+    from seedance_jax.training import stored  # as below: releases are read without Orbax
+
+    return stored.read_weights(path, like)
 
 
 def stored_tree(workdir: str | Path, step: int | str | None = None) -> Any:
@@ -244,34 +196,18 @@ def stored_tree(workdir: str | Path, step: int | str | None = None) -> Any:
     path = _checkpoint(workdir, step)
     if release.exists(workdir):
         return release.tree(workdir)
-    with _reading(path) as (reader, path):
-        return reader.metadata(path / "state").tree["ema"]
+    from seedance_jax.training import stored
 
-
-@contextlib.contextmanager
-def _reading(path):
-    """(reader, path) of a checkpoint; what cannot be read is an OSError that names it."""
-    reader = ocp.PyTreeCheckpointHandler()
-    try:
-        yield reader, path
-    except (OSError, ValueError) as error:
-        raise OSError(f"cannot read the checkpoint {path}: {_line(error)}") from error
-    finally:
-        reader.close()
+    return stored.read_tree(path)
 
 
 def _checkpoint(workdir, step):
     found = run_directory.find_step(workdir, step)
-    return epath.Path(workdir).resolve() / "checkpoints" / str(found)
+    return Path(workdir).resolve() / "checkpoints" / str(found)
 
 
 def save_weights(workdir: str | Path, params: Any) -> None:
     """Writes weights that were not trained here as the checkpoint of step 0 of a run."""
-    with open_manager(workdir) as manager:
-        sums = ocp.args.JsonSave(checksums(params, ".ema"))
-        state = ocp.args.StandardSave({"ema": params})
-        manager.save(0, args=ocp.args.Composite(state=state, checksums=sums))
+    from seedance_jax.training import stored
 
-
-def _abstract(tree):
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+    stored.write_weights(workdir, params)

@@ -44,6 +44,11 @@ TARGETS = {
     "training/optimizer": ["training/test_optimizer"],
     "training/run_directory": ["training/test_run_directory", "training/test_pins"],
     "training/saver": ["training/test_pins", "training/test_recovery"],
+    "training/stored": [
+        "training/test_checkpoint",
+        "training/test_recovery",
+        "training/test_rollout",
+    ],
     "training/stopping": ["training/test_stopping", "training/test_loop"],
     "stages/flow_matching": [
         "stages/test_objective",

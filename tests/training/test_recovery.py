@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, loop, run_directory, saver
+from seedance_jax.training import checkpoint, loop, run_directory, saver, stored
 from tests.training.test_cluster import PATIENCE, start
 from tests.training.test_loop import Recorder, assert_same, quadratic, run  # noqa: F401
 
@@ -117,7 +117,7 @@ def test_a_single_bit_of_a_large_array_is_noticed(one_device, tmp_path):
     save.close()
     flip_largest(tmp_path / "checkpoints/2/state")
     with pytest.raises(ValueError, match="1 arrays are not those that were saved"):
-        checkpoint._read_checkpoint(state, tmp_path, 2)
+        stored.read_state(state, tmp_path, 2)
     for name in ("2", "20"):  # those that were put aside before stay where they are
         (tmp_path / "damaged" / name).mkdir(parents=True)
     assert_same(checkpoint.restore(state, tmp_path)[0], state)

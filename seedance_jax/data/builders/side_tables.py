@@ -80,7 +80,7 @@ def _build(
     return directory
 
 
-def open_table(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> storage.Source:
+def open_table(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> Any:
     """Opens rows of a kind; raises ValueError naming every key in which they are not as expected.
 
     Args:

@@ -10,7 +10,6 @@
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from seedance_jax.data import schema
 
@@ -91,15 +89,10 @@ def write_records(
         if not tables[split]:
             raise ValueError(f"split {split!r} has no records")
 
-    builder_class = _builder_class(name, fields, {s: lambda s=s: checked(s) for s in splits})
-    builder = builder_class(data_dir=directory, file_format="array_record")
-    tfds.disable_progress_bar()  # the callers show one that counts what is slow
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
-            builder.download_and_prepare()
-    except RuntimeError as error:  # of ArrayRecord: a full disk, above all
-        raise OSError(f"{directory} cannot be written: {' '.join(str(error).split())}") from error
-    shutil.rmtree(directory / "downloads", ignore_errors=True)  # which is empty
+    from seedance_jax.data.builders import records  # as below: TFDS takes a while to import
+
+    generators = {split: lambda split=split: checked(split) for split in splits}
+    counts = records.write(directory, name, fields, generators)
     if is_clips:
         columns = {
             f"{split}/{column}": np.array([row[column] for row in rows], dtype)
@@ -107,84 +100,25 @@ def write_records(
             for column, dtype in schema.TABLE.items()
         }
         np.savez(directory / "table.npz", **columns)
-    return {split: info.num_examples for split, info in builder.info.splits.items()}
+    return counts
 
 
-def _builder_class(name: str, fields: Mapping[str, schema.Field], generators: Mapping) -> type:
-    # TFDS registers builder classes by name, once per process; this one must not be registered,
-    # because every data set has a class of its own.
-    with tfds.core.registered.skip_registration():
-
-        class Builder(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("1.0.0")
-
-            def _info(self):
-                features = tfds.features.FeaturesDict(
-                    {key: _feature(field) for key, field in fields.items()}
-                )
-                return tfds.core.DatasetInfo(
-                    builder=self, features=features, disable_shuffling=True
-                )
-
-            def _split_generators(self, dl_manager):
-                return {split: self._generate_examples(split) for split in generators}
-
-            def _generate_examples(self, split):
-                return generators[split]()
-
-    Builder.name = name
-    return Builder
-
-
-def _feature(field: schema.Field) -> tfds.features.FeatureConnector:
-    if field.dtype is str:
-        return tfds.features.Text()
-    dtype = np.bytes_ if field.dtype is bytes else field.dtype
-    # Without TensorFlow more than one unknown length needs the raw encoding. No compression: the
-    # record files are compressed already.
-    encoding = "bytes" if field.shape.count(None) > 1 else "none"
-    return tfds.features.Tensor(shape=field.shape, dtype=dtype, encoding=encoding)
-
-
-class Source:
-    """The rows of a split by number, as dictionaries in which text is `str`.
-
-    `table` holds `schema.TABLE` as arrays [rows] (None if the rows are not clips).
-    """
-
-    def __init__(self, records: Any, table: Mapping[str, np.ndarray] | None):
-        self._records = records
-        self.table = table
-        features = records.dataset_info.features
-        self._text = [key for key in features if isinstance(features[key], tfds.features.Text)]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = dict(self._records[index])
-        return row | {key: row[key].decode() for key in self._text}
-
-
-def open_split(directory: str | Path, split: str) -> Source:
-    """Opens one split of a finished data set.
+def open_split(directory: str | Path, split: str) -> Any:
+    """Opens one split of a finished data set, a `records.Source`.
 
     Raises ValueError if there is none, or no such split (naming those there are).
     """
+    from seedance_jax.data.builders import records
+
     directory = Path(directory)
     if not is_complete(directory):
         raise ValueError(f"no complete data set in {directory}")
-    [info] = directory.glob("*/*/dataset_info.json")
-    builder = tfds.builder_from_directory(info.parent)
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"no split {split!r} in {directory}: there are {sorted(builder.info.splits)}"
-        )
+    rows = records.read(directory, split)
     table = None
     if (directory / "table.npz").exists():
         with np.load(directory / "table.npz") as columns:
             table = {column: columns[f"{split}/{column}"] for column in schema.TABLE}
-    return Source(builder.as_data_source(split=split), table)
+    return records.Source(rows, table)
 
 
 def read_report(directory: str | Path) -> dict[str, Any]:
