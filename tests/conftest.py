@@ -23,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ[pool] = str(THREADS)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("SEEDANCE_EXECUTABLES", "0")  # JAX's cache outlives edits of the code
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 own = {
     "XLA_FLAGS": xla.write(xla_force_host_platform_device_count=DEVICES),
@@ -49,6 +50,7 @@ for name, value in outer.items():
 # Fixtures that the tests of several folders share.
 pytest_plugins = (
     "tests.clip_fixtures",
+    "tests.compiling",
     "tests.one_process",
     "tests.random_pipeline",
     "tests.samples",

@@ -16,6 +16,7 @@ python -m seedance_jax benchmark --what=train --generator=configs/pretrain.py:ba
     --seconds=2,5 --batch=4                         a training step on the devices at hand, MFU
 python -m seedance_jax benchmark --what=sample --generator=configs/pretrain.py:base --size=480p \\
     --seconds=5                                     a guided step of sampling there
+python -m seedance_jax benchmark --what=startup     `sample` in new processes, part by part
 """
 
 import json

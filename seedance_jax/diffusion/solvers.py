@@ -6,7 +6,7 @@ or [T] accordingly. A frame whose time does not change in a step does not change
 
 A solver is a pair of functions; callers run its steps one by one or under `jax.lax.scan`:
 
-    prepare(times) -> coefficients, a tree of arrays [steps, ...]
+    prepare(times) -> coefficients, a tree of arrays [steps, ...], numpy of numpy
     step(velocity_fn, (x, memory), coefficients of the step) -> (x, memory)
 """
 
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seedance_jax.diffusion.flow import expand_frames
 
@@ -59,11 +60,12 @@ def multistep_coefficients(times: jax.Array) -> tuple[jax.Array, jax.Array, jax.
     and the last step of a frame have weight 0: near the data the velocity itself points to x0
     better than its extrapolation. Two steps of error dt^2 keep the order at two.
     """
+    own = np if isinstance(times, np.ndarray) else jnp
     t, following = intervals(times)
     steps = following - t
-    before = jnp.concatenate([jnp.zeros_like(steps[:1]), steps[:-1]])
-    weight = jnp.where(before < 0, steps / jnp.where(before < 0, 2 * before, 1.0), 0.0)
-    return t, following, jnp.where(following > times[-1], weight, 0.0)
+    before = own.concatenate([own.zeros_like(steps[:1]), steps[:-1]])
+    weight = steps / own.where(before < 0, 2 * before, np.float32("inf"))
+    return t, following, own.where(following > times[-1], weight, np.float32(0))
 
 
 def multistep(

@@ -10,6 +10,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 REFERENCE_TOKENS = 256  # no shift for an image of 256 x 256 pixels at 16x compression
 MIN_SHIFT, MAX_SHIFT = 1.0, 24.0
@@ -20,7 +21,7 @@ def resolution_shift(tokens: int) -> float:
     return min(max(math.sqrt(tokens / REFERENCE_TOKENS), MIN_SHIFT), MAX_SHIFT)
 
 
-def shift_times(t: jax.Array, shift: float) -> jax.Array:
+def shift_times(t: jax.Array | np.ndarray, shift: float) -> jax.Array | np.ndarray:
     """Shifts times towards noise: t' = a t / (1 + (a - 1) t). Shift 1 is the identity."""
     return shift * t / (1 + (shift - 1) * t)
 
@@ -42,6 +43,10 @@ def sample_frame_times(
     return jnp.where(jax.random.bernoulli(keys[2], share, (batch_size, 1)), own, common)
 
 
-def sampling_grid(steps: int, shift: float) -> jax.Array:
-    """Decreasing times [steps + 1] from exactly 1 to exactly 0, uniform before the shift."""
-    return shift_times(jnp.linspace(1.0, 0.0, steps + 1), shift)
+def sampling_grid(steps: int, shift: float) -> np.ndarray:
+    """Decreasing times [steps + 1] from exactly 1 to exactly 0, uniform before the shift.
+
+    On the host: on a device every number of steps would be a program of its own.
+    """
+    passed = np.arange(steps, dtype=np.float32) * (np.float32(1) / np.float32(steps))
+    return shift_times(np.append(1 - passed, np.float32(0)), shift)

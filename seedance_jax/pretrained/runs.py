@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 
 from seedance_jax.data import sources
 from seedance_jax.models.vae import VAE
@@ -135,7 +136,8 @@ def load_autoencoder(run: Run) -> tuple[VAE, dict[str, Any]]:
     are (encoder mean - mean) / std. Discriminators stay behind.
     """
     weights = {"params": checkpoint.load(run.path, parts=("encoder", "decoder"))}
-    weights |= {name: jnp.array(run.metadata[name], jnp.float32) for name in ("mean", "std")}
+    statistics = {name: np.array(run.metadata[name], np.float32) for name in ("mean", "std")}
+    weights |= jax.device_put(statistics)
     return VAE(**as_tuples(run.config["vae"])), weights
 
 

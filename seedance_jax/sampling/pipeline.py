@@ -19,6 +19,7 @@ from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters, codec, generators, runs
+from seedance_jax.pretrained.executables import Program
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.nonfinite import NonFiniteClip, find_fault
@@ -72,11 +73,12 @@ class Pipeline:
             boxed = jax.eval_shape(generator.init, jax.random.key(0), *example)["params"]
             self._params = jax.device_put(params, sharding.layout(boxed, mesh))
             self.weights = jax.device_put(weights, sharding.replicated(mesh))
-        self._begin = jax.jit(functools.partial(sampler.begin, generator), static_argnames="names")
-        self._step = jax.jit(functools.partial(sampler.step, generator), static_argnames="settings")
-        self._loss = jax.jit(functools.partial(sampler.denoising_loss, generator))
-        self._decode = jax.jit(functools.partial(codec.decode_bytes, autoencoder))
-        self._finite = jax.jit(codec.all_finite)
+        self._begin = Program(functools.partial(sampler.begin, generator), static=("names",))
+        self._start = Program(solvers.start)
+        self._step = Program(functools.partial(sampler.step, generator), static=("settings",))
+        self._loss = Program(functools.partial(sampler.denoising_loss, generator))
+        self._decode = Program(functools.partial(codec.decode_bytes, autoencoder))
+        self._finite = Program(codec.all_finite)
         self._compiled = set()
 
     @classmethod
@@ -208,8 +210,8 @@ class Pipeline:
         names = ("positive", *(name for name in plan.weights if name != "positive"))
         noise, conditions = self._begin(self._params, condition, negative, plan.seeds, names=names)
         grid = times.sampling_grid(plan.num_steps, times.resolution_shift(np.prod(plan.shape[:3])))
-        coefficients = jax.device_get(solvers.SOLVERS[plan.solver].prepare(grid))
-        state = solvers.start(noise)
+        coefficients = solvers.SOLVERS[plan.solver].prepare(grid)
+        state = self._start(noise)
         settings = sampler.StepSettings(plan.solver, plan.rescale, plan.interval)
         finite = [codec.all_finite(latents)]  # of every step, which are fetched if need be
         for i in tqdm.trange(plan.num_steps, desc="sample", unit="step", disable=None):

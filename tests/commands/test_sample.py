@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,3 +53,16 @@ def test_released_weights_with_one_that_is_not_finite_are_refused(run_command, t
     with pytest.raises(ValueError, match=said):
         run_command("sample", "--prompt=a", f"--workdir={tmp_path}/run", f"--output={tmp_path}/out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_clip_from_words_imports_neither_data_sets_nor_checkpoints(tmp_path):
+    unused = ("grain", "mujoco", "numba", "orbax.checkpoint", "tensorboardX", "tensorflow_datasets")
+    code = (
+        "import sys; from seedance_jax import __main__ as program\n"
+        f"sys.argv = ['seedance', 'sample', '--prompt=a red ball', '--output={tmp_path}',"
+        " '--num_frames=1', '--num_inference_steps=1', '--output_type=latent']\n"
+        "try:\n    program.main()\n"
+        f"finally:\n    print(sorted(sys.modules.keys() & {set(unused)}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -167,14 +167,26 @@ def test_a_callback_sees_and_may_change_the_latents_of_every_step(pipeline):
     assert latents.dtype == np.float32
 
 
-def test_one_program_serves_any_number_of_steps_scale_and_task(parts, capsys):
+@pytest.mark.parametrize("solver", sorted(solvers.SOLVERS))
+@pytest.mark.parametrize("keep", [False, True])
+def test_other_prompts_seeds_steps_scales_and_tasks_compile_nothing(
+    parts, compiled, capsys, request, keep, solver
+):
+    if keep:
+        request.getfixturevalue("kept")
     pipeline = Pipeline(*parts)
-    small = {"num_frames": 5, "height": 16, "width": 16}
+    small = {"num_frames": 5, "height": 16, "width": 16, "solver": solver}
     pipeline.warm_up(pipeline.prepare(PROMPT, guidance_scale=3.0, **small))
+    assert "step" in compiled
+    compiled.clear()
+    for steps, more in enumerate(({"guidance_scale": 2.0}, {"seed": 3}, {"seed": 4}), 1):
+        pipeline("Shot 1: a", num_inference_steps=steps, **small, **more)
+    assert not compiled
     image = IMAGE[:16, :16]
-    for request in ({"guidance_scale": 2.0}, {"image": image, "seed": 3}, {"last_image": image}):
-        pipeline("Shot 1: a", num_inference_steps=2, **small, **request)
-    assert pipeline._step._cache_size() == 1
+    for given in ({"image": image, "seed": 3}, {"last_image": image}, {"image": OTHER[:16, :16]}):
+        pipeline("Shot 1: a", num_inference_steps=2, **small, **given)
+    assert set(compiled) <= {"encode_chunk"}  # once for a first frame, twice for others
+    assert len(compiled) <= 3
     assert (
         capsys.readouterr().out.count("compiling, unless the cache has it: 5x16x16, 1 clip, ") == 1
     )

@@ -15,6 +15,7 @@ from seedance_jax.performance.timed import (
     autoencoder_speed,
     dit_speed,
     input_speed,
+    startup_speed,
     step_speed,
     table,
     turns,
@@ -156,6 +157,11 @@ def sample(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
         yield step_speed.sample(given.generator, clip, steps, given.repeats, given.batch or 1)
 
 
+def startup(given: SimpleNamespace) -> Iterator[dict[str, Any]]:
+    """Seconds of `sample` in new processes, part by part: the first, and medians of others."""
+    yield from startup_speed.measure(given.repeats)
+
+
 def clips(given: SimpleNamespace) -> list[tuple[int, int, int]]:
     """[(frames, height, width)] of a size and all seconds, or of the config's first bucket."""
     data = generator(given).data.to_dict()
@@ -187,4 +193,5 @@ BENCHMARKS = {
     "input": Benchmark(input_pipeline, INPUT),
     "train": Benchmark(train, STEP),
     "sample": Benchmark(sample, (*STEP, "num_inference_steps")),
+    "startup": Benchmark(startup, ("repeats",)),
 }
