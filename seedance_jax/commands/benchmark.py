@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     given = {name: flags.FLAGS[name].value for name in benchmark.settings}
     for report in benchmark.run(SimpleNamespace(**given)):
         line = json.dumps(reports.signed(report, table.HERE))
-        print(line, flush=True)
+        print(reports.sentence(report) if "row" in report else line, flush=True)
         if JSON.value:
             with open(JSON.value, "a") as file:
                 file.write(line + "\n")

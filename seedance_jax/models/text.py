@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from seedance_jax.models import products
 from seedance_jax.models.attention import attend, output_projection
 from seedance_jax.models.layers import RMSNorm, SwiGLU, linear, swiglu_hidden
 from seedance_jax.models.rope import rotate
@@ -151,6 +152,10 @@ class TextModel(nn.Module):
             self.head = linear(self.vocab_size, ("embed", None), dtype=self.dtype)
 
     @property
+    def _array_dtype(self):
+        return products.choose(self.dtype)[0]
+
+    @property
     def _head_size(self):
         return self.head_size or self.width // self.heads
 
@@ -183,7 +188,7 @@ class TextModel(nn.Module):
           visible: bool [B, 1, S, slots of the cache].
           slot: of the first token; None works without a cache.
         """
-        x = self.embed(ids).astype(self.dtype)
+        x = self.embed(ids).astype(self._array_dtype)
         rope = rope_1d(positions, self._head_size, self.rope_theta)
         last, outputs = self.blocks(x, rope, visible, slot)
         states = {0: lambda: x, self.depth: lambda: self.norm_out(last)}
@@ -193,7 +198,7 @@ class TextModel(nn.Module):
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Logits of the next token, float32 [..., vocab_size], from the last hidden states."""
         if self.tied:
-            table = self.embed.embedding.astype(self.dtype)
+            table = self.embed.embedding.astype(self._array_dtype)
             return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
         return self.head(hidden).astype(jnp.float32)
 

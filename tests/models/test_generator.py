@@ -53,6 +53,23 @@ def test_text_is_encoded_and_then_seen(params, inputs):
     np.testing.assert_allclose(whole, alone, atol=1e-6)
 
 
+def test_in_bfloat16_on_one_cpu_it_is_the_same_to_rounding(params, inputs):
+    """With products of rounded operands; what the blocks hand on is float32, also of the text."""
+    short = Generator(TEXT | {"dtype": "bfloat16"}, DIT | {"dtype": "bfloat16"}, SPACE, WORDS)
+
+    def loss(params, model):
+        return (run(model, params, *inputs) ** 2).mean()
+
+    def flat(tree):
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+    exact, rounded = (run(model, params, *inputs) for model in (generator(), short))
+    assert rounded.dtype == jnp.float32
+    assert 1e-5 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 0.03
+    exact, rounded = (flat(jax.grad(loss)(params, model)) for model in (generator(), short))
+    assert 1e-5 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 0.03
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_text_of_a_finished_model_has_the_precision_of_the_disk(params, inputs, finished):
     condition = inputs[2]

@@ -124,6 +124,18 @@ def rounded(tree: Any) -> Any:
     return float(f"{tree:.{DIGITS}g}") if isinstance(tree, float) else tree
 
 
+def sentence(report: Mapping[str, Any]) -> str:
+    """The report of a row in a line: medians, then ratios with their intervals."""
+    seconds = "; ".join(f"{who} {one['median']} s" for who, one in report["seconds"].items())
+    ratios = report["speed-up"] | {
+        f"earlier / now, {who}": one for who, one in report.get("earlier / now", {}).items()
+    }
+    said = [
+        f"{name} {one['ratio']} ({one['low']} to {one['high']})" for name, one in ratios.items()
+    ]
+    return "; ".join([f"{report['row']}: {seconds}", *said])
+
+
 def read(path: str | Path) -> dict[str, dict[str, Any]]:
     """{row: report} of a file of `benchmark --json`; the last of each row.
 

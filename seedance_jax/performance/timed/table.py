@@ -19,10 +19,12 @@ DIT = {"width": 512, "layers": 8, "text_tokens": 64}
 CLIPS = [(17, 128, 128), (17, 256, 256)]
 AUTOENCODER = {"width": 32, "decoder_width": 48, "chunk": 1}
 WIDE = {"model.width": 256, "model.depth": 4}
+SHORT = WIDE | {"model.dtype": "bfloat16", "text.dtype": "bfloat16"}
 # name: (subject, config, fields of it, clip, batch)
 STEPS = {
     "training step, tiny": ("train", "pretrain:tiny", {}, (17, 64, 64), 16),
     "training step, width 256": ("train", "pretrain:tiny", WIDE, (17, 128, 128), 16),
+    "training step, width 256, bfloat16": ("train", "pretrain:tiny", SHORT, (17, 128, 128), 16),
     "training step, autoencoder": ("train_autoencoder", "vae:tiny", {}, (17, 64, 64), 2),
     "sampling step, tiny": ("sample", "pretrain:tiny", {}, (17, 64, 64), 1),
 }
