@@ -133,13 +133,13 @@ def judge(who: str, clip: Sequence[int], slice: str, clips: int) -> Callable[[],
 
 
 def encode(who: str, clip: Sequence[int], slice: str, clips: int) -> Callable[[], Any]:
-    """Latents of so many clips of the world by the released autoencoder, half of them at a time."""
+    """Latents of so many clips of the world by the released autoencoder, a quarter at a time."""
     runs, storage = module("pretrained.runs"), module("data.builders.storage")
     spec, folder = module("data.world").WorldSpec(*clip, slice=slice), tempfile.TemporaryDirectory()
     write = module("data.builders.world_clips").build_world
     source = storage.open_split(write(folder.name, spec, {"train": clips}), "train")
     _, model, weights = runs.autoencoder_of(runs.open_run(runs.RELEASED, "generator"))
-    bucket = module("data.buckets").Bucket(*clip, clips // 2)
+    bucket = module("data.buckets").Bucket(*clip, clips // 4)
     apply = jax.jit(lambda params, video: model.apply(params, video, method="encode")[0])
     encode_fn = functools.partial(apply, jax.device_put({"params": weights["params"]}))
 

@@ -28,9 +28,9 @@ STEPS = {
     "training step, autoencoder": ("train_autoencoder", "vae:tiny", {}, (17, 64, 64), 2),
     "sampling step, tiny": ("sample", "pretrain:tiny", {}, (17, 64, 64), 1),
 }
-# What long jobs run besides: {slice of the world: its clips}, so many of them.
-JOBS = {"tiny": (17, 64, 64), "full": (17, 128, 128)}
-JOB_CLIPS = 16
+# What long jobs run besides, and of how many clips; {slice of the world: its clips}.
+JOBS = {"world": 16, "encode": 64, "judge": 16}
+WORLDS = {"tiny": (17, 64, 64), "full": (17, 128, 128)}
 
 
 class Row(NamedTuple):
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 def all_rows() -> list[Row]:
     """The whole table."""
     rows = dit_rows(LENGTHS, compiled=True, **DIT) + autoencoder_rows(CLIPS, **AUTOENCODER)
-    return rows + step_rows(STEPS) + job_rows(JOBS, JOB_CLIPS)
+    return rows + step_rows(STEPS) + job_rows(JOBS, WORLDS)
 
 
 def dit_rows(lengths: Mapping[int, Sequence[str]], compiled: bool, **settings: int) -> list[Row]:
@@ -85,16 +85,16 @@ def step_rows(steps: Mapping[str, tuple]) -> list[Row]:
     ]
 
 
-def job_rows(jobs: Mapping[str, tuple[int, int, int]], clips: int) -> list[Row]:
-    """Clips of the world made, encoded and judged, of JOBS."""
+def job_rows(jobs: Mapping[str, int], worlds: Mapping[str, tuple[int, int, int]]) -> list[Row]:
+    """Clips of the world made, encoded and judged, of JOBS and WORLDS."""
     return [
         Row(
             f"{job} {'x'.join(map(str, clip))}",
             job,
             {"clip": list(clip), "slice": name, "clips": clips},
         )
-        for name, clip in jobs.items()
-        for job in ("world", "encode", "judge")
+        for name, clip in worlds.items()
+        for job, clips in jobs.items()
     ]
 
 
