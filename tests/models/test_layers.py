@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.models import layers, products
+from seedance_jax.models import dit, layers, products
 
 X = np.random.default_rng(0).normal(0.5, 2.0, (3, 7, 16)).astype(np.float32)
 
@@ -168,6 +168,21 @@ def test_bfloat16_on_one_cpu_is_that_of_the_operands_alone():
     with jax.set_mesh(sharding.make_mesh(fsdp=-1)):
         layer = layers.linear(16, ("embed", "mlp"), dtype="bfloat16")
         assert layer.apply(params, x).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_are_kept_where_the_policy_says_so(dtype):
+    layer = layers.SwiGLU(24, dtype=dtype)
+    params = layer.init(jax.random.key(0), X)
+
+    def products_of(policy):
+        def loss(params):
+            return (layer.apply(params, X) ** 2).sum()
+
+        gradient = jax.grad(jax.checkpoint(loss, policy=dit.REMAT_POLICIES[policy]))
+        return str(jax.make_jaxpr(gradient)(params)).count(" dot_general[")
+
+    assert products_of("full") - products_of("save_products") == len(("gate", "up", "down"))
 
 
 @pytest.mark.parametrize(
