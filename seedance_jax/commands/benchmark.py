@@ -20,6 +20,7 @@ python -m seedance_jax benchmark --what=startup     `sample` in new processes, p
 """
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 from absl import flags
@@ -71,6 +72,8 @@ def main(argv: list[str]) -> None:
     cli.needs({"--size": ("seconds",), "--data": ("latents",)})
     if "generator" in benchmark.settings and GENERATOR.value is None:
         raise ValueError(f"--what={WHAT.value} needs --generator=configs/pretrain.py:base")
+    if JSON.value:
+        Path(JSON.value).parent.mkdir(parents=True, exist_ok=True)
     given = {name: flags.FLAGS[name].value for name in benchmark.settings}
     for report in benchmark.run(SimpleNamespace(**given)):
         line = json.dumps(reports.signed(report, table.HERE))

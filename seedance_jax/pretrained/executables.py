@@ -18,6 +18,7 @@ import os
 import pickle
 import platform
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ CODE = (
     *("pretrained/codec.py", "pretrained/executables.py"),
 )
 MOST = 2**30  # bytes that are kept; those that have not been used for longest go first
+ONE_AT_A_TIME = threading.Lock()
 DIGEST = hashlib.sha256().digest_size
 # Variables of the environment that change programs, and settings of JAX that do not.
 VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NPROC")
@@ -72,7 +74,7 @@ class Program:
         leaves, tree = jax.tree.flatten((others, others_named))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             return self._jitted(*args, **named)
-        kind = (fixed, tree, tuple(map(_kind, leaves)), jax.sharding.get_mesh())
+        kind = (fixed, tree, tuple(map(_kind, leaves)), jax.sharding.get_mesh(), _settings())
         if kind not in self._loaded:
             path = self._path(folder, kind)
             lowered = functools.partial(self._jitted.lower, *args, **named)
@@ -81,13 +83,13 @@ class Program:
 
     def _path(self, folder, kind):
         """Where the executable of some arguments is, or belongs; None if it cannot be named."""
-        fixed, tree, kinds, mesh = kind
+        fixed, tree, kinds, mesh, settings = kind
         shapes = [(str(aval), aval.weak_type, *_place(place)) for aval, place in kinds]
         said = f"{self._name} {self._bound} {fixed!r} {tree} {shapes} {mesh!r} {_ids(mesh)}"
         if " at 0x" in said:  # of an object that has no name but its address
             logging.info("%s is compiled in every process", self._name)
             return None
-        digest = hashlib.sha256("\n".join([said, *surroundings()]).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join([said, settings, *surroundings()]).encode()).hexdigest()
         return folder / f"{self._name.rpartition('.')[2]}-{digest[:32]}"
 
 
@@ -129,18 +131,19 @@ def _private(path):
     return path
 
 
+def _settings():
+    """Those of JAX that change programs, also those that hold in a `with` alone."""
+    found = jax.config.values.items()
+    return repr([item for item in found if not any(part in item[0] for part in PLACES)])
+
+
 def surroundings() -> tuple[str, ...]:
-    """What a program depends on besides itself: code, versions, settings, devices, processor."""
-    settings = {
-        name: value
-        for name, value in jax.config.values.items()
-        if not any(part in name for part in PLACES)
-    }
+    """What a program depends on besides itself and settings: code, versions, devices, processor."""
     versions = (jax.__version__, jaxlib.__version__, flax.__version__, np.__version__)
     devices = [(device.id, device.platform, device.device_kind) for device in jax.devices()]
     version = jax.devices()[0].client.platform_version
     variables = {name: os.environ.get(name) for name in VARIABLES}
-    said = (settings, versions, platform.python_version(), devices, version, variables)
+    said = (versions, platform.python_version(), devices, version, variables)
     return (code(), processor(), *map(repr, said))
 
 
@@ -156,16 +159,23 @@ def code() -> str:
     return digest.hexdigest()
 
 
+code()  # of what is imported with this module: a process may run while somebody edits the files
+
+
 @functools.cache
 def processor() -> str:
     """The cores that may be used, and what they can do (Linux; else their name)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     file, lines = Path("/proc/cpuinfo"), [platform.processor()]
     if file.exists():
         with file.open() as text:  # of the first core
             lines = list(iter(lambda: text.readline().strip(), ""))
     wanted = ("flags", "Features", "model name", "cpu family", "model\t")
-    return f"{platform.machine()} {cores} {[x for x in lines if x.startswith(wanted)]}"
+    return f"{platform.machine()} {cores()} {[x for x in lines if x.startswith(wanted)]}"
+
+
+def cores() -> int:
+    """How many may be used."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _load(path):
@@ -226,20 +236,24 @@ def _write(path, content):
 def _without_cache():
     """Compiles without JAX's cache: what that gives lacks parts when it is serialized on a CPU."""
     switch = "jax_enable_compilation_cache"
-    try:
-        jax.config.update(switch, False)
-        compilation_cache.reset_cache()  # whether it is in use is asked once
-        yield
-    finally:
-        jax.config.update(switch, True)
-        compilation_cache.reset_cache()
+    with ONE_AT_A_TIME:  # the switch is that of all threads
+        try:
+            jax.config.update(switch, False)
+            compilation_cache.reset_cache()  # whether it is in use is asked once
+            yield
+        finally:
+            jax.config.update(switch, True)
+            compilation_cache.reset_cache()
 
 
 def prune(folder: Path, most: int) -> None:
     """Removes the files of a folder that were used longest ago, until it has `most` bytes."""
-    found = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda x: -x[0].st_mtime)
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            found.append((path.stat(), path))
     total = 0
-    for stat, path in found:
+    for stat, path in sorted(found, key=lambda one: -one[0].st_mtime):
         total += stat.st_size
         if total > most:
             path.unlink(missing_ok=True)

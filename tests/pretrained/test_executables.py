@@ -1,6 +1,7 @@
 """Programs that are kept give what they gave, to whom they are for, and never stand in the way."""
 
 import functools
+import importlib.util
 import os
 import subprocess
 import sys
@@ -133,13 +134,37 @@ def test_nothing_is_shared_with_other_code_versions_and_machines(kept, monkeypat
     assert len({*files(kept), own}) == 2
 
 
-def test_flags_of_xla_and_settings_of_jax_change_programs(monkeypatch):
+def test_flags_of_xla_change_programs(monkeypatch):
     found = {executables.surroundings()}
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     found.add(executables.surroundings())
+    assert len(found) == 2
+
+
+def test_settings_of_jax_change_programs_also_for_a_while(kept, compiled):
+    program, x = make(), np.ones(2, np.float32)
+    program(x)
     with jax.default_matmul_precision("float32"):
-        found.add(executables.surroundings())
-    assert len(found) == 3
+        program(x)
+        make()(x)
+    program(x)
+    assert compiled == ["scale", "scale"]
+    assert len(files(kept)) == 2
+
+
+def test_the_hash_of_the_code_is_that_of_what_was_imported(monkeypatch):
+    """Files that are edited later are no part of what the process traces."""
+    spec = importlib.util.spec_from_file_location("another", executables.__file__)
+    another = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(another)
+    monkeypatch.setattr(Path, "read_bytes", faulty)
+    assert another.code() == executables.code()
+
+
+def test_cores_are_counted_without_the_calls_of_linux(monkeypatch):
+    assert executables.cores() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert executables.cores() == os.cpu_count()
 
 
 def test_what_programs_are_traced_from_is_in_the_hash_of_the_code():
@@ -208,5 +233,6 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     for age, name in enumerate("abcd"):
         (tmp_path / name).write_bytes(bytes(10))
         os.utime(tmp_path / name, (100 - age, 100 - age))
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")  # as if another process had removed it
     executables.prune(tmp_path, most=25)
-    assert files(tmp_path) == ["a", "b"]
+    assert files(tmp_path) == ["a", "b", "gone"]

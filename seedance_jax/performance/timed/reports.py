@@ -7,6 +7,7 @@ they reach from the least to the largest value, and "level" says what that is wo
 process say nothing of what differs from process to process.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -19,6 +20,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from seedance_jax.pretrained import executables
 
 LEVEL = 0.95
 DIGITS = 4
@@ -33,7 +36,7 @@ def machine() -> dict[str, Any]:
     """The processor, the cores that may be used, and what else changes seconds."""
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": executables.cores(),
         "variables": {name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
     }
 
@@ -53,8 +56,10 @@ def processor() -> str:
 
 def versions(*checkouts: Path) -> dict[str, Any]:
     """Versions of the packages that are installed, and the commits of checkouts."""
-    installed = {one.name.lower(): one.version for one in importlib.metadata.distributions()}
-    found = {name: installed[name] for name in PACKAGES if name in installed}
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found | {"commits": [commit(checkout) for checkout in checkouts]}
 
 

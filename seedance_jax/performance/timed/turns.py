@@ -1,5 +1,6 @@
 """Runs in turns, so that a slow moment of the machine affects all; each in a process of its own."""
 
+import contextlib
 import json
 import os
 import statistics
@@ -65,15 +66,19 @@ class Process:
             env=environment,
             text=True,
         )
-        hello = self.ask()
-        self.device = hello["device"]
-        if Path(hello["checkout"]) != self.checkout:
+        try:
+            hello = self.ask()
+            if Path(hello["checkout"]) != self.checkout:
+                raise ValueError(f"{checkout} is no checkout of this repository")
+        except BaseException:
             self.__exit__()
-            raise ValueError(f"{checkout} is no checkout of this repository")
+            raise
+        self.device = hello["device"]
 
     def ask(self, **message: Any) -> dict[str, Any]:
         """The answer to a message; ValueError if it is an error."""
-        print(json.dumps(message), file=self._process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer, either
+            print(json.dumps(message), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the process of {self.checkout} ended: {self._process.wait()}")
@@ -94,6 +99,7 @@ class Process:
         return self
 
     def __exit__(self, *unused):
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of what could not be asked
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from clips import moving_square
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
+from seedance_jax.data.video import decode_mp4, encode_mp4, encoding
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
 
@@ -33,6 +33,18 @@ def test_equal_frames_give_equal_bytes(pixel_format):
     for seed in range(40):  # what lay in the memory before must not matter
         encode_mp4(moving_square(seed, height=16 + 2 * seed), 12)
         assert encode_mp4(frames, 12, **options) == first
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p"])
+@pytest.mark.parametrize("crf", [10, 23])
+def test_the_bytes_of_every_processor_are_those_of_plain_c(monkeypatch, pixel_format, crf):
+    rng, clip = np.random.default_rng(0), moving_square(3, num_frames=17, height=64)
+    noise = rng.normal(0, 20, clip.shape)
+    for frames in (clip, (clip + noise).clip(0, 255).astype(np.uint8)):
+        own = encode_mp4(frames, 12, crf=crf, pixel_format=pixel_format)
+        with monkeypatch.context() as patch:
+            patch.setattr(encoding, "INSTRUCTIONS", "no-asm=1")
+            assert encode_mp4(frames, 12, crf=crf, pixel_format=pixel_format) == own
 
 
 def test_illegal_frames_are_named():

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import subprocess
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_a_process_answers_every_line(monkeypatch):
 
 def test_the_command_compares_with_a_checkout_and_with_a_file(run_command, capsys, tmp_path):
     flags = "--what=dit --tokens=1024 --pass=forward --dit_width=64 --layers=2 --nopeer".split()
-    file = tmp_path / "reports.json"
+    file = tmp_path / "new" / "reports.json"
     run_command("benchmark", *flags, "--repeats=2", f"--against={table.HERE}", f"--json={file}")
     found = json.loads(file.read_text())
     assert found["row"] == "DiT forward, 1,024 tokens"
@@ -108,6 +109,35 @@ def test_the_command_compares_with_a_checkout_and_with_a_file(run_command, capsy
         run_command("benchmark", *flags, "--text_tokens=8", f"--against={file}")
 
 
-def test_a_folder_without_the_package_is_refused(tmp_path):
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started."""
+    found, start = [], subprocess.Popen
+
+    def note(*args, **kwargs):
+        found.append(start(*args, **kwargs))
+        return found[-1]
+
+    monkeypatch.setattr(turns.subprocess, "Popen", note)
+    return found
+
+
+def test_a_folder_without_the_package_is_refused(tmp_path, started):
     with pytest.raises(ValueError, match="is no checkout of this repository"):
         turns.Process(tmp_path)
+    assert [process.poll() for process in started] == [0]
+
+
+def test_no_process_outlives_an_error_of_its_start(monkeypatch, started):
+    monkeypatch.setattr(turns.Process, "ask", lambda self: {}["device"])
+    with pytest.raises(KeyError):
+        turns.Process(table.HERE)
+    assert [process.poll() for process in started] == [0]
+
+
+def test_a_process_that_was_killed_is_named(started):
+    with turns.Process(table.HERE) as process:
+        started[0].kill()
+        started[0].wait()
+        with pytest.raises(RuntimeError, match=f"the process of {process.checkout} ended: -9"):
+            process.run()
