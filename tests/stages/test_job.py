@@ -66,6 +66,16 @@ def test_what_does_not_change_the_result_may_change(tmp_path, change):
     )
 
 
+def test_an_automatic_type_is_written_and_kept_on_another_machine(tmp_path, monkeypatch):
+    for fast in (True, False):
+        monkeypatch.setattr(settings.products, "_has_short_products", lambda fast=fast: fast)
+        new = pretrain.get_config("smoke")
+        new.update_from_flattened_dict({"vae_run": "vae", "model.dtype": "auto"})
+        prepare(new, tmp_path)
+        (tmp_path / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
+        assert run_directory.read_json(tmp_path, "config.json")["model"]["dtype"] == "bfloat16"
+
+
 def test_another_config_is_refused_and_every_field_that_differs_is_named(tmp_path):
     prepare(config(), tmp_path)
     save(tmp_path, 10)
