@@ -18,11 +18,12 @@ CPU_FLAGS = ("amx_bf16", "avx512_bf16")  # of /proc/cpuinfo, where bfloat16 prod
 def resolve_dtype(dtype: Any) -> Any:
     """`dtype`, or for "auto" the one whose products are fastest on the platform.
 
-    That is "bfloat16" on accelerators and on CPUs with instructions for it, else "float32".
+    That is "bfloat16" on accelerators and on one CPU with instructions for it, else "float32".
     """
     if dtype != "auto":
         return dtype
-    return "bfloat16" if sharding.platform() != "cpu" or _has_short_products() else "float32"
+    short = sharding.platform() != "cpu" or (jax.device_count() == 1 and _has_short_products())
+    return "bfloat16" if short else "float32"
 
 
 @functools.cache

@@ -16,7 +16,7 @@ import numpy as np
 
 from seedance_jax import sharding
 from seedance_jax.models.vae import VAE
-from seedance_jax.pretrained.executables import Program
+from seedance_jax.pretrained.executables import KeptProgram
 
 
 def encode(model: VAE, autoencoder: Mapping[str, Any], video: jax.Array) -> jax.Array:
@@ -57,7 +57,7 @@ def all_finite(clips: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
     return finite.all((1, 2, 3, 4))
 
 
-@functools.partial(Program, static=("model",))
+@functools.partial(KeptProgram, static=("model",))
 def encode_chunk(
     model: VAE, autoencoder: Mapping[str, Any], cache: Any, video: jax.Array
 ) -> tuple[jax.Array, Any]:
@@ -67,7 +67,7 @@ def encode_chunk(
     return (mean - autoencoder["mean"]) / autoencoder["std"], cache
 
 
-@functools.partial(Program, static=("model",), donate=("cache",))
+@functools.partial(KeptProgram, static=("model",), donate=("cache",))
 def decode_chunk(
     model: VAE, autoencoder: Mapping[str, Any], cache: Any, latents: jax.Array
 ) -> tuple[jax.Array, Any]:

@@ -1,9 +1,9 @@
 """Compiled programs as files, so that a new process neither traces nor compiles what one has run.
 
 JAX's own cache keeps what XLA made of a program; to ask it, a process must trace the program and
-lower it first, which takes longer than sampling a small clip. A `Program` is found by what decides
-over it: the function, its static arguments, the shapes and places of the others, the code it is
-traced from, versions, settings of JAX and XLA, and the processor.
+lower it first, which takes longer than sampling a small clip. A `KeptProgram` is found by what
+decides over it: the function, its static arguments, the shapes and places of the others, the code
+it is traced from, versions, settings of JAX and XLA, and the processor.
 
 Files lie in `executables` of the folder of JAX's cache (`jax_compilation_cache_dir`), if that is in
 use, unless SEEDANCE_EXECUTABLES=0. To load one is to run what is in it: the folder must be the
@@ -46,7 +46,7 @@ VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NPROC")
 PLACES = ("cache", "log", "dump", "traceback", "coordination", "profiler")
 
 
-class Program:
+class KeptProgram:
     """A jitted function that looks for its executables in files before it compiles.
 
     It is `jax.jit` itself where no files can be kept: without a cache, in one of several processes,
@@ -56,6 +56,8 @@ class Program:
     def __init__(self, function: Callable, static: Sequence[str] = (), donate: Sequence[str] = ()):
         """static, donate: names of arguments, as of `jax.jit`; what a partial binds is static."""
         bound = function if isinstance(function, functools.partial) else functools.partial(function)
+        if bound.func.__closure__:
+            raise ValueError(f"{bound.func} holds values of its surroundings: bind them by partial")
         self._name = f"{bound.func.__module__}.{bound.func.__qualname__}"
         self._bound = f"{bound.args!r} {bound.keywords!r}"
         self._parameters, self._static = tuple(inspect.signature(function).parameters), set(static)

@@ -19,7 +19,7 @@ from seedance_jax.diffusion import solvers, times
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters, codec, generators, runs
-from seedance_jax.pretrained.executables import Program
+from seedance_jax.pretrained.executables import KeptProgram
 from seedance_jax.sampling import sampler
 from seedance_jax.sampling.given import encode_given
 from seedance_jax.sampling.nonfinite import NonFiniteClip, find_fault
@@ -73,12 +73,12 @@ class Pipeline:
             boxed = jax.eval_shape(generator.init, jax.random.key(0), *example)["params"]
             self._params = jax.device_put(params, sharding.layout(boxed, mesh))
             self.weights = jax.device_put(weights, sharding.replicated(mesh))
-        self._begin = Program(functools.partial(sampler.begin, generator), static=("names",))
-        self._start = Program(solvers.start)
-        self._step = Program(functools.partial(sampler.step, generator), static=("settings",))
-        self._loss = Program(functools.partial(sampler.denoising_loss, generator))
-        self._decode = Program(functools.partial(codec.decode_bytes, autoencoder))
-        self._finite = Program(codec.all_finite)
+        self._begin = KeptProgram(functools.partial(sampler.begin, generator), static=("names",))
+        self._start = KeptProgram(solvers.start)
+        self._step = KeptProgram(functools.partial(sampler.step, generator), static=("settings",))
+        self._loss = KeptProgram(functools.partial(sampler.denoising_loss, generator))
+        self._decode = KeptProgram(functools.partial(codec.decode_bytes, autoencoder))
+        self._finite = KeptProgram(codec.all_finite)
         self._compiled = set()
 
     @classmethod

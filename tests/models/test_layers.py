@@ -194,6 +194,8 @@ def test_bfloat16_is_chosen_where_the_cpu_has_it(tmp_path, monkeypatch, flags, f
     assert has(tmp_path / "cpuinfo") is found
     assert not has(tmp_path / "missing")
     monkeypatch.setattr(products, "_has_short_products", lambda: found)
+    assert products.resolve_dtype("auto") == "float32"  # there are several devices
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     assert products.resolve_dtype("auto") == ("bfloat16" if found else "float32")
     assert products.resolve_dtype("float16") == "float16"
     monkeypatch.setattr(sharding, "platform", lambda: "tpu")

@@ -14,7 +14,7 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.pretrained import executables
-from seedance_jax.pretrained.executables import Program
+from seedance_jax.pretrained.executables import KeptProgram
 from seedance_jax.sampling.pipeline import Pipeline
 from tests import architecture
 
@@ -23,7 +23,7 @@ SMALL = {"num_frames": 5, "height": 16, "width": 16, "num_inference_steps": 2}
 # A program as a new process runs it: its result, and how often it compiles.
 PROCESS = """
 import sys, jax, numpy as np
-from seedance_jax.pretrained.executables import Program
+from seedance_jax.pretrained.executables import KeptProgram
 names = []
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.monitoring.register_event_duration_secs_listener(
@@ -31,7 +31,7 @@ jax.monitoring.register_event_duration_secs_listener(
 def grow(x, *, power):
     return (jax.numpy.sin(x) @ x) ** power
 x = np.arange(16, dtype=np.float32).reshape(4, 4)
-print(np.asarray(Program(grow, static=("power",))(x, power=3)).tobytes().hex(), len(names))
+print(np.asarray(KeptProgram(grow, static=("power",))(x, power=3)).tobytes().hex(), len(names))
 """
 
 
@@ -41,7 +41,7 @@ def scale(factor, x, *, power=1):
 
 def make(factor=2.0):
     """A program as another process would make it."""
-    return Program(functools.partial(scale, factor), static=("power",))
+    return KeptProgram(functools.partial(scale, factor), static=("power",))
 
 
 def files(folder):
@@ -236,3 +236,10 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     (tmp_path / "gone").symlink_to(tmp_path / "nothing")  # as if another process had removed it
     executables.prune(tmp_path, most=25)
     assert files(tmp_path) == ["a", "b", "gone"]
+
+
+def test_functions_with_values_of_their_surroundings_are_refused():
+    """Those would not be in the key of what is kept."""
+    factor = 2.0
+    with pytest.raises(ValueError, match="bind them by partial"):
+        KeptProgram(lambda x: factor * x)

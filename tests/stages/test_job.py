@@ -2,6 +2,7 @@ import dataclasses
 import json
 import signal
 
+import jax
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
@@ -67,6 +68,7 @@ def test_what_does_not_change_the_result_may_change(tmp_path, change):
 
 
 def test_an_automatic_type_is_written_and_kept_on_another_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     for fast in (True, False):
         monkeypatch.setattr(settings.products, "_has_short_products", lambda fast=fast: fast)
         new = pretrain.get_config("smoke")

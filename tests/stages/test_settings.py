@@ -1,5 +1,6 @@
 """What a config may say is checked before there are data or devices."""
 
+import jax
 import pytest
 
 from configs import lora, pretrain, vae
@@ -49,6 +50,7 @@ def test_illegal_values_of_a_generator_are_named(changes, message):
 
 def test_automatic_types_are_those_of_the_machine_or_of_the_run_that_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(settings.products, "_has_short_products", lambda: True)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     config = generator(model__dtype="auto", text__dtype="float16")
     settings.check_values(config)
     settings.settle_types(config, None)

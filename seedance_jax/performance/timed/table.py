@@ -121,8 +121,11 @@ def measure(
       against: another checkout, which runs too, or a file of earlier reports to compare with.
 
     Raises:
-      ValueError: the file is of another machine, or of other settings for one of the rows.
+      ValueError: the file is of another machine, or of other settings for one of the rows; or this
+        machine's devices are no CPUs, which several processes could share.
     """
+    if (platform := sharding.platform()) != "cpu":
+        raise ValueError(f"rows are timed on CPUs, not on a {platform}; use --what=train or sample")
     other = bool(against) and Path(against).is_dir()
     earlier = reports.read(against) if against and not other else {}
     checkouts = {"ours": HERE} | ({"before": Path(against)} if other else {})
