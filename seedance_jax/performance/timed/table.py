@@ -18,13 +18,16 @@ LENGTHS = {
 DIT = {"width": 512, "layers": 8, "text_tokens": 64}
 CLIPS = [(17, 128, 128), (17, 256, 256)]
 AUTOENCODER = {"width": 32, "decoder_width": 48, "chunk": 1}
-WIDE = {"model.width": 256, "model.depth": 4}
-SHORT = WIDE | {"model.dtype": "bfloat16", "text.dtype": "bfloat16"}
+WIDE = {"model.width": 256, "model.depth": 4, "accumulate": 1}
+PARTS = WIDE | {"accumulate": 4}
+SHORT = PARTS | {"model.dtype": "bfloat16", "text.dtype": "bfloat16"}
+LARGE = (17, 128, 128)
 # name: (subject, config, fields of it, clip, batch)
 STEPS = {
     "training step, tiny": ("train", "pretrain:tiny", {}, (17, 64, 64), 16),
-    "training step, width 256": ("train", "pretrain:tiny", WIDE, (17, 128, 128), 16),
-    "training step, width 256, bfloat16": ("train", "pretrain:tiny", SHORT, (17, 128, 128), 16),
+    "training step, width 256": ("train", "pretrain:tiny", WIDE, LARGE, 16),
+    "training step, width 256, 4 parts": ("train", "pretrain:tiny", PARTS, LARGE, 16),
+    "training step, width 256, 4 parts, bfloat16": ("train", "pretrain:tiny", SHORT, LARGE, 16),
     "training step, autoencoder": ("train_autoencoder", "vae:tiny", {}, (17, 64, 64), 2),
     "sampling step, tiny": ("sample", "pretrain:tiny", {}, (17, 64, 64), 1),
 }
