@@ -48,6 +48,7 @@ def get_config(size: str = "base") -> ConfigDict:
                 "depth": choose(size, smoke=2, small=8, base=12, **{"7b": 16}),
                 "heads": choose(size, smoke=4, small=8, base=16),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
+                "gradients": choose(size, smoke="float32", small="bfloat16"),
                 # Most words of a caption, each of which becomes one text token; 0: one per id.
                 "max_words": choose(size, smoke=44, small=56),
             },
@@ -59,8 +60,8 @@ def get_config(size: str = "base") -> ConfigDict:
                 "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
                 # Equal for all sizes, to be set on the command line. shift: of the windows of every
                 # second pair. attention: "full" is the ablation in which every block attends to all
-                # frames, with equal parameters. kernel: xla, blocks, splash, cudnn; "auto" depends
-                # on the platform. dtype: "auto" is settled at the start, see configs/README.md.
+                # frames, with equal parameters. kernel: fused, xla, blocks, splash, cudnn; "auto"
+                # depends on the platform. dtype: "auto" is settled at the start: configs/README.md.
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",
@@ -69,6 +70,9 @@ def get_config(size: str = "base") -> ConfigDict:
                 "conditions": (),
                 "remat": choose(size, smoke="save_products", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
+                # Type in which devices add up the gradients of kernels, and of `dtype` if that is
+                # the same: "float32" is more exact and twice the bytes.
+                "gradients": choose(size, smoke="float32", small="bfloat16"),
             },
             # One fifth is image to video (as in arXiv:2506.09113); the others with given frames are
             # similar and need less. See `seedance_jax.diffusion.tasks`.

@@ -109,20 +109,22 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
 def on_shards(
     function: Callable,
     inputs: Sequence[tuple[str | None, ...]],
-    output: tuple[str | None, ...],
+    output: tuple,
 ) -> Callable:
     """Wraps a function of arrays in a `shard_map`; outside of a mesh it is the function itself.
 
     Args:
       inputs: logical axis names of each array, as in `constrain`; named dimensions are padded with
         zeros at the end so that the mesh divides them.
-      output: logical axis names of the result.
+      output: logical axis names of the result, or a tuple of those of several.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return function
-    specs = [PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names)) for names in inputs]
-    out = PartitionSpec(*(ACTIVATION_RULES.get(name) for name in output))
+    spec = lambda names: PartitionSpec(*(ACTIVATION_RULES.get(name) for name in names))  # noqa: E731
+    several = isinstance(output[0], tuple)
+    specs = [spec(names) for names in inputs]
+    out = tuple(map(spec, output)) if several else spec(output)
     local = jax.shard_map(
         function, mesh=mesh, in_specs=tuple(specs), out_specs=out, check_vma=False
     )
@@ -131,9 +133,9 @@ def on_shards(
         padded = [_pad_to(array, spec, mesh) for array, spec in zip(arrays, specs, strict=True)]
         size = {name: n for names, array in zip(inputs, arrays, strict=True)
                 for name, n in zip(names, array.shape, strict=True) if name}  # fmt: skip
+        cut = lambda result, names: result[tuple(slice(size.get(name)) for name in names)]  # noqa: E731
         result = local(*padded)
-        cut = (slice(size.get(name)) for name in output)
-        return result[tuple(cut)]
+        return tuple(map(cut, result, output)) if several else cut(result, output)
 
     return run
 
@@ -151,6 +153,19 @@ def platform() -> str:
     device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
     name = device.platform if device else jax.default_backend()
     return {"cuda": "gpu", "rocm": "gpu"}.get(name, name)
+
+
+def device_kind() -> str:
+    """jax's name of the devices of the mesh if there is one, else of its first device."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return (device or jax.devices()[0]).device_kind
+
+
+def parts(name: str) -> int:
+    """Over how many devices the mesh divides the logical axis `name` of an activation."""
+    mesh, axes = jax.sharding.get_abstract_mesh(), ACTIVATION_RULES[name]
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    return 1 if mesh.empty else math.prod(mesh.shape[axis] for axis in axes)
 
 
 def one_cpu() -> bool:

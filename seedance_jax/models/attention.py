@@ -1,4 +1,4 @@
-"""Multi-head attention: kernels, and projections with RMS-normalised queries and keys."""
+"""Multi-head attention: its kernels, and which of them runs."""
 
 import functools
 import math
@@ -11,8 +11,7 @@ from absl import logging
 from jax.ad_checkpoint import checkpoint_name
 
 from seedance_jax import sharding
-from seedance_jax.models.layers import FAN_IN, RMSNorm, linear
-from seedance_jax.models.rope import rotate
+from seedance_jax.models.layers import FAN_IN, linear
 
 HIDDEN = -1e30  # logit of a masked key; finite, so that a query without keys gives no NaN
 LANES = 128  # of a TPU's vector unit: splash attention needs multiples of it
@@ -44,43 +43,6 @@ def attend(
     total = weights.sum(-1).swapaxes(1, 2)[..., None]  # [B, Lq, N, 1]
     out = jnp.einsum("bnql,blnk->bqnk", weights.astype(value.dtype), value)
     return (out / total).astype(value.dtype)
-
-
-@jax.checkpoint
-def attend_frames(
-    query: jax.Array,
-    video_kv: tuple[jax.Array, jax.Array],
-    text_kv: tuple[jax.Array, jax.Array],
-    visible: jax.Array,
-    mask: jax.Array,
-) -> jax.Array:
-    """Attention of text to the video tokens of all frames and to text, [B, S, N, K].
-
-    Equal to `attend` over both concatenated, but frames may be sharded: what devices exchange is
-    no larger than the text.
-
-    Args:
-      query: of the text, [B, S, N, K].
-      video_kv: keys and values, each [B, T, P, N, K] with P positions per frame.
-      text_kv: keys and values, each [B, S, N, K].
-      visible: bool [B, T, S], the frames that a text token attends to.
-      mask: bool [B, S], False on padding of the text.
-    """
-    query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    to_video = jnp.einsum(
-        "bqnk,btlnk->bnqtl", query, video_kv[0], preferred_element_type=jnp.float32
-    )
-    to_text = jnp.einsum("bqnk,bsnk->bnqs", query, text_kv[0], preferred_element_type=jnp.float32)
-    to_video = jnp.where(visible.swapaxes(1, 2)[:, None, :, :, None], to_video, HIDDEN)
-    to_text = jnp.where(mask[:, None, None], to_text, HIDDEN)
-    highest = jnp.maximum(to_video.max((-2, -1)), to_text.max(-1))[..., None]
-    highest = jax.lax.stop_gradient(highest)
-    to_video, to_text = jnp.exp(to_video - highest[..., None]), jnp.exp(to_text - highest)
-    total = (to_video.sum((-2, -1)) + to_text.sum(-1)).swapaxes(1, 2)[..., None]
-    dtype = text_kv[1].dtype
-    out = jnp.einsum("bnqtl,btlnk->bqnk", to_video.astype(dtype), video_kv[1])
-    out = out + jnp.einsum("bnqs,bsnk->bqnk", to_text.astype(dtype), text_kv[1])
-    return (out / total).astype(dtype)
 
 
 def attend_groups(
@@ -119,24 +81,34 @@ def _each_group(attend_one, axis, query, key, value, seen):
     return jax.vmap(attend_one, (axis, None, None, axis), axis)(query, key, value, seen)
 
 
-def choose_kernel(kernel: str, dtype: Any) -> str:
+def choose_kernel(kernel: str, dtype: Any, fused: bool = False) -> str:
     """The name of the kernel that runs; it is logged once.
 
-    "auto" is the fastest one of the platform that is compiled for: "splash" on TPUs, "cudnn" on
-    GPUs for 16-bit types (it has no others), "blocks" on CPUs, else "xla".
+    "auto" is the fastest one of the platform that is compiled for: "fused" on TPUs where it can
+    run, else "splash"; "cudnn" on GPUs for 16-bit types (it has no others), "blocks" on CPUs, else
+    "xla".
+
+    Args:
+      fused: whether `models/fused.py` has the kernel; see `fused.fits`.
 
     Raises:
-      ValueError: an unknown name, or "cudnn" with a type that is not 16-bit.
+      ValueError: an unknown name, "cudnn" with a type that is not 16-bit, or "fused" where it
+        cannot run.
     """
-    if kernel not in KERNELS and kernel != "auto":
-        raise ValueError(f"kernel={kernel!r}; legal values: {['auto', *KERNELS]}")
+    if kernel not in ("auto", FUSED, *KERNELS):
+        raise ValueError(f"kernel={kernel!r}; legal values: {['auto', FUSED, *KERNELS]}")
     platform, short = sharding.platform(), jnp.dtype(dtype).itemsize == 2
     name = kernel
     if kernel == "auto":
-        fastest = {"tpu": "splash", "gpu": "cudnn" if short else "xla", "cpu": "blocks"}
-        name = fastest.get(platform, "xla")
+        fastest = {"tpu": FUSED if fused else "splash", "gpu": "cudnn" if short else "xla"}
+        name = (fastest | {"cpu": "blocks"}).get(platform, "xla")
     if name == "cudnn" and not short:
         raise ValueError(f"kernel='cudnn' has no {jnp.dtype(dtype)}; use bfloat16, or kernel='xla'")
+    if name == FUSED and not fused:
+        raise ValueError(
+            "kernel='fused' is for TPUs, heads of a multiple of 128 channels, and groups of tokens "
+            "that fit in fast memory; use kernel='auto'"
+        )
     _announce(name, platform, str(jnp.dtype(dtype)))
     return name
 
@@ -268,30 +240,8 @@ def _pad(x, block):
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, tokens), (0, channels)))
 
 
+FUSED = "fused"  # takes projections instead of queries, keys and values: `models/fused.py`
 KERNELS = {"xla": _plain, "blocks": blocks, "splash": splash, "cudnn": _cudnn}
-
-
-class QKV(nn.Module):
-    """Projects tokens [..., L, D] to (query, key, value), each [..., L, N, K].
-
-    Queries and keys are RMS-normalised, then rotated.
-    """
-
-    heads: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, rope: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        features, axes = (self.heads, x.shape[-1] // self.heads), ("embed", "heads", None)
-        query, key, value = (
-            linear(features, axes, dtype=self.dtype, name=name)(x)
-            for name in ("query", "key", "value")
-        )
-        query = rotate(RMSNorm(name="query_norm")(query), rope)
-        key = rotate(RMSNorm(name="key_norm")(key), rope)
-        return query, key, value
 
 
 def output_projection(width: int, dtype: Any, name: str, init: Any = FAN_IN) -> nn.DenseGeneral:

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from seedance_jax.models.attention import QKV, attend_frames, attend_groups, output_projection
+from seedance_jax.models.attention import output_projection
 from seedance_jax.models.conditioning import Condition
+from seedance_jax.models.heads import QKV, frames_attend, windows_attend
 from seedance_jax.models.layers import (
     BlockModulation,
     Modulation,
@@ -24,16 +25,23 @@ from seedance_jax.models.layers import (
     modulate,
     swiglu_hidden,
 )
-from seedance_jax.models.windows import (
-    flat_frames,
-    frames_apart,
-    from_windows,
-    heads_apart,
-    to_windows,
-)
+from seedance_jax.models.rope import clip_positions, joined_table
+from seedance_jax.models.windows import from_windows, to_windows
 from seedance_jax.sharding import constrain
 
-Rope = tuple[jax.Array, jax.Array]  # (cos, sin), see `rope.rope_table`
+
+class Ropes(NamedTuple):
+    """Rotations (see `rope.joined_table`) in the layout that they are used in.
+
+    Attributes:
+      frames: of the video in spatial blocks, [B, T, L, K].
+      text: [B, S, K].
+      windows: of the video in temporal blocks [B, T, M, P, K], for each shift of the windows.
+    """
+
+    frames: jax.Array
+    text: jax.Array
+    windows: tuple[jax.Array, ...]
 
 
 class Text(NamedTuple):
@@ -54,6 +62,24 @@ def visible_text(condition: Condition) -> jax.Array:
     shot = condition.text_shot[:, None]
     same = (shot < 0) | (shot == condition.frame_shot[:, :, None])
     return same & condition.text_mask[:, None]
+
+
+def block_ropes(
+    condition: Condition, size: tuple[int, int], head_size: int, windows: Any, full: bool
+) -> Ropes:
+    """The rotations of a clip; positions are cut first, and each device computes its own.
+
+    Args:
+      size: (H, W) of a latent frame.
+      windows: [(rows, columns), (shift of rows, of columns)] of the temporal blocks.
+      full: as in TemporalBlock.
+    """
+    groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
+    video, text = clip_positions(*groups, size)
+    flat = constrain(video.reshape(*video.shape[:2], -1, 3), "batch", "frames", None, None)
+    axes = ("frames", None) if full else (None, "windows")
+    cut = [constrain(to_windows(video, *one), "batch", *axes, None, None) for one in windows]
+    return jax.tree.map(lambda x: joined_table(x, head_size), Ropes(flat, text, tuple(cut)))
 
 
 class MLPBranch(nn.Module):
@@ -82,21 +108,21 @@ class SpatialBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, video: jax.Array, text: Text, shared: tuple[jax.Array, jax.Array], ropes: Any
+        self, video: jax.Array, text: Text, shared: tuple[jax.Array, jax.Array], ropes: Ropes
     ) -> tuple[jax.Array, Text]:
         """video [B, T, L, D], shared ([B, T or 1, 6, D], [B, 6, D]) -> video, text."""
         video = constrain(video, "batch", "frames", None, None)
         tokens = constrain(text.tokens, "batch", None, None)
-        width, (video_rope, text_rope) = video.shape[-1], ropes
+        width = video.shape[-1]
         video_attention, video_mlp = BlockModulation(name="video_modulation")(shared[0])
         text_attention, text_mlp = BlockModulation(name="text_modulation")(shared[1])
         y = modulate(layer_norm(video), video_attention.shift, video_attention.scale)
-        query, *video_kv = QKV(self.heads, self.dtype, name="video_qkv")(y, video_rope)
+        heads = QKV(self.heads, self.dtype, name="video_qkv")(y, ropes.frames)
         y = modulate(layer_norm(tokens), text_attention.shift, text_attention.scale)
-        text_query, *text_kv = QKV(self.heads, self.dtype, name="text_qkv")(y, text_rope)
-        video_out = self._frames_attend(query, video_kv, text_kv, text.visible)
-        video_kv = [constrain(x, "batch", "frames", None, "heads", None) for x in video_kv]
-        text_out = attend_frames(text_query, video_kv, text_kv, text.visible, text.mask)
+        words = QKV(self.heads, self.dtype, name="text_qkv")(y, ropes.text)
+        video_out, text_out = frames_attend(
+            heads, words, text.visible, text.mask, self.kernel, self.full
+        )
         video_out = output_projection(width, self.dtype, "video_out")(video_out)
         text_out = output_projection(width, self.dtype, "text_out")(text_out)
         video = video + gated(video_out, video_attention.gate)
@@ -104,23 +130,6 @@ class SpatialBlock(nn.Module):
         video = MLPBranch(self.dtype, name="video_mlp")(video, video_mlp)
         tokens = MLPBranch(self.dtype, name="text_mlp")(tokens, text_mlp)
         return video, text._replace(tokens=tokens)
-
-    def _frames_attend(self, query, video_kv, text_kv, visible):
-        """query [B, T, L, N, K], video_kv alike, text_kv [B, S, N, K] -> [B, T, L, N, K]."""
-        b, t, length = query.shape[:3]
-        if self.full:
-            query, *video_kv = (heads_apart(x) for x in (query, *video_kv))
-            video_kv, axes = [flat_frames(x)[:, None] for x in video_kv], (None, "all_heads")
-        else:
-            axes = ("frames", "heads")
-        groups, length = video_kv[0].shape[1:3]
-        key, value = (
-            jnp.concatenate([x, jnp.broadcast_to(y[:, None], (b, groups, *y.shape[1:]))], axis=2)
-            for x, y in zip(video_kv, text_kv, strict=True)
-        )
-        seen = jnp.concatenate([jnp.ones((b, t, length), bool), visible], axis=2)
-        out = attend_groups(query, key, value, seen, kernel=self.kernel, axes=axes)
-        return frames_apart(out) if self.full else out
 
 
 class TemporalBlock(nn.Module):
@@ -138,48 +147,30 @@ class TemporalBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, video: jax.Array, shared: jax.Array, grid_rope: Rope) -> jax.Array:
-        """video [B, T, H, W, D], shared [B, T or 1, 6, D] -> video."""
+    def __call__(self, video: jax.Array, shared: jax.Array, rope: jax.Array) -> jax.Array:
+        """video [B, T, H, W, D], shared [B, T or 1, 6, D], rope [B, T, M, P, K] -> video."""
         attention, mlp = BlockModulation(name="modulation")(shared)
         y = modulate(layer_norm(video), attention.shift, attention.scale)
-        y = self._attend(y, grid_rope)
+        y = self._attend(y, rope)
         y = from_windows(y, self.window, self.shift, video.shape[2:4])
         video = constrain(video + gated(y, attention.gate), "batch", "frames", None, None, None)
         return MLPBranch(self.dtype, name="mlp")(video, mlp)
 
-    def _attend(self, y, grid_rope):
+    def _attend(self, y, rope):
         """Normalised tokens [B, T, H, W, D] -> the branch's output in windows [B, T, M, P, D]."""
-        _, t, h, w, width = y.shape
+        h, w, width = y.shape[2:]
         cut = lambda x: to_windows(x, self.window, self.shift)  # noqa: E731
         # Cut first, then exchange: whole windows need one all-to-all.
         y = constrain(cut(y), "batch", "frames", None, None, None)
         y = y if self.full else constrain(y, "batch", None, "windows", None, None)
-        inside = cut(jnp.ones((1, t, h, w, 1), bool))[0, ..., 0]
-        rope = tuple(cut(table) for table in grid_rope)
-        if not self.full:
-            rope = tuple(constrain(table, "batch", None, "windows", None, None) for table in rope)
-        query, key, value = QKV(self.heads, self.dtype, name="qkv")(y, rope)
-        y = self._windows_attend(query, key, value, inside)
+        inside = cut(jnp.ones((1, 1, h, w, 1), bool))[0, 0, ..., 0]
+        heads = QKV(self.heads, self.dtype, name="qkv")(y, rope)
+        y = windows_attend(heads, inside, self.kernel, self.full)
         y = output_projection(width, self.dtype, "out")(y)
         # Two constraints, before and after the all-to-all. Without the first, XLA lets the output
         # projection run on frames instead of windows, which costs the backward pass another one.
         y = y if self.full else constrain(y, "batch", None, "windows", None, None)
         return constrain(y, "batch", "frames", None, None, None)
-
-    def _windows_attend(self, query, key, value, inside):
-        """[B, T, M, P, N, K] for M windows of P positions; `inside` [T, M, P] hides padding."""
-        b, t, m, p, n, k = query.shape
-
-        def by_window(x):
-            x = heads_apart(x) if self.full else x
-            return x.swapaxes(1, 2).reshape(b, m, t * p, n, k)
-
-        seen = jnp.broadcast_to(inside.swapaxes(0, 1).reshape(1, m, t * p), (b, m, t * p))
-        axes = (None, "all_heads") if self.full else ("windows", "heads")
-        query, key, value = (by_window(x) for x in (query, key, value))
-        out = attend_groups(query, key, value, seen, kernel=self.kernel, axes=axes)
-        out = out.reshape(b, m, t, p, n, k).swapaxes(1, 2)
-        return frames_apart(out) if self.full else out
 
 
 class BlockPair(nn.Module):
@@ -193,16 +184,16 @@ class BlockPair(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, video: jax.Array, text: Text, shared: Any, ropes: Any) -> Any:
+    def __call__(self, video: jax.Array, text: Text, shared: Any, ropes: Ropes) -> Any:
+        """`ropes` has one array of `windows`."""
         b, t, h, w, d = video.shape
-        video, (video_rope, text_rope) = checkpoint_name(video, "hidden"), ropes
-        frame_rope = tuple(table.reshape(b, t, h * w, -1) for table in video_rope)
+        video = checkpoint_name(video, "hidden")
         spatial = SpatialBlock(self.heads, self.full, self.kernel, self.dtype, name="spatial")
-        video, text = spatial(video.reshape(b, t, h * w, d), text, shared, (frame_rope, text_rope))
+        video, text = spatial(video.reshape(b, t, h * w, d), text, shared, ropes)
         window, shift = ((h, w), (0, 0)) if self.full else (self.window, self.shift)
         settings = (self.heads, window, shift, self.full, self.kernel, self.dtype)
         temporal = TemporalBlock(*settings, name="temporal")
-        return temporal(video.reshape(b, t, h, w, d), shared[0], video_rope), text
+        return temporal(video.reshape(b, t, h, w, d), shared[0], ropes.windows[0]), text
 
 
 class BlockPairs(nn.Module):
@@ -216,8 +207,9 @@ class BlockPairs(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, carry: tuple[jax.Array, Text], shared: Any, ropes: Any) -> Any:
+    def __call__(self, carry: tuple[jax.Array, Text], shared: Any, ropes: Ropes) -> Any:
         for i, shift in enumerate(self.shifts):
+            own = ropes._replace(windows=ropes.windows[i : i + 1])
             settings = (self.heads, self.window, shift, self.full, self.kernel, self.dtype)
-            carry = BlockPair(*settings, name=f"pair{i}")(*carry, shared, ropes)
+            carry = BlockPair(*settings, name=f"pair{i}")(*carry, shared, own)
         return carry, None

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from seedance_jax.models import conditioning
-from seedance_jax.models.attention import KERNELS, SAVED
-from seedance_jax.models.blocks import BlockPairs, Text, visible_text
+from seedance_jax.models.attention import FUSED, KERNELS, SAVED
+from seedance_jax.models.blocks import BlockPairs, Text, block_ropes, visible_text
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.layers import (
     MODULATION_PARTS,
@@ -25,8 +25,7 @@ from seedance_jax.models.layers import (
     modulate,
     timestep_features,
 )
-from seedance_jax.models.rope import clip_ropes
-from seedance_jax.sharding import constrain
+from seedance_jax.models.products import Precision
 
 # What the forward pass keeps for the backward pass, which recomputes the rest: of every pair of
 # blocks its input ("hidden"), under every policy but "none", and what the policy names besides.
@@ -64,6 +63,7 @@ class DiT(nn.Module):
       attention: "decoupled", or "full": every block attends to all frames whole (for comparison).
       remat: what the backward pass recomputes, see `REMAT_POLICIES`.
       dtype: of matrix products; norms, modulation and the output stay float32.
+      gradients: type in which devices add up the gradients of kernels; None for `dtype`.
       conditions: names of `conditioning.ADAPTERS`, each with an adapter at the patch embedding.
     """
 
@@ -77,6 +77,7 @@ class DiT(nn.Module):
     kernel: str = "auto"
     remat: str = "none"
     dtype: Any = jnp.float32
+    gradients: Any = None
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -84,7 +85,7 @@ class DiT(nn.Module):
         for name in self.conditions:
             check_choice("conditions", name, conditioning.ADAPTERS)
         check_choice("attention", self.attention, ATTENTION)
-        check_choice("kernel", self.kernel, ("auto", *KERNELS))
+        check_choice("kernel", self.kernel, ("auto", FUSED, *KERNELS))
         check_choice("remat", self.remat, REMAT_POLICIES)
         for name in ("width", "depth", "heads"):
             if getattr(self, name) < 1:
@@ -106,6 +107,10 @@ class DiT(nn.Module):
         """Of the temporal windows, pair after pair, again and again."""
         return ((0, 0), tuple(self.shift)) if any(self.shift) else ((0, 0),)
 
+    @property
+    def _precision(self):
+        return Precision(self.dtype, self.gradients)
+
     @nn.compact
     def __call__(self, xt: jax.Array, t: jax.Array, condition: Condition) -> jax.Array:
         """Velocity of `xt`, float32 [B, T, H, W, C].
@@ -118,13 +123,12 @@ class DiT(nn.Module):
         """
         video = self._patch(xt, condition)
         tokens = RMSNorm(name="text_norm")(condition.text)
-        tokens = linear(self.width, (None, "embed"), dtype=self.dtype, name="text_in")(tokens)
+        tokens = linear(self.width, (None, "embed"), dtype=self._precision, name="text_in")(tokens)
         text = Text(tokens, condition.text_mask, visible_text(condition))
         shared, final = self._time(t if t.ndim == 2 else t[:, None])
-        groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
-        ropes = clip_ropes(*groups, xt.shape[2:4], self.width // self.heads)
-        # Whole on every device: each takes its own part of them, in either layout.
-        ropes = jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), ropes)
+        full, size = self.attention == "full", xt.shape[2:4]
+        windows = [(size, (0, 0)) if full else (self.window, shift) for shift in self.shifts]
+        ropes = block_ropes(condition, size, self.width // self.heads, windows, full)
         (video, _), _ = self._blocks()((video, text), shared, ropes)
         video = modulate(layer_norm(video).astype(jnp.float32), final[..., 0, :], final[..., 1, :])
         return linear(self.latent_channels, ("embed", None), ZEROS, use_bias=True, name="out")(
@@ -135,7 +139,7 @@ class DiT(nn.Module):
         """Tokens [B, T, H, W, D] of the input layout and of what adapters add to it."""
         channels = jnp.concatenate([xt, conditioning.given_channels(condition, xt)], axis=-1)
         embed = lambda name, **kwargs: linear(  # noqa: E731
-            self.width, (None, "embed"), dtype=self.dtype, name=name, **kwargs
+            self.width, (None, "embed"), dtype=self._precision, name=name, **kwargs
         )
         video = embed("patch", use_bias=True)(channels)
         for name in self.conditions:
@@ -169,7 +173,7 @@ class DiT(nn.Module):
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
         full = self.attention == "full"
-        settings = (self.heads, self.window, self.shifts, full, self.kernel, self.dtype)
+        settings = (self.heads, self.window, self.shifts, full, self.kernel, self._precision)
         return scanned(*settings, name="pairs")
 
 

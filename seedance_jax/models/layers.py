@@ -12,36 +12,44 @@ from seedance_jax.sharding import param
 
 FAN_IN = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 ZEROS = nn.initializers.zeros_init()
+EPSILON = 1e-6  # beside the mean square in norms
 
 
 def linear(
-    features: Any,
-    axes: tuple,
-    init: Any = FAN_IN,
-    use_bias: bool = False,
-    dtype: Any = None,
-    **kwargs: Any,
+    features: Any, axes: tuple, init: Any = FAN_IN, dtype: Any = None, **kwargs: Any
 ) -> nn.DenseGeneral:
     """Projection whose kernel dimensions are named by `axes`; dtype as of `products.choose`."""
-    dtype, product = products.choose(dtype)
-    kwargs |= {"use_bias": use_bias, "kernel_init": param(init, *axes), "dtype": dtype}
-    return nn.DenseGeneral(features, dot_general=product, **kwargs)
+    kwargs = {"use_bias": False, **products.choose(dtype)} | kwargs
+    return nn.DenseGeneral(features, kernel_init=param(init, *axes), **kwargs)
+
+
+class Scale(nn.Module):
+    """The parameter of an RMSNorm: one factor of each channel, from 1 on."""
+
+    @nn.compact
+    def __call__(self, channels: int) -> jax.Array:
+        return self.param("scale", nn.initializers.ones, (channels,))
 
 
 class RMSNorm(nn.Module):
-    """Divides the last dimension by its root mean square, in float32, and scales it."""
+    """`rms_norm` with a scale that is a parameter."""
 
-    epsilon: float = 1e-6
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        y = x.astype(jnp.float32)
-        y = y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + self.epsilon)
-        return (y * scale).astype(x.dtype)
+        return rms_norm(x, scale, self.epsilon)
 
 
-def layer_norm(x: jax.Array, epsilon: float = 1e-6) -> jax.Array:
+def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float = EPSILON) -> jax.Array:
+    """Divides the last dimension by its root mean square, in float32, and scales it."""
+    y = x.astype(jnp.float32)
+    y = y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + epsilon)
+    return (y * scale).astype(x.dtype)
+
+
+def layer_norm(x: jax.Array, epsilon: float = EPSILON) -> jax.Array:
     """Parameter-free layer norm in float32; modulation follows it."""
     y = x.astype(jnp.float32)
     y = y - y.mean(-1, keepdims=True)

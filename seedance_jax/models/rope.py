@@ -79,14 +79,10 @@ def rope_table(
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def clip_ropes(
-    text_shot: jax.Array,
-    text_mask: jax.Array,
-    frame_shot: jax.Array,
-    size: tuple[int, int],
-    head_size: int,
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-    """(cos, sin) of the video, each [B, T, H, W, K/2], and of the text, each [B, S, K/2].
+def clip_positions(
+    text_shot: jax.Array, text_mask: jax.Array, frame_shot: jax.Array, size: tuple[int, int]
+) -> tuple[jax.Array, jax.Array]:
+    """(time, height, width) of the video [B, T, H, W, 3] and of the text [B, S, 3].
 
     Arguments as in `group_positions`, with a batch dimension in front.
     """
@@ -94,7 +90,13 @@ def clip_ropes(
     text, time, origin = place(text_shot, text_mask, frame_shot)
     rows, columns = (origin[..., None] + jnp.arange(length) for length in size)
     grid = (time[:, :, None, None], rows[:, :, :, None], columns[:, :, None, :])
-    return rope_table(grid, head_size), rope_table((text, text, text), head_size)
+    return jnp.stack(jnp.broadcast_arrays(*grid), -1), jnp.stack([text] * 3, -1)
+
+
+def joined_table(positions: jax.Array, head_size: int) -> jax.Array:
+    """Rotations of positions [..., 3] as one array, float32 [..., K]: cos, then sin."""
+    axes = tuple(positions[..., i] for i in range(3))
+    return jnp.concatenate(rope_table(axes, head_size), axis=-1)
 
 
 def rotate(x: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:

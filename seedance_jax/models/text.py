@@ -108,6 +108,7 @@ class TextModel(nn.Module):
         `hidden_states` of Hugging Face: 0 is the embedding, i the output of block i, and `depth`
         or -1 that of the last block after the final norm.
       tied: whether the embedding is also the output layer, which only generation uses.
+      gradients: type in which devices add up the gradients of kernels; None for `dtype`.
     """
 
     vocab_size: int
@@ -124,6 +125,7 @@ class TextModel(nn.Module):
     tied: bool = True
     layers: tuple[int, ...] = (-1,)
     dtype: Any = jnp.float32
+    gradients: Any = None
 
     def setup(self) -> None:
         layout = Layout(
@@ -134,7 +136,7 @@ class TextModel(nn.Module):
             self.qkv_bias,
             self.qk_norm,
             self.epsilon,
-            self.dtype,
+            self._precision,
         )
         init = param(nn.initializers.normal(1.0), None, "embed")
         self.embed = nn.Embed(self.vocab_size, self.width, embedding_init=init)
@@ -149,11 +151,15 @@ class TextModel(nn.Module):
         self.blocks = scanned(layout, collect=set(self.check_layers()) != {self.depth})
         self.norm_out = RMSNorm(self.epsilon)
         if not self.tied:
-            self.head = linear(self.vocab_size, ("embed", None), dtype=self.dtype)
+            self.head = linear(self.vocab_size, ("embed", None), dtype=self._precision)
 
     @property
     def _array_dtype(self):
-        return products.choose(self.dtype)[0]
+        return products.choose(self.dtype)["dtype"]
+
+    @property
+    def _precision(self):
+        return products.Precision(self.dtype, self.gradients)
 
     @property
     def _head_size(self):

@@ -155,7 +155,8 @@ def _open_run(path, model, own, mesh):
 def model_fields(text: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the TextModel of the section `text` of a config with mode joint."""
     tokenizer = tokenizers.open_tokenizer(text["tokenizer"])
-    fields = {name: text[name] for name in ("width", "depth", "heads", "dtype") if name in text}
+    names = ("width", "depth", "heads", "dtype", "gradients")
+    fields = {name: text[name] for name in names if name in text}
     return fields | {"vocab_size": tokenizer.vocab_size, "layers": tuple(text["layers"])}
 
 

@@ -27,6 +27,8 @@ MAY_CHANGE = (
     "max_skipped",
     "model.kernel",
     "model.remat",
+    "model.gradients",
+    "text.gradients",
     "data.data_dir",
     "data.num_processes",
     "data.num_threads",

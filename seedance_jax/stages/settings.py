@@ -47,7 +47,7 @@ def check_values(config: ConfigDict) -> None:
             raise ValueError(f"{name}={flat[name]}: must be at least 0 and below 1")
     for name, value in flat.items():
         legal = (*TYPES, "auto") if name in may_be_auto(config) else TYPES
-        if name.endswith(".dtype") and value not in legal:
+        if name.endswith((".dtype", ".gradients")) and value not in legal:
             raise ValueError(f"{name}={value!r}; legal types: {list(legal)}")
     if "model" in config:
         check_model(config.model.to_dict())

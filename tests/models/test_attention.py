@@ -7,7 +7,6 @@ import pytest
 
 from seedance_jax import sharding
 from seedance_jax.models import attention
-from seedance_jax.models.rope import rope_table
 
 attend = jax.jit(attention.attend)
 SHAPES = ((2, 5, 3, 8), (2, 7, 3, 8), (2, 7, 3, 8))
@@ -198,43 +197,16 @@ def test_blocks_are_as_few_as_fit_and_waste_little(length):
     assert padded - length < 128 * (padded // block)
 
 
-def test_text_attends_to_frames_as_if_they_were_joined():
-    keys = jax.random.split(jax.random.key(2), 7)
-    query, *text_kv = (jax.random.normal(key, (2, 4, 2, 8)) for key in keys[:3])
-    video_kv = [jax.random.normal(key, (2, 3, 5, 2, 8)) for key in keys[3:5]]
-    visible = jax.random.bernoulli(keys[5], 0.5, (2, 3, 4))
-    mask = jax.random.bernoulli(keys[6], 0.5, (2, 4)).at[:, 0].set(True)
-    key, value = (
-        jnp.concatenate([x.reshape(2, 15, 2, 8), y], 1)
-        for x, y in zip(video_kv, text_kv, strict=True)
-    )
-    seen = jnp.repeat(visible.swapaxes(1, 2), 5, axis=2)
-    seen = jnp.concatenate([seen, jnp.broadcast_to(mask[:, None], (2, 4, 4))], 2)[:, None]
-    out = attention.attend_frames(query, video_kv, text_kv, visible, mask)
-    np.testing.assert_allclose(out, plain(query, key, value, seen), atol=1e-5)
-
-
-def test_queries_and_keys_of_every_head_start_with_a_mean_square_of_1():
-    """Whatever the tokens' size: so logits start as large as those of unit vectors."""
-    x, angle = 30 * jax.random.normal(jax.random.key(3), (2, 5, 16)), jnp.linspace(0.0, 3.0, 20)
-    rope = tuple(f(angle.reshape(5, 4)) for f in (jnp.cos, jnp.sin))
-    (query, key, value), variables = attention.QKV(2).init_with_output(jax.random.key(4), x, rope)
-    for array in (query, key):
-        np.testing.assert_allclose((array**2).mean(-1), 1.0, rtol=1e-4)
-    assert np.abs((value**2).mean(-1) - 1.0).min() > 1.0
-    for name in ("query_norm", "key_norm"):
-        scale = variables["params"][name]["scale"]
-        np.testing.assert_array_equal(scale, np.ones(8))
-
-
 def test_an_unknown_kernel_is_refused():
     with pytest.raises(
-        ValueError, match=r"kernel='flash'; legal values: \['auto', 'xla', 'blocks'"
+        ValueError, match=r"kernel='flash'; legal values: \['auto', 'fused', 'xla', 'blocks'"
     ):
         attention.choose_kernel("flash", jnp.float32)
     assert attention.choose_kernel("auto", jnp.bfloat16) == "blocks"
     with pytest.raises(ValueError, match="kernel=.cudnn. has no float32"):
         attention.choose_kernel("cudnn", jnp.float32)
+    with pytest.raises(ValueError, match="kernel=.fused. is for TPUs, heads of a multiple of 128"):
+        attention.choose_kernel("fused", jnp.bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -245,45 +217,8 @@ def test_the_fastest_kernel_of_a_platform_has_the_type(monkeypatch, platform, ke
     monkeypatch.setattr(sharding, "platform", lambda: platform)
     dtypes = (jnp.float32, jnp.bfloat16)
     assert [attention.choose_kernel("auto", dtype) for dtype in dtypes] == kernels
-
-
-@pytest.fixture(scope="module")
-def projected(random_params):
-    """Function (x, positions) -> query, key, value of a QKV, and its parameters."""
-    model, x = attention.QKV(2), jnp.zeros((3, 5, 16))
-    params = random_params(model.init, x, rope_table((jnp.arange(5),) * 3, 8))
-
-    def project(x, positions):
-        return model.apply(params, x, rope_table((jnp.asarray(positions),) * 3, 8))
-
-    return project, params["params"]
-
-
-def test_queries_and_keys_have_the_length_of_their_norms_scales(projected):
-    """However large tokens are, and wherever they stand: rotation keeps lengths."""
-    project, params = projected
-    x = jax.random.normal(jax.random.key(3), (3, 5, 16))
-    for size in (0.1, 1.0, 50.0):
-        for name, part in zip(("query", "key"), project(size * x, range(5)), strict=False):
-            plain = jnp.einsum("bld,dnk->blnk", size * x, params[name]["kernel"])
-            plain = plain / jnp.sqrt((plain**2).mean(-1, keepdims=True))
-            plain = plain * params[f"{name}_norm"]["scale"]
-            lengths = (jnp.linalg.norm(y, axis=-1) for y in (part, plain))
-            np.testing.assert_allclose(*lengths, rtol=1e-3)
-            np.testing.assert_allclose(project(size * x, [0] * 5)[name == "key"], plain, rtol=1e-2)
-
-
-def test_scores_depend_on_distances_and_values_not_on_places(projected):
-    project, _ = projected
-    x = jax.random.normal(jax.random.key(4), (3, 5, 16))
-    here, moved, apart = (project(x, np.arange(5) * step + start) for step, start in
-                          ((1, 0), (1, 7), (2, 0)))  # fmt: skip
-    score = lambda parts: jnp.einsum("bqnk,bpnk->bnqp", *parts[:2])  # noqa: E731
-    np.testing.assert_allclose(score(here), score(moved), atol=1e-4)
-    assert np.abs(score(here) - score(apart)).max() > 0.1
-    for other in (moved, apart):
-        assert np.abs(here[0] - other[0]).max() > 0.1
-        np.testing.assert_array_equal(here[2], other[2])
+    fused = attention.choose_kernel("auto", jnp.bfloat16, fused=True)
+    assert fused == ("fused" if platform == "tpu" else kernels[1])
 
 
 def test_the_output_projection_merges_heads(random_params):

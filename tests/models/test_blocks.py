@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from seedance_jax.models import rope
-from seedance_jax.models.blocks import SpatialBlock, TemporalBlock, Text
+from seedance_jax.models.blocks import Ropes, SpatialBlock, TemporalBlock, Text
 from seedance_jax.models.layers import MODULATION_PARTS
+from seedance_jax.models.windows import to_windows
 
 B, T, H, W, S, D, HEADS = 1, 2, 2, 3, 4, 12, 2
 MASK = np.array([[True, True, True, False]])
@@ -52,9 +53,14 @@ def mlp(params, x, shift, scale, gate):
 
 @pytest.fixture(scope="module")
 def ropes():
-    """((cos, sin) of the video [1, T, H, W, K/2], of the text [1, S, K/2])."""
+    """(cos, sin) of the video, each [1, T, H, W, K/2], and of the text, each [1, S, K/2]."""
     groups = (jnp.array(TEXT_SHOT), jnp.array(MASK), jnp.array(FRAME_SHOT))
-    return rope.clip_ropes(*groups, (H, W), D // HEADS)
+    tables = (rope.joined_table(x, D // HEADS) for x in rope.clip_positions(*groups, (H, W)))
+    return tuple(jnp.split(table, 2, axis=-1) for table in tables)
+
+
+def joined(table):
+    return jnp.concatenate(table, axis=-1)
 
 
 def modulation(params, shared):
@@ -69,8 +75,9 @@ def test_a_temporal_block_is_attention_in_each_window_then_an_mlp(
     window = (H, W) if full else (2, 2)
     block = TemporalBlock(HEADS, window, shift, full)
     video, shared = normal(B, T, H, W, D), normal(B, T, MODULATION_PARTS, D, seed=1)
-    variables = random_params(block.init, video, shared, ropes[0])
-    out = block.apply(variables, video, shared, ropes[0])
+    table = to_windows(joined(ropes[0]), window, shift)
+    variables = random_params(block.init, video, shared, table)
+    out = block.apply(variables, video, shared, table)
     params, places = variables["params"], list(np.ndindex(T, H, W))
 
     def window_of(h, w):
@@ -94,11 +101,12 @@ def test_a_temporal_block_is_attention_in_each_window_then_an_mlp(
 def test_blocks_attend_by_the_kernel_that_they_are_given(ropes, full):
     """cuDNN has none of 32 bits and says so; what is chosen by itself would run."""
     text = Text(normal(B, S, D), MASK, np.ones((B, T, S), bool))
-    flat = tuple(x.reshape(B, T, H * W, -1) for x in ropes[0])
+    video = joined(ropes[0]).reshape(B, T, 1, H * W, -1)
+    tables = Ropes(video[:, :, 0], joined(ropes[1]), ())
     shared = normal(B, T, MODULATION_PARTS, D), normal(B, MODULATION_PARTS, D)
     spatial = SpatialBlock(HEADS, full, "cudnn"), normal(B, T, H * W, D), text, shared
     temporal = TemporalBlock(HEADS, (H, W), full=full, kernel="cudnn"), normal(B, T, H, W, D)
-    for block, *arguments in ((*spatial, (flat, ropes[1])), (*temporal, shared[0], ropes[0])):
+    for block, *arguments in ((*spatial, tables), (*temporal, shared[0], video)):
         with pytest.raises(ValueError, match="kernel='cudnn' has no float32"):
             jax.eval_shape(block.init, jax.random.key(0), *arguments)
 
@@ -110,7 +118,8 @@ def test_a_spatial_block_is_joint_attention_with_the_text_then_two_mlps(ropes, r
     visible = ((TEXT_SHOT[:, None] < 0) | (TEXT_SHOT[:, None] == FRAME_SHOT[:, :, None])) & MASK
     shared = normal(B, T, MODULATION_PARTS, D, seed=2), normal(B, MODULATION_PARTS, D, seed=3)
     tables = tuple(x.reshape(B, T, length, -1) for x in ropes[0]), ropes[1]
-    arguments = video, Text(tokens, MASK, visible), shared, tables
+    joined_tables = Ropes(*map(joined, tables), ())
+    arguments = video, Text(tokens, MASK, visible), shared, joined_tables
     variables = random_params(block.init, *arguments)
     new_video, text = block.apply(variables, *arguments)
     params = variables["params"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from seedance_jax.models import dit, rope, windows
-from seedance_jax.models.blocks import SpatialBlock, TemporalBlock, Text, visible_text
+from seedance_jax.models import dit, windows
+from seedance_jax.models.blocks import SpatialBlock, TemporalBlock, Text, block_ropes, visible_text
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.dit import DiT
 from seedance_jax.models.generator import example_inputs
@@ -63,9 +63,13 @@ def velocity(params, inputs):
 
 @pytest.fixture(scope="module")
 def ropes(inputs):
-    condition = inputs[2]
-    groups = (condition.text_shot, condition.text_mask, condition.frame_shot)
-    return rope.clip_ropes(*groups, (HEIGHT, WIDTH), FEATURES // HEADS)
+    """(window, shift) -> the rotations of the blocks."""
+
+    def make(window=WINDOW, shift=(0, 0)):
+        sizes = (HEIGHT, WIDTH), FEATURES // HEADS
+        return block_ropes(inputs[2], *sizes, [(window, shift)], full=False)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +78,11 @@ def spatial(random_params, inputs, ropes):
     block, condition = SpatialBlock(HEADS), inputs[2]
     tokens = normal(BATCH, LENGTH, FEATURES, seed=1)
     shared = normal(BATCH, 1, MODULATION_PARTS, FEATURES, seed=2)
-    frame_rope = tuple(table.reshape(BATCH, FRAMES, HEIGHT * WIDTH, -1) for table in ropes[0])
     arguments = (
         normal(BATCH, FRAMES, HEIGHT * WIDTH, FEATURES),
         Text(tokens, condition.text_mask, visible_text(condition)),
         (shared, shared[:, 0]),
-        (frame_rope, ropes[1]),
+        ropes(),
     )
     return random_params(block.init, *arguments), jax.jit(block.apply), arguments
 
@@ -90,12 +93,14 @@ def temporal(random_params, ropes):
     arguments = (
         normal(BATCH, FRAMES, HEIGHT, WIDTH, FEATURES),
         normal(BATCH, 1, MODULATION_PARTS, FEATURES, seed=2),
-        ropes[0],
+        ropes((HEIGHT, WIDTH)).windows[0].reshape(BATCH, FRAMES, HEIGHT, WIDTH, -1),
     )
-    params = random_params(TemporalBlock(HEADS, WINDOW).init, *arguments)
+    block = TemporalBlock(HEADS, WINDOW)
+    params = random_params(block.init, *arguments[:2], ropes().windows[0])
 
-    def run(*arguments, window=WINDOW, shift=(0, 0)):
-        return TemporalBlock(HEADS, window, shift).apply(params, *arguments)
+    def run(video, shared, rope, window=WINDOW, shift=(0, 0)):
+        rope = windows.to_windows(rope, window, shift)
+        return TemporalBlock(HEADS, window, shift).apply(params, video, shared, rope)
 
     return params, run, arguments
 
@@ -151,6 +156,7 @@ def test_the_spatial_block_is_the_identity_at_init(spatial):
 def test_the_temporal_block_is_the_identity_at_init(temporal):
     params, _, (video, shared, rope) = temporal
     block = TemporalBlock(HEADS, WINDOW)
+    rope = windows.to_windows(rope, WINDOW, (0, 0))
     np.testing.assert_array_equal(block.apply(reset(params), video, 0 * shared, rope), video)
 
 
@@ -222,11 +228,11 @@ def test_a_temporal_block_mixes_frames_but_not_windows(temporal):
 )
 def test_a_window_at_the_edge_is_a_smaller_window(temporal, rows, columns):
     """Its padding is not seen: the cut-out alone, in a window of its size, gives the same."""
-    _, run, (video, shared, tables) = temporal
+    _, run, (video, shared, rope) = temporal
     cut = (..., slice(*rows), slice(*columns), slice(None))
     window = (rows[1] - rows[0], columns[1] - columns[0])
-    alone = run(video[cut], shared, tuple(table[cut] for table in tables), window=window)
-    np.testing.assert_allclose(run(video, shared, tables)[cut], alone, atol=1e-5)
+    alone = run(video[cut], shared, rope[cut], window=window)
+    np.testing.assert_allclose(run(video, shared, rope)[cut], alone, atol=1e-5)
 
 
 def test_only_the_given_condition_latents_count(inputs, velocity):

@@ -134,8 +134,9 @@ def test_products_with_weights_are_equal_as_products_of_two_matrices(axes):
         return products.dot_general(x, kernel, ((last, tuple(range(axes))), ((), ())))
 
     def flattened(x, kernel):
-        shapes = str(jax.make_jaxpr(product)(x, kernel))
-        return "reshape" in shapes
+        equations = jax.make_jaxpr(product)(x, kernel).eqns
+        (dot,) = (one for one in equations if one.primitive.name == "dot_general")
+        return dot.invars[0].aval.ndim == 2
 
     expected = np.tensordot(x, kernel, axes)
     np.testing.assert_allclose(jax.jit(product)(x, kernel), expected, rtol=1e-4, atol=1e-4)
@@ -200,3 +201,25 @@ def test_bfloat16_is_chosen_where_the_cpu_has_it(tmp_path, monkeypatch, flags, f
     assert products.resolve_dtype("float16") == "float16"
     monkeypatch.setattr(sharding, "platform", lambda: "tpu")
     assert products.resolve_dtype("auto") == "bfloat16"
+
+
+@pytest.mark.parametrize(("dtype", "gradients"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_gradients_of_kernels_are_rounded_to_their_own_type(dtype, gradients):
+    """And nothing else changes: neither the outputs, nor the gradients of inputs."""
+    x = jax.random.normal(jax.random.key(0), (2, 5, 16))
+
+    def both(gradients):
+        kind = products.Precision(dtype, gradients)
+        layer = layers.linear((3, 4), ("embed", "heads", None), dtype=kind)
+        params = layer.init(jax.random.key(1), x)
+        loss = lambda params, x: jnp.sin(layer.apply(params, x).astype(jnp.float32)).sum()  # noqa: E731
+        value, (of_params, of_x) = jax.jit(jax.value_and_grad(loss, (0, 1)))(nn.unbox(params), x)
+        return value, of_x, of_params["params"]["kernel"]
+
+    with jax.set_mesh(sharding.make_mesh(fsdp=-1)):
+        (*same, own), (*expected, other) = both(gradients), both(dtype)
+    jax.tree.map(np.testing.assert_array_equal, same, expected)
+    np.testing.assert_allclose(own, other, atol=1e-2 * np.abs(other).max())
+    assert own.dtype == jnp.float32
+    short = [np.array_equal(one, rounded(one)) for one in (own, other)]
+    assert short == [gradients == "bfloat16", dtype == "bfloat16"]

@@ -28,9 +28,13 @@ TPU = pytest.param(
 
 
 @functools.cache
-def compile_step(attention, topology=None, **mesh):
-    """Collectives of the gradients, and the parameters (as shapes)."""
-    model = DiT(CHANNELS, WIDTH, 2, 8, window=(4, 4), attention=attention, remat="full")
+def compile_step(attention, topology=None, dtypes=(), **mesh):
+    """Program of the gradients, and the parameters (as shapes).
+
+    dtypes: fields of the DiT.
+    """
+    settings = {"attention": attention, "remat": "full", **dict(dtypes)}
+    model = DiT(CHANNELS, WIDTH, 2, 8, window=(4, 4), **settings)
     shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
     xt, clip, words = shape(BATCH, FRAMES, SIDE, SIDE, CHANNELS), (BATCH, FRAMES), (BATCH, TEXT)
     condition = Condition(
@@ -53,13 +57,14 @@ def compile_step(attention, topology=None, **mesh):
 
     with jax.set_mesh(mesh):
         text = jax.jit(jax.grad(loss)).lower(params, *inputs).compile().as_text()
-    return hlo.collectives(text, 8), params
+    return text, params
 
 
 @pytest.mark.parametrize("topology", [None, TPU])
 @pytest.mark.parametrize(("attention", "exchanges"), [("decoupled", 2), ("full", 8)])
 def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges, topology):
-    found, _ = compile_step(attention, topology, fsdp=2, sequence=4)
+    text, _ = compile_step(attention, topology, fsdp=2, sequence=4)
+    found = hlo.collectives(text, 8)
     number = 2 if topology else 4  # bytes: TPUs multiply bfloat16
     hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * number // 8  # on a device; text has fewer
     large = [one for one in found if one.loop and one.size >= hidden and one.kind != "all-reduce"]
@@ -71,8 +76,25 @@ def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exch
 @pytest.mark.parametrize("topology", [None, TPU])
 @pytest.mark.parametrize("mesh", [{"fsdp": 8}, {"fsdp": 2, "sequence": 4}], ids=str)
 def test_weights_are_gathered_one_layer_at_a_time(mesh, topology):
-    found, params = compile_step("decoupled", topology, **mesh)
+    text, params = compile_step("decoupled", topology, **mesh)
+    found = hlo.collectives(text, 8)
     one_layer = max(leaf.size // 2 * 4 for leaf in jax.tree.leaves(params["pairs"]))
     gathers = [one for one in found if one.kind == "all-gather" and one.loop]
     assert gathers
     assert all(one.size <= one_layer for one in gathers)
+
+
+@pytest.mark.parametrize("topology", [TPU])
+@pytest.mark.parametrize("gradients", ["bfloat16", "float32"])
+def test_devices_add_up_gradients_of_kernels_in_the_type_that_is_asked_for(gradients, topology):
+    dtypes = (("dtype", "bfloat16"), ("gradients", gradients))
+    text, _ = compile_step("decoupled", topology, dtypes, fsdp=8)
+    computations = hlo.read_computations(text)
+    times, types = hlo.count_runs(computations), set()
+    for name, lines in computations.items():
+        found = [hlo.INSTRUCTION.match(line) for line in lines if times[name] > 1]
+        sums = [one for one in found if one and one[3].startswith(("all-reduce", "reduce-scatter"))]
+        shapes = [shape for one in sums for shape in hlo.SHAPE.findall(one[2])]
+        least = WIDTH * WIDTH // 8  # numbers in a device's part of a kernel
+        types |= {kind for kind, sizes in shapes if hlo.size_of("s8", sizes) >= least}
+    assert types == {{"bfloat16": "bf16", "float32": "f32"}[gradients]}

@@ -63,13 +63,13 @@ def test_the_global_caption_comes_first_with_room_for_a_frame():
 
 def test_tables_of_a_clip_are_those_of_its_positions():
     arrays = [jnp.array([row]) for row in ([0, 0, 1], [True] * 3, [0, 1, 1])]
-    video, text = rope.clip_ropes(*arrays, (2, 3), HEAD_SIZE)
-    assert video[0].shape == (1, 3, 2, 3, HEAD_SIZE // 2)
+    video, text = rope.clip_positions(*arrays, (2, 3))
+    assert video.shape == (1, 3, 2, 3, 3)
+    np.testing.assert_array_equal(video[0, 2, 1, 2], (7, 6 + 1, 6 + 2))
+    np.testing.assert_array_equal(text[0, 2], (5, 5, 5))
     expected = rope.rope_table((jnp.array(7), jnp.array(6 + 1), jnp.array(6 + 2)), HEAD_SIZE)
-    for table, angle in zip(video, expected, strict=True):
-        np.testing.assert_allclose(table[0, 2, 1, 2], angle, atol=1e-6)
-    for table, angle in zip(text, rope.rope_table((jnp.array(5),) * 3, HEAD_SIZE), strict=True):
-        np.testing.assert_allclose(table[0, 2], angle, atol=1e-6)
+    table = rope.joined_table(video, HEAD_SIZE)[0, 2, 1, 2]
+    np.testing.assert_allclose(table, np.concatenate(expected), atol=1e-6)
 
 
 def test_each_axis_turns_its_own_share_of_the_head():
