@@ -198,7 +198,7 @@ def _load(path):
     except FileNotFoundError:
         return None
     except Exception as error:  # the reasons are many, and XLA's and pickle's to name
-        logging.warning("compiling again what %s cannot give: %s", path, error)
+        logging.warning("%s is compiled again: %s", path, error)
         return None
     return loaded
 

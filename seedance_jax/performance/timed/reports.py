@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from seedance_jax.pretrained import executables
 
 LEVEL = 0.95
@@ -178,6 +180,8 @@ def compare(
 ) -> dict[str, Any]:
     """{"earlier / now": {subject: ratio}, ...} of a row; {} if it was not run earlier."""
     if row not in earlier:
+        if earlier:
+            logging.warning("the earlier reports have no row %r", row)
         return {}
     then = {who: one["runs"] for who, one in earlier[row]["seconds"].items()}
     found = {who: ratio(then[who], values) for who, values in runs.items() if who in then}

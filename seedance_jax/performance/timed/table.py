@@ -1,10 +1,13 @@
 """The table of the README: rows that are run in turns by this checkout, another one, diffusers."""
 
 import contextlib
+import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from absl import logging
 
 from seedance_jax import sharding
 from seedance_jax.performance.timed import dit_speed, reports, turns
@@ -102,8 +105,15 @@ def job_rows(jobs: Mapping[str, int], worlds: Mapping[str, tuple[int, int, int]]
 
 
 def choose(rows: Sequence[Row], pattern: str) -> list[Row]:
-    """The rows whose name has a match of a regular expression; ValueError if there is none."""
-    if chosen := [row for row in rows if re.search(pattern, row.name)]:
+    """The rows whose name has a match of a regular expression.
+
+    Raises ValueError if there is none, or it is no regular expression.
+    """
+    try:
+        chosen = [row for row in rows if re.search(pattern, row.name)]
+    except re.error as error:
+        raise ValueError(f"rows={pattern} is no regular expression: {error}") from None
+    if chosen:
         return chosen
     raise ValueError(f"rows={pattern}: no row is called so; there are {[r.name for r in rows]}")
 
@@ -125,10 +135,16 @@ def measure(
 
     Raises:
       ValueError: the file is of another machine, or of other settings for one of the rows; or this
-        machine's devices are no CPUs, which several processes could share.
+        machine's devices are no CPUs, which several processes could share; or diffusers, or
+        `against`, is missing.
     """
     if (platform := sharding.platform()) != "cpu":
         raise ValueError(f"rows are timed on CPUs, not on a {platform}; use --what=train or sample")
+    if against and not Path(against).exists():
+        raise ValueError(f"against={against} is neither a file of --json nor a checkout")
+    peer = peer and any(row.peer for row in rows)
+    if peer and not all(map(importlib.util.find_spec, ("torch", "diffusers"))):
+        raise ValueError('diffusers is not installed: pip install -e ".[parity]", or --nopeer')
     other = bool(against) and Path(against).is_dir()
     earlier = reports.read(against) if against and not other else {}
     checkouts = {"ours": HERE} | ({"before": Path(against)} if other else {})
@@ -138,11 +154,12 @@ def measure(
         machine = reports.machine() | {"device": processes["ours"].device}
         for row in rows:
             reports.check_same(row.name, machine, row.settings, earlier)
-        if peer and any(row.peer for row in rows):
+        if peer:
             processes["diffusers"] = start(HERE)
         for row in rows:
             running = {who: one for who, one in processes.items() if row.peer or who != "diffusers"}
             for who, process in running.items():
+                logging.info("%s: %s compiles and runs once", row.name, who)
                 process.prepare(row.subject, {"who": who, **row.settings})
             runs = turns.rounds({who: one.run for who, one in running.items()}, repeats, limit)
             found = report(row, runs) | reports.compare(row.name, runs, earlier)

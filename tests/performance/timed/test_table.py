@@ -90,11 +90,13 @@ def test_the_command_compares_with_a_checkout_and_with_a_file(run_command, capsy
     run_command("benchmark", *flags, "--repeats=2", f"--against={table.HERE}", f"--json={file}")
     found = json.loads(file.read_text())
     assert found["row"] == "DiT forward, 1,024 tokens"
-    said = "DiT forward, 1,024 tokens: ours {} s; before {} s; before / ours {} ({} to {})\n"
+    said = (
+        "DiT forward, 1,024 tokens: ours {} s; before {} s; before / ours {} ({} to {}, at 67%)\n"
+    )
     medians = [found["seconds"][who]["median"] for who in ("ours", "before")]
     ratio = found["speed-up"]["before / ours"]
     numbers = *medians, *(ratio[name] for name in ("ratio", "low", "high"))
-    assert capsys.readouterr().out == said.format(*numbers)
+    assert capsys.readouterr().out == said.format(*numbers) + "\n"
     assert {who: len(one["runs"]) for who, one in found["seconds"].items()} == {
         "ours": 2,
         "before": 2,
@@ -120,6 +122,17 @@ def started(monkeypatch):
 
     monkeypatch.setattr(turns.subprocess, "Popen", note)
     return found
+
+
+def test_what_cannot_be_compared_is_said_before_anything_runs(monkeypatch):
+    rows = table.all_rows()
+    with pytest.raises(ValueError, match=r"rows=\( is no regular expression"):
+        table.choose(rows, "(")
+    with pytest.raises(ValueError, match="against=nowhere is neither a file"):
+        next(table.measure(rows, 1, 1, against="nowhere"))
+    monkeypatch.setattr(table.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"diffusers is not installed: .*parity.*--nopeer"):
+        next(table.measure(rows, 1, 1))
 
 
 def test_a_folder_without_the_package_is_refused(tmp_path, started):
