@@ -138,7 +138,8 @@ def sentence(report: Mapping[str, Any]) -> str:
         f"earlier / now, {who}": one for who, one in report.get("earlier / now", {}).items()
     }
     said = [
-        f"{name} {one['ratio']} ({one['low']} to {one['high']})" for name, one in ratios.items()
+        f"{name} {one['ratio']} ({one['low']} to {one['high']}, at {one['level']:.0%})"
+        for name, one in ratios.items()
     ]
     return "; ".join([f"{report['row']}: {seconds}", *said])
 

@@ -96,7 +96,7 @@ def test_the_command_compares_with_a_checkout_and_with_a_file(run_command, capsy
     medians = [found["seconds"][who]["median"] for who in ("ours", "before")]
     ratio = found["speed-up"]["before / ours"]
     numbers = *medians, *(ratio[name] for name in ("ratio", "low", "high"))
-    assert capsys.readouterr().out == said.format(*numbers) + "\n"
+    assert capsys.readouterr().out == said.format(*numbers)
     assert {who: len(one["runs"]) for who, one in found["seconds"].items()} == {
         "ours": 2,
         "before": 2,
