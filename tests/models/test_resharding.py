@@ -28,13 +28,13 @@ TPU = pytest.param(
 
 
 @functools.cache
-def compile_step(attention, topology=None, dtypes=(), **mesh):
+def compile_step(attention, topology=None, fields=(), **mesh):
     """Program of the gradients, and the parameters (as shapes).
 
-    dtypes: fields of the DiT.
+    fields: ((name, value), ...) of the DiT, other than here.
     """
-    settings = {"attention": attention, "remat": "full", **dict(dtypes)}
-    model = DiT(CHANNELS, WIDTH, 2, 8, window=(4, 4), **settings)
+    settings = {"width": WIDTH, "heads": 8, "attention": attention, "remat": "full"}
+    model = DiT(CHANNELS, depth=2, window=(4, 4), **settings | dict(fields))
     shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
     xt, clip, words = shape(BATCH, FRAMES, SIDE, SIDE, CHANNELS), (BATCH, FRAMES), (BATCH, TEXT)
     condition = Condition(
@@ -61,14 +61,24 @@ def compile_step(attention, topology=None, dtypes=(), **mesh):
 
 
 @pytest.mark.parametrize("topology", [None, TPU])
-@pytest.mark.parametrize(("attention", "exchanges"), [("decoupled", 2), ("full", 8)])
-def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(attention, exchanges, topology):
-    text, _ = compile_step(attention, topology, fsdp=2, sequence=4)
-    found = hlo.collectives(text, 8)
+@pytest.mark.parametrize(
+    ("attention", "exchanges", "width", "heads"),
+    [("decoupled", 2, WIDTH, 8), ("decoupled", 2, 128, 1), ("full", 8, WIDTH, 8)],
+)
+def test_a_pair_of_blocks_exchanges_activations_and_gathers_none(
+    attention, exchanges, width, heads, topology
+):
+    """Heads of 128 channels have a kernel of their own on TPUs."""
+    fields = (("width", width), ("heads", heads))
+    text, _ = compile_step(attention, topology, fields, fsdp=2, sequence=4)
+    assert ("fused_attention" in text) == (topology is not None and width // heads == 128)
+    found = [one for one in hlo.collectives(text, 8) if one.loop]
     number = 2 if topology else 4  # bytes: TPUs multiply bfloat16
-    hidden = BATCH * FRAMES * SIDE * SIDE * WIDTH * number // 8  # on a device; text has fewer
-    large = [one for one in found if one.loop and one.size >= hidden and one.kind != "all-reduce"]
+    hidden = BATCH * FRAMES * SIDE * SIDE * width * number // 8  # on a device; text has fewer
+    large = [one for one in found if one.size >= hidden and one.kind != "all-reduce"]
     assert {one.kind for one in large} == {"all-to-all"}  # what is reduced is gradients of weights
+    if attention == "decoupled":  # nothing small is exchanged either
+        assert large == [one for one in found if one.kind == "all-to-all"]
     # Forward, forward again before the backward pass, and backward, of two pairs.
     assert sum(one.times for one in large) == 2 * 3 * exchanges
 
@@ -87,8 +97,8 @@ def test_weights_are_gathered_one_layer_at_a_time(mesh, topology):
 @pytest.mark.parametrize("topology", [TPU])
 @pytest.mark.parametrize("gradients", ["bfloat16", "float32"])
 def test_devices_add_up_gradients_of_kernels_in_the_type_that_is_asked_for(gradients, topology):
-    dtypes = (("dtype", "bfloat16"), ("gradients", gradients))
-    text, _ = compile_step("decoupled", topology, dtypes, fsdp=8)
+    fields = (("dtype", "bfloat16"), ("gradients", gradients))
+    text, _ = compile_step("decoupled", topology, fields, fsdp=8)
     computations = hlo.read_computations(text)
     times, types = hlo.count_runs(computations), set()
     for name, lines in computations.items():

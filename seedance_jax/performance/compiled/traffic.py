@@ -3,6 +3,10 @@
 Every instruction reads its operands and writes its result, except for arrays in fast memory (memory
 space 1) and inside fusions. Of an array that is sliced or updated in place only the slice moves:
 the parameters of all layers are one array, of which each step of the scan reads a slice.
+
+A custom kernel (Pallas) counts alike: all of its operands and results, once. `models/fused.py`
+moves just that. Splash attention reads keys and values again for every block of queries after the
+first, which is not counted.
 """
 
 import re
