@@ -26,12 +26,14 @@ def choose(size: str, **by_size: object):
 
 
 def world(size: str) -> dict:
-    """The synthetic world: slice, format of clips and number of clips per split."""
+    """The synthetic world: version, slice, format of clips and number of clips per split."""
     smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
     tiny = {"train": 3000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
     released = {**tiny, "train": 12_000}
     small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
     return {
+        "version": "2.0.0",
+        "flawed": 0.0,  # share of boring, shaky and badly exposed clips
         "slice": choose(size, smoke="tiny", small="full"),
         "num_frames": choose(size, smoke=17, small=49, **{"7b": 121}),
         "height": choose(size, smoke=64, small=128, base=480),
@@ -64,7 +66,7 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         },
         "buckets": buckets,
         "latents": latents,
-        "text_length": choose(size, smoke=224, small=304),
+        "text_length": choose(size, smoke=320, small=384),
         "num_processes": 2,
         "num_threads": 2,
         "num_workers": choose(size, smoke=0, small=8),

@@ -26,6 +26,7 @@ from absl import flags
 from seedance_jax import sharding
 from seedance_jax.commands import cli
 from seedance_jax.data import sources
+from seedance_jax.data.world.spec import read_spec
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling import files, media, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
@@ -116,7 +117,7 @@ def rewriter_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     data = config["data"]
     world = (sources.worlds_of(data) or [data["world"]])[0]
     return {
-        "slice_name": world["slice"],
+        "slice_name": f"{read_spec(world).version}/{world['slice']}",
         "directory": REWRITER_MODEL.value,
         "top_p": REWRITER_TOP_P.value,
         "seed": flags.FLAGS.seed or 0,

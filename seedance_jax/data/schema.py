@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-OBJECT_SLOTS = 3
+OBJECT_SLOTS = 3  # at least; a record has as many as its scene has objects and fragments
 LATENT_CHANNELS = 48
 GLOBAL = -1  # the shot number of what belongs to all shots
 
@@ -58,19 +58,20 @@ CLIP = {
 # Every value per frame is that of the frame's own shot: the camera jumps at a cut, and the flow of
 # the last frame of a shot leads to a frame that is not shown, like that of the last of the clip.
 # World axes: metres, z up. Camera axes: x right, y down, z forward; x_camera = R x_world + t.
-# Object slots that a scene does not use hold zeros.
+# Objects come first, fragments after them; slots that a frame or a scene does not use hold zeros.
 WORLD_CLIP = CLIP | {
     "scene": Field((), str),  # JSON: what was simulated
-    "object_position": Field((None, OBJECT_SLOTS, 3), np.float32),  # m
-    "object_rotation": Field((None, OBJECT_SLOTS, 3, 3), np.float32),  # object -> world
-    "object_velocity": Field((None, OBJECT_SLOTS, 6), np.float32),  # m/s, then rad/s
+    "object_position": Field((None, None, 3), np.float32),  # m
+    "object_rotation": Field((None, None, 3, 3), np.float32),  # object -> world
+    "object_velocity": Field((None, None, 6), np.float32),  # m/s, then rad/s
+    "exists": Field((None, None), np.bool_),  # not what has broken, nor fragments before
     "camera_intrinsics": Field((None, 3, 3), np.float32),  # pixels
     "camera_rotation": Field((None, 3, 3), np.float32),  # world -> camera
     "camera_translation": Field((None, 3), np.float32),
     # Visible pixels over the pixels of the object drawn alone; 0 when out of the frame.
-    "visibility": Field((None, OBJECT_SLOTS), np.float32),
-    # Which of (floor, object 1, 2, 3) touched which since the previous frame; symmetric.
-    "contacts": Field((None, 1 + OBJECT_SLOTS, 1 + OBJECT_SLOTS), np.bool_),
+    "visibility": Field((None, None), np.float32),
+    # Which of (floor, object 1, 2, ...) touched which since the previous frame; symmetric.
+    "contacts": Field((None, None, None), np.bool_),
 }
 
 # Per-pixel ground truth, row for row with the clips.

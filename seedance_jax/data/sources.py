@@ -29,14 +29,13 @@ from typing import Any, NamedTuple
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import folder, storage, world_clips
 from seedance_jax.data.file_names import printable
-from seedance_jax.data.world import WorldSpec
+from seedance_jax.data.world.spec import read_spec
 from seedance_jax.data.world.vocabulary import SPLITS
 
 
 def _world_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
-    spec = {name: section[name] for name in section if name not in SPLITS}
     splits = {split: section[split] for split in SPLITS if section.get(split)}
-    return {"spec": WorldSpec(**spec), "splits": splits}
+    return {"spec": read_spec(section), "splits": splits}
 
 
 def _build_world(data: Mapping[str, Any]) -> Path:

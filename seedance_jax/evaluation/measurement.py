@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data.world import violations
-from seedance_jax.data.world.degradations import shuffle
+from seedance_jax.data.world.pixels import shuffle
 from seedance_jax.evaluation.clips import Clips, check_same
 from seedance_jax.evaluation.metrics import paired, plausibility, vbench
 from seedance_jax.evaluation.metrics.features import Features, check_length, extract
@@ -41,7 +41,7 @@ def compare(
     size = min(len(real.frames) // 2, len(fake.frames))
     rows = spread(2 * size, len(real.frames))
     chosen, rng = spread(size, len(fake.frames)), np.random.default_rng(seed)
-    shuffled = np.stack([shuffle(rng, clip, 1.0)[0] for clip in real.frames[rows[1::2]]])
+    shuffled = np.stack([shuffle(clip, 1.0, rng) for clip in real.frames[rows[1::2]]])
     distances, controls, notes = {}, {"real_halves": {}, "shuffled_frames": {}, "fake": {}}, []
     for network in networks:
         x, y, mixed = (extract(network, clips) for clips in (real.frames, fake.frames, shuffled))

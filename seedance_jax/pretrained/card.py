@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from seedance_jax.data import sources
-from seedance_jax.data.world import WORLD_VERSION
+from seedance_jax.data.world.spec import read_spec
 from seedance_jax.training import checkpoint, run_directory
 
 CARD = """\
@@ -110,8 +110,8 @@ def describe_data(data: Mapping[str, Any]) -> str:
 def describe_world(section: Mapping[str, Any]) -> str:
     """What a source of the synthetic world is."""
     return (
-        f"the synthetic world {WORLD_VERSION}, slice {section['slice']}: {section['train']:,} "
-        f"simulated clips of {section['num_frames']} frames, "
+        f"the synthetic world {read_spec(section).version}, slice {section['slice']}: "
+        f"{section['train']:,} simulated clips of {section['num_frames']} frames, "
         f"{section['height']}x{section['width']}, {section['fps']} per second"
     )
 

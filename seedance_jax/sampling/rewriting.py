@@ -65,7 +65,7 @@ def make_rewriter(
 
     Args:
       name: "none", "world" (a template of the synthetic world) or "lm" (a language model).
-      slice_name: of the world, for "world".
+      slice_name: of the world, for "world"; see `vocabulary.find_slice`.
       directory: Hugging Face directory, for "lm"; a chat model such as Qwen2.5-0.5B-Instruct.
       top_p, temperature, seed: of the draws of "lm"; top_p=0 is greedy.
       pipeline: that reads the captions: they become no longer than it can take, if they can.

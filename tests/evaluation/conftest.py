@@ -27,7 +27,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def spec():
-    return WorldSpec(slice="tiny")
+    return WorldSpec(slice="tiny", version="1.3.0")
 
 
 @pytest.fixture(scope="session")

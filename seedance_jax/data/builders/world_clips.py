@@ -1,19 +1,19 @@
 """Writes clips of the synthetic world as a data set."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.processes import ordered_map
-from seedance_jax.data.video import encode_mp4
-from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
+from seedance_jax.data.video import encode_parts
+from seedance_jax.data.world import WorldSpec, generate, stream
 from seedance_jax.data.world.spec import CODEC
 
 
@@ -28,8 +28,8 @@ def world_directory(
 
 def _full_spec(spec: WorldSpec, splits: Mapping[str, int]) -> dict[str, Any]:
     return {
-        "world": WORLD_VERSION,
-        "clips": dataclasses.asdict(spec),
+        "world": spec.version,
+        "clips": spec.as_dict(),
         "splits": dict(splits),
         "codec": CODEC,
     }
@@ -82,9 +82,17 @@ def _write(
 
 def clip_record(job: tuple[str, int], spec: WorldSpec) -> dict[str, Any]:
     """The record of clip (split, index)."""
-    clip = dict(generate(*job, spec))
-    clip["video"] = encode_mp4(clip.pop("frames"), spec.fps, **CODEC)
-    return clip
+    clip, parts = stream(*job, spec)
+    rest: dict[str, list] = {}
+
+    def pictures() -> Iterator[np.ndarray]:
+        for part in parts:
+            yield part.pop("frames")
+            for name, values in part.items():
+                rest.setdefault(name, []).append(values)
+
+    video = encode_parts(pictures(), spec.fps, **CODEC)
+    return clip | {"video": video} | {name: np.concatenate(part) for name, part in rest.items()}
 
 
 def dense_record(job: tuple[str, int], spec: WorldSpec) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Frames to the one kind of video file that is written."""
 
 import io
+import itertools
 import platform
+from collections.abc import Iterable
 from fractions import Fraction
 
 import av
@@ -16,23 +18,34 @@ INSTRUCTIONS = "asm=MMX2" if platform.machine() in ("x86_64", "AMD64") else "no-
 
 
 def encode_mp4(
-    frames: np.ndarray,
+    frames: np.ndarray, fps: float, crf: int = 16, pixel_format: str = "yuv420p"
+) -> bytes:
+    """Encodes uint8 [T,H,W,3] as `encode_parts` does."""
+    return encode_parts([frames], fps, crf, pixel_format)
+
+
+def encode_parts(
+    parts: Iterable[np.ndarray],
     fps: float,
     crf: int = 16,
     pixel_format: str = "yuv420p",
 ) -> bytes:
-    """Encodes uint8 [T,H,W,3] as H.264 (BT.709, limited range).
+    """Encodes parts, uint8 [T,H,W,3] of one size, one after the other as one H.264 file.
+
+    BT.709, limited range. No more than a part is held at a time.
 
     Every player shows yuv420p, but it keeps colour at half the resolution: small videos with
     saturated edges lose up to 6 dB that yuv444p preserves in as many bytes. Equal frames give equal
     bytes.
     """
-    check_frames(frames)
+    parts = iter(parts)
+    first = next(parts)
+    check_frames(first)
     if pixel_format not in PIXEL_FORMATS:
         raise ValueError(f"pixel_format={pixel_format!r} is not one of {PIXEL_FORMATS}")
     if not fps > 0:
         raise ValueError(f"fps must be positive, got {fps}")
-    _, height, width, _ = frames.shape
+    _, height, width, _ = first.shape
     buffer, reformatter = io.BytesIO(), VideoReformatter()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10_000))
@@ -41,7 +54,7 @@ def encode_mp4(
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
-        for frame in frames:
+        for frame in itertools.chain.from_iterable(itertools.chain([first], parts)):
             image = reformatter.reformat(
                 av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24"),
                 format=pixel_format,

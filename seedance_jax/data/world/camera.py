@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from seedance_jax.data.world import vocabulary
+from seedance_jax.data.world import paths, vocabulary
 from seedance_jax.data.world.physics import Motion
 from seedance_jax.data.world.scene import CameraPlan
 
@@ -43,6 +43,12 @@ class Cameras:
         image = np.einsum("nij,n...j->n...i", self.intrinsics, local)
         return image[..., :2] / image[..., 2:], local[..., 2]
 
+    def part(self, start: int, stop: int) -> "Cameras":
+        """The views from `start` to, and with, `stop`."""
+        kept = slice(start, stop + 1)
+        views = (self.intrinsics[kept], self.rotation[kept], self.eye[kept])
+        return Cameras(*views, self.height, self.width)
+
     def resized(self, height: int, width: int) -> "Cameras":
         """The same views at another frame size of the same aspect ratio."""
         scale = np.array([width / self.width, height / self.height, 1.0])
@@ -63,50 +69,71 @@ def film(
       Rejected: the action does not fit.
     """
     kept = np.flatnonzero(extents)
-    points, radii = motion.position[:-1, kept], extents[kept]
-    low = (points - radii[:, None]).min(axis=(0, 1))
-    high = (points + radii[:, None]).max(axis=(0, 1))
+    there = motion.exists[:, kept]
+    points, radii = motion.position[:-1, kept][there[:-1]], extents[kept]
+    margin = np.broadcast_to(radii, there[:-1].shape)[there[:-1]][:, None]
+    low, high = (points - margin).min(axis=0), (points + margin).max(axis=0)
     target = (low + high) / 2
     view_height = plan.view_height
     while view_height <= reach:
         cameras = aim(plan, target, view_height, len(motion.position), (height, width))
-        if _contains(cameras, motion.position[:, kept], radii):
+        if _contains(cameras, motion.position[:, kept], radii, there):
             return cameras
         view_height *= 1.05
     raise Rejected(f"the action needs a view taller than {reach} m")
 
 
-def _contains(cameras, points, radii):
-    """Whether all but the rim of each sphere lies inside the frame, in all shown frames."""
+def _contains(cameras, points, radii, there):
+    """Whether all but the rim of each sphere lies inside the frame, in all shown frames of it."""
     pixels, depth = cameras.project(points)
     margin = 0.9 * radii * cameras.intrinsics[:, :1, 0] / depth  # [N, K]
     size = np.array([cameras.width, cameras.height])
     inside = (pixels > margin[..., None]) & (pixels < size - margin[..., None])
-    return bool(inside[:-1].all() and (depth > 2 * radii).all())
+    seen = inside.all(-1) | ~there
+    return bool(seen[:-1].all() and ((depth > 2 * radii) | ~there).all())
 
 
 def aim(
     plan: CameraPlan, target: np.ndarray, view_height: float, count: int, size: tuple[int, int]
 ) -> Cameras:
-    """`count` views about `target` [3] under the planned move; the last is past the shot's end."""
+    """`count` views about `target` [3] on the planned path; the last is past the shot's end."""
     height, width = size
-    track = dict.fromkeys(("azimuth", "yaw", "pitch", "zoom", "advance", "none"), 0.0)
-    move = vocabulary.CAMERA_MOVES[plan.move]
-    progress = np.arange(count) / (count - 2) - 0.5
-    amount = np.log(plan.amount) if move.track == "zoom" else plan.amount
-    track[move.track] = move.sign * amount * progress
-    ones = np.ones(count)
-
-    azimuth = np.radians(plan.azimuth + track["azimuth"]) * ones
+    track, ones = axes_of(plan, count), np.ones(count)
+    azimuth = np.radians(plan.azimuth + track["orbit"]) * ones
     elevation = np.radians(plan.elevation) * ones
     forward = _direction(azimuth, -elevation)
-    eye = target - forward * (view_height * plan.focal - track["advance"] * ones)[:, None]
-    rotation = _look(azimuth - np.radians(track["yaw"]), np.radians(track["pitch"]) - elevation)
+    eye = target - forward * (view_height * plan.focal - track["dolly"] * ones)[:, None]
+    pitch = np.radians(track["tilt"]) - elevation
+    rotation = _look(azimuth - np.radians(track["pan"]), pitch)
+    right = np.stack([np.cos(azimuth), np.sin(azimuth), 0 * azimuth], -1)
+    eye, rotation = eye + right * (track["truck"] * ones)[:, None], rolled(rotation, track["roll"])
     focal = plan.focal * min(height, width) * np.exp(track["zoom"]) * ones
     intrinsics = np.zeros((count, 3, 3))
     intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
     intrinsics[:, 0, 2], intrinsics[:, 1, 2], intrinsics[:, 2, 2] = width / 2, height / 2, 1.0
     return Cameras(intrinsics, rotation, eye, height, width)
+
+
+def axes_of(plan: CameraPlan, count: int) -> dict:
+    """{axis of `paths`: its values [N]}; of a plan without a path, its move at one speed."""
+    progress = np.arange(count) / max(count - 2, 1)
+    if plan.path:
+        return paths.along(plan.path, progress)
+    move, axis = vocabulary.CAMERA_MOVES[plan.move], paths.axis_of(plan.move)
+    track = dict.fromkeys(paths.AXES, np.zeros(count))
+    if move.sign:
+        amount = np.log(plan.amount) if axis == "zoom" else plan.amount
+        track[axis] = move.sign * amount * (progress - 0.5)
+    return track
+
+
+def rolled(rotation: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Rotations [N, 3, 3] of cameras that are turned clockwise about what they look at."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turned = rotation.copy()
+    turned[:, 0] = c[:, None] * rotation[:, 0] + s[:, None] * rotation[:, 1]
+    turned[:, 1] = c[:, None] * rotation[:, 1] - s[:, None] * rotation[:, 0]
+    return turned
 
 
 def _direction(azimuth, pitch):

@@ -38,6 +38,16 @@ class Shot:
         hit = self.touched(1, 2)
         return self.last if hit is None else max(hit, 1)
 
+    def part(self, start: int, stop: int) -> "Shot":
+        """The frames from `start` to, and without, `stop`."""
+        return dataclasses.replace(
+            self,
+            motion=self.motion.part(start, stop),
+            cameras=self.cameras.part(start, stop),
+            area=self.area[start:stop],
+            visibility=self.visibility[start:stop],
+        )
+
     def displacement(self, k: int) -> np.ndarray:
         """Way [3] of object k up to `until` in the first camera's axes (right, down, forward)."""
         way = self.motion.position[self.until, k] - self.motion.position[0, k]
@@ -60,7 +70,7 @@ def preview(scene: Scene, motion: Motion, plan: CameraPlan, cameras: Cameras) ->
     small = cameras.resized(round(cameras.height * scale), round(cameras.width * scale))
     things = render.make_things(scene, motion.position, motion.rotation)
     _, seen, alone = render.trace(things, small, len(motion.position) - 1)
-    visible = visible_pixels(seen, len(scene.bodies))
+    visible = visible_pixels(seen, len(scene.parts))
     return Shot(scene, motion, plan, cameras, visible / PREVIEW**2, visible / np.maximum(alone, 1))
 
 
@@ -187,7 +197,32 @@ def check_occlude(shot: Shot) -> None:
     _moves_visibly(shot, 0)
 
 
+def check_push(shot: Shot) -> None:
+    hit, landing = shot.touched(1, 2), shot.touched(0, 2)
+    _require(hit is not None and 1 <= hit < shot.last, "does not hit in time")
+    _require(landing is not None and hit < landing < shot.last, "does not fall in time")
+    _require(shot.touched(0, 1) is None or shot.touched(0, 1) > hit, "falls off itself")
+    _moves_visibly(shot, 0)
+    _require((shot.visibility[:hit, 1] > 0.5).all(), "what is pushed is hidden")
+
+
+def check_break(shot: Shot) -> None:
+    landing = shot.touched(0, 1)
+    _require(landing is not None and 2 <= landing < shot.last - 2, "does not break in time")
+    pieces = shot.motion.position[shot.last, 1:, :2]
+    spread = np.linalg.norm(pieces - pieces.mean(0), axis=1)
+    _require(np.median(spread) > 0.25, "the fragments stay together")
+    _require((shot.area[shot.last, 1:] > 0).mean() > 0.6, "the fragments hide each other")
+
+
+def check_rest(shot: Shot) -> None:
+    return None
+
+
 CHECKS = {
+    "push": check_push,
+    "break": check_break,
+    "rest": check_rest,
     "drop": check_drop,
     "roll": check_roll,
     "slide": check_slide,
@@ -210,9 +245,14 @@ def check(shots: list[Shot]) -> None:
         _check_cut(*shots)
 
 
+# Event -> (least area of the main object, share of its frames), if not the usual.
+VIEWS = {"occlude": (0.01, 0.5), "push": (0.01, 0.85)}
+
+
 def _check_view(shot):
-    least, share = (0.01, 0.5) if shot.scene.event == "occlude" else (MAIN_AREA, 0.85)
-    _require((shot.area[:, 0] > least).mean() >= share, "the main object is hard to see")
+    least, share = VIEWS.get(shot.scene.event, (MAIN_AREA, 0.85))
+    there = shot.motion.exists[:-1, 0]
+    _require((shot.area[there, 0] > least).mean() >= share, "the main object is hard to see")
     for k in range(1, len(shot.scene.bodies)):
         seen = (shot.area[:, k] > 0.01) & (shot.visibility[:, k] > 0.4)
         _require(seen.mean() >= 0.6, "another object is hard to see")

@@ -9,11 +9,9 @@ import math
 import numpy as np
 
 from seedance_jax.data.world import vocabulary
-from seedance_jax.data.world.scene import Body, CameraPlan, Draw, Scene, resting, turn
+from seedance_jax.data.world.scene import Body, Draw, resting, turn
 
 UPRIGHT = ("cube", "cylinder")
-# Size of the main object -> metres that the frame's shorter side shows, if the action fits.
-VIEW_HEIGHT = {"large": (2.1, 2.5), "small": (1.8, 2.1)}
 
 
 def drop(draw: Draw) -> list:
@@ -22,7 +20,7 @@ def drop(draw: Draw) -> list:
     bodies = [
         draw.body(("ball", *UPRIGHT), size="" if count == 1 else "small") for _ in range(count)
     ]
-    height = draw.graded("height", 0.6, 1.1)
+    height = draw.graded("height", *_fall_heights(draw, 0.6, 1.1))
     edge = 0.0
     for body in bodies:
         lift = height if body is bodies[0] else height * draw.uniform(0.6, 1.0)
@@ -46,10 +44,14 @@ def roll(draw: Draw) -> list:
 def slide(draw: Draw) -> list:
     """A cube or cylinder slides until friction stops it."""
     body = draw.body(UPRIGHT)
-    stop = draw.pace * draw.uniform(0.75, 1.0)
-    speed = draw.graded("speed", 2.0 / draw.pace, 3.2 / draw.pace)
+    if draw.nature.friction is None:
+        stop = draw.pace * draw.uniform(0.75, 1.0)
+        speed = draw.graded("speed", 2.0 / draw.pace, 3.2 / draw.pace)
+        body.friction = speed / (draw.gravity * stop)
+    else:
+        body.friction = draw.note("friction", draw.nature.friction)
+        speed, stop = _glide(draw, body.friction)
     heading = _heading(draw)
-    body.friction = speed / (draw.gravity * stop)
     body.position = resting(body.half[2], *(-heading[:2] * speed * stop / 4))
     body.velocity = tuple(heading * speed)
     body.quaternion = turn((0, 0, 1), draw.uniform(0, 6.28))
@@ -59,9 +61,10 @@ def slide(draw: Draw) -> list:
 def throw(draw: Draw) -> list:
     """An object flies in an arc and lands."""
     body = draw.body(("ball", *UPRIGHT))
-    apex = draw.graded("height", 0.3, 0.6)
+    highest = _fall_heights(draw, 0.3, 0.6, share=0.3)
+    apex = draw.graded("height", *highest)
     heading = _heading(draw, sideways_only=True)
-    start = draw.uniform(0.15, 0.4)
+    start = draw.uniform(0.15, 0.4) * min(1.0, highest[1] / 0.6)
     speed = draw.uniform(1.0, 1.6) / draw.pace
     body.position = resting(body.half[2] + start, *(-heading[:2] * speed * draw.pace / 2))
     body.velocity = (*(heading[:2] * speed), math.sqrt(2 * draw.gravity * apex))
@@ -122,6 +125,47 @@ def occlude(draw: Draw) -> list:
     return [ball, screen]
 
 
+def push(draw: Draw) -> list:
+    """A ball rolls along a ledge and pushes an object off it, which falls to the floor."""
+    ball = draw.body(("ball",), size="small", textures=_showing_rotation(draw))
+    other = draw.body(UPRIGHT, size="small")
+    ledge = _scenery(draw, "ledge")
+    top, along = 2 * ledge.half[2], _heading(draw, sideways_only=True)
+    angle = math.atan2(along[1], along[0])
+    ledge.quaternion = other.quaternion = turn((0, 0, 1), angle)
+    light = min(1.0, draw.gravity / 9.0) ** 0.5  # slower, or they fly out of sight
+    speed = draw.graded("speed", 1.5 * light, 2.4 * light)
+    _set_rolling(ball, along, speed, ledge.half[0] - 0.15)
+    ball.rolling = 0.35 * ball.half[0] * speed / (draw.gravity * draw.pace)
+    ball.position[2] += top
+    place = along[:2] * (ledge.half[0] - 0.12)
+    other.position = resting(top + other.half[2], *place)
+    other.friction, other.density, ball.density = 0.2, 150.0, 600.0
+    return [ball, other, ledge]
+
+
+def shatter(draw: Draw) -> list:
+    """An object falls and breaks into fragments where it hits the floor."""
+    body = draw.body(("ball", *UPRIGHT), size="large", textures=("solid",))
+    height = draw.graded("height", *_fall_heights(draw, 0.6, 1.0, share=0.35))
+    body.position = resting(body.half[2] + height)
+    body.quaternion = _tilted(draw) if body.shape != "ball" else turn((0, 0, 1), 0.0)
+    return [body]
+
+
+def rest(draw: Draw) -> list:
+    """One to three objects that stand still."""
+    count = draw.choice({1: 0.5, 2: 0.3, 3: 0.2}) if draw.company else 1
+    bodies = [draw.body(draw.slice.shapes) for _ in range(count)]
+    edge = 0.0
+    for body in bodies:
+        x, edge = edge + body.half[0], edge + 2 * body.half[0] + draw.uniform(0.15, 0.35)
+        body.position = resting(body.half[2], x, draw.uniform(-0.3, 0.3))
+        body.quaternion = turn((0, 0, 1), draw.uniform(0, 6.28))
+        body.static = True
+    return bodies
+
+
 EVENTS = {
     "drop": drop,
     "roll": roll,
@@ -131,63 +175,37 @@ EVENTS = {
     "collide": collide,
     "topple": topple,
     "occlude": occlude,
+    "push": push,
+    "break": shatter,
+    "rest": rest,
 }
 
-# Events that go differently under another gravity, and events that leave room for a bystander.
-SHOW_GRAVITY = ("drop", "throw")
-LEAVE_ROOM = ("roll", "slide", "throw", "spin")
+
+def _scenery(draw: Draw, shape: str) -> Body:
+    """Something that stands about, of a colour that no object has."""
+    free = [color for color in draw.slice.colors if color not in draw.used_colors]
+    color, half = draw.choice(free), np.array(vocabulary.SCENERY[shape])
+    draw.used_colors.add(color)
+    return Body(shape, color, "solid", "large", half, resting(half[2]), static=True)
 
 
-def sample_scene(draw: Draw, event: str, moves: list) -> Scene:
-    """Draws the scene of one attempt; event and camera moves (one a shot) are the caller's."""
-    draw.draw_gravity(matters=event in SHOW_GRAVITY)
-    bodies = EVENTS[event](draw)
-    if draw.company and event in LEAVE_ROOM and draw.rng.random() < 0.3:
-        bodies.append(_bystander(draw))
-    # The sun stands on the cameras' side, so that the faces that are seen are lit.
-    side = draw.side()
-    return Scene(
-        event=event,
-        bodies=bodies,
-        floor=draw.choice(draw.slice.floors),
-        time_of_day=draw.choice(draw.slice.times_of_day),
-        sun_azimuth=draw.azimuth + side * draw.uniform(25, 80),
-        gravity=draw.gravity,
-        cameras=_views(draw, moves, VIEW_HEIGHT[bodies[0].size], side),
-        numbers=draw.numbers,
-        ranges=draw.ranges,
-        outside=draw.outside,
-    )
+def _fall_heights(draw: Draw, low: float, high: float, share: float = 0.5) -> tuple:
+    """Heights from which something lands early enough: as given, and lower where gravity is low.
+
+    The fall from the highest takes the `share` of the clip at most.
+    """
+    highest = draw.gravity * (1.4 * share * draw.pace) ** 2 / 2
+    least = 1.0 if draw.old else min(1.0, highest / high)
+    return low * least, high * least
 
 
-def _views(draw: Draw, moves: list, view_height: tuple, side: float) -> list:
-    """A camera for every shot; the second looks from the side, and from higher up."""
-    azimuth, elevations = draw.azimuth, ((12, 24), (30, 45))
-    plans = []
-    for move, elevation in zip(moves, elevations, strict=False):
-        plans.append(
-            CameraPlan(
-                move=move,
-                amount=draw.uniform(*vocabulary.CAMERA_MOVES[move].amount),
-                azimuth=azimuth,
-                elevation=draw.uniform(*elevation),
-                focal=draw.uniform(1.4, 1.8),
-                view_height=draw.uniform(*view_height),
-            )
-        )
-        azimuth = draw.azimuth + side * draw.uniform(45, 160)
-    return plans
-
-
-def _bystander(draw: Draw) -> Body:
-    """An object that stands in the background and takes no part."""
-    body = draw.body(UPRIGHT, size="small")
-    body.position = resting(
-        body.half[2], draw.side() * draw.uniform(0.3, 0.9), draw.uniform(1.1, 1.5)
-    )
-    body.quaternion = turn((0, 0, 1), draw.uniform(0, 6.28))
-    body.static = True
-    return body
+def _glide(draw: Draw, friction: float) -> tuple:
+    """(speed, seconds) of something that slides some metre while it is seen."""
+    slowing, way, time = friction * draw.gravity, draw.uniform(0.7, 1.3), draw.pace
+    if way / time < slowing * time / 2:  # it comes to rest before the clip ends
+        speed = math.sqrt(2 * slowing * way)
+        return speed, speed / slowing
+    return way / time + slowing * time / 2, time
 
 
 def _heading(draw: Draw, sideways_only: bool = False) -> np.ndarray:

@@ -1,34 +1,58 @@
 """From (split, index) to a clip record: draw, simulate, film, check, perhaps again, render."""
 
+import dataclasses
 import json
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from seedance_jax.data import schema
-from seedance_jax.data.world import render, vocabulary
+from seedance_jax.data.world import episodes, flaws, render, vocabulary
 from seedance_jax.data.world.camera import Rejected, film
 from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
-from seedance_jax.data.world.events import sample_scene
+from seedance_jax.data.world.descriptions import describe
 from seedance_jax.data.world.language.captions import captions
-from seedance_jax.data.world.physics import SLOTS, simulate
-from seedance_jax.data.world.scene import CameraPlan, Draw, generator
-from seedance_jax.data.world.spec import WORLD_VERSION, WorldSpec
+from seedance_jax.data.world.nature import draw_nature
+from seedance_jax.data.world.physics import simulate
+from seedance_jax.data.world.scene import Draw
+from seedance_jax.data.world.spec import WorldSpec
+from seedance_jax.data.world.staging import draw_cameras, sample_scene
 
 ATTEMPTS = 200
+CHUNK = 24  # frames that are rendered at a time
 # Metres of world that the frame's shorter side may show at most, by the objects in the event.
-REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6}
+REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6, "break": 4.0}
+SEVERAL = ("drop", "collide", "topple", "occlude", "push", "break", "rest")
+
+
+class Stream(NamedTuple):
+    """A clip, rendered as its parts are taken: no more than CHUNK frames are held at a time.
+
+    record: its fields without those that have a value per frame; parts: dicts of these, in turn.
+    """
+
+    record: dict
+    parts: Iterator[dict]
 
 
 def make_clip(split: str, index: int, spec: WorldSpec, dense: bool = False) -> dict:
     """See `seedance_jax.data.world.generate`."""
+    record, parts = make_stream(split, index, spec, dense)
+    pieces = list(parts)
+    clip = record | {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return clip
+
+
+def make_stream(split: str, index: int, spec: WorldSpec, dense: bool = False) -> Stream:
+    """See `seedance_jax.data.world.stream`."""
     if split not in vocabulary.SPLITS:
         raise ValueError(f"split={split!r} is not one of {list(vocabulary.SPLITS)}")
     if index < 0:
         raise ValueError(f"index={index} is not one of 0, 1, 2, ...")
     shots, attempt = shoot(split, index, spec)
-    full, motion_only, own = captions(shots, spec.slice)
-    pieces = [_render(shot, dense) for shot in shots]
-    return {
+    full, motion_only, own = captions(shots, spec)
+    record = {
         "id": f"{split}/{index:06d}",
         "caption": full,
         "caption_motion": motion_only,
@@ -40,8 +64,18 @@ def make_clip(split: str, index: int, spec: WorldSpec, dense: bool = False) -> d
         "height": spec.height,
         "width": spec.width,
         "scene": json.dumps(describe(shots, spec, (split, index, attempt))),
-        **{name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]},
     }
+    return Stream(record, _parts(shots, dense))
+
+
+def _parts(shots, dense):
+    for shot in shots:
+        for first in range(0, len(shot.area), CHUNK):
+            last = min(first + CHUNK, len(shot.area))
+            part = _render(shot.part(first, last), dense)
+            if shot.scene.flaw:
+                part["frames"] = flaws.spoil(shot.scene.flaw, part["frames"])
+            yield part
 
 
 def _render(shot: Shot, dense: bool) -> dict:
@@ -61,113 +95,84 @@ def _render(shot: Shot, dense: bool) -> dict:
 def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
     """The first acceptable attempt: (its one or two shots, number of the attempt).
 
-    Cut, event and camera moves are drawn once for all attempts, so that hard ones do not become
-    rare.
+    Cut, event, camera moves, physics and flaws are drawn once for all attempts, so that hard ones
+    do not become rare.
     """
-    shared = Draw(generator(split, index, 0), split, spec)
+    shared = Draw((split, index, 0), spec)
+    if spec.allowed.long:
+        return episodes.shoot(shared)
     events, lengths = shared.slice.events, [spec.num_frames]
     if len(spec.cut_lengths) > 1 and shared.rng.random() < shared.slice.two_shot:
         lengths = spec.cut_lengths
         events = [name for name in vocabulary.TWO_SHOT_EVENTS if name in events]
-    event, moves = shared.choice(events), [shared.choice(shared.slice.moves) for _ in lengths]
+    event = shared.choice(events)
+    flaw = flaws.draw_flaw(shared.stream("flaw"), spec)
+    if spec.is_still or (flaw and flaw[0] in flaws.BORING):
+        event, lengths = "rest", [spec.num_frames]
+    cameras = draw_cameras(shared, len(lengths), still=event == "rest")
+    moving = cameras[0][1] != ["static"]
+    nature = None if shared.old else draw_nature(shared.stream("nature"), shared, event, moving)
     for attempt in range(1, ATTEMPTS + 1):
-        rng = generator(split, index, attempt)
+        draw = Draw((split, index, attempt), spec, nature, alone=len(lengths) > 1)
         try:
-            draw = Draw(rng, split, spec, alone=len(lengths) > 1)
-            return try_shots(draw, event, moves, lengths), attempt
+            return try_shots(draw, event, cameras, lengths, flaw), attempt
         except Rejected as error:
             reason = error
+    moves = " then ".join(" and ".join(moves) for _, moves in cameras)
     raise RuntimeError(
-        f"no clip for split={split!r} index={index} {spec} ({event}, camera {' then '.join(moves)})"
+        f"no clip for split={split!r} index={index} {spec} ({event}, camera {moves}, {nature})"
         f" in {ATTEMPTS} attempts; the last one failed because: {reason}"
     )
 
 
-def try_shots(draw: Draw, event: str, moves: list, lengths: list) -> list:
+def try_shots(draw: Draw, event: str, cameras: list, lengths: list, flaw: tuple = ()) -> list:
     """One attempt: one simulation, filmed by a camera for every shot. Raises Rejected."""
-    scene = sample_scene(draw, event, moves)
-    motion = simulate(scene, draw.spec.num_frames, draw.spec.fps)
-    several = event in ("drop", "collide", "topple", "occlude") and len(scene.bodies) > 1
+    spec = draw.spec
+    scene = dataclasses.replace(sample_scene(draw, event, cameras), flaw=flaw)
+    motion = flaws.slow(scene, simulate(scene, spec.num_frames, spec.fps), spec.fps)
+    several = event in SEVERAL and len(scene.parts) > 1
     reach = REACH["several" if several else "single"]
+    reach = REACH.get(event, reach)
     reach = REACH["out_of_range"] if scene.outside else reach
     shots, start = [], 0
     for plan, length in zip(scene.cameras, lengths, strict=True):
         part = motion.part(start, start + length)
-        cameras = film(plan, part, _extents(scene), draw.spec.height, draw.spec.width, reach)
-        shots.append(preview(scene, part, plan, cameras))
+        views = film(plan, part, _extents(scene), spec.height, spec.width, reach)
+        shots.append(preview(scene, part, plan, flaws.shake(draw, scene, views)))
         start += length
     check(shots)
     return shots
 
 
+# Radius that must stay in the frame, in largest half extents: corners stick out, ledges may too.
+ROUND = {"ball": 1.0, "cube": 1.25, "cylinder": 1.1, "pillar": 1.0, "ledge": 0.6, "fragment": 0.8}
+
+
 def _extents(scene) -> np.ndarray:
     """Radius [K] that must stay in the frame: of whatever moves or is met, not of bystanders."""
-    reach = {"ball": 1.0, "cube": 1.25, "cylinder": 1.1, "pillar": 1.0}  # corners stick out
+    bystanders = scene.event in ("roll", "slide", "throw", "spin")
     return np.array(
         [
-            0.0 if body.static and scene.event != "occlude" else reach[body.shape] * max(body.half)
-            for body in scene.bodies
+            0.0 if body.static and bystanders else ROUND[body.shape] * max(body.half)
+            for body in scene.parts
         ]
     )
 
 
-def describe(shots: list, spec: WorldSpec, seed: tuple) -> dict:
-    """The scene in words and numbers, ready for JSON; `camera` is that of the first shot."""
-    scene = shots[0].scene
-    cameras = [_describe_camera(plan) for plan in scene.cameras]
-    return {
-        "version": WORLD_VERSION,
-        "slice": spec.slice,
-        "split": seed[0],
-        "seed": list(seed[1:]),
-        "event": scene.event,
-        "objects": [
-            {
-                "shape": body.shape,
-                "color": body.color,
-                "texture": body.texture,
-                "size": body.size,
-                "half_extents": [float(h) for h in body.half],
-                "friction": body.friction,
-                "restitution": body.restitution,
-                "static": body.static,
-            }
-            for body in scene.bodies
-        ],
-        "num_objects": len(scene.bodies),
-        "floor": scene.floor,
-        "time_of_day": scene.time_of_day,
-        "camera": cameras[0],
-        "shots": [
-            {"num_frames": len(shot.area), "camera": camera}
-            for shot, camera in zip(shots, cameras, strict=True)
-        ],
-        "gravity": scene.gravity,
-        "numbers": scene.numbers,
-        "training_ranges": scene.ranges,
-        "outside_training_range": scene.outside,
-    }
-
-
-def _describe_camera(plan: CameraPlan) -> dict:
-    move = vocabulary.CAMERA_MOVES[plan.move]
-    views = ("azimuth", "elevation", "focal")
-    camera = {"move": plan.move} | {name: getattr(plan, name) for name in views}
-    return camera | ({move.unit: plan.amount} if move.sign else {})
-
-
 def _slots(values) -> np.ndarray:
-    """[T, K, ...] -> float32 [T, SLOTS, ...], zeros in the slots of absent objects."""
-    padded = np.zeros((len(values), SLOTS, *values.shape[2:]), np.float32)
+    """[T, K, ...] -> float32 [T, slots, ...], zeros in the slots of absent objects."""
+    slots = max(schema.OBJECT_SLOTS, values.shape[1])
+    padded = np.zeros((len(values), slots, *values.shape[2:]), np.float32)
     padded[:, : values.shape[1]] = values
     return padded
 
 
 def _motion_fields(shot: Shot, count: int) -> dict:
-    motion = shot.motion
+    motion, there = shot.motion, shot.motion.exists[:count]
     return {
-        "object_position": _slots(motion.position[:count]),
-        "object_rotation": _slots(motion.rotation[:count]),
+        "exists": _slots(there) > 0,
+        "object_position": _slots(motion.position[:count] * there[..., None]),
+        "object_rotation": _slots(motion.rotation[:count] * there[..., None, None]),
         "object_velocity": _slots(motion.velocity[:count]),
         "contacts": motion.contacts[:count],
     }

@@ -172,17 +172,23 @@ def _pixel_ray(views, n, x, y, width, height):
 
 
 @inline
+def _floor_or_sky(o, d):
+    """Depth and number of what a ray sees where there are no objects."""
+    if d[2] < 0.0:
+        t = -o[2] / d[2]
+        if t < FAR:
+            return t, FLOOR
+    return np.inf, SKY
+
+
+@inline
 def _nearest(things, n, o, d):
     """Depth and number of what the ray sees first."""
-    best, seen = np.inf, SKY
+    best, seen = _floor_or_sky(o, d)
     for k in range(len(things.kind)):
         t = _hit_object(things, n, k, o, d)
         if t < best:
             best, seen = t, k
-    if d[2] < 0.0:
-        t = -o[2] / d[2]
-        if t < FAR and t < best:
-            best, seen = t, FLOOR
     return best, seen
 
 
@@ -197,9 +203,13 @@ def trace_frames(
         for i in range(height):
             for j in range(width):
                 d = _pixel_ray(views, n, j + 0.5, i + 0.5, width, height)
-                depth[n, i, j], seen[n, i, j] = _nearest(things, n, o, d)
+                best, first = _floor_or_sky(o, d)
                 for k in range(len(things.kind)):
-                    alone[n, k] += _hit_object(things, n, k, o, d) < np.inf
+                    t = _hit_object(things, n, k, o, d)
+                    alone[n, k] += t < np.inf
+                    if t < best:
+                        best, first = t, k
+                depth[n, i, j], seen[n, i, j] = best, first
 
 
 @inline

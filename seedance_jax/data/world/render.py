@@ -22,6 +22,7 @@ from seedance_jax.data.world.kernels import (
     paint_frames,
     trace_frames,
 )
+from seedance_jax.data.world.physics import FAR_BELOW
 from seedance_jax.data.world.scene import Scene
 
 KINDS = {"sphere": SPHERE, "box": BOX, "cylinder": CYLINDER}
@@ -33,7 +34,7 @@ CELLS = {"solid": (0.0, 0.0, 0.0), "striped": (1.6, 0.0, 0.0), "checkered": (1.9
 
 def make_things(scene: Scene, position: np.ndarray, rotation: np.ndarray) -> Things:
     """The scene's objects at `position` [N, K, 3] and `rotation` [N, K, 3, 3]."""
-    bodies = scene.bodies
+    bodies = scene.parts
     colors = np.array([vocabulary.COLORS[b.color] for b in bodies], float)
     return Things(
         np.array([KINDS[vocabulary.PRIMITIVES[b.shape]] for b in bodies]),
@@ -109,6 +110,8 @@ def optical_flow(
     points = cameras.eye[n] + rays * np.where(sky, 0.0, depth[n])[..., None]
     moved = points.copy()
     for k in range(len(things.kind)):
+        if things.position[n + 1, k, 2] < FAR_BELOW / 2:  # it breaks: its pixels go nowhere
+            continue
         local = (points[seen[n] == k] - things.position[n, k]) @ things.rotation[n, k]
         moved[seen[n] == k] = local @ things.rotation[n + 1, k].T + things.position[n + 1, k]
     flows = []

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.data.world.vocabulary import CAMERA_MOVES, SLICES
+from seedance_jax.data.world.spec import OLD_WORLD
+from seedance_jax.data.world.vocabulary import OLD_MOVES, WORLDS
 
-SLICE = "tiny"
+SLICE = "tiny"  # of the old world, which the released network was trained on
 STRIDE = 4  # frames per state, as the network has features
 # {target of a clip: its classes}.
 KINDS = {
-    "color": SLICES[SLICE].colors,
-    "shape": SLICES[SLICE].shapes,
-    "event": tuple(SLICES[SLICE].events),
-    "floor": SLICES[SLICE].floors,
-    "camera": tuple(CAMERA_MOVES),
+    "color": WORLDS[OLD_WORLD][SLICE].colors,
+    "shape": WORLDS[OLD_WORLD][SLICE].shapes,
+    "event": tuple(WORLDS[OLD_WORLD][SLICE].events),
+    "floor": WORLDS[OLD_WORLD][SLICE].floors,
+    "camera": OLD_MOVES,
 }
 # {regression target of each frame: (usual value, its spread)}.
 NUMBERS = {
@@ -92,7 +93,7 @@ def read_clips(split: str, count: int, start: int = 0) -> tuple[np.ndarray, dict
 
     states: {target: int [B] for KINDS, float32 [B, ceil(T / 4), its size] for NUMBERS}.
     """
-    spec = WorldSpec(slice=SLICE)
+    spec = WorldSpec(slice=SLICE, version=OLD_WORLD)
     frames, states = [], []
     for index in range(start, start + count):
         record = generate(split, index, spec)
@@ -111,7 +112,7 @@ def mirror(
     for name in MIRRORED:
         states[name][chosen, :, 0] *= -1
     sides = {"left": "right", "right": "left"}
-    swapped = [" ".join(sides.get(word, word) for word in name.split()) for name in CAMERA_MOVES]
+    swapped = [" ".join(sides.get(word, word) for word in name.split()) for name in OLD_MOVES]
     table = np.array([KINDS["camera"].index(name) for name in swapped])
     states["camera"][chosen] = table[states["camera"][chosen]]
     return frames, states

@@ -22,7 +22,10 @@ SHAPES = {
     "cylinder": (0.78, 0.78, 0.90),
     "pillar": (0.36, 0.36, 1.20),
 }
+# What stands about: half extents in metres.
+SCENERY = {"ledge": (0.62, 0.30, 0.22), "screen": (0.62, 0.04, 0.72)}
 PRIMITIVES = {"ball": "sphere", "cube": "box", "cylinder": "cylinder", "pillar": "cylinder"}
+PRIMITIVES |= dict.fromkeys((*SCENERY, "fragment"), "box")
 
 # Size -> range of half the object's extent, metres.
 SIZES = {"large": (0.42, 0.50), "small": (0.26, 0.32)}
@@ -88,8 +91,18 @@ CAMERA_MOVES = {
     "orbit left": CameraMove("azimuth", -1, (22.0, 40.0), "degrees", "The camera orbits left."),
     "orbit right": CameraMove("azimuth", 1, (22.0, 40.0), "degrees", "The camera orbits right."),
 }
+OLD_MOVES = tuple(CAMERA_MOVES)
+CAMERA_MOVES |= {
+    "roll clockwise": CameraMove("roll", 1, (10.0, 25.0), "degrees", "The camera rolls clockwise."),
+    "roll counterclockwise": CameraMove(
+        "roll", -1, (10.0, 25.0), "degrees", "The camera rolls counterclockwise."
+    ),
+    "truck left": CameraMove("shift", -1, (0.4, 0.8), "metres", "The camera trucks left."),
+    "truck right": CameraMove("shift", 1, (0.4, 0.8), "metres", "The camera trucks right."),
+}
 
-EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
+OLD_EVENTS = ("drop", "roll", "slide", "throw", "spin", "collide", "topple", "occlude")
+EVENTS = (*OLD_EVENTS, "push", "break")
 
 # Events that go on for long enough to be cut; of a single object.
 # {event: (what captions of the whole clip call it, word before the floor)}
@@ -114,15 +127,12 @@ HELD_OUT = {
     "white": ("ball",),
 }
 
-# Gravity of everything but `out_of_range`, m/s^2.
-GRAVITY = (8.5, 11.0)
-
 SPLITS = ("train", "validation", "held_out_combinations", "out_of_range")
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """What a world is allowed to show. `events` and `moves` map names to probabilities."""
+    """What a world is allowed to show. `events`, `moves`, ... map names to probabilities."""
 
     events: dict
     moves: dict
@@ -134,52 +144,89 @@ class Slice:
     times_of_day: dict
     companions: bool  # more objects than the event needs
     two_shot: float  # share of clips that are cut to another camera halfway
+    paths: dict = dataclasses.field(default_factory=lambda: {"single": 1.0})  # of moving cameras
+    varied: float = 0.0  # share of clips with gravity, bounciness and friction of their whole range
+    physics_labels: bool = True  # whether these numbers are told, to captions and to training
+    long: bool = False
 
 
-_TINY_EVENTS = ("drop", "roll", "slide", "throw")
+def _evenly(names, static=0.0):
+    """{name: probability}, all alike but for the share of "static"."""
+    share = (1 - static) / (len(names) - ("static" in names))
+    return {name: static if name == "static" else share for name in names}
 
-SLICES = {
-    "tiny": Slice(
-        events={name: 1 / len(_TINY_EVENTS) for name in _TINY_EVENTS},
-        moves={
-            "static": 0.70,
-            "pan left": 0.075,
-            "pan right": 0.075,
-            "zoom in": 0.075,
-            "zoom out": 0.075,
-        },
-        shapes=("ball", "cube", "cylinder"),
-        colors=tuple(name for name in COLORS if name != "pink"),
-        textures=("solid",),
-        sizes=("large",),
-        floors=("grey", "sandy"),
-        times_of_day={"day": 1.0},
-        companions=False,
-        two_shot=0.15,
+
+# Kinds of camera paths: one move, two at once, one after the other, and out of sight and back.
+PATHS = {"single": 0.55, "together": 0.2, "sequence": 0.15, "back": 0.1}
+
+_TINY = Slice(
+    events=_evenly(("drop", "roll", "slide", "throw")),
+    moves=_evenly(
+        [move for move in CAMERA_MOVES if move.split()[0] in ("static", "pan", "tilt", "zoom")]
+        + ["roll clockwise", "roll counterclockwise"],
+        1 / 8,
     ),
-    # Everything that happens in "full", where classical vision can measure it at 64 pixels.
-    "plain": Slice(
-        events={name: 1 / len(EVENTS) for name in EVENTS},
-        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
-        shapes=tuple(SHAPES),
-        colors=tuple(COLORS),
-        textures=("solid", "striped"),
-        sizes=tuple(SIZES),
-        floors=("grey", "sandy"),
-        times_of_day={"day": 1.0},
-        companions=True,
-        two_shot=0.15,
-    ),
-    "full": Slice(
-        events={name: 1 / len(EVENTS) for name in EVENTS},
-        moves={name: 0.30 if name == "static" else 0.07 for name in CAMERA_MOVES},
-        shapes=tuple(SHAPES),
-        colors=tuple(COLORS),
-        textures=TEXTURES,
-        sizes=tuple(SIZES),
-        floors=tuple(FLOORS),
-        times_of_day={"day": 0.6, "sunset": 0.2, "night": 0.2},
-        companions=True,
-        two_shot=0.25,
-    ),
+    shapes=("ball", "cube", "cylinder"),
+    colors=tuple(name for name in COLORS if name != "pink"),
+    textures=("solid",),
+    sizes=("large",),
+    floors=("grey", "sandy"),
+    times_of_day={"day": 1.0},
+    companions=False,
+    two_shot=0.15,
+    paths=PATHS,
+    varied=0.5,
+)
+# Everything that happens in "full", where classical vision can measure it at 64 pixels.
+_PLAIN = Slice(
+    events=_evenly(EVENTS),
+    moves=_evenly(CAMERA_MOVES, 1 / 8),
+    shapes=tuple(SHAPES),
+    colors=tuple(COLORS),
+    textures=("solid", "striped"),
+    sizes=tuple(SIZES),
+    floors=("grey", "sandy"),
+    times_of_day={"day": 1.0},
+    companions=True,
+    two_shot=0.15,
+    paths=PATHS,
+    varied=0.6,
+)
+_RICH = {
+    "textures": TEXTURES,
+    "floors": tuple(FLOORS),
+    "times_of_day": {"day": 0.6, "sunset": 0.2, "night": 0.2},
+    "two_shot": 0.25,
 }
+# The world of today. Physics has labels in all but "full", which is to be learned from the others.
+SLICES = {
+    "tiny": _TINY,
+    "plain": _PLAIN,
+    "full": dataclasses.replace(_PLAIN, **_RICH, physics_labels=False),
+    "long": dataclasses.replace(_PLAIN, events={"episodes": 1.0}, two_shot=0.0, long=True),
+}
+
+
+def _as_before(allowed, moves, static):
+    moves = _evenly(moves, static)
+    events = [event for event in allowed.events if event in OLD_EVENTS]
+    alone = {"paths": {"single": 1.0}, "varied": 0.0, "physics_labels": True}
+    return dataclasses.replace(allowed, events=_evenly(events), moves=moves, **alone)
+
+
+_TINY_MOVES = ("static", "pan left", "pan right", "zoom in", "zoom out")
+# {version: {slice: what it may show}}: of the old world, what the released weights were trained on.
+WORLDS = {
+    "1.3.0": {
+        "tiny": _as_before(_TINY, _TINY_MOVES, 0.7),
+        "plain": _as_before(_PLAIN, OLD_MOVES, 0.3),
+        "full": _as_before(SLICES["full"], OLD_MOVES, 0.3),
+    },
+    "2.0.0": SLICES,
+}
+
+
+def find_slice(name: str) -> Slice:
+    """The slice "tiny" of today's world, or, as "1.3.0/tiny", that of an older one."""
+    version, _, own = name.rpartition("/")
+    return (WORLDS[version] if version else SLICES)[own]

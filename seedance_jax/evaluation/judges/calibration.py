@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import WORLD_VERSION, WorldSpec, corruptions, generate
+from seedance_jax.data.world import WorldSpec, corruptions, generate
 from seedance_jax.data.world.spec import CODEC
 from seedance_jax.evaluation.judges import sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
@@ -66,7 +66,7 @@ def write_calibration(
       install: whether the judges are to use these thresholds of the slice.
     """
     bounds = calibrate(spec, count)
-    setting = {"world": WORLD_VERSION, "clips": count, **vars(spec)}
+    setting = {"world": spec.version, "clips": count, **spec.as_dict()}
     results = {"setting": setting, "thresholds": bounds, **report(spec, bounds, *counts)}
     if install:
         stored = json.loads(verdict.THRESHOLDS.read_text())
@@ -148,10 +148,11 @@ def report(
         start = time.process_time()
         true.append((scene, verdict.judge_clip(frames, spec.fps, scene, thresholds)))
         seconds.append(time.process_time() - start)
-        for name, corrupt in corruptions.CORRUPTIONS.items():
+        for name in corruptions.CORRUPTIONS:
             if len(wrong[name]) < corrupted and corruptions.applies(name, scene):
                 shot = corruptions.stage(SPLIT, index, spec)[0]
-                frames = corrupt(shot, np.random.default_rng(index), spec.fps)
+                rng = np.random.default_rng(index)
+                frames = corruptions.corrupt(name, shot, 1.0, rng, spec.fps)
                 frames = stored(frames, spec.fps)
                 wrong[name].append(verdict.judge_clip(frames, spec.fps, scene, thresholds))
     return {

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import tqdm
 
-from seedance_jax.data.world import degradations, states
+from seedance_jax.data.world import pixels, states
 from seedance_jax.evaluation.metrics import features
 from seedance_jax.models.perception.world_features import WorldFeatures, preprocess
 
@@ -47,7 +47,7 @@ def train(num_clips: int, num_steps: int, seed: int = 0) -> tuple[dict[str, Any]
         rows = rng.integers(0, num_clips, BATCH)
         batch = {name: value[rows] for name, value in targets.items()}
         clips, batch = states.mirror(frames[rows], batch, rng.random(BATCH) < 0.5)
-        clips, amounts = degradations.degrade(rng, clips)
+        clips, amounts = pixels.degrade(rng, clips)
         batch["quality"] = QUALITY * amounts
         params, state, loss = step(params, state, clips, batch)
         losses.append(float(loss))

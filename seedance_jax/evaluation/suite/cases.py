@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data import sources
-from seedance_jax.data.world import WORLD_VERSION, WorldSpec, generate
+from seedance_jax.data.world import WorldSpec, generate
 
 FOLDER = Path(__file__).parent
 DEV, TEST = "_dev", "_test"
@@ -185,12 +185,12 @@ def render_case(form: Form, case: Case) -> np.ndarray:
 
     Raises ValueError if the world of this version does not show that scene any more.
     """
-    row = generate(case.split, case.index, WorldSpec(*form))
+    row = generate(case.split, case.index, WorldSpec(*form, version=case.scene["version"]))
     scene = json.loads(row["scene"])
     if scene != {name: case.scene.get(name) for name in scene}:
         raise ValueError(
-            f"clip {case.number} is of the world {case.scene['version']}; the world "
-            f"{WORLD_VERSION} shows another scene as {case.split}/{case.index}"
+            f"clip {case.number}: the world {scene['version']} shows another scene as "
+            f"{case.split}/{case.index} than it did when the suite was drawn up"
         )
     return row["frames"]
 

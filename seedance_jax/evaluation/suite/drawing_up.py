@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 from seedance_jax.data import schema
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.data.world.vocabulary import SLICES
+from seedance_jax.data.world.spec import OLD_WORLD
 from seedance_jax.evaluation.judges.verdict import expected_scene
 from seedance_jax.evaluation.suite.cases import FOLDER, SUITES
 from seedance_jax.sampling.shots import write_prompt
 
 # Of the first group of a suite; how many each group may search.
 FIRST_INDEX = {"world_v1_test": 10_000_000, "world_v1_dev": 20_000_000}
+VERSIONS = {"world_v1_test": OLD_WORLD, "world_v1_dev": OLD_WORLD}  # of the world
 INDICES = 100_000
 CASES = 32  # of each group
 BEGINNING = [0, 4]  # frames that show speed and fall: two latent frames
@@ -78,10 +79,10 @@ def draw_suite(name: str, count: int = CASES) -> list[dict]:
 
 def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
     """Yields `count` cases of a group of a suite, as they stand in its file."""
-    spec = WorldSpec(*SUITES[name][0])
+    spec = WorldSpec(*SUITES[name][0], version=VERSIONS[name])
     split, kind_of, given = GROUPS[group]
     start = FIRST_INDEX[name] + INDICES * list(GROUPS).index(group)
-    moves = len(SLICES[spec.slice].moves) - 1
+    moves = len(spec.allowed.moves) - 1
     most = {"camera": -(-count // moves)}.get(group, count)  # of a kind
     found = {}
     for index in range(start, start + INDICES):

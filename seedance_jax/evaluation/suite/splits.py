@@ -11,7 +11,7 @@ import numpy as np
 
 from seedance_jax.data import schema, sources, transforms
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
-from seedance_jax.data.world import WORLD_VERSION
+from seedance_jax.data.world.spec import read_spec
 from seedance_jax.evaluation.judges.verdict import expected_scene
 from seedance_jax.evaluation.suite.cases import Case, Form, Suite
 from seedance_jax.sampling.shots import write_prompt
@@ -48,6 +48,7 @@ def draw_split(
     cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))
     form = Form(*bucket.shape, sources.clip_fps(data), data["world"]["slice"])
+    version = read_spec(data["world"]).version
     read = functools.partial(read_case, source, bucket, split, form.fps)
     # Beyond what is wanted, for the scenes of others.
     most = max(num_prompts or 0, NUM_PROMPTS)
@@ -56,7 +57,7 @@ def draw_split(
     turns = [list(turn) for turn in take_turns(single, several, form.num_frames - 1)]
     cases = [case._replace(number=k) for k, case in enumerate(itertools.chain(*turns))]
     clip = functools.partial(read_clip, source, bucket)
-    suite = Suite(split, identify(form, bucket, split, len(source)), form, cases, clip)
+    suite = Suite(split, identify(version, form, bucket, split, len(source)), form, cases, clip)
     return suite, sum(map(len, turns[: num_prompts or NUM_PROMPTS]))
 
 
@@ -107,7 +108,10 @@ def read_clip(source: Any, bucket: Bucket, case: Case) -> np.ndarray:
     return transforms.middle_clip(source[case.index], bucket.shape, bucket.stride)
 
 
-def identify(form: Form, bucket: Bucket, split: str, count: int) -> str:
-    """Checksum of all clips of a split in this form, whatever other splits its data set has."""
-    parts = [WORLD_VERSION, *form, bucket.stride, split, count]
+def identify(version: str, form: Form, bucket: Bucket, split: str, count: int) -> str:
+    """Checksum of all clips of a split in this form, whatever other splits its data set has.
+
+    Args: version: of the world.
+    """
+    parts = [version, *form, bucket.stride, split, count]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -3,4 +3,5 @@
 import importlib.util
 
 if not all(importlib.util.find_spec(name) for name in ("mujoco", "numba")):
-    collect_ignore = ["test_camera.py", "test_generation.py", "test_render.py", "test_states.py"]
+    names = ("camera", "corruptions", "episodes", "events", "flaws", "generation", "paths")
+    collect_ignore = [f"test_{name}.py" for name in (*names, "render", "seeds", "states")]

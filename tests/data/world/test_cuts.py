@@ -24,7 +24,7 @@ def slice_name(request):
 @functools.cache
 def takes(slice_name):
     """{(split, index): shots} of some clips, without pictures of them."""
-    keys = [(split, index) for split in ("train", "held_out_combinations") for index in range(80)]
+    keys = [(split, index) for split in ("train", "held_out_combinations") for index in range(150)]
     return {key: shoot(*key, SPECS[slice_name])[0] for key in keys}
 
 

@@ -7,7 +7,10 @@ from seedance_jax.data.world import WorldSpec, generate, states
 @pytest.fixture(scope="module")
 def record():
     """A clip of which the camera pans to the left."""
-    clips = (generate("validation", index, WorldSpec(slice="tiny")) for index in range(24))
+    clips = (
+        generate("validation", index, WorldSpec(slice="tiny", version="1.3.0"))
+        for index in range(24)
+    )
     return next(clip for clip in clips if '"pan left"' in clip["scene"])
 
 

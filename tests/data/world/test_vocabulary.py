@@ -46,7 +46,7 @@ def test_held_out_pairs_leave_every_color_and_shape_for_training():
 def test_slices_use_known_words_and_probabilities(name):
     allowed = words.SLICES[name]
     known = {
-        "events": words.EVENTS,
+        "events": (*words.EVENTS, "episodes"),
         "moves": words.CAMERA_MOVES,
         "shapes": words.SHAPES,
         "colors": words.COLORS,
@@ -65,7 +65,11 @@ def test_slices_use_known_words_and_probabilities(name):
     ("fields", "message"),
     [
         ({"num_frames": 16}, "num_frames=16"),
-        ({"num_frames": 1}, "num_frames=1"),
+        ({"num_frames": 1, "slice": "long"}, "num_frames=1"),
+        ({"num_frames": 1, "version": "1.3.0"}, "num_frames=1"),
+        ({"slice": "long"}, "9.9 to 60.1 s"),
+        ({"version": "3"}, "'3' is not one of"),
+        ({"flawed": 1.5}, "flawed=1.5"),
         ({"height": 60}, "height=60"),
         ({"width": 0}, "width=0"),
         ({"fps": 0}, "fps=0"),

@@ -5,7 +5,7 @@ import pytest
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.evaluation.judges import calibration, verdict
 
-SPEC = WorldSpec(17, 64, 64, 12, "plain")
+SPEC = WorldSpec(17, 64, 64, 12, "plain", version="1.3.0")
 
 
 @pytest.mark.parametrize("install", [False, True])

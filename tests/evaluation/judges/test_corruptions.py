@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.data.world import corruptions
+from seedance_jax.data.world import corruptions, filming, pixels
 from seedance_jax.evaluation.judges import calibration, sight, verdict
 from seedance_jax.evaluation.metrics import intervals
 
@@ -35,14 +35,14 @@ def scene(judged):
 def test_filming_again_gives_the_same_clip(records, scene, spec):
     index, _ = scene
     [shot] = corruptions.stage("validation", index, spec)
-    np.testing.assert_array_equal(corruptions.film(shot), records[index]["frames"])
+    np.testing.assert_array_equal(filming.film(shot), records[index]["frames"])
 
 
 @pytest.mark.parametrize("name", [n for n in corruptions.CORRUPTIONS if n in GATES])
 def test_wrong_clips_fail_by_their_own_gate(scene, spec, name):
     index, asked = scene
     [shot] = corruptions.stage("validation", index, spec)
-    frames = corruptions.CORRUPTIONS[name](shot, np.random.default_rng(0), 12)
+    frames = corruptions.corrupt(name, shot, 1.0, np.random.default_rng(0), 12)
     assert frames.shape == (17, 64, 64, 3)
     v = verdict.judge_clip(frames, 12, asked)
     assert not v.passed
@@ -60,7 +60,7 @@ def test_corruptions_apply_where_they_can_be_seen(judged):
 def test_a_cut_that_was_not_asked_for_fails(scene, spec):
     index, asked = scene
     [shot] = corruptions.stage("validation", index, spec)
-    v = verdict.judge_clip(corruptions.spurious_cut(shot, None, 12), 12, asked)
+    v = verdict.judge_clip(corruptions.corrupt("spurious_cut", shot, 1.0, None, 12), 12, asked)
     assert v.findings["cuts"].value == [8]
     assert not v.passed
 
@@ -71,7 +71,7 @@ def test_another_light_or_grain_is_no_cut(records, scene):
     grain = np.random.default_rng(0).normal(size=frames.shape)
     later = np.arange(17)[:, None, None, None] >= 8
     for other in (1.1 * frames, frames + 6 * grain):
-        changed = corruptions.as_bytes(np.where(later, other, frames))
+        changed = pixels.as_bytes(np.where(later, other, frames))
         shots = sight.look(changed, [17], asked)
         assert sight.find_cuts(changed, shots) == []
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.data.world import degradations, states
+from seedance_jax.data.world import pixels, states
 from seedance_jax.evaluation.metrics import features, kernel, world_training
 from seedance_jax.models.perception.world_features import STRIDE, WIDTH
 
@@ -23,10 +23,10 @@ def test_what_spoils_clips_moves_their_features(network, clips):
     rng = np.random.default_rng(0)
     spoiled = {
         "nothing": second,
-        "shuffled": np.stack([degradations.shuffle(rng, clip, 1.0)[0] for clip in second]),
+        "shuffled": np.stack([pixels.shuffle(clip, 1.0, rng) for clip in second]),
         "frozen": second[:, :1].repeat(17, 1),
-        "noise": degradations.add_noise(rng, second, 1.0)[0],
-        "blur": np.stack([degradations.blur(None, clip, 1.0)[0] for clip in second]),
+        "noise": pixels.noise(second, 1.0, rng),
+        "blur": np.stack([pixels.blur(clip, 1.0) for clip in second]),
         "colors": second[..., [2, 0, 1]],
     }
     reference = features.extract(network, first)

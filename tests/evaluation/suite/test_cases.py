@@ -114,7 +114,7 @@ def test_given_frames_are_those_of_the_true_clip(suite):
 
 def test_another_world_is_refused(suite):
     case = suite.cases[4]
-    with pytest.raises(ValueError, match=r"clip 4 is of the world .* another scene"):
+    with pytest.raises(ValueError, match=r"clip 4: the world .* shows another scene"):
         suite.clip(case._replace(index=case.index + 1))
 
 

@@ -10,7 +10,21 @@ from seedance_jax.data.world.checks import (
     stirs,
     turned,
 )
-from seedance_jax.data.world.scene import Body, Scene
+from seedance_jax.data.world.language.camera_words import tell_camera
+from seedance_jax.data.world.language.chapters import caption_long
+from seedance_jax.data.world.language.naming import (
+    article,
+    bare_names,
+    capital,
+    listed,
+    looks_of,
+    on,
+    place_of,
+    time_of,
+)
+from seedance_jax.data.world.quantities import QUANTITIES
+from seedance_jax.data.world.scene import Scene
+from seedance_jax.data.world.spec import WorldSpec
 
 TIMES = ("", "", " twice", " three times", " four times", " five times")
 DIRECTIONS = {
@@ -21,130 +35,143 @@ DIRECTIONS = {
 }
 
 
-def captions(shots: list, slice_name: str) -> tuple:
+def captions(shots: list, spec: WorldSpec) -> tuple:
     """(caption, caption of the motion alone: no looks, no place, captions of the shots).
 
     Every shot tells where things go before its own camera.
     """
-    allowed = vocabulary.SLICES[slice_name]
-    return _caption_cut(shots, allowed) if len(shots) > 1 else _caption_single(*shots, allowed)
+    if len(shots) > 1:
+        return _caption_cut(shots, spec)
+    if spec.allowed.long:
+        return caption_long(*shots, spec.allowed)
+    if spec.is_still:
+        return _caption_picture(*shots, spec.allowed)
+    return _caption_single(*shots, spec)
 
 
-def _caption_single(shot: Shot, allowed: vocabulary.Slice) -> tuple:
-    scene, sentence = shot.scene, SENTENCES[shot.scene.event]
-    names = [_article(_looks(body, allowed)) for body in scene.bodies]
-    full = sentence(shot, names, _place(scene)) + _time(scene, allowed) + "."
-    full = _filmed(shot, full + _bystander(shot, names))
-    motion = sentence(shot, _bare_names(scene.bodies), "") + "."
-    return full, _filmed(shot, motion), [full]
+def _caption_picture(shot: Shot, allowed: vocabulary.Slice) -> tuple:
+    scene = shot.scene
+    names = [article(looks_of(body, allowed)) for body in scene.bodies]
+    full = f"A picture of {listed(names)} on {place_of(scene)}{time_of(scene, allowed)}."
+    return full, "", [full]
 
 
-def _caption_cut(shots: list, allowed: vocabulary.Slice) -> tuple:
-    scene = shots[0].scene
-    looks, place, time = _looks(scene.bodies[0], allowed), _place(scene), _time(scene, allowed)
+def _caption_single(shot: Shot, spec: WorldSpec) -> tuple:
+    scene, sentence, allowed = shot.scene, SENTENCES[shot.scene.event], spec.allowed
+    names = [article(looks_of(body, allowed)) for body in scene.bodies]
+    full = sentence(shot, names, place_of(scene)) + time_of(scene, allowed) + "."
+    full = _filmed(shot, full + _bystander(shot, names) + tell_physics(scene), spec)
+    motion = sentence(shot, bare_names(scene.bodies), "") + "."
+    return full, _filmed(shot, motion, spec), [full]
+
+
+def _caption_cut(shots: list, spec: WorldSpec) -> tuple:
+    scene, allowed = shots[0].scene, spec.allowed
+    looks, place, time = (
+        looks_of(scene.bodies[0], allowed),
+        place_of(scene),
+        time_of(scene, allowed),
+    )
     going, where = vocabulary.TWO_SHOT_EVENTS[scene.event]
     sentence = OPENINGS.get(scene.event, SENTENCES[scene.event])
-    first = sentence(shots[0], [_article(looks)], place) + time + "."
+    first = sentence(shots[0], [article(looks)], place) + time + "." + tell_physics(scene)
     second = CONTINUATIONS[scene.event](shots, f"the {looks}") + "."
     return (
-        f"Two shots of {_article(looks)} {going} {where} {place}{time}.",
+        f"Two shots of {article(looks)} {going} {where} {place}{time}.",
         f"Two shots of the {scene.bodies[0].shape} {going}.",
-        [_filmed(shots[0], first), _filmed(shots[1], second)],
+        [_filmed(shots[0], first, spec), _filmed(shots[1], second, spec)],
     )
 
 
-def _filmed(shot: Shot, text: str) -> str:
-    return f"{_capital(text)} {vocabulary.CAMERA_MOVES[shot.plan.move].sentence}"
+def _filmed(shot: Shot, text: str, spec: WorldSpec) -> str:
+    if shot.plan.steps and "moves" not in shot.plan.said:
+        return capital(text)
+    return f"{capital(text)} {tell_camera(shot.plan, (len(shot.area) - 1) / spec.fps)}"
 
 
-def _looks(body: Body, allowed: vocabulary.Slice) -> str:
-    """Size only where sizes differ, texture only where there is one."""
-    parts = [body.size] if len(allowed.sizes) > 1 else []
-    parts += [body.texture] if body.texture != "solid" else []
-    return " ".join([*parts, body.color, body.shape])
+def tell_physics(scene: Scene) -> str:
+    """Sentences for the numbers that captions tell, in words or as numbers; "" for none."""
+    parts = []
+    for name in ("gravity", "bounciness", "friction"):
+        value, quantity = scene.numbers.get(name), QUANTITIES[name]
+        if name in scene.said and quantity.word(value):
+            parts.append(PHYSICS_WORDS[name].format(quantity.word(value)))
+        if f"{name} number" in scene.said:
+            unit = f" {quantity.unit}" if quantity.unit else ""
+            parts.append(f"The {name} is {value:.{1 if unit else 2}f}{unit}.")
+    return "".join(f" {part}" for part in parts)
 
 
-def _bare_names(bodies) -> list:
-    names = []
-    for k, body in enumerate(bodies):
-        same = sum(other.shape == body.shape for other in bodies[:k])
-        names.append(f"{('the', 'another', 'a third')[same]} {body.shape}")
-    return names
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _place(scene: Scene) -> str:
-    return f"{_article(scene.floor)} floor"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _listed(names) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _on(place: str, word: str = "on") -> str:
-    return f" {word} {place}" if place else ""
-
-
-def _time(scene: Scene, allowed: vocabulary.Slice) -> str:
-    several = len(allowed.times_of_day) > 1
-    return ", " + vocabulary.TIMES_OF_DAY[scene.time_of_day].phrase if several else ""
+PHYSICS_WORDS = {
+    "gravity": "Gravity is {}.",
+    "bounciness": "It is {}.",
+    "friction": "The floor is {}.",
+}
 
 
 def _bystander(shot: Shot, names) -> str:
     """A sentence for the object that takes no part, where there is one."""
-    event_objects = {"drop": len(names), "collide": 2, "topple": 2, "occlude": 2}
+    event_objects = {"collide": 2, "topple": 2, "occlude": 2, "push": 3}
+    event_objects |= dict.fromkeys(("drop", "rest"), len(names))
     rest = names[event_objects.get(shot.scene.event, 1) :]
-    return f" {_capital(rest[0])} stands in the background." if rest else ""
+    return f" {capital(rest[0])} stands in the background." if rest else ""
 
 
 def _drop(shot, names, place):
     if len(names) > 1:
-        return f"{_listed(names)} fall{_on(place, 'onto')}"
+        return f"{listed(names)} fall{on(place, 'onto')}"
     count = rebounds(shot, 0) if shot.scene.bodies[0].shape == "ball" else 0
-    return f"{names[0]} falls{_on(place, 'onto')}" + (
-        f" and bounces{TIMES[count]}" if count else ""
-    )
+    return f"{names[0]} falls{on(place, 'onto')}" + (f" and bounces{TIMES[count]}" if count else "")
 
 
 def _goes(verb):
     def sentence(shot, names, place):
-        return f"{names[0]} {verb} {DIRECTIONS[direction(shot, 0)]}{_on(place)}"
+        return f"{names[0]} {verb} {DIRECTIONS[direction(shot, 0)]}{on(place)}"
 
     return sentence
 
 
 def _throw(shot, names, place):
-    landing = _on(place, "onto") or " and lands"
+    landing = on(place, "onto") or " and lands"
     return f"{names[0]} is thrown {DIRECTIONS[direction(shot, 0)]}{landing}"
 
 
 def _spin(shot, names, place):
     """Clockwise as seen from above, where all cameras are."""
     turning = shot.motion.velocity[: shot.last + 1, 0, 5].mean()
-    return f"{names[0]} spins {'counterclockwise' if turning > 0 else 'clockwise'}{_on(place)}"
+    return f"{names[0]} spins {'counterclockwise' if turning > 0 else 'clockwise'}{on(place)}"
 
 
 def _meets(what):
     def sentence(shot, names, place):
         where = DIRECTIONS[direction(shot, 0)]
-        return f"{names[0]} rolls {where} and {what} {names[1]}{_on(place)}"
+        return f"{names[0]} rolls {where} and {what} {names[1]}{on(place)}"
 
     return sentence
 
 
 def _occlude(shot, names, place):
     where = DIRECTIONS[direction(shot, 0)]
-    return f"{names[0]} rolls {where}{_on(place)}, goes behind {names[1]} and re-appears"
+    return f"{names[0]} rolls {where}{on(place)}, goes behind {names[1]} and re-appears"
+
+
+def _push(shot, names, place):
+    where = DIRECTIONS[direction(shot, 0)]
+    return f"{names[0]} rolls {where} and pushes {names[1]} off {names[2]}{on(place, 'onto')}"
+
+
+def _break(shot, names, place):
+    return f"{names[0]} falls{on(place, 'onto')} and breaks into {len(shot.scene.fragments)} pieces"
+
+
+def _rest(shot, names, place):
+    return f"{listed(names)} {'stand' if len(names) > 1 else 'stands'} still{on(place)}"
 
 
 SENTENCES = {
+    "push": _push,
+    "break": _break,
+    "rest": _rest,
     "drop": _drop,
     "roll": _goes("rolls"),
     "slide": _goes("slides"),

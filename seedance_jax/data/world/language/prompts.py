@@ -7,9 +7,12 @@ What a prompt leaves open gets a default. Words that no caption of the slice can
 found no place in the caption, come back beside it: nothing is dropped in silence.
 """
 
+import re
 from typing import NamedTuple
 
 from seedance_jax.data.world import vocabulary
+from seedance_jax.data.world.language.camera_words import SENTENCE
+from seedance_jax.data.world.language.naming import article, capital
 from seedance_jax.data.world.language.reading import VERBS, read
 
 # Of the captions of second shots, which tell how a motion ends.
@@ -17,9 +20,16 @@ CAPTION_WORDS = frozenset(
     ("comes to rest", "lies still", "stands still", "lands", "tumbles", "stop", "another", "third")
 )
 # Rolling is the first half of these.
-SECOND_HALF = ("collide", "topple", "occlude")
+SECOND_HALF = ("collide", "topple", "occlude", "push")
+# What comes before what an event is named by.
+FIRST_HALF = dict.fromkeys(SECOND_HALF, "roll") | {"break": "drop"}
+# Sentences of captions about the physics.
+PHYSICS = re.compile(
+    r" (?:Gravity is|It is|The floor is|The (?:gravity|bounciness|friction) is) "
+    r"(?:[^.]|\.(?=[0-9]))*\."
+)
 MAIN_SHAPE = {"slide": "cube"}  # of the other events, ball
-TARGET_SHAPE = {"collide": "cube", "topple": "pillar", "occlude": "cube"}
+TARGET_SHAPE = {"collide": "cube", "topple": "pillar", "occlude": "cube", "push": "cube"}
 USUAL_EVENT = {"ball": "roll", "cube": "slide", "cylinder": "roll", "pillar": "topple"}
 
 
@@ -31,8 +41,8 @@ class Rewritten(NamedTuple):
 
 
 def rewrite(prompt: str, slice_name: str) -> Rewritten:
-    """The caption of a prompt, in the words of a slice of the world; captions stay as they are."""
-    allowed = vocabulary.SLICES[slice_name]
+    """The caption of a prompt, in the words of a slice of a world; captions stay as they are."""
+    allowed = vocabulary.find_slice(slice_name)
     if is_caption(prompt, allowed):
         return Rewritten(prompt)
     reading, unread = read(prompt, allowed)
@@ -43,7 +53,14 @@ def rewrite(prompt: str, slice_name: str) -> Rewritten:
 def is_caption(prompt: str, allowed: vocabulary.Slice) -> bool:
     """Whether a prompt has the form of the captions of a slice, and none but their words."""
     sentences = tuple(vocabulary.CAMERA_MOVES[move].sentence for move in allowed.moves)
-    formed = prompt.startswith(("A ", "An ", "The ")) and prompt.endswith(sentences)
+    filmed = prompt.endswith(sentences)
+    if not filmed and len(allowed.paths) > 1 and (path := SENTENCE.search(prompt)):
+        asked = re.findall(r"[a-z]+s (?:left|right|up|down|in|out|(?:counter)?clockwise)", path[0])
+        verbs = {sentence.removeprefix("The camera ").rstrip(".") for sentence in sentences}
+        filmed, prompt = verbs.issuperset(asked), prompt[: path.start()] + sentences[0]
+    if allowed.varied:
+        prompt = PHYSICS.sub("", prompt)
+    formed = prompt.startswith(("A ", "An ", "The ")) and filmed
     return formed and CAPTION_WORDS.issuperset(read(prompt, allowed)[1])
 
 
@@ -57,7 +74,7 @@ def hint(left_out: tuple[str, ...], slice_name: str) -> str:
     """What to tell the user about words that were left out; "" if there are none."""
     if not left_out:
         return ""
-    allowed = vocabulary.SLICES[slice_name]
+    allowed = vocabulary.find_slice(slice_name)
     known = {
         "shapes": allowed.shapes,
         "colors": allowed.colors,
@@ -88,7 +105,7 @@ def compose(reading: dict, allowed: vocabulary.Slice) -> tuple[str, list]:
         nouns.insert(0, {})  # what is knocked over is not what rolls
     if event == "drop" and allowed.companions:
         wanted = max(1, min(len(nouns), 3))
-    bystanders = 1 if allowed.companions and event not in ("drop", *SECOND_HALF) else 0
+    bystanders = 1 if allowed.companions and event not in ("drop", "break", *SECOND_HALF) else 0
     shown = nouns[: wanted + bystanders]
     for noun in nouns[wanted + bystanders :]:
         unsaid += [word for word, _ in noun.values()]
@@ -109,8 +126,8 @@ def choose_event(asked: list, nouns: list, allowed: vocabulary.Slice) -> tuple[s
     if not events:
         shape = nouns[0].get("shape", ("", "ball"))[1] if nouns else "ball"
         return USUAL_EVENT[shape], []
-    chosen = next((event for event in events if event in SECOND_HALF), events[0])
-    implied = (chosen, "roll") if chosen in SECOND_HALF else (chosen,)
+    chosen = next((event for event in events if event in FIRST_HALF), events[0])
+    implied = (chosen, FIRST_HALF.get(chosen))
     return chosen, [word for word, event in asked if event not in implied]
 
 
@@ -140,6 +157,8 @@ def say(event: str, names: list, said: dict, reading: dict, allowed: vocabulary.
         "spin": f"{first} spins {turning} on {place}",
         "collide": f"{first} rolls {where} and hits {last} on {place}",
         "topple": f"{first} rolls {where} and knocks over {last} on {place}",
+        "push": f"{first} rolls {where} and pushes {last} off a white ledge onto {place}",
+        "break": f"{first} falls onto {place} and breaks into 8 pieces",
         "occlude": f"{first} rolls {where} on {place}, goes behind {last} and re-appears",
     }[event]
     return sentence + time_phrase(said.get("time", "day"), allowed)
@@ -155,13 +174,3 @@ def bounces(reading: dict) -> str:
 def time_phrase(time: str, allowed: vocabulary.Slice) -> str:
     """How captions say the time of day, where it varies."""
     return f", {vocabulary.TIMES_OF_DAY[time].phrase}" if len(allowed.times_of_day) > 1 else ""
-
-
-def article(noun: str) -> str:
-    """The noun with its article."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def capital(text: str) -> str:
-    """The text with its first letter as a capital."""
-    return text[0].upper() + text[1:]

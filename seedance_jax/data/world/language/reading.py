@@ -43,20 +43,25 @@ VERBS = {
     "collide": "hit hits hitting collide collides colliding",
     "topple": "knock knocks knocking topple topples toppling",
     "occlude": "behind",
+    "push": "push pushes pushing pushed",
+    "break": "break breaks breaking shatter shatters shattering",
 }
+ROLLS = "camera roll"  # unlike what balls do
 CAMERA_VERBS = {
     "pan": "pan pans panning",
     "tilt": "tilt tilts tilting",
     "zoom": "zoom zooms zooming",
     "dolly": "dolly dollies dollying",
     "orbit": "orbit orbits orbiting",
+    "truck": "truck trucks trucking",
+    "roll": ROLLS.replace(" ", "_"),
 }
-SIDES = ("left", "right", "up", "down", "in", "out")
+SIDES = ("left", "right", "up", "down", "in", "out", "clockwise", "counterclockwise")
 OPPOSITE = {"left": "right", "right": "left"}
 GROUND = ("floor", "ground")
 FILLERS = frozenset(
     "a an one the and on onto in into at to of from with over it its is are then while by there "
-    "camera goes re-appears reappears stands background".split()
+    "camera goes re-appears reappears stands background off ledge pieces".split()
 )
 # What means something as a whole: a way by its end, how often, how a motion ends. Then, a word.
 PHRASES = re.compile(
@@ -65,6 +70,8 @@ PHRASES = re.compile(
         (?P<to>left|right|up|down)\b
     | \bfrom\ (?:the\ )?(?P<origin>left|right)\b
     | \b(?P<verb>bounc\w+)\ (?:once|twice|(?:three|four|five)\ times)\b
+    | \b(?P<pieces>into\ (?:6|7|8|9|10|11|12)\ pieces)\b
+    | \b(?P<rolls>camera\ roll(?:s|ing)?\b|roll(?:s|ing)?(?=\ (?:counter)?clockwise\b))
     | \b(?<!camera\ )(?:stands?|lies?|stays?)\ still\b
     | \bcomes?\ to\ (?:an?\ )?(?:rest|stop|halt)\b
     | [^\W_]+(?:[-'][^\W_]+)*
@@ -92,7 +99,7 @@ def meanings(allowed: vocabulary.Slice) -> dict[str, tuple[str, str]]:
     for event in allowed.events:
         table |= {word: ("event", event) for word in VERBS[event].split()}
     for verb, spellings in CAMERA_VERBS.items():
-        table |= {word: ("move", verb) for word in spellings.split()}
+        table |= {word.replace("_", " "): ("move", verb) for word in spellings.split()}
     return table
 
 
@@ -105,8 +112,13 @@ def plurals(table: dict) -> dict[str, str]:
 def phrases(prompt: str) -> list[tuple[str, str]]:
     """(text, word that it means) of every phrase and word of a prompt: see PHRASES."""
     matches = PHRASES.finditer(" ".join(prompt.lower().split()))
-    means = lambda m: m["to"] or OPPOSITE.get(m["origin"]) or m["verb"] or m[0]  # noqa: E731
-    return [(match[0], means(match)) for match in matches]
+    return [(match[0], _meaning(match)) for match in matches]
+
+
+def _meaning(match):
+    if match["rolls"] or match["pieces"]:
+        return ROLLS if match["rolls"] else "pieces"
+    return match["to"] or OPPOSITE.get(match["origin"]) or match["verb"] or match[0]
 
 
 def read(prompt: str, allowed: vocabulary.Slice, more: dict | None = None) -> tuple[dict, list]:

@@ -81,7 +81,7 @@ def rewrite_shots(common: str, texts: list, slice_name: str) -> Story:
     A clip of the world shows one object. Another one is described like the first, and then, as for
     more than two shots, there is no caption of the clip.
     """
-    full = vocabulary.SLICES[slice_name]
+    full = vocabulary.find_slice(slice_name)
     events = {name: full.events[name] for name in vocabulary.TWO_SHOT_EVENTS if name in full.events}
     allowed = dataclasses.replace(full, events=events, companions=False)
     parts = [BEGINNING.sub("", common) if len(texts) == 2 else common, *texts]
@@ -250,7 +250,7 @@ def unsaid(reading: dict, caption: str, clip: str) -> list[str]:
 def says(text: str, kind: str, word: str, value: str) -> bool:
     """Whether a text says what a word of a kind means."""
     forms = {
-        "camera": lambda: [vocabulary.CAMERA_MOVES[value].sentence],
+        "camera": lambda: [vocabulary.CAMERA_MOVES[value].sentence[len("The camera ") : -1]],
         "time": lambda: [vocabulary.TIMES_OF_DAY[value].phrase],
         "floor": lambda: [f"{value} floor"],
         "event": lambda: ["bounces"] if word.startswith("bounc") else SAID_BY[value],

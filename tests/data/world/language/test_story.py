@@ -88,7 +88,7 @@ def test_another_object_is_told_of_like_the_first():
 def test_captions_of_the_world_stay_as_they_are(slice_name):
     spec = WorldSpec(slice=slice_name)
     clips = [shoot("train", index, spec)[0] for index in range(60)]
-    cut = [captions(shots, slice_name) for shots in clips if len(shots) == 2]
+    cut = [captions(shots, spec) for shots in clips if len(shots) == 2]
     assert len(cut) > 3
     for common, _, texts in cut:
         assert story.rewrite_shots(common, texts, slice_name) == (common, texts, (), ())
