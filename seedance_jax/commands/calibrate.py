@@ -1,37 +1,76 @@
-"""Measures how far the judges of the synthetic world can be trusted, and sets their thresholds.
+"""Sets the judges' thresholds for a form of clips, and measures how far they can be trusted.
 
     python -m seedance_jax calibrate --output=calibration
-    python -m seedance_jax calibrate --output=calibration --slice=plain --num_frames=49 --fps=24
+    python -m seedance_jax calibrate --output=calibration --slice=plain --num_frames=25 --write
+    python -m seedance_jax calibrate --show
 
 True clips of one range of numbers set the thresholds; then true clips of another range, and clips
 that are wrong in known ways, are judged. Writes calibration.json, with the thresholds, and the
-table calibration.md; --write puts the thresholds of this slice where the judges read them, after
-which results of suites that older ones judged are refused.
+table calibration.md; --write puts both where the judges read them, after which results of suites
+that older ones judged are refused. --show prints what is there, a column for each form.
 """
+
+import json
+from collections.abc import Sequence
 
 from absl import flags
 
 from seedance_jax.commands import cli
 from seedance_jax.data.world import WorldSpec
-from seedance_jax.evaluation.judges import calibration
+from seedance_jax.data.world.spec import WORLD_VERSION
+from seedance_jax.evaluation.judges import calibration, forms, trials
 from seedance_jax.sampling import media
 
-OUTPUT = cli.define_path("output", None, "Directory for the results.", required=True)
+OUTPUT = cli.define_path("output", None, "Directory for the results.")
+SHOW = flags.DEFINE_bool("show", False, "Print the reports on the thresholds that are there.")
+VERSION = flags.DEFINE_string("version", WORLD_VERSION, "Of the world.")
 SLICE = flags.DEFINE_string("slice", "tiny", "Slice of the world.")
 NUM_FRAMES = flags.DEFINE_integer("num_frames", 17, "Frames of a clip.")
-SIZE = flags.DEFINE_integer("size", 64, "Height and width.")
+HEIGHT = flags.DEFINE_integer("height", 64, "Pixels.")
+WIDTH = flags.DEFINE_integer("width", 64, "Pixels.")
 FPS = flags.DEFINE_integer("fps", 12, "Frames a second.")
 CALIBRATION = flags.DEFINE_integer("calibration", 200, "True clips that set the thresholds.", 10)
 REPORT = flags.DEFINE_integer("report", 150, "True clips that are judged with them.", 10)
-CORRUPTED = flags.DEFINE_integer("corrupted", 30, "Clips of each corruption, at most.", 1)
+CORRUPTED = flags.DEFINE_integer("corrupted", 20, "Clips of each corruption, at most.", 1)
+SEVERITIES = flags.DEFINE_list(
+    "severities", ["0.1", "0.25", "0.5", "1"], "How wrong they are, rising to 1."
+)
+WORKERS = flags.DEFINE_integer("workers", 1, "Processes that make and judge clips.", 1)
 WRITE = flags.DEFINE_bool("write", False, "Whether the judges are to use these thresholds.")
+
+
+def read_severities(texts: Sequence[str]) -> list[float]:
+    """Numbers of --severities; ValueError for others than `trials.check_severities` wants."""
+    try:
+        severities = [float(text) for text in texts]
+    except ValueError:
+        raise ValueError(
+            f"--severities={','.join(texts)}: not numbers with commas between"
+        ) from None
+    trials.check_severities(severities)
+    return severities
 
 
 def main(argv: list[str]) -> None:
     del argv
+    if SHOW.value:
+        print(trials.overview(forms.read_thresholds()))
+        return
+    if OUTPUT.value is None:
+        raise ValueError("--output=DIRECTORY is missing, or --show")
+    severities = read_severities(SEVERITIES.value)
     output = media.check_writable(OUTPUT.value)
-    spec = WorldSpec(NUM_FRAMES.value, SIZE.value, SIZE.value, FPS.value, SLICE.value)
+    sizes = NUM_FRAMES.value, HEIGHT.value, WIDTH.value, FPS.value
+    spec = WorldSpec(*sizes, SLICE.value, version=VERSION.value)
+    form = forms.Form(*sizes, spec.slice, spec.version)
+    bounds = calibration.calibrate(form, CALIBRATION.value, WORKERS.value)
     counts = REPORT.value, CORRUPTED.value
-    results = calibration.write_calibration(spec, CALIBRATION.value, counts, output, WRITE.value)
-    print(calibration.table(results))
-    print("recall", results["true"]["recall"], "seconds per clip", results["seconds_per_clip"])
+    found = trials.report(form, bounds, *counts, severities, WORKERS.value)
+    results = {"clips": CALIBRATION.value, "bounds": bounds, "report": found}
+    text = json.dumps({str(form): results}, indent=1) + "\n"
+    (output / "calibration.json").write_text(text)
+    (output / "calibration.md").write_text(trials.table(found) + "\n")
+    if WRITE.value:
+        forms.write_thresholds(form, results)
+    print(trials.table(found))
+    print("recall", found["true"]["recall"], "seconds per clip", found["seconds_per_clip"])

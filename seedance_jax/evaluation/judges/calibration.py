@@ -1,28 +1,28 @@
-"""How far the judges can be trusted: thresholds from true clips, then pass rates on other ones.
+"""Thresholds of the judges, from true clips of one form.
 
 Scenes are taken as they come from the simulator, one after the other: none is left out for what
 its clip looks like. What a scene can show (a long flight, a hidden object) is told by its record.
 """
 
-import json
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import WorldSpec, corruptions, generate
-from seedance_jax.data.world.spec import CODEC
+from seedance_jax.data.world import generate
+from seedance_jax.data.world.spec import CODEC, WorldSpec
 from seedance_jax.evaluation.judges import sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
-from seedance_jax.evaluation.metrics import intervals
+from seedance_jax.evaluation.judges.forms import Form
 
 SPLIT = "validation"
-# First numbers of the clips that set the thresholds, and of those that the report is on: far from
-# those of any data set. Those in between were seen while the room in RULES was chosen.
-CALIBRATION, REPORT = 1_000_000, 9_000_000
+# First number of the clips that set the thresholds: far from those of any data set, and of those
+# that reports are on (`trials`). Those in between were seen while the room in RULES was chosen.
+CALIBRATION = 1_000_000
 
 # Gate -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
@@ -55,53 +55,13 @@ LIMITS = {
 DYNAMICS = (0.6, 1.6)
 
 
-def write_calibration(
-    spec: WorldSpec, count: int, counts: tuple[int, int], output: Path, install: bool = False
-) -> dict[str, Any]:
-    """Measures thresholds and a report of them; writes both, and returns what calibration.json has.
-
-    Args:
-      count: true clips that set the thresholds.
-      counts: (true clips, clips of each corruption at most) of the `report`.
-      install: whether the judges are to use these thresholds of the slice.
-    """
-    bounds = calibrate(spec, count)
-    setting = {"world": spec.version, "clips": count, **spec.as_dict()}
-    results = {"setting": setting, "thresholds": bounds, **report(spec, bounds, *counts)}
-    if install:
-        stored = json.loads(verdict.THRESHOLDS.read_text())
-        stored["slices"][spec.slice] = bounds
-        stored["made_by"][spec.slice] = setting
-        verdict.THRESHOLDS.write_text(json.dumps(stored, indent=1) + "\n")
-    (output / "calibration.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output / "calibration.md").write_text(table(results) + "\n")
-    return results
-
-
-def read_true(index: int, spec: WorldSpec) -> tuple[np.ndarray, dict]:
-    """(frames, scene) of a true clip, as data sets store it."""
-    row = generate(SPLIT, index, spec)
-    return stored(row["frames"], spec.fps), verdict.expected_scene(row)
-
-
-def stored(frames: np.ndarray, fps: float) -> np.ndarray:
-    return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
-
-
-def measured(frames: np.ndarray, fps: float, scene: Mapping[str, Any]) -> dict[str, Finding]:
-    shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
-    return verdict.measure(shots, frames, fps, scene)
-
-
-def calibrate(spec: WorldSpec, count: int) -> dict[str, Any]:
-    """{gate: [least, most]}, of dynamics by event, from true clips."""
-    found = []
-    for index in range(CALIBRATION, CALIBRATION + count):
-        frames, scene = read_true(index, spec)
-        found.append((scene, measured(frames, spec.fps, scene)))
+def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
+    """{gate: [least, most]}, of dynamics by event, from `count` true clips of a form."""
+    indices = range(CALIBRATION, CALIBRATION + count)
+    found = in_parallel(functools.partial(measure_true, form), indices, num_processes)
     bounds = {"alignment_event": [0.0, 1e3]}
     for name, rule in RULES.items():
-        values = [f[name].value for a, f in found if f[name].valid and shown(name, a, spec.fps)]
+        values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
         if values:
             bounds[name] = bound(values, rule, LIMITS.get(name, (-1e3, 1e3)))
     motion = {"any": [f["dynamics"].value for _, f in found]}
@@ -114,7 +74,32 @@ def calibrate(spec: WorldSpec, count: int) -> dict[str, Any]:
     return bounds
 
 
+def in_parallel(function: Callable, items: Iterable, num_processes: int) -> list:
+    """[function(item)] by several processes."""
+    with contextlib.closing(ordered_map(function, items, num_processes)) as results:
+        return list(results)
+
+
+def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:
+    """(scene, {gate: `Finding`}) of a true clip."""
+    frames, scene = read_true(form, index)
+    shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
+    return scene, verdict.measure(shots, frames, form.fps, scene)
+
+
+def read_true(form: Form, index: int) -> tuple[np.ndarray, dict]:
+    """(frames, scene) of a true clip, as data sets store it."""
+    row = generate(SPLIT, index, WorldSpec(*form))
+    return stored(row["frames"], form.fps), verdict.expected_scene(row)
+
+
+def stored(frames: np.ndarray, fps: float) -> np.ndarray:
+    """Frames uint8 [T,H,W,3] after the codec of the data sets."""
+    return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
+
+
 def shown(name: str, scene: Mapping[str, Any], fps: float) -> bool:
+    """Whether a scene shows what a gate judges."""
     return verdict.shown(scene, fps).get(name, True)
 
 
@@ -126,78 +111,3 @@ def bound(
     least = np.quantile(values, low) - below if low is not None else limits[0]
     most = np.quantile(values, high) + above if high is not None else limits[1]
     return [round(float(max(least, limits[0])), 4), round(float(min(most, limits[1])), 4)]
-
-
-def report(
-    spec: WorldSpec, bounds: Mapping[str, Any], count: int, corrupted: int
-) -> dict[str, Any]:
-    """Pass rates of true clips and of all corruptions.
-
-    Args:
-      count: true clips.
-      corrupted: clips of each corruption, at most: of the first true ones that it applies to.
-
-    Returns:
-      {"true": {"clips", "passed", "failed": {gate: clips}, "judged": {gate: clips that have it},
-      "recall"}, "corruptions": {name: the same without recall}, "seconds_per_clip"}.
-    """
-    thresholds, seconds = {"slices": {spec.slice: bounds}}, []
-    true, wrong = [], {name: [] for name in corruptions.CORRUPTIONS}
-    for index in range(REPORT, REPORT + count):
-        frames, scene = read_true(index, spec)
-        start = time.process_time()
-        true.append((scene, verdict.judge_clip(frames, spec.fps, scene, thresholds)))
-        seconds.append(time.process_time() - start)
-        for name in corruptions.CORRUPTIONS:
-            if len(wrong[name]) < corrupted and corruptions.applies(name, scene):
-                shot = corruptions.stage(SPLIT, index, spec)[0]
-                rng = np.random.default_rng(index)
-                frames = corruptions.corrupt(name, shot, 1.0, rng, spec.fps)
-                frames = stored(frames, spec.fps)
-                wrong[name].append(verdict.judge_clip(frames, spec.fps, scene, thresholds))
-    return {
-        "true": summary([v for _, v in true]) | {"recall": recall(true)},
-        "corruptions": {name: summary(verdicts) for name, verdicts in wrong.items()},
-        "seconds_per_clip": float(np.mean(seconds[1:])),
-    }
-
-
-def summary(verdicts: Sequence[verdict.Verdict]) -> dict[str, Any]:
-    """Clips, how many pass and how many fail by each gate; and how many have each gate."""
-    names = verdict.GATES
-    failed = {name: sum(v.gates[name] is False for v in verdicts) for name in names}
-    judged = {name: sum(v.gates[name] is not None for v in verdicts) for name in names}
-    return {
-        "clips": len(verdicts),
-        "passed": sum(v.passed for v in verdicts),
-        "failed": {name: n for name, n in failed.items() if n},
-        "judged": {name: n for name, n in judged.items() if n},
-    }
-
-
-def recall(true: Sequence[tuple[dict, verdict.Verdict]]) -> dict[str, float]:
-    """Share of the objects of the scenes that are seen, and of their frames."""
-    objects, frames = [0, 0], [0, 0]
-    for scene, judged in true:
-        lost = judged.findings["identity"].evidence["lost"]
-        missing = judged.findings["alignment_color"].evidence["missing"]
-        objects[0] += scene["num_objects"] * len(scene["shots"])
-        objects[1] += len(missing)
-        total = sum(shot["num_frames"] for shot in scene["shots"])
-        frames[0] += scene["num_objects"] * total
-        frames[1] += len(lost)
-    return {"objects": 1 - objects[1] / objects[0], "frames": 1 - frames[1] / frames[0]}
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """Markdown of a `report`."""
-    lines = ["| clips | number | pass | 95 % interval | gates that shut, in % of the clips |"]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for name, part in {"true": results["true"], **results["corruptions"]}.items():
-        if not part["clips"]:
-            continue
-        rate, low, high, _ = intervals.share(part["passed"], part["clips"])
-        gates = sorted(part["failed"].items(), key=lambda item: -item[1])
-        caught = ", ".join(f"{gate} {100 * n / part['clips']:.0f}" for gate, n in gates[:5])
-        lines.append(f"| {name} | {part['clips']} | {rate:.3f} | {low:.2f}-{high:.2f} | {caught} |")
-    return "\n".join(lines)

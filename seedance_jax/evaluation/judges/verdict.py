@@ -4,21 +4,19 @@
     verdict.passed, verdict.gates, verdict.findings["gravity"].value
 
 Only pixels are looked at; `scene` is the record of the scene that the clip should show. Numbers
-that true clips have were measured on a population of them: see `thresholds.json`, and
-`python -m seedance_jax calibrate`, which makes it.
+that true clips have were measured on a population of clips of the same form: see `forms`, and
+`python -m seedance_jax calibrate`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seedance_jax.evaluation.judges import findings as measures
-from seedance_jax.evaluation.judges import sight
-
-THRESHOLDS = Path(__file__).with_name("thresholds.json")
+from seedance_jax.evaluation.judges import forms, sight
+from seedance_jax.evaluation.judges.forms import Form
 
 # Gate -> heading of the report.
 HEADINGS = {
@@ -44,7 +42,7 @@ HEADINGS = {
 }
 GATES = tuple(HEADINGS)
 RELATIONS = {"collide": "meets", "topple": "meets", "occlude": "behind"}
-NEEDED = ("slice", "event", "objects", "num_objects", "shots", "gravity", "numbers")
+NEEDED = ("version", "slice", "event", "objects", "num_objects", "shots", "gravity", "numbers")
 
 
 class Verdict(NamedTuple):
@@ -98,7 +96,7 @@ def expected_scene(row: Mapping[str, Any], numbers: Sequence[int] | None = None)
         word = "right" if right > 0 else "left"
     else:
         word = "away" if forward > 0 else "towards"
-    word = "down" if scene["event"] == "drop" else word
+    word = {"drop": "down", "break": "down", "episodes": ""}.get(scene["event"], word)
     extra = {"direction": word, "from_start": bool(numbers[0] == 0)}
     return scene | {"camera": shots[0]["camera"], "shots": shots} | extra
 
@@ -115,16 +113,18 @@ def judge_clip(
       fps: frames a second.
       scene: the record of the scene that the clip should show; with "direction" (see
         `expected_scene`), that is judged too.
-      thresholds: as in `thresholds.json`; None is that file.
+      thresholds: of `forms.read_thresholds`; None reads them.
 
     Raises:
-      ValueError: these are no frames, or not as many as the scene has; the record lacks something.
+      ValueError: these are no frames, or not as many as the scene has; the record lacks something;
+        there are no thresholds for clips of this form.
     """
     sight.check_clip(frames, fps)
     lengths = shot_lengths(scene, frames)
+    form = Form(*frames.shape[:3], fps, scene["slice"], scene["version"])
+    bounds = of_event(forms.find_bounds(form, thresholds), scene["event"])
     shots = sight.look(frames, lengths, scene)
     found = measure(shots, frames, fps, scene)
-    bounds = choose_thresholds(scene, thresholds)
     return Verdict(found, gates(found, scene, fps, bounds))
 
 
@@ -157,18 +157,10 @@ def measure(
     return {name: found[name] for name in GATES}
 
 
-def choose_thresholds(
-    scene: Mapping[str, Any], thresholds: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """{gate: [least, most]} for the slice and event of a scene.
-
-    What a slice's own clips do not tell is that of "plain", which shows everything.
-    """
-    thresholds = json.loads(THRESHOLDS.read_text()) if thresholds is None else thresholds
-    slices = thresholds["slices"]
-    bounds = slices.get("plain", {}) | slices.get(scene["slice"], {})
+def of_event(bounds: Mapping[str, Any], event: str) -> dict[str, Any]:
+    """{gate: [least, most]} for an event, of the bounds of a form."""
     motion = bounds["dynamics"]
-    return bounds | {"dynamics": motion.get(scene["event"], motion["any"])}
+    return bounds | {"dynamics": motion.get(event, motion["any"])}
 
 
 def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:

@@ -18,32 +18,33 @@ import numpy as np
 
 from seedance_jax.data import sources
 from seedance_jax.data.world import WorldSpec, generate
+from seedance_jax.data.world.spec import read_spec
+from seedance_jax.evaluation.judges.forms import Form, find_bounds
 
 FOLDER = Path(__file__).parent
 DEV, TEST = "_dev", "_test"
 
 
-class Form(NamedTuple):
-    """What the clips of a suite have in common; slice: of the world."""
-
-    num_frames: int
-    height: int
-    width: int
-    fps: float
-    slice: str
-
-
-WORLD_V1 = Form(17, 64, 64, 12, "tiny")
+WORLD_V1 = Form(17, 64, 64, 12, "tiny", "1.3.0")
+WORLD_V2 = Form(17, 64, 64, 12, "tiny", "2.0.0")
+PLAIN = Form(25, 128, 128, 12, "plain", "2.0.0")
+LONG = Form(241, 64, 64, 12, "long", "2.0.0")
+FORMS = {
+    "world_v1": WORLD_V1,
+    "world_v2": WORLD_V2,
+    "world_v2_image": WORLD_V2._replace(num_frames=1),
+    "world_v2_long": LONG,
+    "world_v2_plain": PLAIN,
+    "world_v2_plain_image": PLAIN._replace(num_frames=1),
+}
+CHECKSUMS = {
+    "world_v1_dev": "8990e85a8c08aaf162c8161366243b067b0908e997d4e5b83b57cc493df0ba5f",
+    "world_v1_test": "289c4cec9ee2d14d2e10f5c942cb71556da14866bd9c7b1f76b92b3a7a10c18f",
+}
 # Name -> (form of the clips, sha256 of the file).
 SUITES = {
-    "world_v1_dev": (
-        WORLD_V1,
-        "8990e85a8c08aaf162c8161366243b067b0908e997d4e5b83b57cc493df0ba5f",
-    ),
-    "world_v1_test": (
-        WORLD_V1,
-        "289c4cec9ee2d14d2e10f5c942cb71556da14866bd9c7b1f76b92b3a7a10c18f",
-    ),
+    name: (FORMS[name.removesuffix(DEV).removesuffix(TEST)], checksum)
+    for name, checksum in CHECKSUMS.items()
 }
 
 
@@ -132,8 +133,8 @@ def is_test(suite: Suite) -> bool:
 
 
 def test_suite_of(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
-    """Name of the test suite that is of the clips which a generator makes; None without one."""
-    for name in sorted(SUITES):
+    """Name of the newest test suite of the clips which a generator makes; None without one."""
+    for name in sorted(SUITES, reverse=True):
         if name.endswith(TEST) and not misfits(name, SUITES[name][0], config, metadata):
             return name
     return None
@@ -148,7 +149,9 @@ def first_cases(suite: Suite, limit: int | None = None) -> list[Case]:
 
 
 def check_model(suite: Suite, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """Raises ValueError unless a generator makes clips of the size, rate and kind of a suite."""
+    """Raises ValueError unless a generator makes clips of the size, rate and kind of a suite, and
+    the judges have thresholds for them."""
+    find_bounds(suite.form)
     if reason := misfits(suite.name, suite.form, config, metadata):
         raise ValueError(reason)
 
@@ -166,11 +169,12 @@ def misfits(
         )
     if metadata["fps"] != form.fps:
         return f"{name} is of {form.fps} frames a second, the run of {metadata['fps']:g}"
-    slices = [world["slice"] for world in sources.worlds_of(config["data"])]
-    if slices and form.slice not in slices:
+    worlds = [read_spec(world) for world in sources.worlds_of(config["data"])]
+    # A later world shows all that an earlier one does.
+    if worlds and not any(w.slice == form.slice and w.version >= form.version for w in worlds):
         return (
-            f"{name} is of the slice {form.slice!r} of the world, the run was trained on "
-            f"{', '.join(map(repr, slices))}"
+            f"{name} is of the slice {form.slice} of the world {form.version}, the run was trained "
+            f"on {', '.join(f'{world.slice} of {world.version}' for world in worlds)}"
         )
     return None
 
@@ -185,7 +189,7 @@ def render_case(form: Form, case: Case) -> np.ndarray:
 
     Raises ValueError if the world of this version does not show that scene any more.
     """
-    row = generate(case.split, case.index, WorldSpec(*form, version=case.scene["version"]))
+    row = generate(case.split, case.index, WorldSpec(*form))
     scene = json.loads(row["scene"])
     if scene != {name: case.scene.get(name) for name in scene}:
         raise ValueError(

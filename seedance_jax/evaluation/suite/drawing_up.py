@@ -15,16 +15,27 @@ from typing import Any, NamedTuple
 
 from seedance_jax.data import schema
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.data.world.spec import OLD_WORLD
 from seedance_jax.evaluation.judges.verdict import expected_scene
-from seedance_jax.evaluation.suite.cases import FOLDER, SUITES
+from seedance_jax.evaluation.suite.cases import DEV, FOLDER, FORMS, TEST
 from seedance_jax.sampling.shots import write_prompt
 
 # Of the first group of a suite; how many each group may search.
-FIRST_INDEX = {"world_v1_test": 10_000_000, "world_v1_dev": 20_000_000}
-VERSIONS = {"world_v1_test": OLD_WORLD, "world_v1_dev": OLD_WORLD}  # of the world
+FIRST_INDEX = {
+    "world_v1_test": 10_000_000,
+    "world_v1_dev": 20_000_000,
+    "world_v2_test": 30_000_000,
+    "world_v2_dev": 40_000_000,
+    "world_v2_plain_test": 50_000_000,
+    "world_v2_plain_dev": 60_000_000,
+    "world_v2_image_test": 70_000_000,
+    "world_v2_image_dev": 80_000_000,
+    "world_v2_plain_image_test": 90_000_000,
+    "world_v2_plain_image_dev": 100_000_000,
+    "world_v2_long_test": 110_000_000,
+    "world_v2_long_dev": 120_000_000,
+}
 INDICES = 100_000
-CASES = 32  # of each group
+LAST = -1  # in `Group.given`: the last frame
 BEGINNING = [0, 4]  # frames that show speed and fall: two latent frames
 
 
@@ -41,7 +52,23 @@ def two_shots(scene: Mapping[str, Any]) -> str | None:
 def by_move(scene: Mapping[str, Any]) -> str | None:
     """Scenes of one shot by the move of the camera, unless it stands."""
     move = scene["camera"]["move"]
-    return move if single(scene) and move != "static" else None
+    return move if single(scene) and move not in ("static", "path") else None
+
+
+def by_path(scene: Mapping[str, Any]) -> str | None:
+    """Scenes of one shot by the kind of its camera's path, of several moves or out and back."""
+    kind = scene["camera"]["kind"]
+    return kind if single(scene) and kind != "single" else None
+
+
+def by_event(scene: Mapping[str, Any]) -> str | None:
+    """Scenes of one shot by their event."""
+    return scene["event"] if single(scene) else None
+
+
+def by_count(scene: Mapping[str, Any]) -> str | None:
+    """Pictures by the number of their objects."""
+    return str(scene["num_objects"])
 
 
 class Group(NamedTuple):
@@ -59,31 +86,63 @@ class Group(NamedTuple):
     given: tuple = ()
 
 
-GROUPS = {
+GIVEN = {
+    "image_to_video": Group("validation", single, ([0, 0],)),
+    "first_and_last": Group("validation", single, ([0, 0], [LAST, LAST])),
+    "out_of_range": Group("out_of_range", single, (BEGINNING,)),
+}
+V1 = {
     "in_range": Group("validation", single),
     "held_out": Group("held_out_combinations", single),
     "camera": Group("validation", by_move),
     "two_shot": Group("validation", two_shots),
-    "image_to_video": Group("validation", single, ([0, 0],)),
-    "first_and_last": Group("validation", single, ([0, 0], [16, 16])),
-    "out_of_range": Group("out_of_range", single, (BEGINNING,)),
+    **GIVEN,
+}
+V2 = {
+    "in_range": Group("validation", single),
+    "held_out": Group("held_out_combinations", single),
+    "camera": Group("validation", by_move),
+    "camera_path": Group("validation", by_path),
+    "two_shot": Group("validation", two_shots),
+    **GIVEN,
+}
+PICTURES = {
+    "in_range": Group("validation", by_count),
+    "held_out": Group("held_out_combinations", by_count),
+}
+LONG = {
+    "episodes": Group("validation", single),
+    "image_to_video": GIVEN["image_to_video"],
+}
+# What the name of a suite contains -> its groups, and cases of each; the first that fits counts.
+PLANS = {
+    "v1": (V1, 32),
+    "image": (PICTURES, 32),
+    "long": (LONG, 16),
+    "plain": (V2 | {"in_range": Group("validation", by_event)}, 32),
+    "v2": (V2, 32),
 }
 
 
-def draw_suite(name: str, count: int = CASES) -> list[dict]:
-    """The lines of a suite of that name, `count` cases of each group, in turns."""
-    drawn = [list(draw_group(name, group, count)) for group in GROUPS]
+def plan_of(name: str) -> tuple[dict[str, Group], int]:
+    """(groups, cases of each) of a suite."""
+    return next(plan for part, plan in PLANS.items() if part in name)
+
+
+def draw_suite(name: str) -> list[dict]:
+    """The lines of a suite of that name, the cases of each group in turns."""
+    groups, count = plan_of(name)
+    drawn = [list(draw_group(name, group, count)) for group in groups]
     cases = itertools.chain.from_iterable(zip(*drawn, strict=True))
     return [{"number": number, **case} for number, case in enumerate(cases)]
 
 
 def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
     """Yields `count` cases of a group of a suite, as they stand in its file."""
-    spec = WorldSpec(*SUITES[name][0], version=VERSIONS[name])
-    split, kind_of, given = GROUPS[group]
-    start = FIRST_INDEX[name] + INDICES * list(GROUPS).index(group)
-    moves = len(spec.allowed.moves) - 1
-    most = {"camera": -(-count // moves)}.get(group, count)  # of a kind
+    spec, groups = WorldSpec(*FORMS[name.removesuffix(DEV).removesuffix(TEST)]), plan_of(name)[0]
+    split, kind_of, given = groups[group]
+    start = FIRST_INDEX[name] + INDICES * list(groups).index(group)
+    most = -(-count // kinds(kind_of, spec))
     found = {}
     for index in range(start, start + INDICES):
         row = generate(split, index, spec)
@@ -97,11 +156,23 @@ def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
             "split": split,
             "index": index,
             "prompt": prompt_of(row),
-            "given": list(given),
+            "given": [[k % spec.num_frames for k in run] for run in given],
             "asked": scene,
         }
         if sum(found.values()) == count:
             return
+
+
+def kinds(kind_of: Callable, spec: WorldSpec) -> int:
+    """How many kinds a function tells apart, in what a world shows."""
+    allowed = spec.allowed
+    counts = {
+        by_move: len(allowed.moves) - 1,
+        by_path: len(allowed.paths) - 1,
+        by_event: len(allowed.events),
+        by_count: 3 if allowed.companions else 1,
+    }
+    return counts.get(kind_of, 1)
 
 
 def prompt_of(row: Mapping[str, Any]) -> str:
@@ -114,7 +185,7 @@ def prompt_of(row: Mapping[str, Any]) -> str:
 
 
 def write(name: str) -> None:
-    """Writes the file of a suite and prints its checksum, which belongs into `cases.SUITES`."""
+    """Writes the file of a suite and prints its checksum, which belongs into `cases.CHECKSUMS`."""
     lines = "".join(json.dumps(case) + "\n" for case in draw_suite(name))
     (FOLDER / f"{name}.jsonl").write_text(lines)
     print(name, hashlib.sha256(lines.encode()).hexdigest())

@@ -10,7 +10,7 @@ import tqdm
 
 from seedance_jax.data.world import vocabulary
 from seedance_jax.evaluation import fidelity
-from seedance_jax.evaluation.judges import verdict
+from seedance_jax.evaluation.judges import forms, verdict
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.suite import axes, cases, results
 from seedance_jax.evaluation.suite.cases import Case, Suite
@@ -30,7 +30,7 @@ SHARED = (
     "solver",
 )
 # Modules of `judges` that no verdict depends on.
-BESIDE = ("__init__", "drawing", "calibration")
+BESIDE = ("__init__", "drawing", "calibration", "trials")
 
 
 def score(
@@ -105,10 +105,10 @@ def judges() -> str:
 
 def judging_files() -> list[Path]:
     """Paths of them: `judges`, but for what only draws or calibrates, and its words."""
-    folder = verdict.THRESHOLDS.parent
+    folder = forms.THRESHOLDS.parent
     own = [path for path in folder.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
     others = (Path(module.__file__) for module in (axes, fidelity, vocabulary))
-    return [*sorted(own), verdict.THRESHOLDS, *others]
+    return [*sorted(own), forms.THRESHOLDS, *others]
 
 
 def size_of(suite: Suite) -> dict[str, int]:

@@ -12,8 +12,9 @@ import numpy as np
 from seedance_jax.data import schema, sources, transforms
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.world.spec import read_spec
+from seedance_jax.evaluation.judges.forms import Form
 from seedance_jax.evaluation.judges.verdict import expected_scene
-from seedance_jax.evaluation.suite.cases import Case, Form, Suite
+from seedance_jax.evaluation.suite.cases import Case, Suite
 from seedance_jax.sampling.shots import write_prompt
 
 NUM_PROMPTS = 48
@@ -47,8 +48,8 @@ def draw_split(
     numbers, _ = eligible_rows(source.table, bucket)
     cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))
-    form = Form(*bucket.shape, sources.clip_fps(data), data["world"]["slice"])
-    version = read_spec(data["world"]).version
+    world = read_spec(data["world"])
+    form = Form(*bucket.shape, sources.clip_fps(data), world.slice, world.version)
     read = functools.partial(read_case, source, bucket, split, form.fps)
     # Beyond what is wanted, for the scenes of others.
     most = max(num_prompts or 0, NUM_PROMPTS)
@@ -57,7 +58,7 @@ def draw_split(
     turns = [list(turn) for turn in take_turns(single, several, form.num_frames - 1)]
     cases = [case._replace(number=k) for k, case in enumerate(itertools.chain(*turns))]
     clip = functools.partial(read_clip, source, bucket)
-    suite = Suite(split, identify(version, form, bucket, split, len(source)), form, cases, clip)
+    suite = Suite(split, identify(form, bucket, split, len(source)), form, cases, clip)
     return suite, sum(map(len, turns[: num_prompts or NUM_PROMPTS]))
 
 
@@ -108,10 +109,7 @@ def read_clip(source: Any, bucket: Bucket, case: Case) -> np.ndarray:
     return transforms.middle_clip(source[case.index], bucket.shape, bucket.stride)
 
 
-def identify(version: str, form: Form, bucket: Bucket, split: str, count: int) -> str:
-    """Checksum of all clips of a split in this form, whatever other splits its data set has.
-
-    Args: version: of the world.
-    """
-    parts = [version, *form, bucket.stride, split, count]
+def identify(form: Form, bucket: Bucket, split: str, count: int) -> str:
+    """Checksum of all clips of a split in this form, whatever other splits its data set has."""
+    parts = [form.version, *form[:-1], bucket.stride, split, count]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

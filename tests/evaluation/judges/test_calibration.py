@@ -1,29 +1,98 @@
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec
-from seedance_jax.evaluation.judges import calibration, verdict
+from seedance_jax.evaluation.judges import calibration, forms, trials, verdict
+from seedance_jax.evaluation.judges.forms import Form
 
-SPEC = WorldSpec(17, 64, 64, 12, "plain", version="1.3.0")
+FORM = Form(17, 64, 64, 12, "tiny", "1.3.0")
+BOUNDS = {"gravity": [0.0, 2.0], "dynamics": {"any": [1.0, 9.0], "drop": [2.0, 8.0]}}
 
 
-@pytest.mark.parametrize("install", [False, True])
-def test_thresholds_of_a_slice_are_installed_on_demand_and_alone(tmp_path, monkeypatch, install):
-    old = {"slices": {"tiny": {"gravity": [0, 2]}, "plain": {}}, "made_by": {"plain": {}}}
-    thresholds = tmp_path / "thresholds.json"
-    thresholds.write_text(json.dumps(old))
-    monkeypatch.setattr(verdict, "THRESHOLDS", thresholds)
-    monkeypatch.setattr(calibration, "calibrate", lambda spec, count: {"gravity": [0.0, count]})
-    true = {"clips": 5, "passed": 4, "failed": {"gravity": 1}, "asked": {"gravity": 5}}
-    judged = {"true": true, "corruptions": {}, "seconds_per_clip": 0.5}
-    monkeypatch.setattr(calibration, "report", lambda spec, bounds, *counts: judged)
-    results = calibration.write_calibration(SPEC, 12, (5, 1), tmp_path, install)
-    assert json.loads((tmp_path / "calibration.json").read_text()) == results
-    assert "| true | 5 | 0.800 |" in (tmp_path / "calibration.md").read_text()
-    new = json.loads(thresholds.read_text())
-    if not install:
-        assert new == old
-        return
-    assert new["slices"] == old["slices"] | {"plain": {"gravity": [0.0, 12]}}
-    assert new["made_by"]["plain"] == results["setting"]
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A file of thresholds of one form."""
+    monkeypatch.setattr(forms, "THRESHOLDS", tmp_path / "thresholds.json")
+    forms.THRESHOLDS.write_text(json.dumps({str(FORM): {"clips": 9, "bounds": BOUNDS}}))
+    return forms.THRESHOLDS
+
+
+def test_thresholds_of_a_form_are_written_alone(stored):
+    other = FORM._replace(fps=24.0)
+    forms.write_thresholds(other, {"clips": 3, "bounds": {}})
+    assert forms.find_bounds(FORM) == BOUNDS
+    assert forms.find_bounds(other._replace(fps=24)) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_frames": 25}, {"height": 128}, {"fps": 8}, {"slice": "plain"}, {"version": "2.0.0"}],
+)
+def test_another_form_is_refused_with_the_command_that_measures_it(stored, change):
+    other = FORM._replace(**change)
+    with pytest.raises(ValueError, match="no thresholds") as caught:
+        forms.find_bounds(other)
+    [(name, value)] = change.items()
+    assert f"--{name}={value}" in str(caught.value)
+    assert str(FORM) in str(caught.value)
+
+
+def test_a_clip_of_another_form_is_not_judged(records):
+    scene = verdict.expected_scene(records[0])
+    with pytest.raises(
+        ValueError, match="no thresholds for clips of tiny 1.3.0, 17x64x64 at 13 fps"
+    ):
+        verdict.judge_clip(records[0]["frames"], 13, scene)
+
+
+def test_every_form_of_the_package_makes_clips():
+    for name, part in forms.read_thresholds().items():
+        place, size = name.split(", ")
+        own, version = place.split()
+        sides, fps = size.removesuffix(" fps").split(" at ")
+        spec = WorldSpec(*map(int, sides.split("x")), int(fps), own, version=version)
+        assert str(Form(*dataclasses.astuple(spec)[:6])) == name
+        assert part["bounds"]["dynamics"]["any"][0] >= 0
+
+
+def test_a_report_counts_true_and_wrong_clips():
+    bounds = forms.find_bounds(FORM)
+    found = trials.report(FORM, bounds, 10, 1, (0.5, 1.0))
+    assert found["true"]["clips"] == 10
+    assert found["true"]["passed"] >= 8
+    assert found["true"]["recall"]["objects"] == 1
+    for name in ("blur", "wrong_pan", "freeze"):
+        part = found["corruptions"][name]
+        assert part["clips"] == 1
+        assert part["passed"] == 0
+        assert list(part["passing"]) == ["0", "0.5", "1"]
+    assert "| true | 10 | " in trials.table(found)
+    shown = trials.overview({str(FORM): {"bounds": bounds, "report": found}, "no report": {}})
+    assert str(FORM) in shown
+    assert "no report" not in shown
+
+
+def test_half_of_the_clips_fail_between_two_severities():
+    assert trials.halfway({0.0: 1.0, 0.5: 1.0, 1.0: 0.0}) == pytest.approx(0.75)
+    assert trials.halfway({0.0: 0.9, 0.2: 0.4, 1.0: 0.0}) == pytest.approx(0.16)
+    assert trials.halfway({0.0: 0.9, 1.0: 0.6}) is None
+    assert trials.halfway({0.0: 0.4, 1.0: 0.0}) == 0.0
+
+
+@pytest.mark.parametrize("severities", [(), (0.5,), (1.0, 0.5), (0.0, 1.0), (0.5, 1.5, 1.0)])
+def test_severities_rise_to_one(severities):
+    with pytest.raises(ValueError, match="sever"):
+        trials.check_severities(severities)
+
+
+def test_bounds_leave_room_about_true_values():
+    values = np.linspace(0.0, 1.0, 101)
+    assert calibration.bound(values, (0.01, 0.99, 0.1, 0.2)) == pytest.approx([-0.09, 1.19])
+    assert calibration.bound(values, (None, 1.0, 0.0, 0.5))[0] < -100
+
+
+def test_clips_that_set_thresholds_are_none_of_those_of_reports():
+    assert calibration.CALIBRATION + 100_000 < trials.FIRST

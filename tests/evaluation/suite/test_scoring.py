@@ -9,7 +9,7 @@ import pytest
 import seedance_jax
 from seedance_jax.data.preferences import answers, pairs
 from seedance_jax.data.video import decode_mp4
-from seedance_jax.evaluation.judges import verdict
+from seedance_jax.evaluation.judges import forms, verdict
 from seedance_jax.evaluation.suite import axes, command, report, results, scoring
 from seedance_jax.evaluation.voting import ballot
 from seedance_jax.sampling.nonfinite import SAID, NonFiniteClip
@@ -179,7 +179,7 @@ def test_all_that_a_verdict_depends_on_is_hashed():
         seen |= ahead
         ahead = set().union(*map(imported, ahead)) - seen
     assert seen - words == hashed
-    assert verdict.THRESHOLDS in scoring.judging_files()
+    assert forms.THRESHOLDS in scoring.judging_files()
 
 
 def test_a_changed_judge_is_another_judge(tmp_path, monkeypatch):
