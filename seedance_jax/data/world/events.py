@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from seedance_jax.data.world import vocabulary
-from seedance_jax.data.world.scene import Body, Draw, resting, turn
+from seedance_jax.data.world.scene import LONGEST_FALL, Body, Draw, resting, turn
 
 UPRIGHT = ("cube", "cylinder")
 
@@ -194,7 +194,8 @@ def _fall_heights(draw: Draw, low: float, high: float, share: float = 0.5) -> tu
 
     The fall from the highest takes the `share` of the clip at most.
     """
-    highest = draw.gravity * (1.4 * share * draw.pace) ** 2 / 2
+    longest = min(1.4 * share * draw.pace, LONGEST_FALL * draw.first_shot)
+    highest = draw.gravity * longest**2 / 2
     least = 1.0 if draw.old else min(1.0, highest / high)
     return low * least, high * least
 

@@ -111,9 +111,11 @@ def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
         event, lengths = "rest", [spec.num_frames]
     cameras = draw_cameras(shared, len(lengths), still=event == "rest")
     moving = cameras[0][1] != ["static"]
-    nature = None if shared.old else draw_nature(shared.stream("nature"), shared, event, moving)
+    seconds = (lengths[0] - 1) / spec.fps
+    rng = shared.stream("nature")
+    nature = None if shared.old else draw_nature(rng, shared, event, moving, seconds)
     for attempt in range(1, ATTEMPTS + 1):
-        draw = Draw((split, index, attempt), spec, nature, alone=len(lengths) > 1)
+        draw = Draw((split, index, attempt), spec, nature, lengths)
         try:
             return try_shots(draw, event, cameras, lengths, flaw), attempt
         except Rejected as error:

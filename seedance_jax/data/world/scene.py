@@ -11,6 +11,8 @@ from seedance_jax.data.world import seeds, vocabulary
 from seedance_jax.data.world.quantities import EARTH, QUANTITIES
 from seedance_jax.data.world.spec import OLD_WORLD, WorldSpec
 
+LONGEST_FALL = 0.8  # of the first shot's seconds, so that what drops is seen to land
+
 
 @dataclasses.dataclass
 class Body:
@@ -129,7 +131,8 @@ class Nature:
 class Draw:
     """Random choices for one scene, within what split, slice and duration allow.
 
-    `alone`: without more objects than the event needs. Every feature has a stream of its own.
+    lengths: frames of its shots; cut clips have no more objects than the event needs. Every feature
+    has a stream of its own.
     """
 
     def __init__(
@@ -137,16 +140,17 @@ class Draw:
         place: tuple[str, int, int],
         spec: WorldSpec,
         nature: Nature | None = None,
-        alone: bool = False,
+        lengths: Sequence[int] = (),
     ):
         self.place, self.split, self.spec, self.nature = place, place[0], spec, nature or Nature()
         self.old = spec.version == OLD_WORLD
         self.streams = {}
         self.rng = self.stream(seeds.SCENE)
         self.slice = spec.allowed
-        self.company = self.slice.companions and not alone
+        self.company = self.slice.companions and len(lengths) < 2
         self.duration = spec.duration
         self.pace = min(spec.duration, 2.0)  # seconds in which things come to pass
+        self.first_shot = (lengths[0] - 1) / spec.fps if lengths else spec.duration  # seconds
         self.numbers, self.ranges, self.outside = {}, {}, ""
         self.used_colors = set()
         # With out_of_range, either gravity or the event's own number leaves its range.
