@@ -20,6 +20,7 @@ from seedance_jax.data.world.spec import WorldSpec
 from seedance_jax.data.world.staging import draw_cameras, sample_scene
 
 ATTEMPTS = 200
+PATIENCE, FARTHER = 25, 1.01  # attempts, and by how much each later one may see more
 CHUNK = 24  # frames that are rendered at a time
 # Metres of world that the frame's shorter side may show at most, by the objects in the event.
 REACH = {"single": 2.9, "several": 3.4, "out_of_range": 4.6, "break": 4.0}
@@ -136,6 +137,8 @@ def try_shots(draw: Draw, event: str, cameras: list, lengths: list, flaw: tuple 
     reach = REACH["several" if several else "single"]
     reach = REACH.get(event, reach)
     reach = REACH["out_of_range"] if scene.outside else reach
+    if not draw.old:  # what hardly fits is seen from ever farther away
+        reach *= FARTHER ** max(0, draw.place[2] - PATIENCE)
     shots, start = [], 0
     for plan, length in zip(scene.cameras, lengths, strict=True):
         part = motion.part(start, start + length)
