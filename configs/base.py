@@ -134,7 +134,7 @@ def get_base(size: str) -> ConfigDict:
             # Checkpoints at multiples of this step are kept for good; 0: none.
             "keep_every": choose(size, smoke=0, small=50_000),
             # Gradient accumulation: parts of a batch that are computed one after the other.
-            "accumulate": 1,
+            "accumulate": choose(size, smoke=1, **{"7b": 2}),
             "max_skipped": 20,  # consecutive non-finite steps before training gives up
         }
     )

@@ -14,7 +14,7 @@ from seedance_jax import sharding
 from seedance_jax.models.layers import FAN_IN, linear
 
 HIDDEN = -1e30  # logit of a masked key; finite, so that a query without keys gives no NaN
-LANES = 128  # of a TPU's vector unit: its kernels need multiples of it
+LANES = 128  # of a TPU's vector unit: splash attention needs multiples of it
 SAVED = "attention"  # checkpoint name of the outputs, for remat policies
 MAX_LOGITS = 1_200_000  # at a time in a CPU's kernel; two cores are fastest at about as many
 MAX_BLOCK = 1024  # most queries, and most keys, in a block of splash attention
@@ -128,8 +128,6 @@ def blocks(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) 
     pairs stay in the cache of a CPU, forward and backward."""
     (*lead, length, heads, channels), keys = query.shape, key.shape[2]
     every = math.prod(lead) * heads
-    if every * length * keys <= MAX_LOGITS:
-        return _plain(query, key, value, seen)  # one block: what cuts costs more than it saves
     count = -(-length // max(1, MAX_LOGITS // keys))  # blocks of queries
     size = -(-length // count)
     together = largest_divisor(every, max(1, MAX_LOGITS // (size * keys)))

@@ -17,9 +17,9 @@ from jax.experimental.pallas import tpu as pltpu
 
 from seedance_jax import sharding
 from seedance_jax.models import fused_kernels
-from seedance_jax.models.attention import HIDDEN, LANES
-from seedance_jax.models.fused_kernels import ROWS, Shape
+from seedance_jax.models.fused_kernels import LANES, ROWS, Shape
 
+HIDDEN = -1e30  # logit of a masked key
 MAX_LOGITS = 2**19  # at a time
 FAST_MEMORY = {  # MiB, by the device_kind of jax
     "TPU v4": 16,

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from seedance_jax.models.attention import LANES
 from seedance_jax.models.layers import EPSILON
 
-ROWS = 16  # of a tile of 16-bit numbers in fast memory, beside LANES
+LANES, ROWS = 128, 16  # of a tile of 16-bit numbers in fast memory
 ROWS_BY_ROWS, ROWS_BY_COLUMNS = (((1,), (1,)), ((), ())), (((1,), (0,)), ((), ()))
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seedance_jax.evaluation.judges import fragments
+
 # Widths of the frame by which an object goes somewhere.
 MIN_WAY = 0.06
 
@@ -100,6 +102,33 @@ def occlude(story: Story) -> float:
     return min(moved(story) - 1, hidden - 0.5)
 
 
+def push(story: Story) -> float:
+    """The second object falls off what it stands on, the way that the first one rolls."""
+    if len(story.centers) < 3:
+        return -1.0
+    second = story.centers[1][story.tracks[1].seen] / story.tracks[1].radius
+    first = story.way[:, 0]
+    fall, way = second[-1, 1] - second[:2, 1].min(), second[-1, 0] - second[0, 0]
+    along = way * np.sign(first[np.abs(first).argmax()])
+    return min(moved(story) - 1, fall - 0.5, along - 0.5)
+
+
+def shatter(story: Story) -> float:
+    """It falls, and lies in parts that are wider apart than it was wide."""
+    y = story.way[:, 1]
+    fall = (y - np.minimum.accumulate(y)).max()
+    return min(fall - 0.6, fragments.spread(story.tracks[0]) / fragments.BROKEN - 1)
+
+
+def rest(story: Story) -> float:
+    """Nothing goes anywhere, nor turns."""
+    ways = [
+        np.linalg.norm(center[track.seen] - center[track.seen][0], axis=1).max() / track.radius
+        for center, track in zip(story.centers, story.tracks, strict=True)
+    ]
+    return min(0.2 - max(ways), 1 - story.inside / 2.0)
+
+
 EVENTS = {
     "drop": drop,
     "roll": roll,
@@ -109,7 +138,12 @@ EVENTS = {
     "collide": collide,
     "topple": topple,
     "occlude": occlude,
+    "push": push,
+    "break": shatter,
+    "rest": rest,
 }
+# Frames in which the main object must be seen, if not 4.
+MIN_SEEN = {"break": 2}
 
 
 def aspect(mask: np.ndarray) -> float:
@@ -139,8 +173,8 @@ def over_floor(story: Story) -> tuple[float, float]:
 
 def direction(story: Story, event: str) -> str:
     """ "left", "right", "down", "towards" or "away": where the main object goes; "" if nowhere."""
-    if event == "drop":
-        return "down" if drop(story) > 0 else ""
+    if event in ("drop", "break"):
+        return "down" if EVENTS[event](story) > 0 else ""
     right, away = over_floor(story)
     if event == "throw" or abs(right) >= abs(away):
         return "" if abs(right) < MIN_WAY else "right" if right > 0 else "left"

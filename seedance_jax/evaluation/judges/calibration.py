@@ -39,6 +39,12 @@ RULES = {
     "sharpness": (0.01, 0.99, 0.04, 0.04),
     "jitter": (None, 0.99, 0.0, 0.035),
     "identity": (None, 0.99, 0.0, 0.4),
+    "fall": (0.01, 0.99, 0.1, 0.1),
+    "fragments": (0.01, None, 0.05, 0.0),
+    "spread": (0.01, None, 0.1, 0.0),
+    "look_alike": (0.01, None, 0.1, 0.0),
+    "appearance": (None, 0.99, 0.0, 0.2),
+    "light": (0.01, 0.99, 0.03, 0.03),
 }
 # No bounds are wider than these, whatever true clips have: a gate that lets a standing camera or a
 # quarter of gravity pass is none, and true clips that are measured so badly fail.
@@ -50,6 +56,10 @@ LIMITS = {
     "identity": (-1e3, 0.9),
     "permanence": (-1e3, 1.2),
     "jitter": (-1e3, 0.085),
+    "fall": (0.7, 1.6),
+    "spread": (1.3, 1e3),
+    "look_alike": (0.25, 1e3),
+    "appearance": (-1e3, 0.9),
 }
 # Share of the least and the most motion of true clips of the same event.
 DYNAMICS = (0.6, 1.6)

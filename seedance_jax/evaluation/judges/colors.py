@@ -28,11 +28,9 @@ SHADOW = -20.0
 # A white object shows so large a part of the clip in the sun, at least.
 MIN_SUNLIT = 0.001
 
-# Motion is measured on a grid of so many cells a side, in the share of them that changes most.
-MOTION_CELLS = 16
-MOTION_SHARE = 0.05
-# 8-bit levels. Rendered clips have 11 or more, a still with noise of 2 levels has 1.2.
-MIN_MOTION = 5.0
+# Height and width of a dark stripe, and of the turn of a face from the sun, shares of the frame's
+# side.
+STRIPE, TURN = (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
 
 # Share of a row that must be seen between objects, to tell what it looks like without them.
 MIN_KNOWN = 0.15
@@ -117,6 +115,27 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
       difference: `contrast` of lab.
       taken: mask [T,H,W] of objects of other colours.
     """
+    mask = _unlike_floor(lab, difference, taken)
+    return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
+
+
+def whole_white_pixels(
+    lab: np.ndarray, difference: np.ndarray, taken: np.ndarray, striped: bool
+) -> np.ndarray:
+    """The same, with what lies between faces in the sun and faces in the shade, which is as bright
+    as the floor.
+
+    Args:
+      difference: of lab from the `background`.
+      striped: whether dark stripes may lie between what is bright, too.
+    """
+    mask, side = _unlike_floor(lab, difference, taken), min(lab.shape[1:3])
+    gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
+    mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
+    return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
+
+
+def _unlike_floor(lab, difference, taken):
     lightness, _, b = np.moveaxis(difference, -1, 0)
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
     bright &= (
@@ -128,5 +147,4 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
     lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
     shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
     shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
-    mask = largest_component((lit | shaded) & ~taken)
-    return ndimage.binary_opening(mask, np.ones((1, 3, 3)))
+    return (lit | shaded) & ~taken

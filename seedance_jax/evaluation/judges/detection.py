@@ -1,17 +1,19 @@
 """Objects of a clip of the synthetic world: where each colour of the palette is, frame by frame.
 
 Objects of a scene differ in colour, so a colour is a name that lasts over the clip: a track is the
-way of one colour. Nothing is known of the scene. Frames are uint8 [T,H,W,3]; places are pixels
-(x to the right, y down), the centre of the first pixel is (0.5, 0.5).
+way of one colour. Of the scene only the colours that several objects have are known: those have a
+track each. Frames are uint8 [T,H,W,3]; places are pixels (x to the right, y down), the centre of
+the first pixel is (0.5, 0.5).
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from skimage import morphology
 
-from seedance_jax.evaluation.judges import colors
+from seedance_jax.evaluation.judges import colors, following
 
 # An object fills so much of a frame at least, to be seen in it; and is seen in so many frames.
 MIN_AREA = 0.004
@@ -24,10 +26,24 @@ MIN_SOLIDITY = 0.5
 MAX_SHARE = 0.4
 # Where the edge lies, between the background (0) and the object's well lit parts (1).
 EDGE = 0.45
+# The same of what has stripes of a darker tone.
+STRIPED_EDGE = 0.3
+# What no scene of a colour asks for is an object if it is so thick; shares of the frame's side.
+THICK = 5.0 / 64
+
+
+class Asked(NamedTuple):
+    """What a scene has of a colour: objects, and whether any is striped with a darker tone."""
+
+    count: int = 1
+    striped: bool = False
+
+
+ONE = Asked()
 
 
 class Track(NamedTuple):
-    """The way of one colour through T frames of a shot; NaN where it is not seen.
+    """The way of an object through T frames of a shot; NaN where it is not seen.
 
     Attributes:
       color: key of `COLORS`.
@@ -36,6 +52,8 @@ class Track(NamedTuple):
       center: [T,2] pixels (x, y) of the middle of the outline.
       area: [T] pixels.
       whole: bool [T], seen and clear of the border.
+      number: which it is of the objects of its colour, from 0.
+      pixels: bool [T,H,W], all that has its colour: more than the outline's largest part.
     """
 
     color: str
@@ -44,30 +62,69 @@ class Track(NamedTuple):
     center: Any
     area: Any
     whole: Any
+    number: int = 0
+    pixels: Any = None
 
     @property
     def radius(self) -> float:
         """Pixels: of the disc as large as the object is, when it is seen best."""
         return float(np.sqrt(np.percentile(self.area[self.seen], 75) / np.pi))
 
+    def until(self, frame: int) -> "Track":
+        """The track without what is seen from a frame on; its pixels stay."""
+        before = np.arange(len(self.seen)) < frame
+        return self._replace(
+            masks=self.masks & before[:, None, None],
+            seen=self.seen & before,
+            center=np.where(before[:, None], self.center, np.nan),
+            area=self.area * before,
+            whole=self.whole & before,
+        )
 
-def find_tracks(lab: np.ndarray) -> list[Track]:
-    """The tracks of a shot in CIE Lab [T,H,W,3], the largest first."""
+
+def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> list[Track]:
+    """The tracks of a shot in CIE Lab [T,H,W,3], the largest first.
+
+    Args:
+      asked: {colour: what the scene has of it}; None of the old world, of which nothing is known.
+    """
+    known = asked or {}
     difference = colors.contrast(lab)
     hues, strong = _strong(lab, difference)
     present = [
         name for number, name in enumerate(colors.HUES) if _is_object(strong & (hues == number))
     ]
     grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
-    parts = _split(lab, present, colors.background(lab, grey))
-    colored = np.any(list(parts.values()), axis=0) if parts else np.zeros(lab.shape[:3], bool)
+    edges = {name: STRIPED_EDGE if known.get(name, ONE).striped else EDGE for name in present}
+    masks = _split(lab, edges, colors.background(lab, grey))
+    ways = {name: _ways(mask, known.get(name, ONE).count) for name, mask in masks.items()}
+    nothing = np.zeros(lab.shape[:3], bool)
+    colored = np.any([nothing, *(way for parts in ways.values() for way in parts)], axis=0)
     taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
-    white = colors.white_pixels(lab, difference, taken)
+    if asked is None:
+        white = colors.white_pixels(lab, difference, taken)
+    else:  # rows that objects and their shadows fill show little of the floor
+        floor, striped = colors.background(lab, ~taken), known.get("white", ONE).striped
+        white = colors.whole_white_pixels(lab, lab - floor, taken, striped)
     if _is_object(white):
-        parts["white"] = white
-    tracks = [_track(name, mask) for name, mask in parts.items()]
-    tracks = [track for track in tracks if track is not None and track.seen.sum() >= MIN_FRAMES]
+        masks["white"], ways["white"] = white, [white]
+    if asked is not None:
+        ways = {n: parts for n, parts in ways.items() if n in asked or _is_solid(masks[n])}
+    tracks = [
+        _track(name, way, number, masks[name])
+        for name, parts in ways.items()
+        for number, way in enumerate(parts)
+    ]
+    least = min(MIN_FRAMES, len(lab))
+    tracks = [track for track in tracks if track is not None and track.seen.sum() >= least]
     return sorted(tracks, key=lambda track: -track.area.sum())
+
+
+def _is_solid(mask):
+    """Whether a mask [T,H,W] holds something as thick as objects are: not a strip of the floor."""
+    side = 2 * round(THICK * min(mask.shape[1:]) / 2) + 1
+    core = ndimage.binary_opening(mask, np.ones((1, side, side)))
+    return (core.mean((1, 2)) > MIN_AREA).sum() >= min(MIN_FRAMES, len(mask))
 
 
 def _strong(lab, difference):
@@ -83,23 +140,28 @@ def _is_object(mask):
     """Whether a mask [T,H,W] holds something more than rims of others and specks."""
     large = mask[mask.mean((1, 2)) > MIN_AREA]  # others are not once they are opened
     core = ndimage.binary_opening(large, np.ones((1, 3, 3)))
-    return (core.mean((1, 2)) > MIN_AREA).sum() >= MIN_FRAMES
+    return (core.mean((1, 2)) > MIN_AREA).sum() >= min(MIN_FRAMES, len(mask))
 
 
-def _split(lab, present, background):
-    """{colour: mask [T,H,W]} of the colours that are present, each pixel to one at most."""
-    if not present:
+def _split(lab, edges, background):
+    """{colour: mask [T,H,W]} of the colours of `edges`, each pixel to one at most."""
+    if not edges:
         return {}
-    angle = np.array([colors.HUES[name] for name in present])
+    angle = np.array([colors.HUES[name] for name in edges])
     own = np.cos(colors.hue(lab)[..., None] - angle).argmax(-1)
     masks = {}
-    for number, name in enumerate(present):
+    for number, (name, edge) in enumerate(edges.items()):
         signal = (lab - background)[..., 1:] @ [np.cos(angle[number]), np.sin(angle[number])]
         mask = (own == number) & (signal > MIN_SIGNAL)
         if mask.any():
-            mask &= signal > EDGE * np.percentile(signal[mask], 75)
-        masks[name] = _parts(mask)
+            mask &= signal > edge * np.percentile(signal[mask], 75)
+        masks[name] = mask
     return masks
+
+
+def _ways(mask, count):
+    """Masks [T,H,W] of as many objects of one colour."""
+    return [_parts(mask)] if count == 1 else following.follow(mask, count, MIN_AREA)
 
 
 def _parts(mask):
@@ -116,16 +178,16 @@ def _hulls(mask):
     return np.stack([morphology.convex_hull_image(m) if m.any() else m for m in mask])
 
 
-def _track(color, parts):
-    """The `Track` of a colour's pixels [T,H,W]; None if they are no solid thing."""
+def _track(color, parts, number, pixels):
+    """The `Track` of an object's pixels [T,H,W]; None if they are no solid thing."""
     masks = _hulls(parts)
     if parts.sum() < MIN_SOLIDITY * masks.sum() or masks.mean() > MAX_SHARE:
         return None
     area = masks.sum((1, 2)).astype(float)
     seen = area > MIN_AREA * masks[0].size
     center = np.full((len(masks), 2), np.nan)
-    for number in np.flatnonzero(seen):
-        rows, columns = np.nonzero(masks[number])
-        center[number] = columns.mean() + 0.5, rows.mean() + 0.5
+    for k in np.flatnonzero(seen):
+        rows, columns = np.nonzero(masks[k])
+        center[k] = columns.mean() + 0.5, rows.mean() + 0.5
     border = masks[:, [0, -1]].any((1, 2)) | masks[:, :, [0, -1]].any((1, 2))
-    return Track(color, masks, seen, center, area, seen & ~border)
+    return Track(color, masks, seen, center, area, seen & ~border, number, pixels)

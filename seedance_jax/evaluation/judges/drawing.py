@@ -38,7 +38,7 @@ def _frame(number, image, verdict):
 
 def _track(pen, points, number, color):
     """The way so far, and a circle as large as the object."""
-    ink = tuple(int(255 * part ** (1 / 2.2)) for part in COLORS[color])
+    ink = tuple(int(255 * part ** (1 / 2.2)) for part in COLORS[color.split()[0]])
     places = [(SCALE * x, SCALE * y) for _, x, y, _ in points]
     if len(places) > 1:
         pen.line(places, fill=(0, 0, 0), width=3)

@@ -2,54 +2,39 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from seedance_jax.data.world.vocabulary import FLOORS
 from seedance_jax.evaluation.judges import (
     actions,
     camera_motion,
-    free_fall,
+    chapters,
+    fragments,
+    objects,
     outlines,
     quality,
     sight,
 )
 from seedance_jax.evaluation.judges.detection import Track
+from seedance_jax.evaluation.judges.finding import Finding, number
+from seedance_jax.evaluation.judges.mechanics import find_hiding
 
 # Frames of a track that are looked at for its shape.
 SHAPE_FRAMES = 12
 # Pixels, of a frame of 64, between the outlines of objects that meet.
 MEETING = 3.0 / 64
-# A frame shows an object whole if it shows so much of its usual area.
-CLEAR = 0.6
 
 
-class Finding(NamedTuple):
-    """What is measured for one gate.
-
-    Attributes:
-      value: number, word or list; None if nothing could be measured.
-      valid: whether the clip allowed a measurement.
-      evidence: what it rests on, ready for JSON; places in pixels, times in frames of the clip.
-    """
-
-    value: Any
-    valid: bool
-    evidence: dict
-
-
-def number(value: float | None, **evidence: Any) -> Finding:
-    """The `Finding` of a number, which is valid if there is one."""
-    valid = value is not None and math.isfinite(value)
-    return Finding(float(value) if valid else None, valid, evidence)
-
-
-def alignment(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+def alignment(
+    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
+) -> dict[str, Finding]:
     """Colour, shape, count, relation, event and direction."""
     bodies = scene["objects"]
     seen = [[track.color for track in shot.tracks] for shot in shots]
-    missing = [body["color"] for body in bodies for names in seen if body["color"] not in names]
+    missing = [key[0] for key in objects.keys_of(bodies) for shot in shots if not shot.track(*key)]
     found = {
         "alignment_color": Finding(not missing, True, {"seen": seen, "missing": missing}),
         "alignment_count": Finding(max(map(len, seen)), True, {"seen": seen}),
@@ -57,50 +42,47 @@ def alignment(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str
     }
     story = tell(shots[0], bodies, len(shots) == 1)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
-    for name, judge in (("event", event), ("direction", direction), ("relation", relation)):
-        unseen = Finding(None, False, {"missing": missing})
+    unseen = Finding(None, False, {"missing": missing})
+    found["alignment_event"] = event(story, shots[0], fps, scene) if story else unseen
+    for name, judge in (("direction", direction), ("relation", relation)):
         found[f"alignment_{name}"] = judge(story, shots[0], scene) if story else unseen
     return found
 
 
 def shape(shots: Sequence[sight.Shot], bodies: Sequence[Mapping[str, Any]]) -> Finding:
-    """By how much the prompted shapes explain the outlines better than others do, the worst."""
-    margins, words = [], []
-    for body in bodies:
-        masks = [clear_masks(shot.track(body["color"])) for shot in shots]
+    """By how much the prompted shapes explain the outlines better than others do, the worst.
+
+    Scenery has no shape to tell.
+    """
+    margins, words, asked = [], [], []
+    for key, body in zip(objects.keys_of(bodies), bodies, strict=True):
+        if body.get("scenery"):
+            continue
+        masks = [clear_masks(shot.track(*key)) for shot in shots]
         masks = [mask for part in masks for mask in part]
         picked = np.unique(np.linspace(0, len(masks) - 1, SHAPE_FRAMES).round().astype(int))
         scores = outlines.shape_scores([masks[k] for k in picked]) if masks else None
         if scores is None:
             return Finding(None, False, {"color": body["color"]})
         words.append(max(scores, key=scores.get))
+        asked.append(body["shape"])
         own = scores.pop(body["shape"])
         margins.append(own - max(scores.values()))
-    return number(min(margins), seen=words, asked=[body["shape"] for body in bodies])
+    return number(min(margins), seen=words, asked=asked)
 
 
 def clear_masks(track: Track | None) -> list[np.ndarray]:
     """The masks of a track where it is whole and nothing hides it."""
     if track is None:
         return []
-    return list(track.masks[clear(track)])
-
-
-def clear(track: Track) -> np.ndarray:
-    """bool [T]: where a track is seen whole."""
-    return track.whole & (track.area > CLEAR * usual_area(track))
-
-
-def usual_area(track: Track) -> float:
-    """Pixels that an object has, when little hides it."""
-    return np.percentile(track.area[track.seen], 80)
+    return list(track.masks[objects.clear(track)])
 
 
 def tell(
     shot: sight.Shot, bodies: Sequence[Mapping[str, Any]], whole: bool
 ) -> actions.Story | None:
     """The `actions.Story` of a shot; None if the main object is not seen."""
-    tracks = [shot.track(body["color"]) for body in bodies]
+    tracks = [shot.track(*key) for key in objects.keys_of(bodies)]
     if tracks[0] is None:
         return None
     tracks = [track for track in tracks if track is not None]
@@ -113,9 +95,13 @@ def tell(
     return actions.Story(centers, tracks, inside, slope, whole)
 
 
-def event(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -> Finding:
+def event(story: actions.Story, shot: sight.Shot, fps: float, scene: Mapping[str, Any]) -> Finding:
     name = scene["event"]
-    enough = story.tracks[0].seen.sum() >= 4
+    if name == "episodes":
+        told = chapters.chapters_seen(shot, scene, fps)
+        worst = min((chapter["value"] for chapter in told), default=None)
+        return number(worst, asked=name, chapters=told)
+    enough = story.tracks[0].seen.sum() >= actions.MIN_SEEN.get(name, 4)
     value = float(actions.EVENTS[name](story)) if enough else None
     return number(value, asked=name, main=story.tracks[0].color)
 
@@ -142,55 +128,6 @@ def relation(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -
     return Finding(word, True, {"gap": min(gaps, default=None)})
 
 
-def mechanics(
-    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
-) -> dict[str, Finding]:
-    """Gravity, bounce and permanence, of the main object in the first shot.
-
-    Gravity is a share of what the record has: 1 is right. Its m/s^2 are in the evidence.
-    """
-    shot, body = shots[0], scene["objects"][0]
-    track = shot.track(body["color"])
-    names = ("gravity", "bounce", "permanence")
-    if track is None:
-        return {name: Finding(None, False, {}) for name in names}
-    size, center = shot.frames.shape[1], shot.steady(track.center)
-    found = dict.fromkeys(names, Finding(None, False, {}))
-    flight = free_fall.free_fall(center[:, 1], size)
-    if flight is not None:
-        radius = np.sqrt(np.median(track.area[flight.first : flight.last + 1]) / np.pi)
-        scale = sight.mean_radius(body) / radius
-        measured = free_fall.gravity(flight, fps, scale, shot.view.elevation)
-        fit = {"fit": list(flight), "metres_per_second_squared": measured, "radius": radius}
-        fit["drawn"] = parabola(center, flight)
-        found["gravity"] = number(measured / scene["gravity"], **fit)
-        rebound = free_fall.restitution(center[:, 1], flight, size)
-        if rebound:
-            found["bounce"] = number(rebound[0], fit=list(rebound[1]))
-    hiding = find_hiding(shot, track)
-    if hiding:
-        found["permanence"] = number(hiding.error, **hiding._asdict())
-    return found
-
-
-def find_hiding(shot: sight.Shot, track: Track) -> free_fall.Hiding | None:
-    """The `free_fall.Hiding` of a track; None if it never hides."""
-    sides = np.full((len(track.seen), 2, 2), np.nan)  # [T, side, (x, y)]
-    for k in np.flatnonzero(track.masks.any((1, 2))):
-        columns = np.flatnonzero(track.masks[k].any(0))
-        sides[k, :, 0] = columns[0], columns[-1] + 1
-        sides[k, :, 1] = np.nonzero(track.masks[k])[0].mean() + 0.5
-    steady = np.stack([shot.steady(sides[:, side])[:, 0] for side in (0, 1)], -1)
-    return free_fall.find_hiding(steady, track.area / shot.scale**2)
-
-
-def parabola(center: np.ndarray, flight: free_fall.Flight) -> list[list[float]]:
-    """Places of a fit [[x, y], ...], a frame each, before the standing scene."""
-    time = np.arange(flight.first, flight.last + 1)
-    y = np.polyval([flight.a, flight.b, flight.c], time)
-    return np.column_stack([center[time, 0], y]).round(2).tolist()
-
-
 def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Errors of pan and tilt (pixels), zoom and dolly (%) and orbit (degrees), the worst shot's.
 
@@ -209,77 +146,61 @@ def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def mechanics_shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
-    """Which of gravity, bounce and permanence the scene shows, by its record alone."""
-    numbers, gravity = scene["numbers"], scene["gravity"]
-    frames = scene["shots"][0]["num_frames"]
-    body, flight = scene["objects"][0], 0.0
-    if scene["event"] == "drop":
-        flight = math.sqrt(2 * numbers["height"] / gravity)
-    if scene["event"] == "throw":
-        flight = 2 * math.sqrt(2 * numbers["height"] / gravity)
-    measured = min(flight * fps, frames - 1) >= free_fall.MIN_FLIGHT - 0.5
-    measured = measured and scene.get("from_start", True)
-    after = 2 * body["restitution"] * flight * fps
-    bounces = scene["event"] == "drop" and body["shape"] == "ball" and measured
-    room = frames - 1 - flight * fps - free_fall.MIN_FLIGHT >= 1.5
-    return {
-        "gravity": measured,
-        "bounce": bounces and room and after >= free_fall.MIN_FLIGHT + 1,
-        "permanence": scene["event"] == "occlude",
-    }
-
-
-def looks(shots: Sequence[sight.Shot]) -> dict[str, Finding]:
-    """Flicker, exposure, dynamics and sharpness."""
+def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+    """Flicker, exposure, dynamics, sharpness, light and floor; motion of clips alone."""
     gains = [quality.exposure(shot.frames, shot.follow) for shot in shots]
     sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
+    flickers = [quality.flicker(shot.frames) for shot in shots if len(shot.frames) > 2]
+    moving = [quality.dynamics(shot.frames) for shot in shots if len(shot.frames) > 1]
     return {
-        "flicker": number(max(quality.flicker(shot.frames) for shot in shots)),
+        "flicker": number(max(flickers, default=None)),
         "exposure": number(max(np.abs(gain).max() for gain in gains)),
-        "dynamics": number(float(np.mean([quality.dynamics(shot.frames) for shot in shots]))),
+        "dynamics": number(float(np.mean(moving)) if moving else None),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
+        **(floor(shots, scene) if objects.is_new(scene) else {}),
     }
 
 
-def continuity(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
-    """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
-    object that should be seen is lost: the camera may leave bystanders, which stand by the record.
-    """
-    shakes, jumps, lost = [], [], []
-    for shot in shots:
-        for k, body in enumerate(scene["objects"]):
-            track = shot.track(body["color"])
-            if track is None:
-                lost.append([shot.start, body["color"]])
-                continue
-            hides = scene["event"] == "occlude" and k == 0
-            leaves = body["static"] and scene["event"] != "occlude"
-            center = shot.steady(track.center)
-            still = np.where(clear(track)[:, None], center, np.nan)
-            shakes.append(quality.jitter(still, track.radius))
-            # What the picture's edge cuts off seems to move less than it does.
-            told = track.area > CLEAR * usual_area(track) * (hides or leaves)
-            jumping = np.where(told[:, None], center, np.nan)
-            size, frame = quality.longest_jump(jumping, track.radius)
-            jumps.append((size, shot.start + frame, body["color"]))
-            gaps = [] if hides or leaves else np.flatnonzero(~track.seen)
-            lost += [[shot.start + int(frame), body["color"]] for frame in gaps]
-    shakes = [value for value in shakes if value is not None]
-    jump = max(jumps, default=None)
+def floor(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+    """Which floor is seen, and how much light it gives back of what its material does."""
+    seen = [quality.floor_color(shot.frames, [t.masks for t in shot.tracks]) for shot in shots]
+    if None in [part if part is None else 0 for part in seen]:
+        return dict.fromkeys(("alignment_floor", "light"), Finding(None, False, {}))
+    linear = np.mean(seen, axis=0)
+    materials = {name: np.mean(pair, axis=0) for name, pair in FLOORS.items()}
+    plain = {name: materials[name] for name in quality.PLAIN_FLOORS}
+    word = min(plain, key=lambda name: quality.color_distance(linear, plain[name]))
+    light = float(linear.mean() / materials[scene["floor"]].mean())
     return {
-        "jitter": number(max(shakes, default=None)),
-        "identity": number(jump[0] + len(lost) if jump else None, jump=jump, lost=lost),
+        "alignment_floor": Finding(word, True, {"linear": linear.round(4).tolist()}),
+        "light": number(light, linear=linear.round(4).tolist()),
+    }
+
+
+def broken(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+    """How many parts are seen after an impact, of those that the record has, and their spread."""
+    names = ("fragments", "spread")
+    track = shots[0].track(scene["objects"][0]["color"])
+    if not scene.get("fragments") or track is None:
+        return dict.fromkeys(names, Finding(None, False, {}))
+    frame = fragments.impact(track)
+    parts = fragments.parts(track, frame) if frame is not None else []
+    share = float(np.percentile(parts, 90)) / len(scene["fragments"]) if parts else 0.0
+    return {
+        "fragments": number(share, impact=frame, parts=parts),
+        "spread": number(fragments.spread(track), impact=frame),
     }
 
 
 def tracks_of(shots: Sequence[sight.Shot]) -> dict[str, list]:
-    """{colour: [[frame, x, y, area], ...]} of a clip, for reports and drawings."""
+    """{colour, and number of a look-alike: [[frame, x, y, area], ...]} of a clip, for reports and
+    drawings."""
     found = {}
     for shot in shots:
         for track in shot.tracks:
             for k in np.flatnonzero(track.seen):
                 x, y = track.center[k].round(2).tolist()
-                points = found.setdefault(track.color, [])
+                name = f"{track.color} {track.number + 1}" if track.number else track.color
+                points = found.setdefault(name, [])
                 points.append([shot.start + int(k), x, y, int(track.area[k])])
     return found

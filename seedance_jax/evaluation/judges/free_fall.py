@@ -51,6 +51,11 @@ def find_flight(height: np.ndarray, first: int, size: int) -> Flight | None:
     return found
 
 
+def fit(height: np.ndarray, first: int, last: int) -> Flight:
+    """The parabola through frames first..last of [T] that fits best."""
+    return _fit(height, first, last)[0]
+
+
 def _fit(height, first, last):
     time = np.arange(first, last + 1)
     coefficients = np.polyfit(time, height[time], 2)
@@ -72,7 +77,7 @@ def free_fall(height: np.ndarray, size: int) -> Flight | None:
     steps = np.diff(height)
     turns = np.flatnonzero((steps[1:] < 0.5 * steps[:-1]) & (steps[:-1] > 0.01 * size))
     last = min(flight.last, int(turns[0]) + 1 if len(turns) else flight.last)
-    return _fit(height, flight.first, last)[0] if last - flight.first >= MIN_FLIGHT - 1 else flight
+    return fit(height, flight.first, last) if last - flight.first >= MIN_FLIGHT - 1 else flight
 
 
 def gravity(flight: Flight, fps: float, scale: float, elevation: float) -> float:
@@ -93,6 +98,50 @@ def restitution(height: np.ndarray, flight: Flight, size: int) -> tuple[float, F
         before = flight.speed(time)
         return (float(-after.speed(time) / before), after) if before > 0 else None
     return None
+
+
+def depth(height: np.ndarray) -> float:
+    """Pixels from the highest place of [T] to the lowest one after it; NaN is unseen."""
+    seen = height[np.isfinite(height)]
+    return float(seen[seen.argmin() :].max() - seen.min())
+
+
+def rebound(height: np.ndarray, flight: Flight, size: int) -> float | None:
+    """Share of its speed that an impact gives back; None if nothing is seen after it.
+
+    The flight after it has the curvature of the one before; what does not fly gives back what it
+    rises by.
+    """
+    after = height[flight.last + 1 :]
+    time = flight.last + 1 + np.flatnonzero(np.isfinite(after))
+    if len(time) < 3 or flight.a <= 0:
+        return None
+    for first in (0, 1):
+        best = _second_flight(height, time[first:], flight, size)
+        if best is not None:
+            return best
+    lowest = height[time][:3].argmax()
+    rise = height[time][lowest] - height[time][lowest:].min()
+    speed = flight.speed(flight.last + 0.5)
+    return float(math.sqrt(4 * flight.a * rise) / speed) if speed > 0 else None
+
+
+def _second_flight(height, time, flight, size):
+    """Speed after over that before where a parabola of the same curvature begins; None if none."""
+    found = None
+    for count in range(3, len(time) + 1):
+        part = time[:count]
+        slope, offset = np.polyfit(part, height[part] - flight.a * part**2, 1)
+        error = np.abs(flight.a * part**2 + slope * part + offset - height[part]).max()
+        if error > TOLERANCE * size:
+            break
+        found = slope, offset
+    if found is None or found[0] == flight.b:
+        return None
+    impact = (flight.c - found[1]) / (found[0] - flight.b)
+    before, after = flight.speed(impact), 2 * flight.a * impact + found[0]
+    near = flight.last - 0.5 <= impact <= time[0] + 0.5
+    return float(-after / before) if near and before > 0 else None
 
 
 class Hiding(NamedTuple):

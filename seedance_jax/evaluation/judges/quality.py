@@ -1,15 +1,19 @@
 """Flicker, exposure, dynamics, sharpness and jitter of a shot: how it looks, whatever it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
+
+from seedance_jax.evaluation.judges.colors import GAMMA
 
 # Motion is measured on a grid of so many cells a side, in the share of them that changes most.
 MOTION_CELLS = 16
 MOTION_SHARE = 0.05
 # Pixels beyond an object's outline at which sharpness is measured, and those about them.
 REACH = 4
+# Floors that are told by their colour.
+PLAIN_FLOORS = ("grey", "sandy")
 
 
 def luma(frames: np.ndarray) -> np.ndarray:
@@ -98,6 +102,25 @@ def _steepest(image):
         first, second = (np.take(padded, range(s, s + image.shape[axis]), axis) for s in (0, 1))
         steep = np.maximum(steep, np.maximum(first, second))
     return steep
+
+
+def floor_color(frames: np.ndarray, objects: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Linear RGB [3] of the floor: the median of the lowest quarter of the picture without objects
+    and what is about them; None if they cover it.
+
+    Args:
+      objects: masks [T,H,W].
+    """
+    low = frames.shape[1] - frames.shape[1] // 4
+    covered = np.any([np.zeros(frames.shape[:3], bool), *objects], axis=0)
+    free = ~ndimage.binary_dilation(covered, np.ones((1, 7, 7)))[:, low:]
+    pixels = frames[:, low:][free]
+    return np.median(pixels / 255.0, axis=0) ** GAMMA if len(pixels) else None
+
+
+def color_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Between the chromaticities of two linear colours [3], whatever their light."""
+    return float(np.abs(first / max(first.sum(), 1e-6) - second / second.sum()).sum())
 
 
 def jitter(center: np.ndarray, radius: float) -> float | None:

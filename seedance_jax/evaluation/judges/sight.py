@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from seedance_jax.evaluation.judges import camera_motion, colors, detection, quality
+from seedance_jax.evaluation.judges import camera_motion, colors, detection, objects, quality
 
 # Where a cut may be: the picture changes so many times as much as any of the changes about it, and
 # by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
@@ -19,7 +19,7 @@ ABOUT = 3
 SAME_PLACE, BACKDROP = 0.5, 2.0
 # Metres above the floor from which things are thrown, on average.
 RELEASE = 0.27
-# A shot must have so many frames to be judged.
+# A shot must have so many frames to be judged, if it is no picture.
 MIN_FRAMES = 4
 
 
@@ -40,9 +40,10 @@ class Shot(NamedTuple):
     path: Any
     view: Any
 
-    def track(self, color: str) -> detection.Track | None:
-        """The track of a colour; None if it is not seen."""
-        return next((track for track in self.tracks if track.color == color), None)
+    def track(self, color: str, number: int = 0) -> detection.Track | None:
+        """The track of a colour, or of one of several objects of it; None if it is not seen."""
+        own = (color, number)
+        return next((track for track in self.tracks if (track.color, track.number) == own), None)
 
     @property
     def scale(self) -> np.ndarray:
@@ -86,10 +87,11 @@ def check_clip(frames: np.ndarray, fps: float) -> None:
         found = f"{getattr(frames, 'dtype', type(frames))} {getattr(frames, 'shape', '')}"
         raise ValueError(f"frames must be uint8 [T,H,W,3], got {found}")
     count, height, width, channels = frames.shape
-    if channels != 3 or count < MIN_FRAMES or min(height, width) < 32 or height % 16 or width % 16:
+    enough = count == 1 or count >= MIN_FRAMES
+    if channels != 3 or not enough or min(height, width) < 32 or height % 16 or width % 16:
         raise ValueError(
-            f"frames must be [T,H,W,3] with T >= {MIN_FRAMES} and H and W of 32, 48, 64, ..., "
-            f"got {frames.shape}"
+            f"frames must be [T,H,W,3] with T = 1 or T >= {MIN_FRAMES} and H and W of 32, 48, 64, "
+            f"..., got {frames.shape}"
         )
     if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps={fps} must be a number above 0")
@@ -103,11 +105,11 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
       frames: uint8 [T,H,W,3] of the clip.
       shots: its `Shot`s.
     """
-    objects = np.concatenate([_objects(shot) for shot in shots])
+    covered = np.concatenate([_objects(shot) for shot in shots])
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
     sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
     sudden |= {number for shot in shots for number in _breaks(shot)}
-    return [number for number in sorted(sudden) if likeness(frames, objects, number) < SAME_PLACE]
+    return [number for number in sorted(sudden) if likeness(frames, covered, number) < SAME_PLACE]
 
 
 def _objects(shot):
@@ -176,7 +178,7 @@ def look(frames: np.ndarray, lengths: Sequence[int], scene: Mapping[str, Any]) -
 
 def _look(frames, start, planned, scene):
     lab = colors.lab_of(frames)
-    tracks = detection.find_tracks(lab)
+    tracks = objects.find_objects(lab, planned, scene)
     view = camera_motion.View(
         planned["focal"], planned["elevation"], height=target_height(scene, start)
     )
@@ -197,12 +199,13 @@ def target_height(scene: Mapping[str, Any], start: int) -> float:
 
 
 def metres_per_pixel(
-    tracks: Sequence[detection.Track], objects: Sequence[Mapping[str, Any]]
+    tracks: Sequence[detection.Track], bodies: Sequence[Mapping[str, Any]]
 ) -> float | None:
     """From the largest object of a colour of the scene; None if none is seen."""
+    keys = objects.keys_of(bodies)
     for track in tracks:
-        for body in objects:
-            if body["color"] == track.color:
+        for key, body in zip(keys, bodies, strict=True):
+            if key == (track.color, track.number) and not body.get("scenery"):
                 return mean_radius(body) / track.radius
     return None
 
@@ -212,11 +215,13 @@ def mean_radius(body: Mapping[str, Any]) -> float:
 
     By Cauchy's formula, the mean shadow of a convex body is a quarter of its surface.
     """
-    x, _, z = body["half_extents"]
+    x, y, z = body["half_extents"]
     surface = {
         "ball": 4 * math.pi * x * x,
         "cube": 24 * x * x,
         "cylinder": 2 * math.pi * x * x + 4 * math.pi * x * z,
         "pillar": 2 * math.pi * x * x + 4 * math.pi * x * z,
+        "ledge": 8 * (x * y + y * z + z * x),
+        "screen": 8 * (x * y + y * z + z * x),
     }
     return math.sqrt(surface[body["shape"]] / 4 / math.pi)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seedance_jax.evaluation.judges import continuity, forms, mechanics, objects, sight
 from seedance_jax.evaluation.judges import findings as measures
-from seedance_jax.evaluation.judges import forms, sight
 from seedance_jax.evaluation.judges.forms import Form
 
 # Gate -> heading of the report.
@@ -39,9 +39,27 @@ HEADINGS = {
     "jitter": "motion quality",
     "identity": "motion quality",
     "cuts": "camera",
+    "alignment_floor": "subject",
+    "fall": "motion quality",
+    "fragments": "motion quality",
+    "spread": "motion quality",
+    "look_alike": "motion quality",
+    "appearance": "motion quality",
+    "light": "aesthetic quality",
 }
+# Gates of what the old world does not have, or was not judged on.
+NEW = ("alignment_floor", "fall", "fragments", "spread", "look_alike", "appearance", "light")
+# Gates of single pictures.
+OF_PICTURES = (
+    "alignment_color",
+    "alignment_shape",
+    "alignment_count",
+    "alignment_floor",
+    "sharpness",
+    "light",
+)
 GATES = tuple(HEADINGS)
-RELATIONS = {"collide": "meets", "topple": "meets", "occlude": "behind"}
+RELATIONS = {"collide": "meets", "topple": "meets", "occlude": "behind", "push": "meets"}
 NEEDED = ("version", "slice", "event", "objects", "num_objects", "shots", "gravity", "numbers")
 
 
@@ -96,7 +114,8 @@ def expected_scene(row: Mapping[str, Any], numbers: Sequence[int] | None = None)
         word = "right" if right > 0 else "left"
     else:
         word = "away" if forward > 0 else "towards"
-    word = {"drop": "down", "break": "down", "episodes": ""}.get(scene["event"], word)
+    told = {"drop": "down", "break": "down", "rest": "", "episodes": ""}
+    word = told.get(scene["event"], word)
     extra = {"direction": word, "from_start": bool(numbers[0] == 0)}
     return scene | {"camera": shots[0]["camera"], "shots": shots} | extra
 
@@ -136,7 +155,7 @@ def shot_lengths(scene: Mapping[str, Any], frames: np.ndarray) -> list[int]:
     lengths = [shot["num_frames"] for shot in scene["shots"]]
     if sum(lengths) != len(frames):
         raise ValueError(f"the scene has shots of {lengths} frames, the clip has {len(frames)}")
-    if min(lengths) < sight.MIN_FRAMES:
+    if min(lengths) < sight.MIN_FRAMES and lengths != [1]:
         raise ValueError(f"shots of {lengths} frames: one under {sight.MIN_FRAMES} is too short")
     return lengths
 
@@ -147,14 +166,17 @@ def measure(
     """All findings; {gate: `Finding`} in the order of `GATES`."""
     cuts = sight.find_cuts(frames, shots)
     found = {
-        **measures.alignment(shots, scene),
-        **measures.mechanics(shots, fps, scene),
+        **measures.alignment(shots, fps, scene),
+        **mechanics.mechanics(shots, fps, scene),
         **measures.cameras(shots, scene),
-        **measures.looks(shots),
-        **measures.continuity(shots, scene),
+        **measures.looks(shots, scene),
+        **measures.broken(shots, scene),
+        **continuity.continuity(shots, fps, scene),
+        **continuity.identities(shots, scene),
         "cuts": measures.Finding(cuts, True, {"asked": [shot.start for shot in shots[1:]]}),
     }
-    return {name: found[name] for name in GATES}
+    unasked = measures.Finding(None, False, {})
+    return {name: found.get(name, unasked) for name in GATES}
 
 
 def of_event(bounds: Mapping[str, Any], event: str) -> dict[str, Any]:
@@ -165,10 +187,18 @@ def of_event(bounds: Mapping[str, Any], event: str) -> dict[str, Any]:
 
 def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
     """{gate: whether a scene shows it}, by its record; others are always shown."""
-    return measures.mechanics_shown(scene, fps) | {
+    if len(scene["shots"]) == 1 and scene["shots"][0]["num_frames"] == 1:
+        return {name: name in OF_PICTURES for name in GATES}
+    prompted = mechanics.mechanics_shown(scene, fps) | {
         "alignment_direction": bool(scene.get("direction")) and scene["event"] != "spin",
         "alignment_relation": scene["event"] in RELATIONS,
+        "fragments": bool(scene.get("fragments")),
+        "spread": bool(scene.get("fragments")),
+        "look_alike": bool(scene.get("look_alikes")),
+        "appearance": continuity.hides(scene),
     }
+    new = objects.is_new(scene)
+    return prompted | {name: prompted.get(name, True) and new for name in NEW}
 
 
 def gates(
@@ -184,6 +214,7 @@ def gates(
         "alignment_count": scene["num_objects"],
         "alignment_relation": RELATIONS.get(scene["event"]),
         "alignment_direction": scene.get("direction"),
+        "alignment_floor": scene.get("floor"),
         "cuts": found["cuts"].evidence["asked"],
     }
     opened = {}

@@ -3,10 +3,11 @@
 import contextlib
 import importlib.util
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from absl import logging
 
 from seedance_jax import sharding
 from seedance_jax.performance.timed import dit_speed, reports, turns
@@ -158,7 +159,7 @@ def measure(
         for row in rows:
             running = {who: one for who, one in processes.items() if row.peer or who != "diffusers"}
             for who, process in running.items():
-                print(f"{row.name}: {who} compiles", file=sys.stderr, flush=True)
+                logging.info("%s: %s compiles and runs once", row.name, who)
                 process.prepare(row.subject, {"who": who, **row.settings})
             runs = turns.rounds({who: one.run for who, one in running.items()}, repeats, limit)
             found = report(row, runs) | reports.compare(row.name, runs, earlier)

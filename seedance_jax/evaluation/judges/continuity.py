@@ -1,0 +1,132 @@
+"""Whether objects stay what they are and move on: jitter, identity, and looks after a hiding."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seedance_jax.evaluation.judges import appearance, colors, hiding, objects, quality, sight
+from seedance_jax.evaluation.judges.detection import Track
+from seedance_jax.evaluation.judges.finding import Finding, number
+
+# Frames on either side of a hiding in which looks and places are compared.
+BESIDE = 6
+# Radii within which an object is still, while it is hidden.
+STILL = 0.15
+# A ball that goes so many radii a frame moves.
+MOVING = 0.04
+
+
+def continuity(
+    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
+) -> dict[str, Finding]:
+    """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
+    object that should be seen is lost: the camera may leave bystanders, which stand by the record.
+
+    In long scenes what hides, leaves or is out of the camera's sight is not lost, and it is seconds
+    that count.
+    """
+    shakes, jumps, lost, long = [], [], [], scene["event"] == "episodes"
+    keys = objects.keys_of(scene["objects"])
+    for shot in shots:
+        for k, body in enumerate(scene["objects"]):
+            track = shot.track(*keys[k])
+            if body.get("scenery"):
+                continue
+            if track is None:
+                lost.append([shot.start, body["color"]])
+                continue
+            hides = long or (scene["event"] == "occlude" and k == 0)
+            leaves = body["static"] and scene["event"] != "occlude"
+            center = shot.steady(track.center)
+            still = np.where(objects.clear(track)[:, None], center, np.nan)
+            shakes.append(_shake(still, track.radius, long))
+            # What the picture's edge cuts off seems to move less than it does.
+            least = objects.CLEAR * objects.usual_area(track) * (hides or leaves)
+            jumping = np.where((track.area > least)[:, None], center, np.nan)
+            size, frame = quality.longest_jump(jumping, track.radius)
+            jumps.append((size, shot.start + frame, body["color"]))
+            lost += [
+                [shot.start + int(frame), body["color"]]
+                for frame in _lost(shot, track, hides or leaves, long and not leaves, scene)
+            ]
+    shakes = [value for value in shakes if value is not None]
+    jump = max(jumps, default=None)
+    missing = len(lost) / (fps if long else 1)
+    return {
+        "jitter": number(max(shakes, default=None)),
+        "identity": number(jump[0] + missing if jump else None, jump=jump, lost=lost),
+    }
+
+
+def _shake(center, radius, long):
+    """Jitter of a track; in long scenes, where it mostly rests, of its fastest part as well."""
+    whole = quality.jitter(center, radius)
+    if not long or whole is None:
+        return whole
+    step = np.abs(np.diff(center[:, 0])) / radius
+    moving = np.append(step, 0.0) > MOVING
+    return max(whole, quality.jitter(np.where(moving[:, None], center, np.nan), radius) or 0.0)
+
+
+def _lost(shot, track, excused, long, scene):
+    """Numbers of the frames of a shot in which an object should be seen, and is not."""
+    if long:
+        return [k for gap in hiding.find_gaps(shot, track) for k in gap.unexplained]
+    unseen = np.flatnonzero(~track.seen)
+    if scene.get("fragments"):
+        unseen = unseen[unseen < np.flatnonzero(track.seen)[-1]]
+    return [] if excused else unseen
+
+
+def identities(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+    """How look-alikes look beside each other, and how the main object looks after a hiding."""
+    found = dict.fromkeys(("look_alike", "appearance"), Finding(None, False, {}))
+    shot, keys = shots[0], objects.keys_of(scene["objects"])
+    if not (scene.get("look_alikes") or hides(scene)):
+        return found
+    lab = colors.lab_of(shot.frames)
+    for pair in scene.get("look_alikes", ()):
+        tracks, bodies = [shot.track(*keys[k]) for k in pair], [scene["objects"][k] for k in pair]
+        if None not in tracks:
+            planned = scene["shots"][0]["camera"]
+            beside = objects.contrast_of(tracks, lab, planned, bodies)
+            found["look_alike"] = number(appearance.worst(beside), pair=list(pair))
+    track = shot.track(*keys[0])
+    if track is not None and hides(scene):
+        found["appearance"] = _looks_after(shot, track, lab)
+    return found
+
+
+def hides(scene: Mapping[str, Any]) -> bool:
+    """Whether something hides the main object, by the record."""
+    told = any(chapter["kind"] == "hide" for chapter in scene.get("chapters", ()))
+    return told or scene["event"] == "occlude"
+
+
+def _looks_after(shot, track, lab):
+    """By how much it differs after a hiding, the most; None if it never comes out."""
+    clear = objects.clear(track)
+    looks, frames, changes = appearance.looks_of(track, lab, clear), np.flatnonzero(clear), []
+    for gap in hiding.find_gaps(shot, track):
+        before, after = frames[frames < gap.first][-BESIDE:], frames[frames > gap.last][:BESIDE]
+        changed = appearance.change(looks, before, after)
+        if gap.hidden and gap.first and changed is not None:
+            changes.append([changed, gap.first, gap.last])
+    return number(max(changes)[0] if changes else None, changes=changes)
+
+
+def stays(shot: sight.Shot, track: Track) -> Finding:
+    """Radii between where what rests goes into hiding and where it comes out, the most."""
+    center = shot.steady(track.center)
+    center[~objects.clear(track)] = np.nan
+    moves, known = [], np.flatnonzero(np.isfinite(center[:, 0]))
+    for gap in hiding.find_gaps(shot, track):
+        before, after = known[known < gap.first][-BESIDE:], known[known > gap.last][:BESIDE]
+        if gap.gone or not gap.hidden or not len(before) or not len(after):
+            continue
+        parts = center[before] / track.radius, center[after] / track.radius
+        if all(np.ptp(part, axis=0).max() < STILL for part in parts):
+            away = float(np.linalg.norm(np.median(parts[0], 0) - np.median(parts[1], 0)))
+            moves.append([away, gap.first, gap.last])
+    return number(max(moves)[0] if moves else None, moves=moves)

@@ -1,0 +1,108 @@
+"""Which of the things that are seen in a shot is which object of the record."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seedance_jax.data.world.spec import OLD_WORLD
+from seedance_jax.evaluation.judges import appearance, detection, fragments
+
+# A frame shows an object whole if it shows so much of its usual area.
+CLEAR = 0.6
+# Log of the sizes of objects that differ in texture alone.
+ALIKE = 0.05
+
+
+def find_objects(
+    lab: np.ndarray, planned: Mapping[str, Any], scene: Mapping[str, Any]
+) -> list[detection.Track]:
+    """The tracks of a shot: look-alikes in the order of the record, what breaks until it does.
+
+    Args:
+      lab: CIE Lab [T,H,W,3].
+      planned: the shot's camera of the record `scene`.
+    """
+    keys = keys_of(scene["objects"])
+    tracks = detection.find_tracks(lab, asked_of(scene["objects"]) if is_new(scene) else None)
+    for pair in scene.get("look_alikes", ()):
+        tracks = _in_order(tracks, lab, planned, scene["objects"], [keys[k] for k in pair], pair)
+    if scene.get("fragments"):
+        tracks = [_whole(track) if track.color == keys[0][0] else track for track in tracks]
+    return tracks
+
+
+def asked_of(bodies: Sequence[Mapping[str, Any]]) -> dict[str, detection.Asked]:
+    """What a scene has of each colour."""
+    found = {}
+    for body in bodies:
+        before = found.get(body["color"], detection.Asked(0))
+        striped = before.striped or body["texture"] != "solid"
+        found[body["color"]] = detection.Asked(before.count + 1, striped)
+    return found
+
+
+def is_new(scene: Mapping[str, Any]) -> bool:
+    """Whether a record is of a world after the old one."""
+    return scene.get("version", OLD_WORLD) != OLD_WORLD
+
+
+def keys_of(objects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """(colour, which it is of the objects of that colour) of the objects of a scene."""
+    names = [body["color"] for body in objects]
+    return [(name, names[:k].count(name)) for k, name in enumerate(names)]
+
+
+def _whole(track):
+    """The track until it breaks; of what is broken from the start, all of it."""
+    frame = fragments.impact(track)
+    before = track if frame is None else track.until(frame)
+    return before if before.seen.any() else track
+
+
+def _in_order(tracks, lab, planned, objects, keys, pair):
+    """Tracks of which those of a pair have the numbers of the objects that they look like at
+    first."""
+    own = [next((t for t in tracks if (t.color, t.number) == key), None) for key in keys]
+    if None in own:
+        return tracks
+    beside = contrast_of(own, lab, planned, [objects[k] for k in pair])
+    beside = beside[np.isfinite(beside)][: appearance.WINDOW]
+    if not len(beside) or np.median(beside) >= 0:
+        return tracks
+    swapped = {id(track): other.number for track, other in zip(own, own[::-1], strict=True)}
+    return [track._replace(number=swapped.get(id(track), track.number)) for track in tracks]
+
+
+def contrast_of(
+    tracks: Sequence[detection.Track],
+    lab: np.ndarray,
+    planned: Mapping[str, Any],
+    objects: Sequence[Mapping[str, Any]],
+) -> np.ndarray:
+    """[T] how two look-alikes look beside each other, see `appearance.contrast`.
+
+    Args:
+      planned: the camera of the record.
+      objects: the two of the record.
+    """
+    sizes = [max(body["half_extents"]) for body in objects]
+    ratio = sizes[1] / sizes[0]
+    looks = [appearance.looks_of(track, lab, clear(track)) for track in tracks]
+    view = planned["elevation"], planned["focal"]
+    far = [appearance.floor_distance(track, *view) for track in tracks]
+    if abs(math.log(ratio)) > ALIKE:
+        return appearance.contrast(*looks, far, ratio)
+    order = slice(None, None, -1 if objects[0]["texture"] != "solid" else 1)
+    return appearance.contrast(*looks[order], far, 1.0)
+
+
+def clear(track: detection.Track) -> np.ndarray:
+    """bool [T]: where a track is seen whole."""
+    return track.whole & (track.area > CLEAR * usual_area(track))
+
+
+def usual_area(track: detection.Track) -> float:
+    """Pixels that an object has, when little hides it."""
+    return np.percentile(track.area[track.seen], 80)
