@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seedance_jax.evaluation.judges import fragments
+from seedance_jax.evaluation.judges import shattering
 
 # Widths of the frame by which an object goes somewhere.
 MIN_WAY = 0.06
@@ -117,7 +117,7 @@ def shatter(story: Story) -> float:
     """It falls, and lies in parts that are wider apart than it was wide."""
     y = story.way[:, 1]
     fall = (y - np.minimum.accumulate(y)).max()
-    return min(fall - 0.6, fragments.spread(story.tracks[0]) / fragments.BROKEN - 1)
+    return min(fall - 0.6, shattering.spread(story.tracks[0]) / shattering.BROKEN - 1)
 
 
 def rest(story: Story) -> float:

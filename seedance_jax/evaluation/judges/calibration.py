@@ -74,9 +74,10 @@ def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
         if values:
             bounds[name] = bound(values, rule, LIMITS.get(name, (-1e3, 1e3)))
-    motion = {"any": [f["dynamics"].value for _, f in found]}
-    for scene, finding in found:
-        motion.setdefault(scene["event"], []).append(finding["dynamics"].value)
+    moving = [(a, f["dynamics"].value) for a, f in found if f["dynamics"].valid]  # no pictures
+    motion = {"any": [value for _, value in moving]} if moving else {}
+    for scene, value in moving:
+        motion.setdefault(scene["event"], []).append(value)
     bounds["dynamics"] = {
         event: [round(DYNAMICS[0] * min(values), 2), round(DYNAMICS[1] * max(values), 2)]
         for event, values in motion.items()

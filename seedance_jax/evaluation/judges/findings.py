@@ -11,11 +11,11 @@ from seedance_jax.data.world.vocabulary import FLOORS
 from seedance_jax.evaluation.judges import (
     actions,
     camera_motion,
-    chapters,
-    fragments,
     objects,
     outlines,
+    plot,
     quality,
+    shattering,
     sight,
 )
 from seedance_jax.evaluation.judges.detection import Track
@@ -98,7 +98,7 @@ def tell(
 def event(story: actions.Story, shot: sight.Shot, fps: float, scene: Mapping[str, Any]) -> Finding:
     name = scene["event"]
     if name == "episodes":
-        told = chapters.chapters_seen(shot, scene, fps)
+        told = plot.chapters_seen(shot, scene, fps)
         worst = min((chapter["value"] for chapter in told), default=None)
         return number(worst, asked=name, chapters=told)
     enough = story.tracks[0].seen.sum() >= actions.MIN_SEEN.get(name, 4)
@@ -183,12 +183,12 @@ def broken(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, F
     track = shots[0].track(scene["objects"][0]["color"])
     if not scene.get("fragments") or track is None:
         return dict.fromkeys(names, Finding(None, False, {}))
-    frame = fragments.impact(track)
-    parts = fragments.parts(track, frame) if frame is not None else []
+    frame = shattering.impact(track)
+    parts = shattering.parts(track, frame) if frame is not None else []
     share = float(np.percentile(parts, 90)) / len(scene["fragments"]) if parts else 0.0
     return {
         "fragments": number(share, impact=frame, parts=parts),
-        "spread": number(fragments.spread(track), impact=frame),
+        "spread": number(shattering.spread(track), impact=frame),
     }
 
 

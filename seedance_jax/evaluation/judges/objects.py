@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.data.world.spec import OLD_WORLD
-from seedance_jax.evaluation.judges import appearance, detection, fragments
+from seedance_jax.evaluation.judges import appearance, detection, shattering
 
 # A frame shows an object whole if it shows so much of its usual area.
 CLEAR = 0.6
@@ -44,8 +43,8 @@ def asked_of(bodies: Sequence[Mapping[str, Any]]) -> dict[str, detection.Asked]:
 
 
 def is_new(scene: Mapping[str, Any]) -> bool:
-    """Whether a record is of a world after the old one."""
-    return scene.get("version", OLD_WORLD) != OLD_WORLD
+    """Whether a record tells what records do since 2.0.0."""
+    return "look_alikes" in scene
 
 
 def keys_of(objects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -56,7 +55,7 @@ def keys_of(objects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
 
 def _whole(track):
     """The track until it breaks; of what is broken from the start, all of it."""
-    frame = fragments.impact(track)
+    frame = shattering.impact(track)
     before = track if frame is None else track.until(frame)
     return before if before.seen.any() else track
 

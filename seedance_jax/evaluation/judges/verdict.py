@@ -181,8 +181,8 @@ def measure(
 
 def of_event(bounds: Mapping[str, Any], event: str) -> dict[str, Any]:
     """{gate: [least, most]} for an event, of the bounds of a form."""
-    motion = bounds["dynamics"]
-    return bounds | {"dynamics": motion.get(event, motion["any"])}
+    motion = bounds["dynamics"]  # {} of pictures
+    return bounds | {"dynamics": motion.get(event, motion.get("any"))}
 
 
 def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
