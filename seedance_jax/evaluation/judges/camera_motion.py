@@ -1,116 +1,130 @@
 """How the camera of a shot of the synthetic world moves, measured in the background.
 
-The background is what is left when objects and shadows are cut out: a floor of faint texture, and a
-sky that only turns. Every move of the vocabulary shifts it in its own way, so the move is found by
-trying: each move in all amounts, of which the one counts that makes early and late frames agree.
+Every move of the vocabulary shifts the background in its own way, so a move is found by trying: each
+axis in all amounts, of which those count that make early and late frames agree. Where cameras can
+do several moves at once, more are added as long as frames agree better for it. This is done part by
+part of a shot, and moves may go by as those that were asked for, or evenly over the part. What was
+asked for is tried, too, and is believed if others explain the frames little better.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
-from seedance_jax.data.world.vocabulary import CAMERA_MOVES
+from seedance_jax.evaluation.judges.camera_background import Background, Comparison
+from seedance_jax.evaluation.judges.camera_views import View
 
-# Amounts over the shot that are tried, by the track of a move in `CAMERA_MOVES`: degrees, log focal
-# ratio, metres: somewhat more than shots have, for a wide pan looks much like an orbit.
+# Amounts over a part of a shot that are tried, by axis: somewhat more than shots have, for a wide
+# pan looks much like an orbit.
 AMOUNTS = {
-    "yaw": np.linspace(-15, 15, 11),
-    "pitch": np.linspace(-12, 12, 9),
+    "pan": np.linspace(-15, 15, 11),
+    "tilt": np.linspace(-12, 12, 9),
     "zoom": np.linspace(-0.6, 0.6, 13),
-    "advance": np.linspace(-1.8, 1.8, 10),
-    "azimuth": np.linspace(-56, 56, 29),
+    "dolly": np.linspace(-1.8, 1.8, 10),
+    "orbit": np.linspace(-56, 56, 29),
+    "roll": np.linspace(-32, 32, 17),
+    "truck": np.linspace(-1.2, 1.2, 9),
 }
-# A move must lower the misfit to so much of that of standing still: noise agrees with nothing.
-MAX_MISFIT = 0.9
-# Frames that are compared lie so many shots apart, in so many pairs.
-LAGS = (0.5, 0.75)
-PAIRS = 3
-# Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
-MAX_ERROR, FLOOR = 3.0, 0.02
-MIN_COMMON = 0.15  # share of the places that must be background in both frames
-MAX_SHADE = 0.04  # of `_shade`, beyond which the floor is not looked at
-REFINED = 3  # moves whose best amounts are looked at closely
+# Changes of them for which slopes are measured.
+SMALL = {"pan": 0.1, "tilt": 0.1, "zoom": 0.003, "dolly": 0.01, "orbit": 0.2}
+SMALL |= {"roll": 0.2, "truck": 0.01}
+# A move must lower the misfit to so much: noise agrees with nothing. One that was asked for is
+# believed sooner.
+UNASKED, ASKED = 0.9, 0.97
+PAIRS = 3  # of frames, for each lag
+WIDEST = 18.0  # degrees of a pan, beyond which lags are shorter and pairs more
 GRID = 24  # places a side at which they are compared
-
-# Pixels whose lightness is so far from their row's (Lab units) are object or shadow, and so is what
-# lies within GROWTH heights of them: the shade about an object moves with it.
-MAX_ODDITY = 9.0
-SOFT = 0.8  # pixels
-GROWTH = 4 / 64
-FAR = 1e4
-# The floor pales into the horizon: so much a metre from so many metres on, as in the renderer.
-HAZE, CLEAR_AIR = 0.055, 5.0
+TRIED = 3  # moves whose best amounts are looked at closely
+KEPT = 2  # sets of moves to which others are added
+STEPS, ENOUGH = 6, 0.005  # of Gauss and Newton; share of the misfit that is worth another
+ALIKE = 0.03  # profiles that differ by less are one
 
 
-class View(NamedTuple):
-    """Where a camera stands: focal length in shorter sides, degrees above the horizon, metres to
-    what it looks at, and metres of that above the floor."""
-
-    focal: float = 1.6
-    elevation: float = 18.0
-    distance: float = 4.0
-    height: float = 0.4
-
-
-class CameraPath(NamedTuple):
-    """What a camera does over a shot.
+class Part(NamedTuple):
+    """A part of a shot, from frame `first` to `last`.
 
     Attributes:
-      track: of `AMOUNTS`, or "none".
-      amount: signed as in `CAMERA_MOVES`: positive is right, up, in.
-      misfit: of the background under this path, over that of a camera that stands; 1 is no better.
+      asked: {axis: change} of the moves that it should have.
+      profile: [T] how far these are, from 0 before the part to 1 after it; None if there are none.
     """
 
-    track: str
-    amount: float
-    misfit: float
-
-    @property
-    def move(self) -> str:
-        """The word of `CAMERA_MOVES`."""
-        for word, move in CAMERA_MOVES.items():
-            if move.track == self.track and move.sign * self.amount >= 0:
-                return word
-        return "static"
+    first: int
+    last: int
+    asked: Mapping
+    profile: np.ndarray | None
 
 
-def effect(track: str, amount: float, view: View, side: int) -> np.ndarray:
-    """What a move does over a shot: pan and tilt (pixels), zoom (%), orbit (degrees), signed."""
-    turn = math.radians(amount) if track in ("yaw", "pitch") else 0.0
-    pixels = view.focal * side * math.tan(turn)
-    zoom = {"zoom": amount, "advance": amount / view.distance}.get(track, 0.0)
-    pan, tilt = (pixels if track == name else 0.0 for name in ("yaw", "pitch"))
-    return np.array([pan, tilt, 100 * zoom, amount if track == "azimuth" else 0.0])
+class Repertoire(NamedTuple):
+    """What cameras of a world can do, and how they are watched.
 
-
-def errors(
-    path: CameraPath, view: View, planned: Mapping[str, Any], shape: Sequence[int]
-) -> list[list[float]]:
-    """How far a `CameraPath` is from a planned camera of a scene's record.
-
-    Returns:
-      two lists of (pan and tilt in pixels, zoom and dolly in %, orbit in degrees): from the nearest
-      amount that the planned move may have, and from its very amount.
+    Attributes:
+      axes: those that they have.
+      most: axes that may move in one part of a shot.
+      lags: shares of a part that frames which are compared lie apart.
+      grid: places a side at which all amounts are tried.
+      least: share of the places that must be background in both frames.
+      refine: (comparison, path, amounts [K], axes) -> (misfit, amounts [K]).
+      follows: whether moves are looked for that go by as those that were asked for.
+      from_start: axes that begin at 0; others have it in the middle of what they cover.
     """
-    move, side = CAMERA_MOVES[planned["move"]], min(shape[1:3])
-    given = planned[move.unit] if move.sign else 0.0
-    amounts = [min(move.amount[0], given), max(move.amount[1], given), given]
-    amounts = np.log(amounts) if move.track == "zoom" else amounts
-    low, high, exact = (effect(move.track, move.sign * a, view, side) for a in amounts)
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    seen = effect(path.track, path.amount, view, side)
-    outside = np.maximum(np.maximum(low - seen, seen - high), 0.0)
-    return [_lengths(outside), _lengths(seen - exact)]
+
+    axes: tuple
+    most: int
+    lags: tuple
+    grid: int
+    least: float
+    refine: Callable
+    follows: bool
+    from_start: tuple = ("roll",)
 
 
-def _lengths(effects):
-    return [float(np.hypot(*effects[:2])), float(abs(effects[2])), float(abs(effects[3]))]
+class Term(NamedTuple):
+    """A move: an axis, and how far it is [T], from 0 to 1."""
+
+    axis: str
+    profile: np.ndarray
 
 
-def find_path(lab: np.ndarray, objects: np.ndarray, view: View, flies: bool) -> CameraPath:
+class Moves(NamedTuple):
+    """Terms, their amounts, their misfit over that of a camera that stands, and this with what
+    every term must be worth."""
+
+    terms: tuple = ()
+    amounts: tuple = ()
+    misfit: float = 1.0
+    score: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraPath:
+    """What a camera does over a shot of T frames.
+
+    Attributes:
+      values: {axis: [T]}, as in `data/world/paths.py`; axes that are not there stand.
+      misfits: of the background in each part, over that of a camera that stands; 1 is no better.
+      shake: pixels by which frames lie off the path, see `shaking`.
+    """
+
+    values: dict
+    misfits: tuple = ()
+    shake: float = 0.0
+
+    def change(self, first: int, last: int) -> dict[str, float]:
+        """{axis: change} from one frame to another."""
+        return {axis: float(v[last] - v[first]) for axis, v in self.values.items()}
+
+
+def find_path(
+    lab: np.ndarray,
+    objects: Sequence[np.ndarray],
+    view: View,
+    flies: bool,
+    parts: Sequence[Part],
+    repertoire: Repertoire,
+) -> CameraPath:
     """The `CameraPath` of a shot in CIE Lab [T,H,W,3].
 
     Args:
@@ -118,179 +132,154 @@ def find_path(lab: np.ndarray, objects: np.ndarray, view: View, flies: bool) -> 
       flies: whether they leave the floor.
     """
     if len(lab) < 3:
-        return CameraPath("none", 0.0, 1.0)
-    nothing = np.zeros(lab.shape[:3])
-    images, known = _background(lab, np.any([nothing, *objects], axis=0))
-    shade = sum((_shade(masks, view.elevation, flies) for masks in objects), nothing)
-    compare = _comparison(images, known, shade, view)
-    misfit = {(track, a): compare(track, a) for track, amounts in AMOUNTS.items() for a in amounts}
-    coarse = {track: min(a, key=lambda x: misfit[track, x]) for track, a in AMOUNTS.items()}
-    best = {
-        track: _refined(lambda a, t=track: compare(t, a), coarse[track], AMOUNTS[track])
-        for track in sorted(coarse, key=lambda t: misfit[t, coarse[t]])[:REFINED]
+        return CameraPath({})
+    background = Background(lab, objects, view, flies)
+    terms, amounts, misfits = (), (), []
+    for part in parts:
+        search = Search(background, part, repertoire, Moves(terms, amounts))
+        best = search.best()
+        terms, amounts = (*terms, *best.terms), (*amounts, *best.amounts)
+        misfits.append(best.misfit)
+    values = values_of(terms, amounts, repertoire.from_start)
+    return CameraPath(values, tuple(misfits), shaking(background, values))
+
+
+def values_of(
+    terms: Sequence[Term], amounts: Sequence[float], from_start: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """{axis: [T]} of terms of some amounts, as in `data/world/paths.py`; see `Repertoire`."""
+    values = {}
+    for (axis, profile), amount in zip(terms, amounts, strict=True):
+        values[axis] = values.get(axis, 0.0) + amount * profile
+    return {
+        axis: path if axis in from_start else path - (path.min() + path.max()) / 2
+        for axis, path in values.items()
     }
-    track = min(best, key=lambda name: best[name][1])
-    amount, least = best[track]
-    if least > MAX_MISFIT:
-        return CameraPath("none", 0.0, 1.0)
-    return CameraPath(track, float(amount), least)
 
 
-def _refined(function, place, places):
-    """(place, value) of a minimum near `place`, by halves of the steps between `places`."""
-    value, step = function(place), places[1] - places[0]
+class Search:
+    """Of the moves of a `Part` of a shot, after those of the parts before it."""
+
+    def __init__(self, background: Background, part: Part, repertoire: Repertoire, before: Moves):
+        wide = max(1.0, abs(part.asked.get("pan", 0.0)) / WIDEST)
+        pairs = pairs_of(part.first, part.last, np.array(repertoire.lags) / wide, PAIRS * wide)
+        self.coarse = Comparison(background, pairs, repertoire.grid, repertoire.least)
+        self.fine = Comparison(background, pairs, GRID, repertoire.least)
+        self.repertoire, self.before = repertoire, before
+        self.values = functools.partial(values_of, from_start=repertoire.from_start)
+        self.asked = part.asked if repertoire.follows else {}
+        frames = np.arange(len(background.images))
+        evenly = np.clip((frames - part.first) / (part.last - part.first), 0.0, 1.0)
+        profiles = [part.profile] if self.asked else []
+        if not profiles or np.abs(evenly - part.profile).max() > ALIKE:
+            profiles.append(evenly)
+        self.options = {axis: [Term(axis, p) for p in profiles] for axis in repertoire.axes}
+
+    def best(self) -> Moves:
+        """The `Moves` of the least score: sets of moves, to the best of which others are added."""
+        level = self.added(Moves(), TRIED, slice(None))
+        terms = [self.options[axis][0] for axis in self.asked]
+        if terms:
+            level.append(self.refined(terms, list(self.asked.values())))
+        if len(terms) > 1:
+            amounts = self.asked.values()
+            level += [self.refined([t], [a]) for t, a in zip(terms, amounts, strict=True)]
+        every = [Moves(), *level]
+        for _ in range(self.repertoire.most - 1):
+            level = sorted(level, key=lambda moves: moves.score)[:KEPT]
+            level = [new for moves in level for new in self.added(moves, KEPT, slice(1, -1, 2))]
+            every += level
+        return min(every, key=lambda moves: moves.score)
+
+    def refined(self, terms: Sequence[Term], amounts: Sequence[float]) -> Moves:
+        """The `Moves` of terms whose amounts are near these."""
+        axes = [term.axis for term in terms]
+
+        def path(own):
+            return self.values([*self.before.terms, *terms], [*self.before.amounts, *own])
+
+        misfit, amounts = self.repertoire.refine(self.fine, path, np.array(amounts, float), axes)
+        worth = np.prod([ASKED if axis in self.asked else UNASKED for axis in axes])
+        return Moves(tuple(terms), tuple(amounts), misfit, misfit / worth)
+
+    def added(self, moves: Moves, number: int, thin: slice) -> list[Moves]:
+        """Those that come of some by a term of another axis, of which some amounts are tried."""
+        have = {term.axis for term in moves.terms}
+        tries = [
+            (term, amount)
+            for axis, terms in self.options.items()
+            if axis not in have
+            for term in terms
+            for amount in AMOUNTS[axis][thin]
+        ]
+        if not tries:
+            return []
+        misfits = self.coarse.misfits(self._paths(moves, tries))
+        best = {}
+        for k in np.argsort(misfits, kind="stable"):
+            best.setdefault(tries[k][0].axis, tries[k])
+        return [
+            self.refined([*moves.terms, term], [*moves.amounts, amount])
+            for term, amount in list(best.values())[:number]
+        ]
+
+    def _paths(self, moves, tries):
+        """{axis: [A,T]} of A paths with one more term each."""
+        terms, amounts = [*self.before.terms, *moves.terms], [*self.before.amounts, *moves.amounts]
+        paths = [self.values([*terms, term], [*amounts, amount]) for term, amount in tries]
+        still = np.zeros(len(tries[0][0].profile))
+        axes = {axis: None for path in paths for axis in path}
+        return {axis: np.array([path.get(axis, still) for path in paths]) for axis in axes}
+
+
+def pairs_of(first: int, last: int, lags: Sequence[float], number: float) -> np.ndarray:
+    """[P,2] frames, from `first` to `last` of a shot, that are to be compared: `number` a lag."""
+    count, pairs = last - first, []
+    for share in lags:
+        lag = max(1, int(share * count))
+        starts = np.unique(np.linspace(0, count - lag, round(number)).round().astype(int))
+        pairs += [(first + start, first + start + lag) for start in starts]
+    return np.array(pairs)
+
+
+def by_halves(
+    comparison: Comparison, path: Callable, amounts: np.ndarray, axes: Sequence[str]
+) -> tuple[float, np.ndarray]:
+    """(misfit, amount [1]) of a minimum near an amount, by halves of the steps of `AMOUNTS`."""
+    [place], places = amounts, AMOUNTS[axes[0]]
+    value, step = comparison.misfit(path([place])), places[1] - places[0]
     for _ in range(4):
         step /= 2
         for other in np.clip((place - step, place + step), places[0], places[-1]):
-            tried = function(other)
+            tried = comparison.misfit(path([other]))
             if tried < value:
                 place, value = other, tried
-    return place, value
+    return value, np.array([place])
 
 
-def _background(lab, masks):
-    """(lightness and b, softened [2,T,H,W]; which pixels are background [T,H,W], 0.0 or 1.0)."""
-    light = lab[..., [0, 2]]
-    odd = light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -MAX_ODDITY
-    side = 2 * round(GROWTH * lab.shape[1]) + 1
-    odd = ndimage.maximum_filter(odd | masks, (1, side, side))
-    soft = ndimage.gaussian_filter(light, (0, SOFT, SOFT, 0))
-    return np.moveaxis(soft, -1, 0), 1.0 - odd
+def by_slopes(
+    comparison: Comparison, path: Callable, amounts: np.ndarray, axes: Sequence[str]
+) -> tuple[float, np.ndarray]:
+    """(misfit, amounts [K]) of a minimum near some, by steps of Gauss and Newton."""
+    small = np.array([SMALL[axis] for axis in axes])
+    misfit, change = comparison.step(path, amounts, small)
+    for _ in range(STEPS):
+        tried, following = comparison.step(path, amounts + change, small)
+        if tried >= misfit:
+            change = change / 2
+            continue
+        gain, amounts = misfit - tried, amounts + change
+        misfit, change = tried, following
+        if gain < ENOUGH * misfit:
+            break
+    return misfit, amounts
 
 
-def _shade(masks, elevation, flies):
-    """How much an object [T,H,W] darkens the floor about it, as [T,H,W] up to a factor.
-
-    A sphere hides a share of the sky that falls with the third power of the distance. What `flies`
-    is as high above the floor as it is in the frame above where it is lowest.
-    """
-    seen = np.flatnonzero(masks.any((1, 2)))
-    rows, columns = np.mgrid[: masks.shape[1], : masks.shape[2]]
-    angle, shade = math.radians(elevation), np.zeros(masks.shape)
-    places = {k: [part.mean() for part in np.nonzero(masks[k])] for k in seen}
-    lowest = max((y for y, _ in places.values()), default=0.0)
-    for k, (y, x) in places.items():
-        square = masks[k].sum() / np.pi
-        lift = (lowest - y) / math.cos(angle) if flies else 0.0
-        height = math.sqrt(square) + lift
-        down = (rows - y - height * math.cos(angle)) / math.sin(angle)
-        shade[k] = square * height * (height**2 + (columns - x) ** 2 + down**2) ** -1.5
-    return shade
-
-
-def _comparison(images, known, shade, view):
-    """A function (track, amount) -> misfit of frames that lie apart; 2 if nothing is in common."""
-    count, height, width = shape = images.shape[1:]
-    rows, columns = (np.linspace(1, size - 2, GRID).round().astype(int) for size in (height, width))
-    row, column = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
-    pixels = np.stack([column + 0.5, row + 0.5], -1)
-    pairs = []
-    for share in LAGS:
-        lag = max(1, int(share * (count - 1)))
-        starts = np.unique(np.linspace(0, count - 1 - lag, PAIRS).round().astype(int))
-        pairs += [(start, start + lag) for start in starts]
-    first, last = np.transpose(pairs)
-
-    known = known * (shade < MAX_SHADE)
-    here = np.concatenate([images, shade[None]])[:, :, row, column]  # [C, T, N]
-    images = np.ascontiguousarray(np.concatenate([images, known[None]]))  # else `take` copies it
-    early, still = here[:-1, first], here[:, first] - here[:, last]  # [C, P, N]
-    clear = known[:, row, column] > 0
-    clear = clear[first] & clear[last]
-
-    def compare(track, amount):
-        place, haze = _moved(pixels, view, track, amount, pairs, shape)
-        *late, inside = _sampled(images, last, place)
-        both = (inside > 0.99) & clear
-        parts = np.concatenate([early - late, still, haze[None]])
-        # Sums go through memory in this order, and their last digits depend on it.
-        parts = parts.reshape(len(parts), -1).T[both.ravel()].T
-        if parts.shape[1] < MIN_COMMON * both.size:
-            return 2.0
-        errors, unmoved, shades = parts[:2], parts[2:4], parts[4:]
-        return _unexplained(errors, shades) / _unexplained(unmoved, shades[:1])
-
-    return compare
-
-
-def _unexplained(errors, causes):
-    """Mean of what causes [K,N] leave unexplained of errors [C,N]; large ones are cut."""
-    inner = causes @ causes.T + 1e-9 * np.eye(len(causes))
-    rest = errors - errors @ causes.T @ np.linalg.inv(inner) @ causes
-    return np.minimum(rest**2, MAX_ERROR).mean() + FLOOR
-
-
-def _sampled(images, frames, place):
-    """Images [C,T,H,W] of frames [P] between pixels, at places [P,N,2] of each: [C,P,N]; the last
-    channel is 0 out of the frame."""
-    height, width = images.shape[2:]
-    x, y = np.moveaxis(place, -1, 0) - 0.5
-    inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
-    x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
-    j, i = x.astype(int), y.astype(int)
-    u, v = x - j, y - i
-    flat, corner = images.reshape(len(images), -1), (frames[:, None] * height + i) * width + j
-    a, b, c, d = (flat.take(corner + step, axis=1) for step in (0, 1, width, width + 1))
-    values = (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
-    values[-1] *= inside
-    return values
-
-
-def moved(
-    pixels: np.ndarray,
-    view: View,
-    track: str,
-    amount: float,
-    frames: tuple[float, float],
-    shape: Sequence[int],
-) -> np.ndarray:
-    """Where the floor or sky that pixels [N,2] show in one frame of a shot is in another one.
-
-    Args:
-      frames: numbers of the two frames.
-      shape: (number of frames, height, width) of the shot.
-    """
-    return _moved(pixels, view, track, amount, [frames], shape)[0][0]
-
-
-def _moved(pixels, view, track, amount, pairs, shape):
-    """`moved` of pairs of frames, [P,N,2], and how much less of the horizon's colour lies over it
-    then, shares [P,N]."""
-    count, height, width = shape
-    center, side = np.array([width / 2, height / 2]), min(height, width)
-    progress = np.array(pairs) / (count - 1) - 0.5
-    poses = {part: _pose(view, track, amount * part) for part in {*progress.flat}}
-    (focal, rotation, eye), (focals, rotations, later) = (
-        [np.array(values) for values in zip(*map(poses.get, parts), strict=True)]
-        for parts in progress.T
-    )
-    flat = (pixels - center) / (focal * side)[:, None, None]
-    rays = np.concatenate([flat, np.ones((*flat.shape[:2], 1))], -1) @ rotation
-    depth = np.minimum(-eye[:, 2:] / np.minimum(rays[..., 2], -1e-6), FAR)
-    local = (rays * depth[..., None] + eye[:, None] - later[:, None]) @ rotations.swapaxes(1, 2)
-    haze = [np.exp(-HAZE * np.maximum(d - CLEAR_AIR, 0.0)) for d in (depth, local[..., 2])]
-    place = local[..., :2] / np.maximum(local[..., 2:], 1e-6) * focals[:, None, None] * side
-    return place + center, haze[1] - haze[0]
-
-
-def _pose(view, track, change):
-    """(focal length, rotation world -> camera [3,3], eye [3]) where a move is changed so far.
-
-    As in `data/world/camera.py`; cameras look along +y at a point above the origin.
-    """
-    azimuth = math.radians(change) if track == "azimuth" else 0.0
-    distance = view.distance - (change if track == "advance" else 0.0)
-    pitch = -math.radians(view.elevation)
-    eye = np.array([0, 0, view.height]) - distance * np.array(_direction(azimuth, pitch))
-    azimuth -= math.radians(change) if track == "yaw" else 0.0
-    pitch += math.radians(change) if track == "pitch" else 0.0
-    x, y, z = forward = _direction(azimuth, pitch)
-    sin, cos = math.sin(azimuth), math.cos(azimuth)
-    down = (-z * sin, z * cos, x * sin - y * cos)  # forward x right
-    rotation = np.array([(cos, sin, 0.0), down, forward])
-    return view.focal * math.exp(change if track == "zoom" else 0.0), rotation, eye
-
-
-def _direction(azimuth, pitch):
-    flat = math.cos(pitch)
-    return -math.sin(azimuth) * flat, math.cos(azimuth) * flat, math.sin(pitch)
+def shaking(background: Background, values: Mapping[str, np.ndarray]) -> float:
+    """Pixels by which steps from frame to frame differ from those of a path {axis: [T]}, and from
+    those before: a median, so that a jump or an uneven pace counts for little."""
+    count = len(background.images)
+    pairs = np.stack([np.arange(count - 1), np.arange(1, count)], -1)
+    values = values or {"pan": np.zeros(count)}
+    strays = Comparison(background, pairs, GRID, 0.0).strays(values)
+    return float(np.median(np.hypot(*np.diff(strays, axis=0).T)))

@@ -10,7 +10,7 @@ from scipy import ndimage
 from seedance_jax.data.world.vocabulary import FLOORS
 from seedance_jax.evaluation.judges import (
     actions,
-    camera_motion,
+    camera_paths,
     objects,
     outlines,
     plot,
@@ -129,20 +129,25 @@ def relation(story: actions.Story, shot: sight.Shot, scene: Mapping[str, Any]) -
 
 
 def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
-    """Errors of pan and tilt (pixels), zoom and dolly (%) and orbit (degrees), the worst shot's.
+    """Errors of pan, tilt and truck (pixels), zoom and dolly (%), orbit and roll (degrees), of the
+    worst part of the worst shot; and how the camera shakes (pixels).
 
-    A caption names a move without its amount, so the value is how far the move lies outside of the
-    amounts of `CAMERA_MOVES`; how far from the very amount of the record is in the evidence.
+    A caption may leave out how far a camera moves, so the value is how far the move lies outside of
+    what the caption may mean; how far from the very move of the record is in the evidence.
     """
-    names, worst, paths = ("camera_pan", "camera_zoom", "camera_orbit"), [], []
+    worst, seen = [], []
     for shot, planned in zip(shots, scene["shots"], strict=True):
-        outside, exact = camera_motion.errors(
-            shot.path, shot.view, planned["camera"], shot.frames.shape
+        asked = camera_paths.asked_of(planned["camera"], len(shot.frames))
+        outside, exact = camera_paths.errors(shot.path, shot.view, asked, shot.frames.shape)
+        worst.append([*outside, shot.path.shake])
+        moves = [shot.path.change(part.first, part.last) for part, _ in asked]
+        misfits = list(shot.path.misfits)
+        seen.append(
+            {"asked": planned["camera"]["move"], "exact": exact, "moves": moves, "misfits": misfits}
         )
-        worst.append(outside)
-        paths.append({"asked": planned["camera"]["move"], "exact": exact, **shot.path._asdict()})
+    names = (*camera_paths.GATES, "camera_shake")
     return {
-        name: number(max(part[k] for part in worst), paths=paths) for k, name in enumerate(names)
+        name: number(max(part[k] for part in worst), paths=seen) for k, name in enumerate(names)
     }
 
 

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from seedance_jax.evaluation.judges import camera_motion, colors, detection, objects, quality
+from seedance_jax.evaluation.judges import (
+    camera_background,
+    camera_motion,
+    camera_paths,
+    camera_views,
+    colors,
+    detection,
+    objects,
+    quality,
+)
 
 # Where a cut may be: the picture changes so many times as much as any of the changes about it, and
 # by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
@@ -30,8 +39,8 @@ class Shot(NamedTuple):
       start: number of its first frame in the clip.
       frames: uint8 [T,H,W,3].
       tracks: `detection.Track`s, the largest first.
-      path: the `camera.CameraPath`.
-      view: the `camera_motion.View` of the scene, at the distance that the objects' size tells.
+      path: the `camera_motion.CameraPath`.
+      view: the `camera_views.View` of the scene, at the distance that the objects' size tells.
     """
 
     start: int
@@ -48,37 +57,37 @@ class Shot(NamedTuple):
     @property
     def scale(self) -> np.ndarray:
         """[T] how large things look by the camera's zoom or dolly; 1 halfway."""
-        progress = np.arange(len(self.frames)) / max(len(self.frames) - 1, 1) - 0.5
-        amount = self.path.amount * progress
-        if self.path.track == "zoom":
-            return np.exp(amount)
-        near = amount / self.view.distance if self.path.track == "advance" else 0 * amount
-        return 1 / (1 - near)
+        zoom, dolly = (self._axis(axis) for axis in ("zoom", "dolly"))
+        return np.exp(zoom) / (1 - dolly / self.view.distance)
+
+    def _axis(self, axis):
+        return self.path.values.get(axis, np.zeros(len(self.frames)))
 
     def follow(self, points: np.ndarray, number: int) -> np.ndarray:
         """Where the camera's motion takes places [N,2] of the scene from frame `number` on."""
-        path, shape = self.path, self.frames.shape[:3]
-        if path.track == "none":
+        if not self.path.values:
             return points
-        return camera_motion.moved(
-            points, self.view, path.track, path.amount, (number, number + 1), shape
-        )
+        values = {axis: path[number : number + 2] for axis, path in self.path.values.items()}
+        poses = camera_views.make_poses(self.view, values)
+        size = self.frames.shape[1:3]
+        return camera_views.moved(points, poses.at([0]), poses.at([1]), size)[0][0]
 
     def steady(self, points: np.ndarray) -> np.ndarray:
-        """Places [T,2] of a track before the scene, as if the camera had stood halfway."""
-        count, height, width = self.frames.shape[:3]
+        """Places [T,2] of a track before the scene, as if the camera had stood halfway.
+
+        Turns and zoom are undone as they are, dolly and truck as at the target's distance.
+        """
+        _, height, width = self.frames.shape[:3]
         middle = np.array([width / 2, height / 2])
-        track, amount = self.path.track, self.path.amount
-        if track in ("yaw", "pitch"):
-            shape = (count, height, width)
-            moved = [
-                camera_motion.moved(
-                    point[None], self.view, track, amount, (k, (count - 1) / 2), shape
-                )
-                for k, point in enumerate(points)
-            ]
-            return np.concatenate(moved)
-        return middle + (points - middle) / self.scale[:, None]
+        points = middle + (points - middle) / np.exp(self._axis("zoom"))[:, None]
+        turns = {axis: self._axis(axis) for axis in ("pan", "tilt", "roll")}
+        if any(path.any() for path in turns.values()):
+            poses = camera_views.make_poses(self.view, turns)
+            level = camera_views.make_poses(self.view, {"pan": np.zeros(len(points))})
+            points = camera_views.moved(points[:, None], poses, level, (height, width))[0][:, 0]
+        near = 1 - self._axis("dolly") / self.view.distance
+        shift = self._axis("truck") * self.view.focal * min(height, width) / self.view.distance
+        return middle + (points - middle) * near[:, None] + shift[:, None] * [1.0, 0.0]
 
 
 def check_clip(frames: np.ndarray, fps: float) -> None:
@@ -155,9 +164,10 @@ def _backdrop(frames, objects, part):
     """(softened mean of lightness and b of frames without objects and shadows [H,W,2], where)."""
     light = colors.lab_of(frames[part])[..., [0, 2]]
     dark = (
-        light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -camera_motion.MAX_ODDITY
+        light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True)
+        < -camera_background.MAX_ODDITY
     )
-    side = 2 * round(camera_motion.GROWTH * frames.shape[1]) + 1
+    side = 2 * round(camera_background.GROWTH * frames.shape[1]) + 1
     known = ~ndimage.maximum_filter(dark | objects[part], (1, side, side))
     weight = ndimage.gaussian_filter(known.sum(0).astype(float), BACKDROP)[..., None]
     total = ndimage.gaussian_filter((light * known[..., None]).sum(0), (BACKDROP, BACKDROP, 0))
@@ -179,7 +189,7 @@ def look(frames: np.ndarray, lengths: Sequence[int], scene: Mapping[str, Any]) -
 def _look(frames, start, planned, scene):
     lab = colors.lab_of(frames)
     tracks = objects.find_objects(lab, planned, scene)
-    view = camera_motion.View(
+    view = camera_views.View(
         planned["focal"], planned["elevation"], height=target_height(scene, start)
     )
     scale = metres_per_pixel(tracks, scene["objects"])
@@ -187,7 +197,14 @@ def _look(frames, start, planned, scene):
         distance = planned["focal"] * min(frames.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
     flies = scene["event"] in ("drop", "throw")
-    path = camera_motion.find_path(lab, [track.masks for track in tracks], view, flies)
+    path = camera_motion.find_path(
+        lab,
+        [track.masks for track in tracks],
+        view,
+        flies,
+        [asked.part for asked in camera_paths.asked_of(planned, len(frames))],
+        camera_paths.repertoire(scene),
+    )
     return Shot(start, frames, tracks, path, view)
 
 

@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedance_jax.evaluation.judges import continuity, forms, mechanics, objects, sight
+from seedance_jax.evaluation.judges import (
+    camera_paths,
+    continuity,
+    forms,
+    mechanics,
+    objects,
+    sight,
+)
 from seedance_jax.evaluation.judges import findings as measures
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -32,6 +39,8 @@ HEADINGS = {
     "camera_pan": "camera",
     "camera_zoom": "camera",
     "camera_orbit": "camera",
+    "camera_roll": "camera",
+    "camera_shake": "camera",
     "flicker": "aesthetic quality",
     "exposure": "aesthetic quality",
     "dynamics": "motion quality",
@@ -48,7 +57,17 @@ HEADINGS = {
     "light": "aesthetic quality",
 }
 # Gates of what the old world does not have, or was not judged on.
-NEW = ("alignment_floor", "fall", "fragments", "spread", "look_alike", "appearance", "light")
+NEW = (
+    "alignment_floor",
+    "fall",
+    "fragments",
+    "spread",
+    "look_alike",
+    "appearance",
+    "light",
+    "camera_roll",
+    "camera_shake",
+)
 # Gates of single pictures.
 OF_PICTURES = (
     "alignment_color",
@@ -189,7 +208,9 @@ def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
     """{gate: whether a scene shows it}, by its record; others are always shown."""
     if len(scene["shots"]) == 1 and scene["shots"][0]["num_frames"] == 1:
         return {name: name in OF_PICTURES for name in GATES}
-    prompted = mechanics.mechanics_shown(scene, fps) | {
+    told = camera_paths.are_told(scene)
+    prompted = mechanics.mechanics_shown(scene, fps) | dict.fromkeys(camera_paths.GATES, told)
+    prompted |= {
         "alignment_direction": bool(scene.get("direction")) and scene["event"] != "spin",
         "alignment_relation": scene["event"] in RELATIONS,
         "fragments": bool(scene.get("fragments")),
