@@ -36,7 +36,7 @@ class Background:
     """
 
     def __init__(self, lab: np.ndarray, objects: Sequence[np.ndarray], view: View, flies: bool):
-        """Of a shot in CIE Lab [T,H,W,3] with masks [T,H,W] of objects, which may leave the floor."""
+        """Of a shot in CIE Lab [T,H,W,3] with masks [T,H,W] of objects; `flies`: they leave the floor."""
         nothing = np.zeros(lab.shape[:3])
         images, known = _background(lab, np.any([nothing, *objects], axis=0))
         self.view = view
@@ -185,10 +185,8 @@ class Comparison:
             parts *= known * np.sqrt(1 / (1 + errors**2 / MAX_ERROR))
             inner = np.einsum("kpnc,lpnc->pkl", parts[:2], parts[:2])
             inner += NOISE * (1 + known.sum((1, 2)))[:, None, None] * np.eye(2)
-            change = np.linalg.solve(
-                inner, np.einsum("kpnc,pnc->pk", parts[:2], parts[2])[..., None]
-            )
-            found += np.clip(change[..., 0], -MAX_STRAY, MAX_STRAY)
+            target = np.einsum("kpnc,pnc->pk", parts[:2], parts[2])[..., None]
+            found += np.clip(np.linalg.solve(inner, target)[..., 0], -MAX_STRAY, MAX_STRAY)
         return found
 
 

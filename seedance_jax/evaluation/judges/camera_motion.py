@@ -1,7 +1,7 @@
 """How the camera of a shot of the synthetic world moves, measured in the background.
 
-Every move of the vocabulary shifts the background in its own way, so a move is found by trying: each
-axis in all amounts, of which those count that make early and late frames agree. Where cameras can
+Every move of the vocabulary shifts the background in its own way, so a move is found by trying:
+each axis in all amounts, of which that counts that makes early and late frames agree. Where cameras can
 do several moves at once, more are added as long as frames agree better for it. This is done part by
 part of a shot, and moves may go by as those that were asked for, or evenly over the part. What was
 asked for is tried, too, and is believed if others explain the frames little better.

@@ -1,5 +1,6 @@
 """What a record asks of a camera, part by part, and how far a measured path is from it."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -129,7 +130,7 @@ def _looks(keyframes, count):
     """Of a camera that stands but for when it looks away, as keyframes tell."""
     total, found = keyframes[-1]["time"], []
     times = np.arange(count) / (count - 1) * total
-    for before, after in zip(keyframes, keyframes[1:]):
+    for before, after in itertools.pairwise(keyframes):
         first, last = (round(k["time"] / total * (count - 1)) for k in (before, after))
         asked = {axis: after[axis] - before[axis] for axis in paths.AXES}
         asked = {axis: amount for axis, amount in asked.items() if amount}

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seedance_jax.data.world.paths import AXES
+
 FAR = 1e4
 # The floor pales into the horizon: so much a metre from so many metres on, as in the renderer.
 HAZE, CLEAR_AIR = 0.055, 5.0
@@ -41,10 +43,7 @@ def make_poses(view: View, values: Mapping[str, np.ndarray]) -> Poses:
     """The `Poses` of a camera whose axes {axis: [N]} have these values; others are 0."""
     count = len(next(iter(values.values())))
     still = np.zeros(count)
-    pan, tilt, roll, zoom, dolly, orbit, truck = (
-        values.get(axis, still)
-        for axis in ("pan", "tilt", "roll", "zoom", "dolly", "orbit", "truck")
-    )
+    pan, tilt, roll, zoom, dolly, orbit, truck = (values.get(axis, still) for axis in AXES)
     azimuth, pitch = np.radians(orbit), np.full(count, -math.radians(view.elevation))
     right = np.stack([np.cos(azimuth), np.sin(azimuth), still], -1)
     eye = np.array([0, 0, view.height]) - (view.distance - dolly)[:, None] * _direction(

@@ -163,10 +163,8 @@ def likeness(frames: np.ndarray, objects: np.ndarray, number: int) -> float:
 def _backdrop(frames, objects, part):
     """(softened mean of lightness and b of frames without objects and shadows [H,W,2], where)."""
     light = colors.lab_of(frames[part])[..., [0, 2]]
-    dark = (
-        light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True)
-        < -camera_background.MAX_ODDITY
-    )
+    rows = np.median(light[..., 0], axis=2, keepdims=True)
+    dark = light[..., 0] - rows < -camera_background.MAX_ODDITY
     side = 2 * round(camera_background.GROWTH * frames.shape[1]) + 1
     known = ~ndimage.maximum_filter(dark | objects[part], (1, side, side))
     weight = ndimage.gaussian_filter(known.sum(0).astype(float), BACKDROP)[..., None]
