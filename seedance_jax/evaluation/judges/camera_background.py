@@ -19,6 +19,7 @@ INSIDE = 0.99  # of what is known, between pixels
 DAMPING, STEPS = 1e-3, 4
 # Of a stray frame: squared noise over that of what is expected, pixels a step.
 NOISE, MAX_STRAY = 0.005, 4.0
+MAX_MISS = 100.0  # at which what is left is cut
 
 # Pixels whose lightness is so far from their row's (Lab units) are object or shadow, and so is what
 # lies within GROWTH heights of them: the shade about an object moves with it.
@@ -36,7 +37,7 @@ class Background:
     """
 
     def __init__(self, lab: np.ndarray, objects: Sequence[np.ndarray], view: View, flies: bool):
-        """Of a shot in CIE Lab [T,H,W,3] with masks [T,H,W] of objects; `flies`: they leave the floor."""
+        """Of a shot in CIE Lab [T,H,W,3]; `objects` are masks [T,H,W], and may leave the floor."""
         nothing = np.zeros(lab.shape[:3])
         images, known = _background(lab, np.any([nothing, *objects], axis=0))
         self.view = view
@@ -170,24 +171,32 @@ class Comparison:
         misfit = _unexplained(errors, shades, 1.0) / _unexplained(unmoved, shades[:1], 1.0)
         return float(misfit), (errors, shades, slopes, place, both)
 
-    def strays(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Pixels (x, y) [P,2] by which the last frames of the pairs lie off a path {axis: [T]}."""
+    def strays(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """How the last frames of the pairs lie off a path {axis: [T]}: pixels (x, y) [P,2]; and the
+        mean squared differences (Lab units) [P] that are left when they are shifted by these."""
         place, _ = self.places(values)
         found = np.zeros((len(place), 2))
         for _ in range(STEPS):
-            late, slopes, inside = sampled(
-                self.background.images, self.last, place + found[:, None]
-            )
-            known = (inside & (late[..., 2] > INSIDE) & self.clear)[..., None].astype(float)
-            errors = np.moveaxis(self.early, 0, -1) - late[..., :2]
-            parts = np.concatenate([slopes()[..., :2], errors[None]]) * known  # [3, P, N, C]
-            parts -= parts.mean((2,), keepdims=True) / np.maximum(known.mean(1)[:, None], 1e-9)
-            parts *= known * np.sqrt(1 / (1 + errors**2 / MAX_ERROR))
+            parts, known = self._differences(place + found[:, None])
+            parts = parts * np.sqrt(1 / (1 + parts[2] ** 2 / MAX_ERROR))
             inner = np.einsum("kpnc,lpnc->pkl", parts[:2], parts[:2])
-            inner += NOISE * (1 + known.sum((1, 2)))[:, None, None] * np.eye(2)
+            inner += NOISE * (1 + 2 * known)[:, None, None] * np.eye(2)
             target = np.einsum("kpnc,pnc->pk", parts[:2], parts[2])[..., None]
             found += np.clip(np.linalg.solve(inner, target)[..., 0], -MAX_STRAY, MAX_STRAY)
-        return found
+        parts, known = self._differences(place + found[:, None])
+        rest = np.minimum(parts[2] ** 2, MAX_MISS).sum((1, 2)) / np.maximum(2 * known, 1.0)
+        return found, rest
+
+    def _differences(self, place):
+        """(slopes to the right and down and what is missing at places, without their means, 0 where
+        nothing is known [3,P,N,2]; number of places that are known [P])."""
+        late, slopes, inside = sampled(self.background.images, self.last, place)
+        known = (inside & (late[..., 2] > INSIDE) & self.clear)[..., None].astype(float)
+        missing = np.moveaxis(self.early, 0, -1) - late[..., :2]
+        parts = np.concatenate([slopes()[..., :2], missing[None]]) * known
+        number = known.sum((1, 2))
+        parts -= parts.sum(2, keepdims=True) / np.maximum(number, 1.0)[:, None, None]
+        return parts * known, number
 
 
 def _unexplained(errors, causes, known):

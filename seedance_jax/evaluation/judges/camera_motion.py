@@ -1,14 +1,15 @@
 """How the camera of a shot of the synthetic world moves, measured in the background.
 
 Every move of the vocabulary shifts the background in its own way, so a move is found by trying:
-each axis in all amounts, of which that counts that makes early and late frames agree. Where cameras can
-do several moves at once, more are added as long as frames agree better for it. This is done part by
-part of a shot, and moves may go by as those that were asked for, or evenly over the part. What was
-asked for is tried, too, and is believed if others explain the frames little better.
+each axis in all amounts, of which that counts that makes early and late frames agree. Where
+cameras can do several moves at once, more are added as long as frames agree better for it. This is
+done part by part of a shot, and moves may go by as those that were asked for, or evenly over the
+part. What was asked for is tried, too, and is believed if others explain frames little better.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,16 +32,24 @@ AMOUNTS = {
 # Changes of them for which slopes are measured.
 SMALL = {"pan": 0.1, "tilt": 0.1, "zoom": 0.003, "dolly": 0.01, "orbit": 0.2}
 SMALL |= {"roll": 0.2, "truck": 0.01}
-# A move must lower the misfit to so much: noise agrees with nothing. One that was asked for is
-# believed sooner.
-UNASKED, ASKED = 0.9, 0.97
+# A move that was asked for must lower the misfit to so much, and one that looks like it.
+ASKED, CONFUSED = 0.97, 0.75
+ALIKE = {
+    "zoom": ("dolly",),
+    "dolly": ("zoom",),
+    "pan": ("orbit", "truck"),
+    "orbit": ("pan", "truck"),
+    "truck": ("pan", "orbit"),
+}
+# How far what a camera orbits may be from where the objects' size has it, as a share.
+PIVOT = 0.22
 PAIRS = 3  # of frames, for each lag
 WIDEST = 18.0  # degrees of a pan, beyond which lags are shorter and pairs more
 GRID = 24  # places a side at which they are compared
 TRIED = 3  # moves whose best amounts are looked at closely
 KEPT = 2  # sets of moves to which others are added
 STEPS, ENOUGH = 6, 0.005  # of Gauss and Newton; share of the misfit that is worth another
-ALIKE = 0.03  # profiles that differ by less are one
+SAME = 0.03  # profiles that differ by less are one
 
 
 class Part(NamedTuple):
@@ -66,6 +75,7 @@ class Repertoire(NamedTuple):
       lags: shares of a part that frames which are compared lie apart.
       grid: places a side at which all amounts are tried.
       least: share of the places that must be background in both frames.
+      worth: a move that was not asked for must lower the misfit to so much.
       refine: (comparison, path, amounts [K], axes) -> (misfit, amounts [K]).
       follows: whether moves are looked for that go by as those that were asked for.
       from_start: axes that begin at 0; others have it in the middle of what they cover.
@@ -76,6 +86,7 @@ class Repertoire(NamedTuple):
     lags: tuple
     grid: int
     least: float
+    worth: float
     refine: Callable
     follows: bool
     from_start: tuple = ("roll",)
@@ -105,12 +116,15 @@ class CameraPath:
     Attributes:
       values: {axis: [T]}, as in `data/world/paths.py`; axes that are not there stand.
       misfits: of the background in each part, over that of a camera that stands; 1 is no better.
-      shake: pixels by which frames lie off the path, see `shaking`.
+      shake: pixels by which frames lie off the path, and
+      breaks: [T-1] what is new in every frame but the first, see `steps_of`; empty in worlds whose
+        cameras do not follow paths.
     """
 
     values: dict
     misfits: tuple = ()
     shake: float = 0.0
+    breaks: tuple = ()
 
     def change(self, first: int, last: int) -> dict[str, float]:
         """{axis: change} from one frame to another."""
@@ -141,7 +155,8 @@ def find_path(
         terms, amounts = (*terms, *best.terms), (*amounts, *best.amounts)
         misfits.append(best.misfit)
     values = values_of(terms, amounts, repertoire.from_start)
-    return CameraPath(values, tuple(misfits), shaking(background, values))
+    shake, breaks = steps_of(background, values) if repertoire.follows else (0.0, ())
+    return CameraPath(values, tuple(misfits), shake, tuple(breaks))
 
 
 def values_of(
@@ -171,7 +186,7 @@ class Search:
         frames = np.arange(len(background.images))
         evenly = np.clip((frames - part.first) / (part.last - part.first), 0.0, 1.0)
         profiles = [part.profile] if self.asked else []
-        if not profiles or np.abs(evenly - part.profile).max() > ALIKE:
+        if not profiles or np.abs(evenly - part.profile).max() > SAME:
             profiles.append(evenly)
         self.options = {axis: [Term(axis, p) for p in profiles] for axis in repertoire.axes}
 
@@ -181,6 +196,9 @@ class Search:
         terms = [self.options[axis][0] for axis in self.asked]
         if terms:
             level.append(self.refined(terms, list(self.asked.values())))
+        if "orbit" in self.asked and "truck" not in self.asked:
+            own = [*terms, self.options["truck"][0]]
+            level.append(self.refined(own, [*self.asked.values(), 0.0]))
         if len(terms) > 1:
             amounts = self.asked.values()
             level += [self.refined([t], [a]) for t, a in zip(terms, amounts, strict=True)]
@@ -199,8 +217,18 @@ class Search:
             return self.values([*self.before.terms, *terms], [*self.before.amounts, *own])
 
         misfit, amounts = self.repertoire.refine(self.fine, path, np.array(amounts, float), axes)
-        worth = np.prod([ASKED if axis in self.asked else UNASKED for axis in axes])
-        return Moves(tuple(terms), tuple(amounts), misfit, misfit / worth)
+        needed = math.prod(self._worth(axis, amounts, axes) for axis in axes)
+        return Moves(tuple(terms), tuple(amounts), misfit, misfit / needed)
+
+    def _worth(self, axis, amounts, axes):
+        """What a move must lower the misfit to; some truck is an orbit's own, see `pivot`."""
+        if axis in self.asked:
+            return ASKED
+        changes = dict(zip(axes, amounts, strict=True))
+        if axis == "truck" and abs(changes[axis]) <= pivot(changes, self.coarse.background.view):
+            return 1.0
+        alike = {other for name in self.asked for other in ALIKE.get(name, ())}
+        return CONFUSED if axis in alike else self.repertoire.worth
 
     def added(self, moves: Moves, number: int, thin: slice) -> list[Moves]:
         """Those that come of some by a term of another axis, of which some amounts are tried."""
@@ -230,6 +258,12 @@ class Search:
         still = np.zeros(len(tries[0][0].profile))
         axes = {axis: None for path in paths for axis in path}
         return {axis: np.array([path.get(axis, still) for path in paths]) for axis in axes}
+
+
+def pivot(changes: Mapping[str, float], view: View) -> float:
+    """Metres of truck that come with an orbit, if what it goes about is nearer or farther away."""
+    turn = math.radians(changes.get("orbit", 0.0))
+    return PIVOT * view.distance * abs(math.sin(turn))
 
 
 def pairs_of(first: int, last: int, lags: Sequence[float], number: float) -> np.ndarray:
@@ -275,11 +309,16 @@ def by_slopes(
     return misfit, amounts
 
 
-def shaking(background: Background, values: Mapping[str, np.ndarray]) -> float:
-    """Pixels by which steps from frame to frame differ from those of a path {axis: [T]}, and from
-    those before: a median, so that a jump or an uneven pace counts for little."""
+def steps_of(background: Background, values: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray]:
+    """How frames follow each other along a path {axis: [T]}.
+
+    Returns:
+      pixels by which steps differ from those of the path, and from those before: a median, so that
+      a jump or an uneven pace counts for little; and what steps leave unexplained [T-1], squared
+      Lab units.
+    """
     count = len(background.images)
     pairs = np.stack([np.arange(count - 1), np.arange(1, count)], -1)
     values = values or {"pan": np.zeros(count)}
-    strays = Comparison(background, pairs, GRID, 0.0).strays(values)
-    return float(np.median(np.hypot(*np.diff(strays, axis=0).T)))
+    strays, rest = Comparison(background, pairs, GRID, 0.0).strays(values)
+    return float(np.median(np.hypot(*np.diff(strays, axis=0).T))), rest

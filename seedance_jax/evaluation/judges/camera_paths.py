@@ -16,6 +16,7 @@ from seedance_jax.evaluation.judges.camera_motion import (
     Repertoire,
     by_halves,
     by_slopes,
+    pivot,
 )
 from seedance_jax.evaluation.judges.camera_views import View
 
@@ -31,6 +32,7 @@ OLD = Repertoire(
     lags=(0.5, 0.75),
     grid=24,
     least=0.15,
+    worth=0.9,
     refine=by_halves,
     follows=False,
 )
@@ -40,6 +42,7 @@ SHORT = Repertoire(
     lags=(0.3, 0.5, 0.75),
     grid=12,
     least=0.08,
+    worth=0.87,
     refine=by_slopes,
     follows=True,
 )
@@ -149,7 +152,8 @@ def effects(changes: Mapping[str, float], view: View, side: int) -> np.ndarray:
     turns = np.array([changes.get("pan", 0.0), changes.get("tilt", 0.0)])
     near = np.clip(turns, -WIDE, WIDE)
     pan, tilt = length * (np.tan(np.radians(near)) + np.radians(turns - near))
-    pan += length * changes.get("truck", 0.0) / view.distance
+    truck, own = changes.get("truck", 0.0), pivot(changes, view)
+    pan += length * (truck - np.clip(truck, -own, own)) / view.distance
     zoom = changes.get("zoom", 0.0) + changes.get("dolly", 0.0) / view.distance
     return np.array([pan, tilt, 100 * zoom, changes.get("orbit", 0.0), changes.get("roll", 0.0)])
 

@@ -22,6 +22,8 @@ from seedance_jax.evaluation.judges import (
 # by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
 MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
 MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
+# What is new behind the objects, over that of any frame about it, and in squared Lab units.
+MIN_NEW, NEW = 3.0, 0.15
 ABOUT = 3
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.
@@ -108,7 +110,7 @@ def check_clip(frames: np.ndarray, fps: float) -> None:
 
 def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     """Numbers of the frames that open a new shot: the picture changes at once, and what is behind
-    the objects then is another place.
+    the objects then is another place; or no motion of the camera explains what is behind them.
 
     Args:
       frames: uint8 [T,H,W,3] of the clip.
@@ -118,7 +120,10 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
     sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
     sudden |= {number for shot in shots for number in _breaks(shot)}
-    return [number for number in sorted(sudden) if likeness(frames, covered, number) < SAME_PLACE]
+    found = {number for number in sudden if likeness(frames, covered, number) < SAME_PLACE}
+    for shot in shots:
+        found |= {shot.start + n + 1 for n in _jumps(np.array(shot.path.breaks), MIN_NEW, NEW)}
+    return sorted(found)
 
 
 def _objects(shot):
