@@ -14,7 +14,7 @@ import numpy as np
 from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
-from seedance_jax.data.world.spec import CODEC, WorldSpec
+from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
 from seedance_jax.evaluation.judges import sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.forms import Form
@@ -34,6 +34,8 @@ RULES = {
     "camera_pan": (None, 0.99, 0.0, 2.5),
     "camera_zoom": (None, 0.99, 0.0, 2.0),
     "camera_orbit": (None, 0.99, 0.0, 4.0),
+    "camera_roll": (None, 0.99, 0.0, 2.0),
+    "camera_shake": (None, 0.99, 0.0, 0.3),
     "flicker": (None, 0.99, 0.0, 0.8),
     "exposure": (None, 0.99, 0.0, 0.5),
     "sharpness": (0.01, 0.99, 0.04, 0.04),
@@ -50,9 +52,11 @@ RULES = {
 # quarter of gravity pass is none, and true clips that are measured so badly fail.
 LIMITS = {
     "gravity": (0.4, 1.7),
-    "camera_pan": (-1e3, 9.0),
+    "camera_pan": (-1e3, 5.0),
     "camera_zoom": (-1e3, 8.0),
-    "camera_orbit": (-1e3, 18.0),
+    "camera_orbit": (-1e3, 12.0),
+    "camera_roll": (-1e3, 6.0),
+    "camera_shake": (-1e3, 1.5),
     "identity": (-1e3, 0.9),
     "permanence": (-1e3, 1.2),
     "jitter": (-1e3, 0.085),
@@ -61,6 +65,10 @@ LIMITS = {
     "look_alike": (0.25, 1e3),
     "appearance": (-1e3, 0.9),
 }
+# Moves of the old world are longer.
+OLD_LIMITS = {"camera_pan": (-1e3, 9.0), "camera_orbit": (-1e3, 18.0)}
+# Gates whose room and limits are pixels of a frame of 64.
+IN_PIXELS = ("camera_pan", "camera_shake")
 # Share of the least and the most motion of true clips of the same event.
 DYNAMICS = (0.6, 1.6)
 
@@ -70,10 +78,13 @@ def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
     indices = range(CALIBRATION, CALIBRATION + count)
     found = in_parallel(functools.partial(measure_true, form), indices, num_processes)
     bounds = {"alignment_event": [0.0, 1e3]}
+    limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
     for name, rule in RULES.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
         if values:
-            bounds[name] = bound(values, rule, LIMITS.get(name, (-1e3, 1e3)))
+            unit = min(form.height, form.width) / 64 if name in IN_PIXELS else 1.0
+            edges = bound([v / unit for v in values], rule, limits.get(name, (-1e3, 1e3)))
+            bounds[name] = [edge * unit for edge in edges]
     moving = [(a, f["dynamics"].value) for a, f in found if f["dynamics"].valid]  # no pictures
     motion = {"any": [value for _, value in moving]} if moving else {}
     for scene, value in moving:

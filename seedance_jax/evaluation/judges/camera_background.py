@@ -19,7 +19,7 @@ INSIDE = 0.99  # of what is known, between pixels
 DAMPING, STEPS = 1e-3, 4
 # Of a stray frame: squared noise over that of what is expected, pixels a step.
 NOISE, MAX_STRAY = 0.005, 4.0
-MAX_MISS = 100.0  # at which what is left is cut
+MAX_MISS = 10.0  # squared Lab units at which what it leaves is cut
 
 # Pixels whose lightness is so far from their row's (Lab units) are object or shadow, and so is what
 # lies within GROWTH heights of them: the shade about an object moves with it.

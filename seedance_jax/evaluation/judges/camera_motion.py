@@ -33,7 +33,7 @@ AMOUNTS = {
 SMALL = {"pan": 0.1, "tilt": 0.1, "zoom": 0.003, "dolly": 0.01, "orbit": 0.2}
 SMALL |= {"roll": 0.2, "truck": 0.01}
 # A move that was asked for must lower the misfit to so much, and one that looks like it.
-ASKED, CONFUSED = 0.97, 0.75
+ASKED, CONFUSED = 0.97, 0.8
 ALIKE = {
     "zoom": ("dolly",),
     "dolly": ("zoom",),
@@ -42,7 +42,7 @@ ALIKE = {
     "truck": ("pan", "orbit"),
 }
 # How far what a camera orbits may be from where the objects' size has it, as a share.
-PIVOT = 0.22
+PIVOT = 0.18
 PAIRS = 3  # of frames, for each lag
 WIDEST = 18.0  # degrees of a pan, beyond which lags are shorter and pairs more
 GRID = 24  # places a side at which they are compared

@@ -23,7 +23,7 @@ from seedance_jax.evaluation.judges import (
 MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
 MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
 # What is new behind the objects, over that of any frame about it, and in squared Lab units.
-MIN_NEW, NEW = 3.0, 0.15
+MIN_NEW, NEW = 3.0, 0.08
 ABOUT = 3
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.

@@ -1,0 +1,126 @@
+"""Paths of cameras, measured in rendered clips of the world 2.0.0 and in what is no clip at all."""
+
+import numpy as np
+import pytest
+
+from seedance_jax.data.world import WorldSpec, corruptions, generate, paths
+from seedance_jax.data.world.camera import axes_of
+from seedance_jax.data.world.vocabulary import CAMERA_MOVES
+from seedance_jax.evaluation.judges import camera_paths, findings, sight, verdict
+from seedance_jax.evaluation.judges.camera_motion import CameraPath
+from seedance_jax.evaluation.judges.camera_views import View, make_poses, moved
+
+SPEC = WorldSpec(17, 64, 64, 12, "tiny")
+KINDS = ("single", "together", "sequence", "back")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """{kind of path: (frames, scene, the planned axes)}, the first of each."""
+    found, index = {}, 3_000_000
+    while len(found) < len(KINDS):
+        row = generate("validation", index, SPEC)
+        scene = verdict.expected_scene(row)
+        kind = scene["camera"]["kind"]
+        if kind not in found and len(scene["shots"]) == 1 and scene["camera"]["steps"]:
+            shot = corruptions.stage("validation", index, SPEC)[0]
+            found[kind] = row["frames"], scene, shot
+        index += 1
+    return found
+
+
+def look(frames, scene):
+    return sight.look(frames, verdict.shot_lengths(scene, frames), scene)
+
+
+def cameras(frames, scene):
+    found = findings.cameras(look(frames, scene), scene)
+    return {name: finding.value for name, finding in found.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rendered_path_is_measured_part_by_part(clips, kind):
+    frames, scene, plan = clips[kind]
+    [shot] = look(frames, scene)
+    axes = axes_of(plan.plan, len(frames) + 1)
+    room = {"pan": 2.0, "tilt": 1.0, "roll": 2.0, "zoom": 0.05}
+    for part, _ in camera_paths.asked_of(scene["camera"], len(frames)):
+        change = shot.path.change(part.first, part.last)
+        for axis, most in room.items():
+            true = axes[axis][part.last] - axes[axis][part.first]
+            assert change.get(axis, 0.0) == pytest.approx(true, abs=most)
+
+
+@pytest.mark.parametrize("name", ["wrong_tilt", "wrong_roll", "wrong_zoom", "shaky_camera"])
+def test_wrong_cameras_are_told_from_right_ones(clips, name):
+    gate = {
+        "wrong_tilt": "camera_pan",
+        "wrong_roll": "camera_roll",
+        "wrong_zoom": "camera_zoom",
+        "shaky_camera": "camera_shake",
+    }[name]
+    for kind in ("single", "sequence"):
+        frames, scene, plan = clips[kind]
+        wrong = corruptions.corrupt(name, plan, 1.0, np.random.default_rng(0), 12)
+        assert cameras(wrong, scene)[gate] > 2 * cameras(frames, scene)[gate] + 1.0
+
+
+def test_the_pixels_are_believed_and_not_the_record(clips):
+    _, scene, plan = clips["sequence"]
+    still = corruptions.corrupt("static_camera", plan, 1.0, np.random.default_rng(0), 12)
+    [shot] = look(still, scene)
+    assert not shot.path.values
+
+
+def test_a_cut_is_found_and_a_fast_path_is_none(clips):
+    for frames, scene, plan in clips.values():
+        cut = corruptions.corrupt("spurious_cut", plan, 1.0, np.random.default_rng(0), 12)
+        assert sight.find_cuts(frames, look(frames, scene)) == []
+        assert sight.find_cuts(cut, look(cut, scene)) == [len(frames) // 2]
+
+
+@pytest.mark.parametrize("kind", ["black", "noise"])
+def test_nothing_to_be_seen_is_no_error(clips, kind):
+    for frames, scene, _ in clips.values():
+        noise = np.random.default_rng(0).integers(0, 256, frames.shape, np.uint8)
+        odd = np.zeros_like(frames) if kind == "black" else noise
+        assert np.isfinite(list(cameras(odd, scene).values())).all()
+
+
+def test_steadied_places_stand():
+    """A point of the floor is where it is seen from a standing camera, whichever way it turned."""
+    view, count = View(), 9
+    path = {axis: np.linspace(-0.5, 0.5, count) for axis in ("pan", "tilt", "roll", "zoom")}
+    path = {axis: 12 * v if axis != "zoom" else 0.3 * v for axis, v in path.items()}
+    level = make_poses(view, {"pan": np.zeros(count)})
+    point = np.array([40.0, 44.0])
+    seen = moved(np.tile(point, (count, 1, 1)), level, make_poses(view, path), (64, 64))[0][:, 0]
+    frames = np.zeros((count, 64, 64, 3), np.uint8)
+    shot = sight.Shot(0, frames, [], CameraPath(path), view)
+    assert np.ptp(seen, axis=0).min() > 5
+    np.testing.assert_allclose(shot.steady(seen), np.tile(point, (count, 1)), atol=1e-6)
+
+
+def test_captions_leave_room_for_what_they_do_not_say():
+    step = {"start": 0.2, "stop": 1.2, "moves": {"pan left": 10.0}}
+    low, high = paths.AMOUNTS["pan"]
+    assert camera_paths.meant("pan", 10.0, step, ["numbers", "moves"]) == (10.0, 10.0)
+    assert camera_paths.meant("pan", 10.0, step, ["moves"]) == (low, high)
+    slow = camera_paths.meant("pan", 4.5, step, ["words", "moves"])
+    assert slow == (low, 5.5)
+
+
+def test_gates_of_roll_and_shaking_are_not_of_the_old_world(clips):
+    _, scene, _ = clips["single"]
+    old = scene | {"version": "1.3.0"}
+    shown = verdict.shown(old, 12)
+    assert [shown[f"camera_{name}"] for name in ("roll", "shake", "pan")] == [False, False, True]
+    untold = dict(scene["camera"], said=[])
+    untold = scene | {"shots": [dict(scene["shots"][0], camera=untold)]}
+    shown = verdict.shown(untold, 12)
+    assert [shown[f"camera_{name}"] for name in ("roll", "shake", "pan")] == [False, True, False]
+
+
+def test_every_axis_of_the_world_is_measured():
+    axes = {paths.axis_of(move) for move in CAMERA_MOVES} - {"static"}
+    assert axes == set(camera_paths.SHORT.axes)
