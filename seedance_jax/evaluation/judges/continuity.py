@@ -13,8 +13,8 @@ from seedance_jax.evaluation.judges.finding import Finding, number
 BESIDE = 6
 # Radii within which an object is still, while it is hidden.
 STILL = 0.15
-# A ball that goes so many radii a frame moves.
-MOVING = 0.04
+# Chapters of a long scene in which objects may be out of sight, by its record; seconds more.
+UNSEEN, MORE = ("hide", "leave", "away"), 0.5
 
 
 def continuity(
@@ -40,7 +40,7 @@ def continuity(
             leaves = body["static"] and scene["event"] != "occlude"
             center = shot.steady(track.center)
             still = np.where(objects.clear(track)[:, None], center, np.nan)
-            shakes.append(_shake(still, track.radius, long))
+            shakes.append(quality.jitter(still, track.radius))
             # What the picture's edge cuts off seems to move less than it does.
             least = objects.CLEAR * objects.usual_area(track) * (hides or leaves)
             jumping = np.where((track.area > least)[:, None], center, np.nan)
@@ -48,7 +48,7 @@ def continuity(
             jumps.append((size, shot.start + frame, body["color"]))
             lost += [
                 [shot.start + int(frame), body["color"]]
-                for frame in _lost(shot, track, hides or leaves, long and not leaves, scene)
+                for frame in _lost(shot, track, hides or leaves, scene, fps)
             ]
     shakes = [value for value in shakes if value is not None]
     jump = max(jumps, default=None)
@@ -59,20 +59,13 @@ def continuity(
     }
 
 
-def _shake(center, radius, long):
-    """Jitter of a track; in long scenes, where it mostly rests, of its fastest part as well."""
-    whole = quality.jitter(center, radius)
-    if not long or whole is None:
-        return whole
-    step = np.abs(np.diff(center[:, 0])) / radius
-    moving = np.append(step, 0.0) > MOVING
-    return max(whole, quality.jitter(np.where(moving[:, None], center, np.nan), radius) or 0.0)
-
-
-def _lost(shot, track, excused, long, scene):
+def _lost(shot, track, excused, scene, fps):
     """Numbers of the frames of a shot in which an object should be seen, and is not."""
-    if long:
-        return [k for gap in hiding.find_gaps(shot, track) for k in gap.unexplained]
+    if scene["event"] == "episodes":
+        told = [c for c in scene["chapters"] if c["kind"] in UNSEEN]
+        spans = [(fps * (c["start"] - MORE), fps * (c["stop"] + MORE)) for c in told]
+        unseen = [k for gap in hiding.find_gaps(shot, track) for k in gap.unexplained]
+        return [k for k in unseen if not any(a <= k <= b for a, b in spans)]
     unseen = np.flatnonzero(~track.seen)
     if scene.get("fragments"):
         unseen = unseen[unseen < np.flatnonzero(track.seen)[-1]]

@@ -32,12 +32,16 @@ def alignment(
     shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
 ) -> dict[str, Finding]:
     """Colour, shape, count, relation, event and direction."""
-    bodies = scene["objects"]
+    bodies, keys = scene["objects"], objects.keys_of(scene["objects"])
     seen = [[track.color for track in shot.tracks] for shot in shots]
-    missing = [key[0] for key in objects.keys_of(bodies) for shot in shots if not shot.track(*key)]
+    # What passes through the picture may be out of it, or hardly in it.
+    staying = [key for key, body in zip(keys, bodies, strict=True) if not body.get("moved")]
+    passing = {key[0] for key in keys} - {key[0] for key in staying}
+    counts = [sum(name not in passing for name in names) + len(passing) for names in seen]
+    missing = [key[0] for key in staying for shot in shots if not shot.track(*key)]
     found = {
         "alignment_color": Finding(not missing, True, {"seen": seen, "missing": missing}),
-        "alignment_count": Finding(max(map(len, seen)), True, {"seen": seen}),
+        "alignment_count": Finding(max(counts), True, {"seen": seen}),
         "alignment_shape": shape(shots, bodies),
     }
     story = tell(shots[0], bodies, len(shots) == 1)

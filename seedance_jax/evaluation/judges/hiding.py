@@ -41,8 +41,9 @@ def _gap(shot, track, first, last):
     gone = any(place[[0, -1]].any() or place[:, [0, -1]].any() for place in places)
     hidden = []
     for k in range(first, last + 1):
+        # Two of one colour, one before the other, are seen as a part that is neither.
         others = [other.masks[k] for other in shot.tracks if other is not track]
-        covered = np.any(others, axis=0) if others else np.zeros(track.masks.shape[1:], bool)
+        covered = np.any([track.pixels[k], *others], axis=0)
         if any((covered & place).any() for place in places):
             hidden.append(k)
     explained = set(range(first, last + 1)) if gone else set(hidden)

@@ -88,10 +88,12 @@ def contrast_of(
     """
     sizes = [max(body["half_extents"]) for body in objects]
     ratio = sizes[1] / sizes[0]
-    looks = [appearance.looks_of(track, lab, clear(track)) for track in tracks]
+    by_size = abs(math.log(ratio)) > ALIKE  # which only what is whole tells
+    seen = [clear(t) if by_size else t.area > CLEAR * usual_area(t) for t in tracks]
+    looks = [appearance.looks_of(t, lab, k) for t, k in zip(tracks, seen, strict=True)]
     view = planned["elevation"], planned["focal"]
     far = [appearance.floor_distance(track, *view) for track in tracks]
-    if abs(math.log(ratio)) > ALIKE:
+    if by_size:
         return appearance.contrast(*looks, far, ratio)
     order = slice(None, None, -1 if objects[0]["texture"] != "solid" else 1)
     return appearance.contrast(*looks[order], far, 1.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.evaluation.judges import objects, quality, sight
+from seedance_jax.evaluation.judges import hiding, objects, quality, sight
 from seedance_jax.evaluation.judges.detection import Track
 
 # Share of an object's usual area under which it is hidden, and of a hiding's time that it is so.
@@ -13,7 +13,9 @@ HIDDEN, HIDDEN_TIME = 0.35, 0.4
 # Radii by which an object rolls to a side, and by which it hops.
 ROLLS, HOPS = 1.0, 0.3
 # Change of a surface from frame to frame that turns, 8-bit levels.
-TURNS = 1.5
+TURNS = 0.6
+# Share of the picture, from one side, over which nothing leaves to the other.
+WRONG_SIDE = 0.15
 # Seconds after a chapter in which what it does may still go on.
 AFTER = 0.25
 
@@ -76,13 +78,13 @@ def _spin(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> floa
 
 
 def _leave(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> float:
-    """It goes out of the picture on its side, and comes back."""
-    seen = track.seen[span]
-    gone = np.flatnonzero(~seen)
-    if not len(gone) or not gone[0] or not track.seen[span.start + gone[0] :].any():
+    """It goes out of the picture, not over the other side of it, and comes back."""
+    gaps = [gap for gap in hiding.find_gaps(shot, track) if span.start < gap.first < span.stop]
+    gaps = [gap for gap in gaps if gap.gone and gap.last + 1 < len(track.seen)]
+    if not gaps:
         return -1.0
-    x = track.center[span.start + gone[0] - 1, 0] / track.masks.shape[2]
-    return (x - 0.5 if chapter["side"] == "right" else 0.5 - x) * 2
+    x = track.center[gaps[0].first - 1, 0] / track.masks.shape[2]
+    return (x if chapter["side"] == "right" else 1 - x) - WRONG_SIDE
 
 
 def _last(values):

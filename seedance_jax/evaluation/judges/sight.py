@@ -25,6 +25,8 @@ MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
 # What is new behind the objects, over that of any frame about it, and in squared Lab units.
 MIN_NEW, NEW = 3.0, 0.08
 ABOUT = 3
+# Frames of a long clip, and those about a cut of it.
+LONG, LONG_ABOUT = 96, (24, 48)
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.
 SAME_PLACE, BACKDROP = 0.5, 2.0
@@ -120,10 +122,20 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
     sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
     sudden |= {number for shot in shots for number in _breaks(shot)}
-    found = {number for number in sudden if likeness(frames, covered, number) < SAME_PLACE}
+    found = {
+        number
+        for number in sudden
+        if all(likeness(frames, covered, number, about) < SAME_PLACE for about in _spans(frames))
+    }
     for shot in shots:
         found |= {shot.start + n + 1 for n in _jumps(np.array(shot.path.breaks), MIN_NEW, NEW)}
     return sorted(found)
+
+
+def _spans(frames):
+    """How many frames before and after a cut are compared: in long clips something large may pass,
+    and what is behind it is the same place a while later."""
+    return (ABOUT, *LONG_ABOUT) if len(frames) > LONG else (ABOUT,)
 
 
 def _objects(shot):
@@ -149,14 +161,14 @@ def _breaks(shot):
     return [shot.start + n + 1 for n in _jumps(change + BREAK_LEVELS, MIN_BREAK, 0.0)]
 
 
-def likeness(frames: np.ndarray, objects: np.ndarray, number: int) -> float:
+def likeness(frames: np.ndarray, objects: np.ndarray, number: int, about: int = ABOUT) -> float:
     """Correlation of the background just before a frame and from it on, 1 is the same.
 
     It is that of what differs along rows: floor and sky look alike from everywhere otherwise. A few
     frames are averaged, so that a texture that flickers is still the same.
     """
-    before = _backdrop(frames, objects, slice(max(0, number - ABOUT), number))
-    after = _backdrop(frames, objects, slice(number, number + ABOUT))
+    before = _backdrop(frames, objects, slice(max(0, number - about), number))
+    after = _backdrop(frames, objects, slice(number, number + about))
     known = before[1] & after[1]
     weight = known[..., None] / np.maximum(known.sum(1), 1)[:, None, None]
     first, second = (
