@@ -34,6 +34,8 @@ BOUNDS = {
     "camera_pan": (-1e3, 9.0),
     "camera_zoom": (-1e3, 8.0),
     "camera_orbit": (-1e3, 18.0),
+    "camera_roll": (-1e3, 9.0),
+    "camera_shake": (-1e3, 1.0),
 }
 # (event, number of a clip before a standing camera, what is wrong, the gate that is there for it)
 WRONG = [
