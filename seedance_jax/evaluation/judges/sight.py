@@ -23,7 +23,7 @@ from seedance_jax.evaluation.judges import (
 MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
 MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
 # What is new behind the objects, over that of any frame about it, and in squared Lab units.
-MIN_NEW, NEW = 3.0, 0.08
+MIN_NEW, NEW = 2.5, 0.12
 ABOUT = 3
 # Frames of a long clip, and those about a cut of it.
 LONG, LONG_ABOUT = 96, (24, 48)
@@ -112,7 +112,8 @@ def check_clip(frames: np.ndarray, fps: float) -> None:
 
 def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     """Numbers of the frames that open a new shot: the picture changes at once, and what is behind
-    the objects then is another place; or no motion of the camera explains what is behind them.
+    the objects then is another place; or what is behind them is new at once, whatever the camera
+    does. What the camera's motion explains is no cut.
 
     Args:
       frames: uint8 [T,H,W,3] of the clip.
@@ -128,7 +129,8 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
         if all(likeness(frames, covered, number, about) < SAME_PLACE for about in _spans(frames))
     }
     for shot in shots:
-        found |= {shot.start + n + 1 for n in _jumps(np.array(shot.path.breaks), MIN_NEW, NEW)}
+        found -= {shot.start + n + 1 for n, new in enumerate(shot.path.breaks) if new <= NEW}
+        found |= {shot.start + n + 1 for n in _jumps(shot.path.breaks, MIN_NEW, NEW)}
     return sorted(found)
 
 
