@@ -1,10 +1,14 @@
 """Paths of cameras, measured in rendered clips of the world 2.0.0 and in what is no clip at all."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec, corruptions, generate, paths
 from seedance_jax.data.world.camera import axes_of
+from seedance_jax.data.world.filming import film, seen_by
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES
 from seedance_jax.evaluation.judges import camera_paths, findings, sight, verdict
 from seedance_jax.evaluation.judges.camera_motion import CameraPath
@@ -147,3 +151,31 @@ def test_a_camera_that_looks_away_is_followed_out_and_back():
     gone = CameraPath({"pan": np.maximum.accumulate(pan)})
     lost = camera_paths.errors(gone, View(), asked, (55, 64, 64))[0]
     assert right[0] < 6 < 30 < half[0] < lost[0]
+
+
+def test_looking_away_is_seen_in_the_pixels():
+    spec = dataclasses.replace(SPEC, num_frames=49)
+    index = next(
+        k
+        for k in range(3_000_000, 3_000_100)
+        if corruptions.stage("validation", k, spec)[0].plan.move == "static"
+    )
+    [shot] = corruptions.stage("validation", index, spec)[:1]
+    count, time = len(shot.area), np.array([0.0, 0.5, 1.7, 2.3, 3.5, 4.0])
+    pans = (0.0, 0.0, 55.0, 55.0, 0.0, 0.0)
+    keyframes = tuple(
+        paths.Keyframe(t / 4, dict.fromkeys(paths.AXES, 0.0) | {"pan": pan}, "smooth")
+        for t, pan in zip(time, pans, strict=True)
+    )
+    pan = np.radians(paths.along(keyframes, np.arange(count + 1) / (count - 1))["pan"])
+    turn = np.zeros((count + 1, 3, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(pan)
+    turn[:, 0, 1], turn[:, 1, 0], turn[:, 2, 2] = -np.sin(pan), np.sin(pan), 1.0
+    frames = film(seen_by(shot, rotation=shot.cameras.rotation @ turn))
+    scene = json.loads(generate("validation", index, spec)["scene"])
+    told = [{"time": 4 * k.time, "easing": k.easing, **k.values} for k in keyframes]
+    camera = scene["camera"] | {"move": "path", "kind": "episodes", "keyframes": told}
+    scene |= {"slice": "long", "shots": [{"num_frames": count, "camera": camera}]}
+    found = cameras(frames, scene)
+    assert found["camera_pan"] < 3
+    assert cameras(film(shot), scene)["camera_pan"] > 50
