@@ -99,6 +99,8 @@ CORRUPTIONS: dict[str, Corrupt] = {
 ACCEPTANCE = ("stagnate", "identity_swap", "exposure_wobble")
 TRAINING = tuple(name for name in CORRUPTIONS if name not in ACCEPTANCE)
 
+OF_PICTURES = ("recolor", "vanish", "noise", "blur", "overexposed", "underexposed")
+
 FALLS = ("drop", "throw")
 # Corruption -> the events that it can be seen in; others in all.
 EVENTS = {
@@ -117,6 +119,8 @@ EVENTS = {
 def applies(name: str, scene: Mapping[str, Any]) -> bool:
     """Whether a scene, by its record, can be wrong in this way."""
     event, main = scene["event"], scene["objects"][0]
+    if scene["shots"][0]["num_frames"] == 1:
+        return name in OF_PICTURES
     fits = {
         "static_camera": scene["camera"]["move"] != "static",
         "identity_swap": scene["num_objects"] > 1 and event != "push",
