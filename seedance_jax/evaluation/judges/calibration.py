@@ -78,11 +78,12 @@ def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
     indices = range(CALIBRATION, CALIBRATION + count)
     found = in_parallel(functools.partial(measure_true, form), indices, num_processes)
     bounds = {"alignment_event": [0.0, 1e3]}
+    side = min(form.height, form.width) / sight.reduction(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
     for name, rule in RULES.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
         if values:
-            unit = min(form.height, form.width) / 64 if name in IN_PIXELS else 1.0
+            unit = side / 64 if name in IN_PIXELS else 1.0
             edges = bound([v / unit for v in values], rule, limits.get(name, (-1e3, 1e3)))
             bounds[name] = [edge * unit for edge in edges]
     moving = [(a, f["dynamics"].value) for a, f in found if f["dynamics"].valid]  # no pictures
@@ -106,7 +107,7 @@ def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:
     """(scene, {gate: `Finding`}) of a true clip."""
     frames, scene = read_true(form, index)
     shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
-    return scene, verdict.measure(shots, frames, form.fps, scene)
+    return scene, verdict.measure(shots, form.fps, scene)
 
 
 def read_true(form: Form, index: int) -> tuple[np.ndarray, dict]:

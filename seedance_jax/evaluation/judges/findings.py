@@ -158,7 +158,11 @@ def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, 
 def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Flicker, exposure, dynamics, sharpness, light and floor; motion of clips alone."""
     gains = [quality.exposure(shot.frames, shot.follow) for shot in shots]
-    sharp = [quality.sharpness(shot.frames, shot.tracks[0].masks) for shot in shots if shot.tracks]
+    sharp = [
+        quality.sharpness(shot.whole, enlarged(shot.tracks[0].masks, shot.whole.shape[1]))
+        for shot in shots
+        if shot.tracks
+    ]
     flickers = [quality.flicker(shot.frames) for shot in shots if len(shot.frames) > 2]
     moving = [quality.dynamics(shot.frames) for shot in shots if len(shot.frames) > 1]
     return {
@@ -168,6 +172,12 @@ def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Fi
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
         **(floor(shots, scene) if objects.is_new(scene) else {}),
     }
+
+
+def enlarged(masks: np.ndarray, height: int) -> np.ndarray:
+    """Masks [T,H,W] by the whole factor that gives them a height."""
+    factor = height // masks.shape[1]
+    return masks.repeat(factor, 1).repeat(factor, 2)
 
 
 def floor(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:

@@ -34,6 +34,8 @@ SAME_PLACE, BACKDROP = 0.5, 2.0
 RELEASE = 0.27
 # A shot must have so many frames to be judged, if it is no picture.
 MIN_FRAMES = 4
+# Pixels of the shorter side at which objects and cameras are looked for; larger frames are reduced.
+MAX_SIDE = 128
 
 
 class Shot(NamedTuple):
@@ -41,10 +43,11 @@ class Shot(NamedTuple):
 
     Attributes:
       start: number of its first frame in the clip.
-      frames: uint8 [T,H,W,3].
+      frames: uint8 [T,H,W,3], reduced: pixels below are of these.
       tracks: `detection.Track`s, the largest first.
       path: the `camera_motion.CameraPath`.
       view: the `camera_views.View` of the scene, at the distance that the objects' size tells.
+      whole: uint8 [T,H',W',3], the frames as they were.
     """
 
     start: int
@@ -52,6 +55,7 @@ class Shot(NamedTuple):
     tracks: list
     path: Any
     view: Any
+    whole: Any
 
     def track(self, color: str, number: int = 0) -> detection.Track | None:
         """The track of a colour, or of one of several objects of it; None if it is not seen."""
@@ -108,6 +112,30 @@ def check_clip(frames: np.ndarray, fps: float) -> None:
         )
     if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps={fps} must be a number above 0")
+
+
+def reduction(height: int, width: int) -> int:
+    """The least whole factor by which frames have MAX_SIDE pixels at most, and sides of whole cells
+    (multiples of 16); ValueError if none does."""
+    factors = range(1, min(height, width) // 32 + 1)
+    fits = [k for k in factors if not (height % (16 * k) or width % (16 * k))]
+    factor = next((k for k in fits if min(height, width) <= MAX_SIDE * k), None)
+    if factor is None:
+        raise ValueError(
+            f"frames of {height}x{width} cannot be reduced to {MAX_SIDE} pixels by a whole factor "
+            "that leaves multiples of 16"
+        )
+    return factor
+
+
+def reduced(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 [T,H,W,3] by the factor of `reduction`: means of blocks of pixels."""
+    count, height, width, _ = frames.shape
+    factor = reduction(height, width)
+    if factor == 1:
+        return frames
+    blocks = frames.reshape(count, height // factor, factor, width // factor, factor, 3)
+    return np.round(blocks.mean((2, 4))).astype(np.uint8)
 
 
 def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
@@ -203,7 +231,8 @@ def look(frames: np.ndarray, lengths: Sequence[int], scene: Mapping[str, Any]) -
     return [_look(frames[a:b], int(a), shot["camera"], scene) for a, b, shot in parts]
 
 
-def _look(frames, start, planned, scene):
+def _look(whole, start, planned, scene):
+    frames = reduced(whole)
     lab = colors.lab_of(frames)
     tracks = objects.find_objects(lab, planned, scene)
     view = camera_views.View(
@@ -222,7 +251,7 @@ def _look(frames, start, planned, scene):
         [asked.part for asked in camera_paths.asked_of(planned, len(frames))],
         camera_paths.repertoire(scene),
     )
-    return Shot(start, frames, tracks, path, view)
+    return Shot(start, frames, tracks, path, view, whole)
 
 
 def target_height(scene: Mapping[str, Any], start: int) -> float:

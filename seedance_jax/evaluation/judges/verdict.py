@@ -162,7 +162,7 @@ def judge_clip(
     form = Form(*frames.shape[:3], fps, scene["slice"], scene["version"])
     bounds = of_event(forms.find_bounds(form, thresholds), scene["event"])
     shots = sight.look(frames, lengths, scene)
-    found = measure(shots, frames, fps, scene)
+    found = measure(shots, fps, scene)
     return Verdict(found, gates(found, scene, fps, bounds))
 
 
@@ -180,10 +180,10 @@ def shot_lengths(scene: Mapping[str, Any], frames: np.ndarray) -> list[int]:
 
 
 def measure(
-    shots: Sequence[sight.Shot], frames: np.ndarray, fps: float, scene: Mapping[str, Any]
+    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
 ) -> dict[str, measures.Finding]:
     """All findings; {gate: `Finding`} in the order of `GATES`."""
-    cuts = sight.find_cuts(frames, shots)
+    cuts = sight.find_cuts(np.concatenate([shot.frames for shot in shots]), shots)
     found = {
         **measures.alignment(shots, fps, scene),
         **mechanics.mechanics(shots, fps, scene),

@@ -7,6 +7,7 @@ those of any data set and of the judges' calibration, and no two suites share on
 numbers, so what is out of the training range is shown: the model goes on with the first frames.
 """
 
+import collections
 import hashlib
 import itertools
 import json
@@ -142,15 +143,16 @@ def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
     spec, groups = WorldSpec(*FORMS[name.removesuffix(DEV).removesuffix(TEST)]), plan_of(name)[0]
     split, kind_of, given = groups[group]
     start = FIRST_INDEX[name] + INDICES * list(groups).index(group)
-    most = -(-count // kinds(kind_of, spec))
-    found = {}
+    even, more = divmod(count, kinds(kind_of, spec))  # cases of a kind; kinds that have one more
+    found = collections.Counter()
     for index in range(start, start + INDICES):
         row = generate(split, index, spec)
         scene = expected_scene(row)
         kind = kind_of(scene)
-        if kind is None or found.get(kind, 0) == most:
+        if kind is None or found[kind] > even or (found[kind] == even and not more):
             continue
-        found[kind] = found.get(kind, 0) + 1
+        more -= found[kind] == even
+        found[kind] += 1
         yield {
             "group": group,
             "split": split,
@@ -159,7 +161,7 @@ def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
             "given": [[k % spec.num_frames for k in run] for run in given],
             "asked": scene,
         }
-        if sum(found.values()) == count:
+        if found.total() == count:
             return
 
 

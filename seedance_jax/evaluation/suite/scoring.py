@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from seedance_jax.data.world import vocabulary
+from seedance_jax.data import schema
+from seedance_jax.data.world import paths, quantities, spec, vocabulary
 from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.judges import forms, verdict
 from seedance_jax.evaluation.metrics.batches import batches
@@ -30,6 +31,7 @@ SHARED = (
     "solver",
 )
 # Modules of `judges` that no verdict depends on.
+WORLD = (schema, paths, quantities, spec, vocabulary)
 BESIDE = ("__init__", "drawing", "calibration", "trials")
 
 
@@ -104,10 +106,11 @@ def judges() -> str:
 
 
 def judging_files() -> list[Path]:
-    """Paths of them: `judges`, but for what only draws or calibrates, and its words."""
+    """Paths of them: `judges`, but for what only draws or calibrates, and what they know of the
+    world."""
     folder = forms.THRESHOLDS.parent
     own = [path for path in folder.iterdir() if path.suffix == ".py" and path.stem not in BESIDE]
-    others = (Path(module.__file__) for module in (axes, fidelity, vocabulary))
+    others = (Path(module.__file__) for module in (axes, fidelity, *WORLD))
     return [*sorted(own), forms.THRESHOLDS, *others]
 
 

@@ -105,7 +105,7 @@ def test_steadied_places_stand():
     point = np.array([40.0, 44.0])
     seen = moved(np.tile(point, (count, 1, 1)), level, make_poses(view, path), (64, 64))[0][:, 0]
     frames = np.zeros((count, 64, 64, 3), np.uint8)
-    shot = sight.Shot(0, frames, [], CameraPath(path), view)
+    shot = sight.Shot(0, frames, [], CameraPath(path), view, frames)
     assert np.ptp(seen, axis=0).min() > 5
     np.testing.assert_allclose(shot.steady(seen), np.tile(point, (count, 1)), atol=1e-6)
 

@@ -69,7 +69,7 @@ def wrong_clip(index, name, spec=PLAIN):
 def judged(frames, scene):
     """The gates of frames, by BOUNDS."""
     shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
-    found = verdict.measure(shots, frames, FPS, scene)
+    found = verdict.measure(shots, FPS, scene)
     return verdict.Verdict(found, verdict.gates(found, scene, FPS, BOUNDS))
 
 

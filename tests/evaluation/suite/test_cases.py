@@ -103,9 +103,9 @@ def scenes_by_group(suite):
 
 
 def even(kinds):
-    """Whether all kinds are there nearly equally often, and more than one is."""
+    """Whether kinds come equally often, as far as that goes, and more than two do."""
     counts = collections.Counter(kinds).values()
-    return len(counts) > 1 and max(counts) - min(counts) <= max(counts) / 2
+    return len(counts) > 2 and max(counts) - min(counts) <= 1
 
 
 def test_kinds_come_equally_often_and_held_out_things_are_held_out(each):
