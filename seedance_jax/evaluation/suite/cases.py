@@ -45,10 +45,10 @@ CHECKSUMS = {
     "world_v2_image_test": "ef82bfaafa88e1db58ace1490a918c9b78a7f8c14c48d7fee3371da04cb41e7c",
     "world_v2_long_dev": "c93b31ff0cb4cc2da6b2aafd2cfd79a453621a0bcb22db26c2fd213b0a688726",
     "world_v2_long_test": "759ae7faa285861f7b0684a8b4de3aa756ec7fc9359d7801b2c67ff49a7bd04f",
-    "world_v2_plain_dev": "b96287d3301ddd089b5c73fcd2a93631ab60f176324588158a3151b01f5ef7a2",
+    "world_v2_plain_dev": "8f5ea8961a6966b9bd85fefddc51765143ab265ba0912ae3c0c93ca1fffb5bcc",
     "world_v2_plain_image_dev": "b47af6bd33674aa7ff8c0680abb6a061f8a1e813ab7a0f8410b73a823aa4d28c",
     "world_v2_plain_image_test": "29f49613e059f46a789275bb59e21665dbe687580c4b268a82cc8efe19af32b9",
-    "world_v2_plain_test": "365d74764c5e3db0a02d2ec4e8c3b47e98754072060d8d77a3ca0d4463f020a2",
+    "world_v2_plain_test": "cdb2aa0d5b851f13bea9d2d29ecd97209d577e6784572ec79d420e443bd2e215",
     "world_v2_test": "a74d7bfd26f392d3ad16340d0347edb9d8216b14854294254d399e4407309d48",
 }
 # Name -> (form of the clips, sha256 of the file).
