@@ -22,6 +22,8 @@ from seedance_jax.evaluation.judges import (
 # by so many 8-bit levels; or the median pixel of the background does, with so much added to all.
 MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
 MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
+# What rows change, over that of any frame about it, and in Lab units.
+MIN_LEVELS = 2.4, 1.5
 # What is new behind the objects, over that of any frame about it, and in squared Lab units.
 MIN_NEW, NEW = 2.5, 0.12
 ABOUT = 3
@@ -156,6 +158,8 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
         for number in sudden
         if all(likeness(frames, covered, number, about) < SAME_PLACE for about in _spans(frames))
     }
+    if any(len(shot.path.breaks) for shot in shots):
+        found |= sudden & {number + 1 for number in _jumps(_levels(frames), *MIN_LEVELS)}
     for shot in shots:
         found -= {shot.start + n + 1 for n, new in enumerate(shot.path.breaks) if new <= NEW}
         found |= {shot.start + n + 1 for n in _jumps(shot.path.breaks, MIN_NEW, NEW)}
@@ -166,6 +170,15 @@ def _spans(frames):
     """How many frames before and after a cut are compared: in long clips something large may pass,
     and what is behind it is the same place a while later."""
     return (ABOUT, *LONG_ABOUT) if len(frames) > LONG else (ABOUT,)
+
+
+def _levels(frames):
+    """[T - 1] Lab units by which rows change beside each other: the horizon is elsewhere after a
+    cut, but not in another light."""
+    rows = np.median(colors.lab_of(frames)[..., [0, 2]], axis=2)
+    change = np.diff(rows, axis=0)
+    change -= np.median(change, axis=1, keepdims=True)
+    return np.sqrt((change**2).sum(-1)).mean(1)
 
 
 def _objects(shot):
