@@ -75,7 +75,7 @@ def asked_of(camera: Mapping[str, Any], count: int) -> list[Asked]:
     if camera["steps"]:
         return _steps(camera, count)
     if camera["keyframes"]:
-        return _looks(camera["keyframes"], count)
+        return _looks(camera, count)
     return [_standing(0, count - 1)]
 
 
@@ -95,20 +95,34 @@ def _old(camera, count):
 
 
 def _steps(camera, count):
+    """Of a camera of steps, as much as is seen of each of them."""
     total, steps = camera["keyframes"][-1]["time"], camera["steps"]
-    edges = np.linspace(0, count - 1, len(steps) + 1).astype(int)
-    found, times = [], np.arange(count) / (count - 1) * total
+    times, found = _times(camera, count), []
+    edges = np.searchsorted(times, np.linspace(0, total, len(steps) + 1) + 1e-6, "right") - 1
+    edges = [0, *edges[1:-1].clip(0), count - 1]
     for step, first, last in zip(steps, edges[:-1], edges[1:], strict=True):
-        asked, ranges = {}, {}
-        for move, amount in step["moves"].items():
-            axis, sign = paths.axis_of(move), vocabulary.CAMERA_MOVES[move].sign
-            asked[axis] = sign * amount
-            ends = [sign * end for end in meant(axis, amount, step, camera["said"])]
-            ranges[axis] = (min(ends), max(ends))
+        if last <= first:
+            continue
         share = np.clip((times - step["start"]) / (step["stop"] - step["start"]), 0.0, 1.0)
         profile = paths.EASINGS[step["easing"]](share)
-        found.append(Asked(Part(int(first), int(last), asked, profile), ranges))
+        seen, asked, ranges = profile[last] - profile[first], {}, {}
+        if not seen:
+            found.append(_standing(first, last))
+            continue
+        for move, amount in step["moves"].items():
+            axis, sign = paths.axis_of(move), vocabulary.CAMERA_MOVES[move].sign
+            asked[axis] = sign * amount * seen
+            ends = [sign * end * seen for end in meant(axis, amount, step, camera["said"])]
+            ranges[axis] = (min(ends), max(ends))
+        profile = (profile - profile[first]) / seen
+        found.append(Asked(Part(int(first), int(last), asked, np.clip(profile, 0, 1)), ranges))
     return found
+
+
+def _times(camera, count):
+    """Seconds of the frames from the beginning of their shot, of which a part may be shown."""
+    first, last = camera.get("window", (0.0, camera["keyframes"][-1]["time"]))
+    return np.linspace(first, last, count)
 
 
 def meant(
@@ -129,19 +143,21 @@ def meant(
     return min(low, amount), max(high, amount)
 
 
-def _looks(keyframes, count):
+def _looks(camera, count):
     """Of a camera that stands but for when it looks away, as keyframes tell."""
-    total, found = keyframes[-1]["time"], []
-    times = np.arange(count) / (count - 1) * total
-    for before, after in itertools.pairwise(keyframes):
-        first, last = (round(k["time"] / total * (count - 1)) for k in (before, after))
-        asked = {axis: after[axis] - before[axis] for axis in paths.AXES}
-        asked = {axis: amount for axis, amount in asked.items() if amount}
+    times, found = _times(camera, count), []
+    for before, after in itertools.pairwise(camera["keyframes"]):
+        first, last = (int(np.abs(times - frame["time"]).argmin()) for frame in (before, after))
+        if last <= first + 1:
+            continue
         share = np.clip((times - before["time"]) / (after["time"] - before["time"]), 0.0, 1.0)
-        profile = paths.EASINGS[before["easing"]](share) if asked else None
-        if last > first + 1:
-            ranges = {axis: (amount, amount) for axis, amount in asked.items()}
-            found.append(Asked(Part(first, last, asked, profile), ranges))
+        profile = paths.EASINGS[before["easing"]](share)
+        seen = profile[last] - profile[first]
+        asked = {axis: (after[axis] - before[axis]) * seen for axis in paths.AXES}
+        asked = {axis: amount for axis, amount in asked.items() if amount}
+        profile = np.clip((profile - profile[first]) / seen, 0, 1) if asked else None
+        ranges = {axis: (amount, amount) for axis, amount in asked.items()}
+        found.append(Asked(Part(first, last, asked, profile), ranges))
     return found
 
 

@@ -123,7 +123,13 @@ def expected_scene(row: Mapping[str, Any], numbers: Sequence[int] | None = None)
     numbers = np.arange(row["num_frames"]) if numbers is None else np.asarray(numbers)
     of_frame = np.repeat(np.arange(len(scene["shots"])), [s["num_frames"] for s in scene["shots"]])
     seen, lengths = np.unique(of_frame[numbers], return_counts=True)
-    shots = [scene["shots"][k] | {"num_frames": int(n)} for k, n in zip(seen, lengths, strict=True)]
+    starts = np.cumsum([0, *np.bincount(of_frame)])
+    windows = [numbers[of_frame[numbers] == k][[0, -1]] - starts[k] for k in seen]
+    shots = [
+        scene["shots"][k]
+        | {"num_frames": int(n), "camera": part_of(scene["shots"][k], window, row["fps"])}
+        for k, n, window in zip(seen, lengths, windows, strict=True)
+    ]
     first = numbers[of_frame[numbers] == seen[0]]
     way = row["object_position"][first[-1], 0] - row["object_position"][first[0], 0]
     right, _, forward = row["camera_rotation"][first[0]] @ way
@@ -137,6 +143,15 @@ def expected_scene(row: Mapping[str, Any], numbers: Sequence[int] | None = None)
     word = told.get(scene["event"], word)
     extra = {"direction": word, "from_start": bool(numbers[0] == 0)}
     return scene | {"camera": shots[0]["camera"], "shots": shots} | extra
+
+
+def part_of(shot: Mapping[str, Any], window: np.ndarray, fps: float) -> dict[str, Any]:
+    """The camera of a shot of which frames `window` (first, last) are shown: since 2.0.0 it tells
+    which seconds these are, if they are not all."""
+    camera, whole = shot["camera"], [0, shot["num_frames"] - 1]
+    if "steps" not in camera or window.tolist() == whole:
+        return camera
+    return camera | {"window": (window / fps).tolist()}
 
 
 def judge_clip(

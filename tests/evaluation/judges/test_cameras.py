@@ -55,6 +55,28 @@ def test_a_rendered_path_is_measured_part_by_part(clips, kind):
             assert change.get(axis, 0.0) == pytest.approx(true, abs=most)
 
 
+def test_of_a_part_of_a_clip_a_part_of_the_path_is_asked():
+    """Middle frames are what a run trains on whose buckets are shorter than its clips."""
+    spec, wrong = WorldSpec(33, 64, 64, 12, "tiny"), []
+    for index in range(3_100_000, 3_100_010):
+        row = generate("validation", index, spec)
+        numbers = np.arange(8, 25)
+        scene = verdict.expected_scene(row, numbers)
+        if len(scene["shots"]) > 1 or not scene["camera"]["steps"]:
+            continue
+        assert scene["camera"]["window"] == pytest.approx([8 / 12, 24 / 12])
+        found = cameras(row["frames"][numbers], scene)
+        assert found["camera_pan"] < 5
+        assert found["camera_zoom"] < 8
+        whole = {name: value for name, value in scene["camera"].items() if name != "window"}
+        shots = [scene["shots"][0] | {"camera": whole}]
+        found = cameras(row["frames"][numbers], scene | {"camera": whole, "shots": shots})
+        wrong.append(found["camera_pan"] > 5 or found["camera_zoom"] > 8)
+    assert any(wrong)
+    row = generate("validation", 3_100_000, SPEC)
+    assert verdict.expected_scene(row) == verdict.expected_scene(row, np.arange(17))
+
+
 @pytest.mark.parametrize("name", ["wrong_tilt", "wrong_roll", "wrong_zoom", "shaky_camera"])
 def test_wrong_cameras_are_told_from_right_ones(clips, name):
     gate = {
