@@ -10,12 +10,14 @@ table calibration.md; --write puts both where the judges read them, after which 
 that older ones judged are refused. --show prints what is there, a column for each form.
 """
 
+import functools
 import json
 from collections.abc import Sequence
 
 from absl import flags
 
 from seedance_jax.commands import cli
+from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.spec import WORLD_VERSION
 from seedance_jax.evaluation.judges import calibration, forms, trials
@@ -63,9 +65,10 @@ def main(argv: list[str]) -> None:
     sizes = NUM_FRAMES.value, HEIGHT.value, WIDTH.value, FPS.value
     spec = WorldSpec(*sizes, SLICE.value, version=VERSION.value)
     form = forms.Form(*sizes, spec.slice, spec.version)
-    bounds = calibration.calibrate(form, CALIBRATION.value, WORKERS.value)
+    each = functools.partial(ordered_map, num_processes=WORKERS.value)
+    bounds = calibration.calibrate(form, CALIBRATION.value, each)
     counts = REPORT.value, CORRUPTED.value
-    found = trials.report(form, bounds, *counts, severities, WORKERS.value)
+    found = trials.report(form, bounds, *counts, severities, each)
     results = {"clips": CALIBRATION.value, "bounds": bounds, "report": found}
     text = json.dumps({str(form): results}, indent=1) + "\n"
     (output / "calibration.json").write_text(text)

@@ -4,14 +4,12 @@ Scenes are taken as they come from the simulator, one after the other: none is l
 its clip looks like. What a scene can show (a long flight, a hidden object) is told by its record.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
 from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
@@ -73,10 +71,14 @@ IN_PIXELS = ("camera_pan", "camera_shake")
 DYNAMICS = (0.6, 1.6)
 
 
-def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
-    """{gate: [least, most]}, of dynamics by event, from `count` true clips of a form."""
+def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
+    """{gate: [least, most]}, of dynamics by event, from `count` true clips of a form.
+
+    Args:
+      each: (function, items) -> the results in order, such as `map` or by several processes.
+    """
     indices = range(CALIBRATION, CALIBRATION + count)
-    found = in_parallel(functools.partial(measure_true, form), indices, num_processes)
+    found = list(each(functools.partial(measure_true, form), indices))
     bounds = {"alignment_event": [0.0, 1e3]}
     side = min(form.height, form.width) / sight.reduction(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
@@ -95,12 +97,6 @@ def calibrate(form: Form, count: int, num_processes: int = 1) -> dict[str, Any]:
         for event, values in motion.items()
     }
     return bounds
-
-
-def in_parallel(function: Callable, items: Iterable, num_processes: int) -> list:
-    """[function(item)] by several processes."""
-    with contextlib.closing(ordered_map(function, items, num_processes)) as results:
-        return list(results)
 
 
 def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:

@@ -15,23 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seedance_jax.evaluation.judges.camera_amounts import AMOUNTS
 from seedance_jax.evaluation.judges.camera_background import Background, Comparison
 from seedance_jax.evaluation.judges.camera_views import View
 
-# Amounts over a part of a shot that are tried, by axis: somewhat more than shots have, for a wide
-# pan looks much like an orbit.
-AMOUNTS = {
-    "pan": np.linspace(-15, 15, 11),
-    "tilt": np.linspace(-12, 12, 9),
-    "zoom": np.linspace(-0.6, 0.6, 13),
-    "dolly": np.linspace(-1.8, 1.8, 10),
-    "orbit": np.linspace(-56, 56, 29),
-    "roll": np.linspace(-32, 32, 17),
-    "truck": np.linspace(-1.2, 1.2, 9),
-}
-# Changes of them for which slopes are measured.
-SMALL = {"pan": 0.1, "tilt": 0.1, "zoom": 0.003, "dolly": 0.01, "orbit": 0.2}
-SMALL |= {"roll": 0.2, "truck": 0.01}
 # A move that was asked for must lower the misfit to so much, and one that looks like it.
 ASKED, CONFUSED = 0.97, 0.8
 ALIKE = {
@@ -48,7 +35,6 @@ WIDEST = 18.0  # degrees of a pan, beyond which lags are shorter and pairs more
 GRID = 24  # places a side at which they are compared
 TRIED = 3  # moves whose best amounts are looked at closely
 KEPT = 2  # sets of moves to which others are added
-STEPS, ENOUGH = 6, 0.005  # of Gauss and Newton; share of the misfit that is worth another
 SAME = 0.03  # profiles that differ by less are one
 
 
@@ -274,39 +260,6 @@ def pairs_of(first: int, last: int, lags: Sequence[float], number: float) -> np.
         starts = np.unique(np.linspace(0, count - lag, round(number)).round().astype(int))
         pairs += [(first + start, first + start + lag) for start in starts]
     return np.array(pairs)
-
-
-def by_halves(
-    comparison: Comparison, path: Callable, amounts: np.ndarray, axes: Sequence[str]
-) -> tuple[float, np.ndarray]:
-    """(misfit, amount [1]) of a minimum near an amount, by halves of the steps of `AMOUNTS`."""
-    [place], places = amounts, AMOUNTS[axes[0]]
-    value, step = comparison.misfit(path([place])), places[1] - places[0]
-    for _ in range(4):
-        step /= 2
-        for other in np.clip((place - step, place + step), places[0], places[-1]):
-            tried = comparison.misfit(path([other]))
-            if tried < value:
-                place, value = other, tried
-    return value, np.array([place])
-
-
-def by_slopes(
-    comparison: Comparison, path: Callable, amounts: np.ndarray, axes: Sequence[str]
-) -> tuple[float, np.ndarray]:
-    """(misfit, amounts [K]) of a minimum near some, by steps of Gauss and Newton."""
-    small = np.array([SMALL[axis] for axis in axes])
-    misfit, change = comparison.step(path, amounts, small)
-    for _ in range(STEPS):
-        tried, following = comparison.step(path, amounts + change, small)
-        if tried >= misfit:
-            change = change / 2
-            continue
-        gain, amounts = misfit - tried, amounts + change
-        misfit, change = tried, following
-        if gain < ENOUGH * misfit:
-            break
-    return misfit, amounts
 
 
 def steps_of(background: Background, values: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray]:

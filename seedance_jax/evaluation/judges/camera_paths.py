@@ -10,12 +10,11 @@ import numpy as np
 from seedance_jax.data.world import paths, vocabulary
 from seedance_jax.data.world.quantities import QUANTITIES
 from seedance_jax.data.world.spec import OLD_WORLD
+from seedance_jax.evaluation.judges.camera_amounts import by_halves, by_slopes
 from seedance_jax.evaluation.judges.camera_motion import (
     CameraPath,
     Part,
     Repertoire,
-    by_halves,
-    by_slopes,
     pivot,
 )
 from seedance_jax.evaluation.judges.camera_views import View

@@ -11,7 +11,7 @@ The clips are of other numbers than those that set the thresholds. A report of a
 import functools
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from seedance_jax.data.world import corruptions
 from seedance_jax.data.world.spec import WorldSpec
 from seedance_jax.evaluation.judges import verdict
-from seedance_jax.evaluation.judges.calibration import SPLIT, in_parallel, read_true, stored
+from seedance_jax.evaluation.judges.calibration import SPLIT, read_true, stored
 from seedance_jax.evaluation.judges.forms import Form
 from seedance_jax.evaluation.metrics import intervals
 
@@ -40,7 +40,7 @@ def report(
     count: int,
     corrupted: int,
     severities: Sequence[float] = (1.0,),
-    num_processes: int = 1,
+    each: Callable = map,
 ) -> dict[str, Any]:
     """Pass rates of clips of a form, see above.
 
@@ -49,16 +49,17 @@ def report(
       count: true clips.
       corrupted: clips of each corruption, at most: of the first true ones that it applies to.
       severities: of corruptions, rising to 1.
+      each: see `calibration.calibrate`.
 
     Raises:
       ValueError: severities do not end at 1, or leave [0, 1].
     """
     check_severities(severities)
     judge = functools.partial(judge_true, form, bounds)
-    true = in_parallel(judge, range(FIRST, FIRST + count), num_processes)
+    true = list(each(judge, range(FIRST, FIRST + count)))
     trials = plan([scene for scene, _, _ in true], corrupted, severities)
     judge = functools.partial(judge_wrong, form, bounds)
-    wrong = in_parallel(judge, trials, num_processes)
+    wrong = list(each(judge, trials))
     verdicts = dict(zip(trials, wrong, strict=True))
     right = {FIRST + k: v.passed for k, (_, v, _) in enumerate(true)}
     kinds = list(dict.fromkeys(trial.name for trial in trials))
