@@ -45,7 +45,10 @@ RULES = {
     "look_alike": (0.01, None, 0.1, 0.0),
     "appearance": (None, 0.99, 0.0, 0.2),
     "light": (0.01, 0.99, 0.03, 0.03),
+    "noise": (None, 0.99, 0.0, 0.5),
 }
+# Of pictures: one frame varies more than the mean of many.
+RULES_OF_PICTURES = {"sharpness": (0.01, 0.99, 0.04, 0.12)}
 # No bounds are wider than these, whatever true clips have: a gate that lets a standing camera or a
 # quarter of gravity pass is none, and true clips that are measured so badly fail.
 LIMITS = {
@@ -82,7 +85,8 @@ def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
     bounds = {"alignment_event": [0.0, 1e3]}
     side = min(form.height, form.width) / sight.reduction(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
-    for name, rule in RULES.items():
+    rules = RULES | RULES_OF_PICTURES if form.num_frames == 1 else RULES
+    for name, rule in rules.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
         if values:
             unit = side / 64 if name in IN_PIXELS else 1.0

@@ -25,6 +25,9 @@ MIN_WHITE_B = -5.0
 MIN_WHITE = 4.0
 SHADOW = -20.0
 
+# White keeps so much, at most, of the yellow of a floor that has so much of it; shadows keep half.
+MAX_YELLOW, YELLOW = 0.35, 8.0
+
 # A white object shows so large a part of the clip in the sun, at least.
 MIN_SUNLIT = 0.001
 
@@ -34,6 +37,9 @@ STRIPE, TURN = (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
 
 # Share of a row that must be seen between objects, to tell what it looks like without them.
 MIN_KNOWN = 0.15
+# Lab units within which the floor of a row is like that of the row below, and share of the row that
+# must be; otherwise it is taken to be, if no more of the row is known.
+LIKE_BELOW, MIN_LIKE, CROWDED = 8.0, 0.03, 0.6
 
 GAMMA = 2.2
 # Linear RGB -> CIE XYZ; the rows are scaled so that white is (1, 1, 1).
@@ -98,6 +104,20 @@ def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(few[..., None, None], clip, own)
 
 
+def background_from_below(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The same, of those pixels of a row that are like the background of the row below; where few
+    are and objects fill the row, that of the row below: more may be seen of them than of the floor.
+    """
+    rows = background(lab, known)
+    for number in range(lab.shape[1] - 2, -1, -1):
+        away = np.linalg.norm(lab[:, number] - rows[:, number + 1], axis=-1)
+        like = known[:, number] & (away < LIKE_BELOW)
+        some, crowded = like.mean(1) > MIN_LIKE, known[:, number].mean(1) < CROWDED
+        rows[some, number] = _median(lab[some, number], like[some])
+        rows[crowded & ~some, number] = rows[crowded & ~some, number + 1]
+    return rows
+
+
 def _median(values, known):
     """Median over the known ones of the last axis but one of [...,W,3], which stays; [...,1,3]."""
     ordered = np.sort(np.where(known[..., None], values, np.inf), axis=-2)
@@ -115,7 +135,8 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
       difference: `contrast` of lab.
       taken: mask [T,H,W] of objects of other colours.
     """
-    mask = _unlike_floor(lab, difference, taken)
+    mask = _unlike_floor(difference) if _sunlit(lab, difference, taken) else np.zeros_like(taken)
+    mask &= ~taken
     return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
 
 
@@ -123,28 +144,35 @@ def whole_white_pixels(
     lab: np.ndarray, difference: np.ndarray, taken: np.ndarray, striped: bool
 ) -> np.ndarray:
     """The same, with what lies between faces in the sun and faces in the shade, which is as bright
-    as the floor.
+    as the floor. On a yellow floor what is not yellow is white, and never a shadow.
 
     Args:
       difference: of lab from the `background`.
       striped: whether dark stripes may lie between what is bright, too.
     """
-    mask, side = _unlike_floor(lab, difference, taken), min(lab.shape[1:3])
+    if not _sunlit(lab, difference, taken):
+        return np.zeros_like(taken)
+    yellow, side = (lab - difference)[..., 2], min(lab.shape[1:3])
+    pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * yellow
+    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), _unlike_floor(difference)) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
     return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
 
 
-def _unlike_floor(lab, difference, taken):
+def _is_pale(lab):
+    return (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
+
+
+def _sunlit(lab, difference, taken):
+    """Whether enough is as bright as white is in the sun."""
+    bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
+    return (bright & ~taken & _is_pale(lab)).mean() >= MIN_SUNLIT
+
+
+def _unlike_floor(difference):
     lightness, _, b = np.moveaxis(difference, -1, 0)
-    bright = (lab[..., 0] > MIN_LIGHTNESS) & (lightness > MIN_LIGHTNESS_GAIN)
-    bright &= (
-        ~taken & (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
-    )
-    if bright.mean() < MIN_SUNLIT:
-        return np.zeros_like(bright)
     lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
     lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
     shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
-    shaded = ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
-    return (lit | shaded) & ~taken
+    return lit | ndimage.binary_opening(shaded, np.ones((1, 5, 5)))

@@ -28,6 +28,9 @@ MAX_SHARE = 0.4
 EDGE = 0.45
 # The same of what has stripes of a darker tone.
 STRIPED_EDGE = 0.3
+# What joins an object's colour to more of it elsewhere is thinner than so much, a share of the
+# frame's side.
+THREAD = 2.5 / 64
 # What no scene of a colour asks for is an object if it is so thick; shares of the frame's side.
 THICK = 5.0 / 64
 
@@ -96,7 +99,10 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     ]
     grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
     edges = {name: STRIPED_EDGE if known.get(name, ONE).striped else EDGE for name in present}
-    masks = _split(lab, edges, colors.background(lab, grey))
+    behind = colors.background if asked is None else colors.background_from_below
+    masks = _split(lab, edges, behind(lab, grey))
+    if asked is not None:
+        masks = {name: _without_threads(mask) for name, mask in masks.items()}
     ways = {name: _ways(mask, known.get(name, ONE).count) for name, mask in masks.items()}
     nothing = np.zeros(lab.shape[:3], bool)
     colored = np.any([nothing, *(way for parts in ways.values() for way in parts)], axis=0)
@@ -104,8 +110,8 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     if asked is None:
         white = colors.white_pixels(lab, difference, taken)
     else:  # rows that objects and their shadows fill show little of the floor
-        floor, striped = colors.background(lab, ~taken), known.get("white", ONE).striped
-        white = colors.whole_white_pixels(lab, lab - floor, taken, striped)
+        floor, striped = colors.background_from_below(lab, ~taken), known.get("white", ONE).striped
+        white = _without_threads(colors.whole_white_pixels(lab, lab - floor, taken, striped))
     if _is_object(white):
         masks["white"], ways["white"] = white, [white]
     if asked is not None:
@@ -125,6 +131,13 @@ def _is_solid(mask):
     side = 2 * round(THICK * min(mask.shape[1:]) / 2) + 1
     core = ndimage.binary_opening(mask, np.ones((1, side, side)))
     return (core.mean((1, 2)) > MIN_AREA).sum() >= min(MIN_FRAMES, len(mask))
+
+
+def _without_threads(mask):
+    """A mask [T,H,W] without what is thin; corners stay."""
+    side = 2 * round(THREAD * min(mask.shape[1:]) / 2) + 1
+    core = ndimage.binary_opening(mask, np.ones((1, side, side)))
+    return mask & ndimage.binary_dilation(core, np.ones((1, side, side)))
 
 
 def _strong(lab, difference):

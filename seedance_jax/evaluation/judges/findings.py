@@ -42,7 +42,7 @@ def alignment(
     found = {
         "alignment_color": Finding(not missing, True, {"seen": seen, "missing": missing}),
         "alignment_count": Finding(max(counts), True, {"seen": seen}),
-        "alignment_shape": shape(shots, bodies),
+        "alignment_shape": shape(shots, scene),
     }
     story = tell(shots[0], bodies, len(shots) == 1)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
@@ -53,17 +53,18 @@ def alignment(
     return found
 
 
-def shape(shots: Sequence[sight.Shot], bodies: Sequence[Mapping[str, Any]]) -> Finding:
+def shape(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> Finding:
     """By how much the prompted shapes explain the outlines better than others do, the worst.
 
-    Scenery has no shape to tell.
+    Scenery has no shape to tell, nor has what the edge of a picture cuts off.
     """
-    margins, words, asked = [], [], []
+    margins, words, asked, bodies = [], [], [], scene["objects"]
+    still = objects.is_new(scene) and [len(shot.frames) for shot in shots] == [1]
     for key, body in zip(objects.keys_of(bodies), bodies, strict=True):
-        if body.get("scenery"):
+        tracks = [shot.track(*key) for shot in shots]
+        if body.get("scenery") or (still and tracks[0] and not tracks[0].whole[0]):
             continue
-        masks = [clear_masks(shot.track(*key)) for shot in shots]
-        masks = [mask for part in masks for mask in part]
+        masks = [mask for track in tracks for mask in clear_masks(track)]
         picked = np.unique(np.linspace(0, len(masks) - 1, SHAPE_FRAMES).round().astype(int))
         scores = outlines.shape_scores([masks[k] for k in picked]) if masks else None
         if scores is None:
@@ -72,7 +73,7 @@ def shape(shots: Sequence[sight.Shot], bodies: Sequence[Mapping[str, Any]]) -> F
         asked.append(body["shape"])
         own = scores.pop(body["shape"])
         margins.append(own - max(scores.values()))
-    return number(min(margins), seen=words, asked=asked)
+    return number(min(margins, default=None), seen=words, asked=asked)
 
 
 def clear_masks(track: Track | None) -> list[np.ndarray]:
@@ -156,7 +157,8 @@ def cameras(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, 
 
 
 def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
-    """Flicker, exposure, dynamics, sharpness, light and floor; motion of clips alone."""
+    """Flicker, exposure, dynamics, sharpness, noise, light and floor; motion of clips alone, noise
+    of pictures."""
     gains = [quality.exposure(shot.frames, shot.follow) for shot in shots]
     sharp = [
         quality.sharpness(shot.whole, enlarged(shot.tracks[0].masks, shot.whole.shape[1]))
@@ -165,11 +167,17 @@ def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Fi
     ]
     flickers = [quality.flicker(shot.frames) for shot in shots if len(shot.frames) > 2]
     moving = [quality.dynamics(shot.frames) for shot in shots if len(shot.frames) > 1]
+    grains = [
+        quality.grain(shot.whole, [enlarged(t.masks, shot.whole.shape[1]) for t in shot.tracks])
+        for shot in shots
+        if len(shot.frames) == 1
+    ]
     return {
         "flicker": number(max(flickers, default=None)),
         "exposure": number(max(np.abs(gain).max() for gain in gains)),
         "dynamics": number(float(np.mean(moving)) if moving else None),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
+        "noise": number(max(grains, default=None)),
         **(floor(shots, scene) if objects.is_new(scene) else {}),
     }
 

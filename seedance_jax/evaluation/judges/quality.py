@@ -12,6 +12,8 @@ MOTION_CELLS = 16
 MOTION_SHARE = 0.05
 # Pixels beyond an object's outline at which sharpness is measured, and those about them.
 REACH = 4
+# Median of the absolute values of a normal variable, in standard deviations.
+NORMAL_MEDIAN = 0.6745
 # Floors that are told by their colour.
 PLAIN_FLOORS = ("grey", "sandy")
 
@@ -116,6 +118,23 @@ def floor_color(frames: np.ndarray, objects: Sequence[np.ndarray]) -> np.ndarray
     free = ~ndimage.binary_dilation(covered, np.ones((1, 7, 7)))[:, low:]
     pixels = frames[:, low:][free]
     return np.median(pixels / 255.0, axis=0) ** GAMMA if len(pixels) else None
+
+
+def grain(frames: np.ndarray, objects: Sequence[np.ndarray]) -> float:
+    """8-bit levels: standard deviation of the noise of what is about objects, or of all if they
+    cover it; by the median, so that edges count for little (Immerkaer, CVIU 64(2), 1996).
+
+    Args:
+      objects: masks [T,H,W].
+    """
+    covered = np.any([np.zeros(frames.shape[:3], bool), *objects], axis=0)
+    free = ~ndimage.binary_dilation(covered, np.ones((1, 5, 5)))
+    second = np.array([1.0, -2.0, 1.0])
+    found = ndimage.correlate1d(ndimage.correlate1d(luma(frames), second, 1), second, 2)
+    found = np.abs(found[free] if free.any() else found)
+    return float(
+        np.median(found) / NORMAL_MEDIAN / np.square(np.outer(second, second)).sum() ** 0.5
+    )
 
 
 def color_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -55,6 +55,7 @@ HEADINGS = {
     "look_alike": "motion quality",
     "appearance": "motion quality",
     "light": "aesthetic quality",
+    "noise": "aesthetic quality",
 }
 # Gates of what the old world does not have, or was not judged on.
 NEW = (
@@ -67,6 +68,7 @@ NEW = (
     "light",
     "camera_roll",
     "camera_shake",
+    "noise",
 )
 # Gates of single pictures.
 OF_PICTURES = (
@@ -76,6 +78,7 @@ OF_PICTURES = (
     "alignment_floor",
     "sharpness",
     "light",
+    "noise",
 )
 GATES = tuple(HEADINGS)
 RELATIONS = {"collide": "meets", "topple": "meets", "occlude": "behind", "push": "meets"}
@@ -232,6 +235,7 @@ def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
         "spread": bool(scene.get("fragments")),
         "look_alike": bool(scene.get("look_alikes")),
         "appearance": continuity.hides(scene),
+        "noise": False,
     }
     new = objects.is_new(scene)
     return prompted | {name: prompted.get(name, True) and new for name in NEW}
