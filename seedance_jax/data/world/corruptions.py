@@ -60,7 +60,8 @@ def freeze(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarra
 
 
 def recolor(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
-    """From the middle on the main object has another colour, or is on its way to one."""
+    """From the middle on the main object, or what it broke into, has another colour, or is on its
+    way to one."""
     return _blend_later(shot, _recolored(shot, rng), severity, len(shot.area) // 2)
 
 
@@ -73,8 +74,11 @@ def recolor_hidden(shot: Shot, severity: float, rng: Generator, fps: float) -> n
 def _recolored(shot, rng):
     body = shot.scene.bodies[0]
     others = [name for name in vocabulary.COLORS if name not in (body.color, "pink", "orange")]
-    bodies = [dataclasses.replace(body, color=str(rng.choice(others))), *shot.scene.bodies[1:]]
-    return dataclasses.replace(shot, scene=dataclasses.replace(shot.scene, bodies=bodies))
+    color = str(rng.choice(others))
+    bodies = [dataclasses.replace(body, color=color), *shot.scene.bodies[1:]]
+    pieces = [dataclasses.replace(piece, color=color) for piece in shot.scene.fragments]
+    scene = dataclasses.replace(shot.scene, bodies=bodies, fragments=pieces)
+    return dataclasses.replace(shot, scene=scene)
 
 
 def _blend_later(shot, changed, severity, start):

@@ -99,7 +99,8 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     ]
     grey = np.hypot(lab[..., 1], lab[..., 2]) < colors.MIN_CHROMA
     edges = {name: STRIPED_EDGE if known.get(name, ONE).striped else EDGE for name in present}
-    behind = colors.background if asked is None else colors.background_from_below
+    still = asked is not None and len(lab) == 1  # no other frame tells what is behind objects
+    behind = colors.background_from_below if still else colors.background
     masks = _split(lab, edges, behind(lab, grey))
     if asked is not None:
         masks = {name: _without_threads(mask) for name, mask in masks.items()}
@@ -110,7 +111,7 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     if asked is None:
         white = colors.white_pixels(lab, difference, taken)
     else:  # rows that objects and their shadows fill show little of the floor
-        floor, striped = colors.background_from_below(lab, ~taken), known.get("white", ONE).striped
+        floor, striped = behind(lab, ~taken), known.get("white", ONE).striped
         white = _without_threads(colors.whole_white_pixels(lab, lab - floor, taken, striped))
     if _is_object(white):
         masks["white"], ways["white"] = white, [white]
