@@ -100,7 +100,7 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "overexposed": _to_pictures(pixels.overexpose),
     "underexposed": _to_pictures(pixels.underexpose),
 }
-ACCEPTANCE = ("stagnate", "identity_swap", "exposure_wobble")
+ACCEPTANCE = ("stagnate", "moved_hidden", "identity_swap", "exposure_wobble")
 TRAINING = tuple(name for name in CORRUPTIONS if name not in ACCEPTANCE)
 
 OF_PICTURES = ("recolor", "vanish", "noise", "blur", "overexposed", "underexposed")
@@ -113,6 +113,7 @@ EVENTS = {
     "hover": FALLS,
     "no_bounce": FALLS,
     "stagnate": ("occlude",),
+    "moved_hidden": ("episodes",),
     "recolor_hidden": ("occlude", "episodes"),
     "speed_up": ("slide",),
     "lost_fragments": ("break",),
@@ -132,6 +133,7 @@ def applies(name: str, scene: Mapping[str, Any]) -> bool:
         "freeze": event != "rest",
         "shuffled_frames": event != "rest",
         "disorder": event not in ("rest", "spin"),
+        "moved_hidden": any(told["kind"] == "hide" for told in scene.get("chapters", ())),
     }
     return (
         len(scene["shots"]) == 1

@@ -105,6 +105,19 @@ def stagnate(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndar
     return _along(shot, way[np.where(frames > hidden, np.maximum(hidden, frames - wait), frames)])
 
 
+def moved_hidden(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
+    """In a long scene, comes out aside of where it was hidden: when it moved the least then."""
+    way = _way(shot)
+    told = [chapter for chapter in shot.scene.chapters if chapter["kind"] == "hide"]
+    spans = [(round(fps * hide["start"]), round(fps * hide["stop"])) for hide in told]
+    start, stop = min(spans, key=lambda span: np.linalg.norm(way[span[1]] - way[span[0]]))
+    hidden = start + int(shot.visibility[start:stop, 0].argmin())
+    pixels, _ = shot.cameras.project(way[hidden : hidden + 1, None])
+    side = 1.0 if pixels[0, 0, 0] < shot.cameras.width / 2 else -1.0
+    way[hidden:] += severity * side * JUMP * radius(shot) * shot.cameras.rotation[hidden, 0]
+    return _along(shot, way)
+
+
 def identity_swap(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
     """In the middle the first two objects change places, for so much of what is left."""
     position, start = shot.motion.position.copy(), middle(shot)
@@ -160,6 +173,7 @@ KINDS = {
     "jitter": jitter,
     "disorder": disorder,
     "stagnate": stagnate,
+    "moved_hidden": moved_hidden,
     "identity_swap": identity_swap,
     "lost_fragments": lost_fragments,
     "stuck_fragments": stuck_fragments,

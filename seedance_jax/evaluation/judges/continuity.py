@@ -11,8 +11,9 @@ from seedance_jax.evaluation.judges.finding import Finding, number
 
 # Frames on either side of a hiding in which looks and places are compared.
 BESIDE = 6
-# Radii within which an object is still, while it is hidden.
-STILL = 0.15
+# Radii within which an object is still beside a hiding; frames from it within which it is looked
+# for, and how many it must be seen in.
+STILL, SOON, ENOUGH = 0.5, 12, 3
 # Chapters of a long scene in which objects may be out of sight, by its record; seconds more.
 UNSEEN, MORE = ("hide", "leave", "away"), 0.5
 
@@ -73,7 +74,8 @@ def _lost(shot, track, excused, scene, fps):
 
 
 def identities(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
-    """How look-alikes look beside each other, and how the main object looks after a hiding."""
+    """How look-alikes look beside each other, and how the main object looks after a hiding; and in
+    long scenes, where it is then."""
     found = dict.fromkeys(("look_alike", "appearance"), Finding(None, False, {}))
     shot, keys = shots[0], objects.keys_of(scene["objects"])
     if not (scene.get("look_alikes") or hides(scene)):
@@ -88,6 +90,8 @@ def identities(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[st
     track = shot.track(*keys[0])
     if track is not None and hides(scene):
         found["appearance"] = _looks_after(shot, track, lab)
+        if scene["event"] == "episodes":
+            found["permanence"] = stays(shot, track)
     return found
 
 
@@ -110,16 +114,18 @@ def _looks_after(shot, track, lab):
 
 
 def stays(shot: sight.Shot, track: Track) -> Finding:
-    """Radii between where what rests goes into hiding and where it comes out, the most."""
-    center = shot.steady(track.center)
-    center[~objects.clear(track)] = np.nan
-    moves, known = [], np.flatnonzero(np.isfinite(center[:, 0]))
+    """Radii between where what rests goes into hiding and where it comes out, the most; 0 if it
+    never does."""
+    center = shot.steady(track.center) / track.radius
+    known, moves = np.flatnonzero(objects.clear(track)), []
     for gap in hiding.find_gaps(shot, track):
-        before, after = known[known < gap.first][-BESIDE:], known[known > gap.last][:BESIDE]
-        if gap.gone or not gap.hidden or not len(before) or not len(after):
+        parts = (
+            center[known[(known < gap.first) & (known >= gap.first - SOON)][-BESIDE:]],
+            center[known[(known > gap.last) & (known <= gap.last + SOON)][:BESIDE]],
+        )
+        if not gap.hidden or min(map(len, parts)) < ENOUGH:
             continue
-        parts = center[before] / track.radius, center[after] / track.radius
         if all(np.ptp(part, axis=0).max() < STILL for part in parts):
             away = float(np.linalg.norm(np.median(parts[0], 0) - np.median(parts[1], 0)))
             moves.append([away, gap.first, gap.last])
-    return number(max(moves)[0] if moves else None, moves=moves)
+    return number(max(moves, default=[0.0])[0], moves=moves)

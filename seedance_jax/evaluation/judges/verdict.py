@@ -235,6 +235,7 @@ def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:
         "spread": bool(scene.get("fragments")),
         "look_alike": bool(scene.get("look_alikes")),
         "appearance": continuity.hides(scene),
+        "permanence": scene["event"] == "occlude" or continuity.hides(scene),
         "noise": False,
     }
     new = objects.is_new(scene)

@@ -11,13 +11,16 @@ from seedance_jax.data.world.descriptions import describe
 from seedance_jax.data.world.filming import film
 
 SPEC = WorldSpec(17, 32, 32, 12, "plain")
+LONG = WorldSpec(121, 32, 32, 12, "long")
 
 
 @functools.cache
 def staged():
-    """(scene, shot) of some clips of one shot."""
+    """(scene, shot) of some clips of one shot, the last of them long."""
     found = [corruptions.stage("validation", index, SPEC) for index in range(90)]
-    return [(describe(s, SPEC, ("validation", 0)), s[0]) for s in found if len(s) == 1]
+    found = [(describe(s, SPEC, ("validation", 0)), s[0]) for s in found if len(s) == 1]
+    [shot] = corruptions.stage("validation", 0, LONG)
+    return [*found, (describe([shot], LONG, ("validation", 0)), shot)]
 
 
 def shot_for(name):
@@ -47,6 +50,22 @@ def test_more_severe_is_more_wrong(name):
     assert errors[0] < errors[1] < errors[2]
 
 
+def test_recolor_is_seen_in_every_event():
+    kinds = {scene["event"]: shot for scene, shot in staged() if scene["event"] != "episodes"}
+    assert "break" in kinds
+    for event, shot in kinds.items():
+        changed = np.abs(make("recolor", 1.0, shot).astype(int) - film(shot)).max(-1) > 20
+        assert changed.sum((1, 2)).max() > 10, event
+
+
+def test_what_comes_out_elsewhere_is_right_until_it_is_hidden():
+    shot = shot_for("moved_hidden")
+    start = min(told["start"] for told in shot.scene.chapters if told["kind"] == "hide")
+    seen = np.abs(make("moved_hidden", 1.0, shot).astype(int) - film(shot)).max((1, 2, 3)) > 0
+    assert not seen[: int(12 * start)].any()
+    assert seen[-1]
+
+
 @pytest.mark.parametrize("severity", [-0.1, 1.1, float("nan")])
 def test_severities_are_from_0_to_1(severity):
     with pytest.raises(ValueError, match=f"severity={severity} is not from 0"):
@@ -59,7 +78,8 @@ def test_unknown_names_are_named():
 
 
 def test_what_judges_are_tried_on_alone_is_not_for_training():
-    assert set(corruptions.ACCEPTANCE) == {"stagnate", "identity_swap", "exposure_wobble"}
+    alone = {"stagnate", "moved_hidden", "identity_swap", "exposure_wobble"}
+    assert set(corruptions.ACCEPTANCE) == alone
     assert set(corruptions.TRAINING) == set(corruptions.CORRUPTIONS) - set(corruptions.ACCEPTANCE)
 
 

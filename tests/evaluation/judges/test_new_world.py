@@ -24,6 +24,7 @@ BOUNDS = {
     "look_alike": (0.25, 1e3),
     "identity": (-1e3, 0.9),
     "light": (0.8, 1.25),
+    "noise": (-1e3, 0.75),
     "sharpness": (0.3, 0.9),
     "alignment_event": (0.0, 1e3),
     "alignment_shape": (-0.5, 1e3),
@@ -112,8 +113,8 @@ def test_pictures_are_judged_on_what_they_show(stills):
     seen = [judged(frames, scene) for frames, scene in stills]
     asked = {name for name, gate in seen[0].gates.items() if gate is not None}
     assert asked == set(verdict.OF_PICTURES)
-    assert np.mean([v.passed for v in seen]) >= 0.7
-    for gate in ("alignment_floor", "light", "sharpness"):
+    assert np.mean([v.passed for v in seen]) >= 0.9
+    for gate in ("alignment_floor", "light", "sharpness", "noise"):
         assert np.mean([v.gates[gate] for v in seen]) >= 0.95
 
 
@@ -126,6 +127,7 @@ def test_pictures_of_another_floor_light_or_focus_fail(stills):
             (pixels.overexpose, "light"),
             (pixels.underexpose, "light"),
             (pixels.blur, "sharpness"),
+            (functools.partial(pixels.noise, rng=np.random.default_rng(0)), "noise"),
         ):
             assert judged(change(frames, 1.0), scene).gates[gate] is False
 
