@@ -4,6 +4,7 @@ Each gets the story of a shot and returns a number, positive if the event is see
 more clearly it is; lengths are in radii of the main object, before the standing scene.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ class Story(NamedTuple):
       inside: change of the main object's surface from frame to frame, 8-bit levels.
       slope: sine of the camera's elevation.
       whole: whether the event ends in this shot.
+      fallen: radii that what is thrown falls by in this shot, at least, as far as it is known.
+      across: whether what is thrown goes left or right, and no other way, for certain.
     """
 
     centers: list
@@ -30,6 +33,8 @@ class Story(NamedTuple):
     inside: float
     slope: float
     whole: bool
+    fallen: float = math.inf
+    across: bool = False
 
     @property
     def way(self) -> np.ndarray:
@@ -58,7 +63,7 @@ def throw(story: Story) -> float:
     x, y = story.way.T
     top = y.argmin()
     rise, fall = y[0] - y[top], y[top:].max() - y[top]
-    return min(rise - 0.15, fall - 0.4, abs(x[-1] - x[0]) - 0.3)
+    return min(rise - 0.15, fall - min(0.4, 0.5 * story.fallen), abs(x[-1] - x[0]) - 0.3)
 
 
 def roll(story: Story) -> float:
@@ -176,6 +181,9 @@ def direction(story: Story, event: str) -> str:
     if event in ("drop", "break"):
         return "down" if EVENTS[event](story) > 0 else ""
     right, away = over_floor(story)
+    if event == "throw" and story.across:
+        x = story.centers[0][story.tracks[0].seen, 0]
+        right = (x[-1] - x[0]) / story.tracks[0].masks.shape[2]
     if event == "throw" or abs(right) >= abs(away):
         return "" if abs(right) < MIN_WAY else "right" if right > 0 else "left"
     return "" if abs(away) < MIN_WAY else "away" if away > 0 else "towards"

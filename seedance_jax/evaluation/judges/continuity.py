@@ -40,7 +40,8 @@ def continuity(
             hides = long or (scene["event"] == "occlude" and k == 0)
             leaves = body["static"] and scene["event"] != "occlude"
             center = shot.steady(track.center)
-            still = np.where(objects.clear(track)[:, None], center, np.nan)
+            clear = objects.clear(track, shot.scale if objects.is_new(scene) else 1.0)
+            still = np.where(clear[:, None], center, np.nan)
             shakes.append(quality.jitter(still, track.radius))
             # What the picture's edge cuts off seems to move less than it does.
             least = objects.CLEAR * objects.usual_area(track) * (hides or leaves)

@@ -11,6 +11,7 @@ from seedance_jax.data.world.vocabulary import FLOORS
 from seedance_jax.evaluation.judges import (
     actions,
     camera_paths,
+    falls,
     objects,
     outlines,
     plot,
@@ -45,6 +46,8 @@ def alignment(
         "alignment_shape": shape(shots, scene),
     }
     story = tell(shots[0], bodies, len(shots) == 1)
+    if story and scene["event"] == "throw" and objects.is_new(scene):
+        story = story._replace(fallen=falls.radii_fallen(scene, fps), across=True)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     unseen = Finding(None, False, {"missing": missing})
     found["alignment_event"] = event(story, shots[0], fps, scene) if story else unseen

@@ -80,6 +80,14 @@ def free_fall(height: np.ndarray, size: int) -> Flight | None:
     return fit(height, flight.first, last) if last - flight.first >= MIN_FLIGHT - 1 else flight
 
 
+def parabola(x: np.ndarray, flight: Flight) -> list[list[float]]:
+    """Places of a `Flight` [[x, y], ...], of each of its frames in which x [T] is known."""
+    time = np.arange(flight.first, flight.last + 1)
+    time = time[np.isfinite(x[time])]
+    y = np.polyval([flight.a, flight.b, flight.c], time)
+    return np.column_stack([x[time], y]).round(2).tolist()
+
+
 def gravity(flight: Flight, fps: float, scale: float, elevation: float) -> float:
     """m/s^2; `scale` in metres per pixel, elevation of the camera in degrees."""
     return 2 * flight.a * fps**2 * scale / math.cos(math.radians(elevation))

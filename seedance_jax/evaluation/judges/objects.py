@@ -99,8 +99,13 @@ def contrast_of(
     return appearance.contrast(*looks[order], far, 1.0)
 
 
-def clear(track: detection.Track) -> np.ndarray:
-    """bool [T]: where a track is seen whole."""
+def clear(track: detection.Track, scale: np.ndarray | float = 1.0) -> np.ndarray:
+    """bool [T]: where a track is seen whole.
+
+    Args:
+      scale: [T] how large things look by the camera's zoom.
+    """
+    track = track._replace(area=track.area / np.square(scale))
     return track.whole & (track.area > CLEAR * usual_area(track))
 
 

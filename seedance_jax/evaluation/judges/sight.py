@@ -32,8 +32,8 @@ LONG, LONG_ABOUT = 96, (24, 48)
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.
 SAME_PLACE, BACKDROP = 0.5, 2.0
-# Metres above the floor from which things are thrown, on average.
-RELEASE = 0.27
+# Metres above the floor from which things are thrown, on average, and so high.
+RELEASE, HIGH = 0.27, 0.6
 # A shot must have so many frames to be judged, if it is no picture.
 MIN_FRAMES = 4
 # Pixels of the shorter side at which objects and cameras are looked for; larger frames are reduced.
@@ -271,7 +271,15 @@ def target_height(scene: Mapping[str, Any], start: int) -> float:
     """Metres above the floor of what the camera of a shot looks at: the middle of the action."""
     size = max(max(body["half_extents"]) for body in scene["objects"])
     rise = scene["numbers"].get("height", 0.0) if start == 0 else 0.0
-    return size + rise / 2 + (RELEASE / 2 if rise and scene["event"] == "throw" else 0.0)
+    return size + rise / 2 + (release(scene) / 2 if rise and scene["event"] == "throw" else 0.0)
+
+
+def release(scene: Mapping[str, Any]) -> float:
+    """Metres above the floor from which things are thrown, about: fewer where they are thrown less
+    high, for gravity is low."""
+    if not objects.is_new(scene):
+        return RELEASE
+    return RELEASE * min(1.0, scene["training_ranges"]["height"][1] / HIGH)
 
 
 def metres_per_pixel(
