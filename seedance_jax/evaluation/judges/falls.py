@@ -116,14 +116,15 @@ def _inliers(time, y, tolerance):
 
 
 def _fall(shot, way, flight, fps, scene):
-    """How far it falls, by the way from its highest place, and by where it lies above the floor."""
+    """How far it falls, the mean of three: by its size, by how fast it does, and by where it lies
+    above the floor."""
     size, height = shot.frames.shape[1], fall_height(scene)
     landing = np.arange(min(int(air_time(scene) * fps), len(way.whole) - 1), len(way.whole))
     landed = way.alike(landing)
     if not len(landed):
         return Finding(None, False, {})
     lowest = np.median(np.sort(way.center[landed, 1])[-LOWEST:])
-    middle, top = _highest(way, flight, fps, scene)
+    middle, top, curvature = _highest(way, flight, fps, scene)
     radius, focal = sight.mean_radius(scene["objects"][0]), shot.view.focal * size
     before, after = (radius / way.radius[part] for part in (flight, landed))
     before, after = float(np.mean(before)), float(np.median(after))  # metres a pixel
@@ -133,16 +134,19 @@ def _fall(shot, way, flight, fps, scene):
     metres += (middle - top) * before / cosine
     above = shot.view.height - cosine * down - sine * (focal * after - shot.view.distance)
     above -= _resting_height(scene)
-    share = (metres / height + 1 - above / height) / 2
-    return number(share, metres=metres, above=above, height=height)
+    timed = (lowest - top) * scene["gravity"] / (2 * curvature * fps**2)
+    share = (metres + timed + height - above) / 3 / height
+    return number(share, metres=metres, timed=timed, above=above, height=height)
 
 
 def _highest(way, flight, fps, scene):
-    """(pixels from the top in the middle of a flight, and when it is highest by the record)."""
+    """(pixels from the top in the middle of a flight, and when it is highest by the record; half
+    the pixels a frame^2 by which it accelerates from then on)."""
     rise = math.sqrt(2 * scene["numbers"]["height"] / scene["gravity"])
     time = flight - (rise * fps if scene["event"] == "throw" else 0.0)
     y = way.center[flight, 1]
-    return y.mean(), np.polyfit(time**2, y, 1)[1]
+    curvature, top = np.polyfit(time**2, y, 1)
+    return y.mean(), top, curvature
 
 
 def _resting_height(scene):
