@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from seedance_jax.data.world import generation, pixels, vocabulary, wrong_cameras, wrong_motion
+from seedance_jax.data.world import (
+    generation,
+    pixels,
+    quantities,
+    vocabulary,
+    wrong_cameras,
+    wrong_motion,
+)
 from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.filming import film
 from seedance_jax.data.world.spec import WorldSpec
@@ -133,7 +140,7 @@ def applies(name: str, scene: Mapping[str, Any]) -> bool:
         "freeze": event != "rest",
         "shuffled_frames": event != "rest",
         "disorder": event not in ("rest", "spin"),
-        "moved_hidden": any(told["kind"] == "hide" for told in scene.get("chapters", ())),
+        "moved_hidden": any(map(quantities.rests_hidden, scene.get("chapters", ()))),
     }
     return (
         len(scene["shots"]) == 1

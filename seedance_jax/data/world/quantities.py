@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -83,3 +85,15 @@ QUANTITIES = {
     ),
 }
 EARTH = (8.5, 11.0)  # gravity of clips that do not vary it
+
+
+# Seconds that the screen of a long scene takes at most to come before the ball and go; if a hiding
+# is longer, by more than it stands there, the ball rolls out by itself.
+PASSING = 2.36
+
+
+def rests_hidden(chapter: Mapping[str, Any]) -> bool:
+    """Whether a chapter of a long scene hides the ball, which stays where it is."""
+    if chapter["kind"] != "hide":
+        return False
+    return chapter["stop"] - chapter["start"] - chapter["seconds"] < PASSING

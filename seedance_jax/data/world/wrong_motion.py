@@ -7,13 +7,15 @@ import dataclasses
 
 import numpy as np
 from numpy.random import Generator
+from scipy import ndimage
 
-from seedance_jax.data.world import physics
+from seedance_jax.data.world import physics, quantities
 from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.filming import film, middle, placed, radius
 
 JITTER = 0.15  # radii
 JUMP = 2.0  # radii
+SEEN = 0.5  # visible share of what is in view
 DELAY = 2.5  # radii of its way that an object waits while it is hidden
 
 
@@ -72,8 +74,9 @@ def vanish(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarra
 
 
 def teleport(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
-    """In the middle the main object jumps aside, towards the middle of the picture."""
-    way, start = _way(shot), middle(shot)
+    """In the middle, or when it is next in view, the main object jumps aside, towards the middle of
+    the picture."""
+    way, start = _way(shot), _in_view(shot)
     aside = shot.cameras.rotation[start, 0]
     pixels, _ = shot.cameras.project(way[:, None])
     side = 1.0 if pixels[start:-1, 0, 0].mean() < shot.cameras.width / 2 else -1.0
@@ -106,11 +109,10 @@ def stagnate(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndar
 
 
 def moved_hidden(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
-    """In a long scene, comes out aside of where it was hidden: when it moved the least then."""
+    """In a long scene, comes out aside of where it was hidden and rested."""
     way = _way(shot)
-    told = [chapter for chapter in shot.scene.chapters if chapter["kind"] == "hide"]
-    spans = [(round(fps * hide["start"]), round(fps * hide["stop"])) for hide in told]
-    start, stop = min(spans, key=lambda span: np.linalg.norm(way[span[1]] - way[span[0]]))
+    hide = next(filter(quantities.rests_hidden, shot.scene.chapters[::-1]))
+    start, stop = round(fps * hide["start"]), round(fps * hide["stop"])
     hidden = start + int(shot.visibility[start:stop, 0].argmin())
     pixels, _ = shot.cameras.project(way[hidden : hidden + 1, None])
     side = 1.0 if pixels[0, 0, 0] < shot.cameras.width / 2 else -1.0
@@ -150,6 +152,15 @@ def stuck_fragments(shot: Shot, severity: float, rng: Generator, fps: float) -> 
 def _way(shot):
     """A copy of the way of the main object [T + 1, 3]."""
     return shot.motion.position[:, 0].copy()
+
+
+def _in_view(shot):
+    """The frame nearest to the middle about which the main object is seen, or the middle."""
+    seen = ndimage.binary_erosion(shot.visibility[:, 0] > SEEN, np.ones(5))
+    frames = np.flatnonzero(seen)
+    if not len(frames):
+        return middle(shot)
+    return int(frames[np.abs(frames - middle(shot)).argmin()])
 
 
 def _toward(way, other, severity):

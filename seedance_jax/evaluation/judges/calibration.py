@@ -13,7 +13,7 @@ import numpy as np
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
 from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
-from seedance_jax.evaluation.judges import sight, verdict
+from seedance_jax.evaluation.judges import reduction, sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -83,7 +83,7 @@ def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
     indices = range(CALIBRATION, CALIBRATION + count)
     found = list(each(functools.partial(measure_true, form), indices))
     bounds = {"alignment_event": [0.0, 1e3]}
-    side = min(form.height, form.width) / sight.reduction(form.height, form.width)
+    side = min(form.height, form.width) / reduction.factor_of(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
     rules = RULES | RULES_OF_PICTURES if form.num_frames == 1 else RULES
     for name, rule in rules.items():

@@ -41,6 +41,9 @@ MIN_KNOWN = 0.15
 # must be; otherwise it is taken to be, if no more of the row is known.
 LIKE_BELOW, MIN_LIKE, CROWDED = 8.0, 0.03, 0.6
 
+# Share of the largest component that others must have.
+LARGE = 0.1
+
 GAMMA = 2.2
 # Linear RGB -> CIE XYZ; the rows are scaled so that white is (1, 1, 1).
 RGB_TO_XYZ = np.array(
@@ -80,6 +83,16 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     if not count:
         return mask
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+
+
+def large_components(mask: np.ndarray) -> np.ndarray:
+    """The same, with others that are not much smaller: what passes before an object parts it."""
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= LARGE * sizes.max())[labels] & mask
 
 
 def contrast(lab: np.ndarray) -> np.ndarray:
@@ -157,7 +170,7 @@ def whole_white_pixels(
     mask = np.where(yellow > YELLOW, pale & _is_pale(lab), _unlike_floor(difference)) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
-    return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
+    return ndimage.binary_opening(large_components(mask), np.ones((1, 3, 3)))
 
 
 def _is_pale(lab):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from seedance_jax.data.world import quantities
 from seedance_jax.evaluation.judges import appearance, colors, hiding, objects, quality, sight
 from seedance_jax.evaluation.judges.detection import Track
 from seedance_jax.evaluation.judges.finding import Finding, number
@@ -66,7 +67,9 @@ def _lost(shot, track, excused, scene, fps):
     if scene["event"] == "episodes":
         told = [c for c in scene["chapters"] if c["kind"] in UNSEEN]
         spans = [(fps * (c["start"] - MORE), fps * (c["stop"] + MORE)) for c in told]
-        unseen = [k for gap in hiding.find_gaps(shot, track) for k in gap.unexplained]
+        merged = _merged(shot, track)
+        gaps = hiding.find_gaps(shot, track)
+        unseen = [k for gap in gaps for k in gap.unexplained if not merged[k]]
         return [k for k in unseen if not any(a <= k <= b for a, b in spans)]
     unseen = np.flatnonzero(~track.seen)
     if scene.get("fragments"):
@@ -74,7 +77,17 @@ def _lost(shot, track, excused, scene, fps):
     return [] if excused else unseen
 
 
-def identities(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
+def _merged(shot, track):
+    """bool [T]: where all objects of a colour are seen as one part, so that none is told."""
+    alike = [other for other in shot.tracks if other.color == track.color]
+    seen = np.any([other.seen for other in alike], axis=0)
+    most = max(objects.usual_area(other) for other in alike)
+    return ~seen & (track.pixels.sum((1, 2)) > objects.CLEAR * most) & (len(alike) > 1)
+
+
+def identities(
+    shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
+) -> dict[str, Finding]:
     """How look-alikes look beside each other, and how the main object looks after a hiding; and in
     long scenes, where it is then."""
     found = dict.fromkeys(("look_alike", "appearance"), Finding(None, False, {}))
@@ -92,7 +105,9 @@ def identities(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[st
     if track is not None and hides(scene):
         found["appearance"] = _looks_after(shot, track, lab)
         if scene["event"] == "episodes":
-            found["permanence"] = stays(shot, track)
+            told = [part for part in scene["chapters"] if quantities.rests_hidden(part)]
+            spans = [(fps * part["start"], fps * part["stop"]) for part in told]
+            found["permanence"] = stays(shot, track, spans)
     return found
 
 
@@ -114,9 +129,13 @@ def _looks_after(shot, track, lab):
     return number(max(changes)[0] if changes else None, changes=changes)
 
 
-def stays(shot: sight.Shot, track: Track) -> Finding:
+def stays(shot: sight.Shot, track: Track, spans: Sequence[tuple[float, float]]) -> Finding:
     """Radii between where what rests goes into hiding and where it comes out, the most; 0 if it
-    never does."""
+    never does.
+
+    Args:
+      spans: first and last frames of the hidings in which it rests.
+    """
     center = shot.steady(track.center) / track.radius
     known, moves = np.flatnonzero(objects.clear(track)), []
     for gap in hiding.find_gaps(shot, track):
@@ -124,7 +143,8 @@ def stays(shot: sight.Shot, track: Track) -> Finding:
             center[known[(known < gap.first) & (known >= gap.first - SOON)][-BESIDE:]],
             center[known[(known > gap.last) & (known <= gap.last + SOON)][:BESIDE]],
         )
-        if not gap.hidden or min(map(len, parts)) < ENOUGH:
+        told = any(gap.first <= last and gap.last >= first for first, last in spans)
+        if not told or not gap.hidden or min(map(len, parts)) < ENOUGH:
             continue
         if all(np.ptp(part, axis=0).max() < STILL for part in parts):
             away = float(np.linalg.norm(np.median(parts[0], 0) - np.median(parts[1], 0)))

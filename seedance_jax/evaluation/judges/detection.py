@@ -114,7 +114,7 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
         floor, striped = behind(lab, ~taken), known.get("white", ONE).striped
         white = _without_threads(colors.whole_white_pixels(lab, lab - floor, taken, striped))
     if _is_object(white):
-        masks["white"], ways["white"] = white, [white]
+        masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
     if asked is not None:
         ways = {n: parts for n, parts in ways.items() if n in asked or _is_solid(masks[n])}
     tracks = [

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from seedance_jax.data.world.vocabulary import COLORS
-from seedance_jax.evaluation.judges import sight
+from seedance_jax.evaluation.judges import reduction
 from seedance_jax.evaluation.judges.verdict import Verdict
 
 SCALE = 3
@@ -17,7 +17,7 @@ FIT = (255, 0, 255)
 def draw(frames: np.ndarray, verdict: Verdict) -> np.ndarray:
     """Frames uint8 [T,H,W,3] enlarged, the tracks and the parabola of a fall on them, and beside
     them every gate with its value: green if its gate is open, red if it is shut."""
-    parts = enumerate(np.repeat(np.repeat(sight.reduced(frames), SCALE, 1), SCALE, 2))
+    parts = enumerate(np.repeat(np.repeat(reduction.reduced(frames), SCALE, 1), SCALE, 2))
     return np.stack([_frame(number, image, verdict) for number, image in parts])
 
 

@@ -11,7 +11,7 @@ from seedance_jax.evaluation.judges.detection import Track
 # Share of an object's usual area under which it is hidden, and of a hiding's time that it is so.
 HIDDEN, HIDDEN_TIME = 0.35, 0.4
 # Radii by which an object rolls to a side, and by which it hops.
-ROLLS, HOPS = 1.0, 0.3
+ROLLS, HOPS = 0.5, 0.3
 # Change of a surface from frame to frame that turns, 8-bit levels.
 TURNS = 0.6
 # Share of the picture, from one side, over which nothing leaves to the other.

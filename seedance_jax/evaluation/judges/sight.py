@@ -16,6 +16,7 @@ from seedance_jax.evaluation.judges import (
     detection,
     objects,
     quality,
+    reduction,
 )
 
 # Where a cut may be: the picture changes so many times as much as any of the changes about it, and
@@ -36,8 +37,6 @@ SAME_PLACE, BACKDROP = 0.5, 2.0
 RELEASE, HIGH = 0.27, 0.6
 # A shot must have so many frames to be judged, if it is no picture.
 MIN_FRAMES = 4
-# Pixels of the shorter side at which objects and cameras are looked for; larger frames are reduced.
-MAX_SIDE = 128
 
 
 class Shot(NamedTuple):
@@ -114,30 +113,6 @@ def check_clip(frames: np.ndarray, fps: float) -> None:
         )
     if not (isinstance(fps, (int, float)) and math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps={fps} must be a number above 0")
-
-
-def reduction(height: int, width: int) -> int:
-    """The least whole factor by which frames have MAX_SIDE pixels at most, and sides of whole cells
-    (multiples of 16); ValueError if none does."""
-    factors = range(1, min(height, width) // 32 + 1)
-    fits = [k for k in factors if not (height % (16 * k) or width % (16 * k))]
-    factor = next((k for k in fits if min(height, width) <= MAX_SIDE * k), None)
-    if factor is None:
-        raise ValueError(
-            f"frames of {height}x{width} cannot be reduced to {MAX_SIDE} pixels by a whole factor "
-            "that leaves multiples of 16"
-        )
-    return factor
-
-
-def reduced(frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 [T,H,W,3] by the factor of `reduction`: means of blocks of pixels."""
-    count, height, width, _ = frames.shape
-    factor = reduction(height, width)
-    if factor == 1:
-        return frames
-    blocks = frames.reshape(count, height // factor, factor, width // factor, factor, 3)
-    return np.round(blocks.mean((2, 4))).astype(np.uint8)
 
 
 def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
@@ -245,7 +220,7 @@ def look(frames: np.ndarray, lengths: Sequence[int], scene: Mapping[str, Any]) -
 
 
 def _look(whole, start, planned, scene):
-    frames = reduced(whole)
+    frames = reduction.reduced(whole)
     lab = colors.lab_of(frames)
     tracks = objects.find_objects(lab, planned, scene)
     view = camera_views.View(

@@ -209,7 +209,7 @@ def measure(
         **measures.looks(shots, scene),
         **measures.broken(shots, scene),
         **continuity.continuity(shots, fps, scene),
-        **continuity.identities(shots, scene),
+        **continuity.identities(shots, fps, scene),
         "cuts": measures.Finding(cuts, True, {"asked": [shot.start for shot in shots[1:]]}),
     }
     unasked = measures.Finding(None, False, {})
