@@ -15,6 +15,7 @@ from seedance_jax.data.world.filming import film, middle, placed, radius
 
 JITTER = 0.15  # radii
 JUMP = 2.0  # radii
+LATER = 12  # frames whose middle tells to which side there is room for a jump
 SEEN = 0.5  # visible share of what is in view
 DELAY = 2.5  # radii of its way that an object waits while it is hidden
 
@@ -79,7 +80,7 @@ def teleport(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndar
     way, start = _way(shot), _in_view(shot)
     aside = shot.cameras.rotation[start, 0]
     pixels, _ = shot.cameras.project(way[:, None])
-    side = 1.0 if pixels[start:-1, 0, 0].mean() < shot.cameras.width / 2 else -1.0
+    side = 1.0 if pixels[start:-1, 0, 0][:LATER].mean() < shot.cameras.width / 2 else -1.0
     way[start:] += severity * side * JUMP * radius(shot) * aside
     return _along(shot, way)
 
