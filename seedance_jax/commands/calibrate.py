@@ -6,7 +6,7 @@
 
 True clips of one range of numbers set the thresholds; then true clips of another range, and clips
 that are wrong in known ways, are judged. Writes calibration.json, with the thresholds, and the
-table calibration.md; --write puts both where the judges read them, after which results of suites
+table calibration.md; --calibration=0 judges by the thresholds that are there. --write puts both where the judges read them, after which results of suites
 that older ones judged are refused. --show prints what is there, a column for each form.
 """
 
@@ -31,7 +31,9 @@ NUM_FRAMES = flags.DEFINE_integer("num_frames", 17, "Frames of a clip.")
 HEIGHT = flags.DEFINE_integer("height", 64, "Pixels.")
 WIDTH = flags.DEFINE_integer("width", 64, "Pixels.")
 FPS = flags.DEFINE_integer("fps", 12, "Frames a second.")
-CALIBRATION = flags.DEFINE_integer("calibration", 200, "True clips that set the thresholds.", 10)
+CALIBRATION = flags.DEFINE_integer(
+    "calibration", 200, "True clips that set the thresholds; 0 takes those that are there.", 0
+)
 REPORT = flags.DEFINE_integer("report", 150, "True clips that are judged with them.", 10)
 CORRUPTED = flags.DEFINE_integer("corrupted", 20, "Clips of each corruption, at most.", 1)
 SEVERITIES = flags.DEFINE_list(
@@ -66,10 +68,14 @@ def main(argv: list[str]) -> None:
     spec = WorldSpec(*sizes, SLICE.value, version=VERSION.value)
     form = forms.Form(*sizes, spec.slice, spec.version)
     each = functools.partial(ordered_map, num_processes=WORKERS.value)
-    bounds = calibration.calibrate(form, CALIBRATION.value, each)
+    clips = CALIBRATION.value
+    if clips:
+        bounds = calibration.calibrate(form, clips, each)
+    else:
+        bounds, clips = forms.find_bounds(form), forms.read_thresholds()[str(form)]["clips"]
     counts = REPORT.value, CORRUPTED.value
     found = trials.report(form, bounds, *counts, severities, each)
-    results = {"clips": CALIBRATION.value, "bounds": bounds, "report": found}
+    results = {"clips": clips, "bounds": bounds, "report": found}
     text = json.dumps({str(form): results}, indent=1) + "\n"
     (output / "calibration.json").write_text(text)
     (output / "calibration.md").write_text(trials.table(found) + "\n")
