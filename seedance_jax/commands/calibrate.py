@@ -6,8 +6,9 @@
 
 True clips of one range of numbers set the thresholds; then true clips of another range, and clips
 that are wrong in known ways, are judged. Writes calibration.json, with the thresholds, and the
-table calibration.md; --calibration=0 judges by the thresholds that are there. --write puts both where the judges read them, after which results of suites
-that older ones judged are refused. --show prints what is there, a column for each form.
+table calibration.md; --calibration=0 judges by the thresholds that are there. --write puts both
+where the judges read them, after which results of suites that older ones judged are refused. --show
+prints what is there, a column for each form.
 """
 
 import functools
@@ -23,6 +24,7 @@ from seedance_jax.data.world.spec import WORLD_VERSION
 from seedance_jax.evaluation.judges import calibration, forms, trials
 from seedance_jax.sampling import media
 
+LEAST = 10  # clips, for quantiles of what they have
 OUTPUT = cli.define_path("output", None, "Directory for the results.")
 SHOW = flags.DEFINE_bool("show", False, "Print the reports on the thresholds that are there.")
 VERSION = flags.DEFINE_string("version", WORLD_VERSION, "Of the world.")
@@ -62,6 +64,8 @@ def main(argv: list[str]) -> None:
         return
     if OUTPUT.value is None:
         raise ValueError("--output=DIRECTORY is missing, or --show")
+    if 0 < CALIBRATION.value < LEAST:
+        raise ValueError(f"--calibration={CALIBRATION.value}: is 0, or {LEAST} clips or more")
     severities = read_severities(SEVERITIES.value)
     output = media.check_writable(OUTPUT.value)
     sizes = NUM_FRAMES.value, HEIGHT.value, WIDTH.value, FPS.value

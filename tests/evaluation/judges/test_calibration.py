@@ -96,3 +96,37 @@ def test_bounds_leave_room_about_true_values():
 
 def test_clips_that_set_thresholds_are_none_of_those_of_reports():
     assert calibration.CALIBRATION + 100_000 < trials.FIRST
+
+
+def test_the_command_reports_on_thresholds_that_are_there(run_command, tmp_path, capsys):
+    form = ["--version=1.3.0", f"--output={tmp_path}"]
+    few = ["--calibration=0", "--report=10", "--corrupted=1", "--severities=1"]
+    run_command("calibrate", *form, *few)
+    assert "| true | 10 |" in capsys.readouterr().out
+    [(name, part)] = json.loads((tmp_path / "calibration.json").read_text()).items()
+    assert name == str(FORM)
+    assert part["bounds"] == forms.find_bounds(FORM)
+    assert part["clips"] == 200
+    run_command("calibrate", "--show")
+    assert "| true |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--output=DIRECTORY is missing"),
+        (["--output=x", "--calibration=5"], "--calibration=5: is 0, or 10 clips or more"),
+        (["--output=x", "--severities=1,0.5"], r"severities=\[1.0, 0.5\] do not rise"),
+        (["--output=x", "--severities=2"], "severity=2.0 is not from 0"),
+        (["--output=x", "--severities=a"], "--severities=a: not numbers"),
+        (["--output=x", "--calibration=0", "--num_frames=21"], "no thresholds .* 21x64x64"),
+        (["--output=x", "--slice=tinny"], "slice='tinny' is not one of"),
+        (["--output=x", "--height=100"], "height=100 is not a multiple of 16"),
+    ],
+)
+def test_forms_and_numbers_that_cannot_be_are_refused(
+    run_command, flags, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        run_command("calibrate", *flags)
