@@ -66,7 +66,7 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         },
         "buckets": buckets,
         "latents": latents,
-        "text_length": choose(size, smoke=320, small=384),
+        "text_length": choose(size, smoke=256, small=304),
         "num_processes": 2,
         "num_threads": 2,
         "num_workers": choose(size, smoke=0, small=8),

@@ -82,19 +82,20 @@ def sample_scene(draw: Draw, event: str, cameras: list) -> Scene:
         ranges=draw.ranges,
         outside=draw.outside,
         fragments=pieces(draw, bodies[0]) if event == "break" else [],
-        said=_said(draw, event),
+        said=_said(draw, event, cut=len(cameras) > 1),
     )
 
 
-def _said(draw: Draw, event: str):
-    """Which of the numbers that vary a caption tells, in words, as numbers, or both."""
+def _said(draw: Draw, event: str, cut: bool):
+    """Which of the numbers that vary a caption tells, in words, as numbers, or both; of cut clips,
+    whose captions are long enough, in words alone."""
     if draw.old or not draw.slice.physics_labels:
         return ()
     rng, said = draw.stream("words"), []
     for name in SHOWS.get(event, ()):
         words, number = rng.random(2).tolist()
         if name in draw.numbers:
-            said += [name] * (words < 0.7) + [f"{name} number"] * (number < 0.4)
+            said += [name] * (words < 0.7) + [f"{name} number"] * (number < 0.4 and not cut)
     return tuple(said)
 
 
@@ -132,8 +133,10 @@ def _on_its_way(draw: Draw, plan: CameraPlan, moves: list, place: tuple) -> Came
         raise Rejected(f"{' and '.join(moves)} ({plan.kind}) do not fit into {duration:.2f} s")
     words, numbers, moves_told = rng.random(3).tolist()
     said = ["words"] * (words < 0.6) + ["numbers"] * (numbers < 0.4) + ["moves"]
-    if moves_told < 0.05 and shots == 1:
+    if moves_told < 0.05:
         said = []
+    if shots > 1:  # as in `_said`
+        said = ["moves"]
     first, speed = next(iter(paths.speeds(steps[0], duration).items()))
     name = f"{paths.axis_of(first)} speed"
     quantity = QUANTITIES[name]
