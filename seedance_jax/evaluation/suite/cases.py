@@ -40,16 +40,16 @@ FORMS = {
 CHECKSUMS = {
     "world_v1_dev": "8990e85a8c08aaf162c8161366243b067b0908e997d4e5b83b57cc493df0ba5f",
     "world_v1_test": "289c4cec9ee2d14d2e10f5c942cb71556da14866bd9c7b1f76b92b3a7a10c18f",
-    "world_v2_dev": "38f88dcc72d094537867c8ab923e574e8dc643e0f43597b58ebe922f0c9ab217",
+    "world_v2_dev": "46a0e83cbfa1af97cf8f11c872955a9465dc359d7a713eab2e1bf12ca14af7ec",
     "world_v2_image_dev": "25d1a8a30e20fcae99cdc0fe6d28e7f879e4e80f08eb56ab577fa8320473e97d",
     "world_v2_image_test": "ef82bfaafa88e1db58ace1490a918c9b78a7f8c14c48d7fee3371da04cb41e7c",
     "world_v2_long_dev": "c93b31ff0cb4cc2da6b2aafd2cfd79a453621a0bcb22db26c2fd213b0a688726",
     "world_v2_long_test": "759ae7faa285861f7b0684a8b4de3aa756ec7fc9359d7801b2c67ff49a7bd04f",
-    "world_v2_plain_dev": "8f5ea8961a6966b9bd85fefddc51765143ab265ba0912ae3c0c93ca1fffb5bcc",
+    "world_v2_plain_dev": "2ab9a25d1da8b312a59b0b06b0420567b78a80cde35cba1481dc50ac116d0894",
     "world_v2_plain_image_dev": "b47af6bd33674aa7ff8c0680abb6a061f8a1e813ab7a0f8410b73a823aa4d28c",
     "world_v2_plain_image_test": "29f49613e059f46a789275bb59e21665dbe687580c4b268a82cc8efe19af32b9",
-    "world_v2_plain_test": "cdb2aa0d5b851f13bea9d2d29ecd97209d577e6784572ec79d420e443bd2e215",
-    "world_v2_test": "a74d7bfd26f392d3ad16340d0347edb9d8216b14854294254d399e4407309d48",
+    "world_v2_plain_test": "3abbac18b5ee9b44f1547ea244cd955ee63e0070fb1a5a711b4f1cf7d9aeebf3",
+    "world_v2_test": "644e4977fb14381bd57bd40807e4bf88f92e9d04b0c10277e962794b378b1854",
 }
 # Name -> (form of the clips, sha256 of the file).
 SUITES = {
