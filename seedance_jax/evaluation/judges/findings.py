@@ -168,7 +168,13 @@ def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Fi
         for shot in shots
         if shot.tracks
     ]
-    flickers = [quality.flicker(shot.frames) for shot in shots if len(shot.frames) > 2]
+    new = objects.is_new(scene)
+    follows = [shot.follow if new and shot.path.values else None for shot in shots]
+    flickers = [
+        quality.flicker(shot.frames, follow)
+        for shot, follow in zip(shots, follows, strict=True)
+        if len(shot.frames) > 2
+    ]
     moving = [quality.dynamics(shot.frames) for shot in shots if len(shot.frames) > 1]
     grains = [
         quality.grain(shot.whole, [enlarged(t.masks, shot.whole.shape[1]) for t in shot.tracks])
@@ -181,7 +187,7 @@ def looks(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Fi
         "dynamics": number(float(np.mean(moving)) if moving else None),
         "sharpness": number(float(np.mean(sharp)) if len(sharp) == len(shots) else None),
         "noise": number(max(grains, default=None)),
-        **(floor(shots, scene) if objects.is_new(scene) else {}),
+        **(floor(shots, scene) if new else {}),
     }
 
 

@@ -23,13 +23,40 @@ def luma(frames: np.ndarray) -> np.ndarray:
     return frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def flicker(frames: np.ndarray) -> float | None:
-    """8-bit levels: the second difference over time of the median pixel; None under 3 frames."""
+def flicker(
+    frames: np.ndarray, follow: Callable[[np.ndarray, int], np.ndarray] | None = None
+) -> float | None:
+    """8-bit levels: the second difference over time of the median pixel; None under 3 frames.
+
+    Args:
+      follow: as of `exposure`; None is a camera that stands.
+    """
     light = luma(frames)
     if len(light) < 3:
         return None
-    second = np.abs(light[:-2] - 2 * light[1:-1] + light[2:])
-    return float(np.median(second.reshape(len(second), -1), axis=1).mean())
+    if follow is None:
+        second = np.abs(light[:-2] - 2 * light[1:-1] + light[2:])
+        return float(np.median(second.reshape(len(second), -1), axis=1).mean())
+    grid, values = _grid(light), []
+    for number in range(len(light) - 2):
+        here = follow(grid + 0.5, number)
+        later = follow(here, number + 1)
+        before = light[number][grid[:, 1], grid[:, 0]]
+        second = before - 2 * _between(light[number + 1], here) + _between(light[number + 2], later)
+        values.append(np.nanmedian(np.abs(second)) if np.isfinite(second).any() else 0.0)
+    return float(np.mean(values))
+
+
+def _grid(light):
+    """Every second pixel (x, y) of [T,H,W], as [N,2]."""
+    axes = np.meshgrid(*(np.arange(1, n, 2) for n in light.shape[:0:-1]))
+    return np.stack(axes, -1).reshape(-1, 2)
+
+
+def _between(image, places):
+    """Values [N] of an image [H,W] at places [N,2], NaN outside."""
+    x, y = places.T - 0.5
+    return ndimage.map_coordinates(image, [y, x], order=1, cval=np.nan)
 
 
 def exposure(frames: np.ndarray, follow: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
@@ -42,14 +69,10 @@ def exposure(frames: np.ndarray, follow: Callable[[np.ndarray, int], np.ndarray]
         them until the next frame.
     """
     light = np.log(luma(frames) + 8.0)
-    grid = np.stack(np.meshgrid(*(np.arange(1, n, 2) for n in light.shape[:0:-1])), -1).reshape(
-        -1, 2
-    )
-    steps = [0.0]
+    grid, steps = _grid(light), [0.0]
     for number in range(len(light) - 1):
-        x, y = follow(grid + 0.5, number).T - 0.5
-        later = ndimage.map_coordinates(light[number + 1], [y, x], order=1, cval=np.nan)
-        gain = later - light[number][grid[:, 1], grid[:, 0]]
+        gain = _between(light[number + 1], follow(grid + 0.5, number))
+        gain -= light[number][grid[:, 1], grid[:, 0]]
         steps.append(np.nanmedian(gain) if np.isfinite(gain).any() else 0.0)
     path = np.cumsum(steps)
     return 100 * (path - path.mean())
