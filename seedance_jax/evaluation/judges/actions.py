@@ -13,6 +13,8 @@ from seedance_jax.evaluation.judges import shattering
 
 # Widths of the frame by which an object goes somewhere.
 MIN_WAY = 0.06
+# Events of today's world that go across the view.
+ACROSS = ("throw", "collide", "topple", "push")
 
 
 class Story(NamedTuple):
@@ -25,7 +27,7 @@ class Story(NamedTuple):
       slope: sine of the camera's elevation.
       whole: whether the event ends in this shot.
       fallen: radii that what is thrown falls by in this shot, at least, as far as it is known.
-      across: whether what is thrown goes left or right, and no other way, for certain.
+      across: whether what is of `ACROSS` goes left or right, and no other way, for certain.
     """
 
     centers: list
@@ -184,6 +186,7 @@ def direction(story: Story, event: str) -> str:
     if event == "throw" and story.across:
         x = story.centers[0][story.tracks[0].seen, 0]
         right = (x[-1] - x[0]) / story.tracks[0].masks.shape[2]
-    if event == "throw" or abs(right) >= abs(away):
+    sideways = event in ACROSS if story.across else event == "throw"
+    if sideways or abs(right) >= abs(away):
         return "" if abs(right) < MIN_WAY else "right" if right > 0 else "left"
     return "" if abs(away) < MIN_WAY else "away" if away > 0 else "towards"

@@ -30,20 +30,20 @@ RULES = {
     "bounce": (0.0, 1.0, 0.1, 0.1),
     "permanence": (None, 0.98, 0.0, 0.2),
     "camera_pan": (None, 0.99, 0.0, 2.5),
-    "camera_zoom": (None, 0.99, 0.0, 2.0),
+    "camera_zoom": (None, 0.99, 0.0, 4.0),
     "camera_orbit": (None, 0.99, 0.0, 4.0),
     "camera_roll": (None, 0.99, 0.0, 2.0),
     "camera_shake": (None, 0.99, 0.0, 0.3),
     "flicker": (None, 0.99, 0.0, 0.8),
     "exposure": (None, 0.99, 0.0, 0.5),
     "sharpness": (0.01, 0.99, 0.04, 0.04),
-    "jitter": (None, 0.99, 0.0, 0.035),
+    "jitter": (None, 0.99, 0.0, 0.05),
     "identity": (None, 0.99, 0.0, 0.4),
     "fall": (0.01, 0.99, 0.05, 0.1),
     "fragments": (0.01, None, 0.05, 0.0),
     "spread": (0.01, None, 0.1, 0.0),
     "look_alike": (0.01, None, 0.1, 0.0),
-    "appearance": (None, 0.99, 0.0, 0.2),
+    "appearance": (None, 0.99, 0.0, 0.3),
     "light": (0.01, 0.99, 0.03, 0.03),
     "noise": (None, 0.99, 0.0, 0.5),
 }
@@ -54,20 +54,25 @@ RULES_OF_PICTURES = {"sharpness": (0.01, 0.99, 0.04, 0.12)}
 LIMITS = {
     "gravity": (0.4, 1.7),
     "camera_pan": (-1e3, 5.0),
-    "camera_zoom": (-1e3, 8.0),
+    "camera_zoom": (-1e3, 12.0),
     "camera_orbit": (-1e3, 12.0),
     "camera_roll": (-1e3, 6.0),
     "camera_shake": (-1e3, 1.5),
     "identity": (-1e3, 0.9),
     "permanence": (-1e3, 1.2),
-    "jitter": (-1e3, 0.085),
+    "jitter": (-1e3, 0.12),
     "fall": (0.78, 1.4),
     "spread": (1.3, 1e3),
     "look_alike": (0.25, 1e3),
     "appearance": (-1e3, 0.9),
 }
-# Moves of the old world are longer.
-OLD_LIMITS = {"camera_pan": (-1e3, 9.0), "camera_orbit": (-1e3, 18.0)}
+# Moves of the old world are longer, and at one speed.
+OLD_LIMITS = {
+    "camera_pan": (-1e3, 9.0),
+    "camera_zoom": (-1e3, 8.0),
+    "camera_orbit": (-1e3, 18.0),
+    "jitter": (-1e3, 0.085),
+}
 # Gates whose room and limits are pixels of a frame of 64.
 IN_PIXELS = ("camera_pan", "camera_shake")
 # Share of the least and the most motion of true clips of the same event.
