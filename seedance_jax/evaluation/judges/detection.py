@@ -9,6 +9,7 @@ the first pixel is (0.5, 0.5).
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from scipy import ndimage
 from skimage import morphology
@@ -33,6 +34,10 @@ STRIPED_EDGE = 0.3
 THREAD = 2.5 / 64
 # What no scene of a colour asks for is an object if it is so thick; shares of the frame's side.
 THICK = 5.0 / 64
+
+
+# Colours that sand may be taken for, and chroma that it never has.
+SANDY, SAND = ("yellow", "orange"), 32.0
 
 
 class Asked(NamedTuple):
@@ -85,12 +90,19 @@ class Track(NamedTuple):
         )
 
 
-def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> list[Track]:
+def find_tracks(
+    lab: np.ndarray,
+    asked: Mapping[str, Asked] | None = None,
+    roll: np.ndarray | None = None,
+) -> list[Track]:
     """The tracks of a shot in CIE Lab [T,H,W,3], the largest first.
 
     Args:
       asked: {colour: what the scene has of it}; None of the old world, of which nothing is known.
+      roll: [T] degrees by which the camera is turned clockwise: what is behind an object is told by
+        its row, and rows are to be level.
     """
+    lab = lab if roll is None else turned(lab, roll)
     known = asked or {}
     difference = colors.contrast(lab)
     hues, strong = _strong(lab, difference)
@@ -116,9 +128,10 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     if _is_object(white):
         masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
     if asked is not None:
-        ways = {n: parts for n, parts in ways.items() if n in asked or _is_solid(masks[n])}
+        ways = {n: w for n, w in ways.items() if n in asked or _is_other(n, masks[n], lab)}
+    back = (lambda mask: mask) if roll is None else lambda mask: turned(mask, -roll)
     tracks = [
-        _track(name, way, number, masks[name])
+        _track(name, back(way), number, back(masks[name]))
         for name, parts in ways.items()
         for number, way in enumerate(parts)
     ]
@@ -127,8 +140,25 @@ def find_tracks(lab: np.ndarray, asked: Mapping[str, Asked] | None = None) -> li
     return sorted(tracks, key=lambda track: -track.area.sum())
 
 
-def _is_solid(mask):
-    """Whether a mask [T,H,W] holds something as thick as objects are: not a strip of the floor."""
+def turned(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Images [T,H,W,C], or masks [T,H,W], turned clockwise about their middle by `degrees` [T]."""
+    height, width = images.shape[1:3]
+    middle, is_mask = ((width - 1) / 2, (height - 1) / 2), images.ndim == 3
+    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    how = {"flags": cv2.INTER_NEAREST} if is_mask else how
+    values = images.astype(np.uint8 if is_mask else np.float32)
+    found = [
+        cv2.warpAffine(value, cv2.getRotationMatrix2D(middle, -angle, 1.0), (width, height), **how)
+        for value, angle in zip(values, degrees.tolist(), strict=True)
+    ]
+    return np.stack(found).astype(images.dtype)
+
+
+def _is_other(name, mask, lab):
+    """Whether a mask [T,H,W] of a colour that nobody asked for holds something as thick as objects
+    are, and not sand beside what is bluer."""
+    if name in SANDY and np.median(np.hypot(*lab[mask][:, 1:].T)) < SAND:
+        return False
     side = 2 * round(THICK * min(mask.shape[1:]) / 2) + 1
     core = ndimage.binary_opening(mask, np.ones((1, side, side)))
     return (core.mean((1, 2)) > MIN_AREA).sum() >= min(MIN_FRAMES, len(mask))

@@ -15,16 +15,21 @@ ALIKE = 0.05
 
 
 def find_objects(
-    lab: np.ndarray, planned: Mapping[str, Any], scene: Mapping[str, Any]
+    lab: np.ndarray,
+    planned: Mapping[str, Any],
+    scene: Mapping[str, Any],
+    roll: np.ndarray | None = None,
 ) -> list[detection.Track]:
     """The tracks of a shot: look-alikes in the order of the record, what breaks until it does.
 
     Args:
       lab: CIE Lab [T,H,W,3].
       planned: the shot's camera of the record `scene`.
+      roll: [T] degrees by which it is turned, if that is known.
     """
     keys = keys_of(scene["objects"])
-    tracks = detection.find_tracks(lab, asked_of(scene["objects"]) if is_new(scene) else None)
+    asked = asked_of(scene["objects"]) if is_new(scene) else None
+    tracks = detection.find_tracks(lab, asked, roll)
     for pair in scene.get("look_alikes", ()):
         tracks = _in_order(tracks, lab, planned, scene["objects"], [keys[k] for k in pair], pair)
     if scene.get("fragments"):

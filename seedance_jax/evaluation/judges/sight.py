@@ -35,6 +35,8 @@ LONG, LONG_ABOUT = 96, (24, 48)
 SAME_PLACE, BACKDROP = 0.5, 2.0
 # Metres above the floor from which things are thrown, on average, and so high.
 RELEASE, HIGH = 0.27, 0.6
+# Degrees by which a camera may roll, and rows are level still.
+MAX_ROLL = 3.0
 # A shot must have so many frames to be judged, if it is no picture.
 MIN_FRAMES = 4
 
@@ -223,23 +225,32 @@ def _look(whole, start, planned, scene):
     frames = reduction.reduced(whole)
     lab = colors.lab_of(frames)
     tracks = objects.find_objects(lab, planned, scene)
+    view, path = _watch(lab, tracks, start, planned, scene)
+    roll = path.values.get("roll", np.zeros(1))
+    if objects.is_new(scene) and np.ptp(roll) > MAX_ROLL:  # what rows tell was not level
+        tracks = objects.find_objects(lab, planned, scene, roll)
+        view, path = _watch(lab, tracks, start, planned, scene)
+    return Shot(start, frames, tracks, path, view, whole)
+
+
+def _watch(lab, tracks, start, planned, scene):
+    """(view, path) of the camera of a shot."""
     view = camera_views.View(
         planned["focal"], planned["elevation"], height=target_height(scene, start)
     )
     scale = metres_per_pixel(tracks, scene["objects"])
     if scale:
-        distance = planned["focal"] * min(frames.shape[1:3]) * scale
+        distance = planned["focal"] * min(lab.shape[1:3]) * scale
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
-    flies = scene["event"] in ("drop", "throw")
     path = camera_motion.find_path(
         lab,
         [track.masks for track in tracks],
         view,
-        flies,
-        [asked.part for asked in camera_paths.asked_of(planned, len(frames))],
+        scene["event"] in ("drop", "throw"),
+        [asked.part for asked in camera_paths.asked_of(planned, len(lab))],
         camera_paths.repertoire(scene),
     )
-    return Shot(start, frames, tracks, path, view, whole)
+    return view, path
 
 
 def target_height(scene: Mapping[str, Any], start: int) -> float:
