@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from seedance_jax.data.world import WorldSpec, generate
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.evaluation.judges import verdict
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,7 +40,7 @@ def records(spec):
 @pytest.fixture(scope="session")
 def judged(records):
     """[(record, its scene, `Verdict`)]."""
-    scenes = [verdict.expected_scene(record) for record in records]
+    scenes = [expected_scene(record) for record in records]
     return [
         (record, scene, verdict.judge_clip(record["frames"], 12, scene))
         for record, scene in zip(records, scenes, strict=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
 from seedance_jax.evaluation.judges import reduction, sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
@@ -118,7 +119,7 @@ def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:
 def read_true(form: Form, index: int) -> tuple[np.ndarray, dict]:
     """(frames, scene) of a true clip, as data sets store it."""
     row = generate(SPLIT, index, WorldSpec(*form))
-    return stored(row["frames"], form.fps), verdict.expected_scene(row)
+    return stored(row["frames"], form.fps), expected_scene(row)
 
 
 def stored(frames: np.ndarray, fps: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from seedance_jax.data import schema
 from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.evaluation.judges.verdict import expected_scene
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.evaluation.suite.cases import DEV, FOLDER, FORMS, TEST
 from seedance_jax.sampling.shots import write_prompt
 

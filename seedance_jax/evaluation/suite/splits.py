@@ -11,9 +11,9 @@ import numpy as np
 
 from seedance_jax.data import schema, sources, transforms
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.spec import read_spec
 from seedance_jax.evaluation.judges.forms import Form
-from seedance_jax.evaluation.judges.verdict import expected_scene
 from seedance_jax.evaluation.suite.cases import Case, Suite
 from seedance_jax.sampling.shots import write_prompt
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.evaluation.judges import calibration, forms, trials, verdict
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -41,7 +42,7 @@ def test_another_form_is_refused_with_the_command_that_measures_it(stored, chang
 
 
 def test_a_clip_of_another_form_is_not_judged(records):
-    scene = verdict.expected_scene(records[0])
+    scene = expected_scene(records[0])
     with pytest.raises(
         ValueError, match="no thresholds for clips of tiny 1.3.0, 17x64x64 at 13 fps"
     ):

@@ -9,6 +9,7 @@ import pytest
 from seedance_jax.data.world import WorldSpec, corruptions, generate, paths
 from seedance_jax.data.world.camera import axes_of
 from seedance_jax.data.world.filming import film, seen_by
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES
 from seedance_jax.evaluation.judges import camera_paths, findings, sight, verdict
 from seedance_jax.evaluation.judges.camera_motion import CameraPath
@@ -24,7 +25,7 @@ def clips():
     found, index = {}, 3_000_000
     while len(found) < len(KINDS):
         row = generate("validation", index, SPEC)
-        scene = verdict.expected_scene(row)
+        scene = expected_scene(row)
         kind = scene["camera"]["kind"]
         if kind not in found and len(scene["shots"]) == 1 and scene["camera"]["steps"]:
             shot = corruptions.stage("validation", index, SPEC)[0]
@@ -61,7 +62,7 @@ def test_of_a_part_of_a_clip_a_part_of_the_path_is_asked():
     for index in range(3_100_000, 3_100_010):
         row = generate("validation", index, spec)
         numbers = np.arange(8, 25)
-        scene = verdict.expected_scene(row, numbers)
+        scene = expected_scene(row, numbers)
         if len(scene["shots"]) > 1 or not scene["camera"]["steps"]:
             continue
         assert scene["camera"]["window"] == pytest.approx([8 / 12, 24 / 12])
@@ -74,7 +75,7 @@ def test_of_a_part_of_a_clip_a_part_of_the_path_is_asked():
         wrong.append(found["camera_pan"] > 5 or found["camera_zoom"] > 8)
     assert any(wrong)
     row = generate("validation", 3_100_000, SPEC)
-    assert verdict.expected_scene(row) == verdict.expected_scene(row, np.arange(17))
+    assert expected_scene(row) == expected_scene(row, np.arange(17))
 
 
 @pytest.mark.parametrize("name", ["wrong_tilt", "wrong_roll", "wrong_zoom", "shaky_camera"])

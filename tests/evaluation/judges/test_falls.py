@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec, corruptions, generate
-from seedance_jax.evaluation.judges import falls, sight, verdict
+from seedance_jax.data.world.showing import expected_scene
+from seedance_jax.evaluation.judges import falls, sight
 
 SPEC = WorldSpec(17, 64, 64, 12, "tiny")
 # Validation clips of a throw for the length of the clip, and of a drop of 4 frames.
@@ -13,7 +14,7 @@ WEAK, STRONG = 5_000_016, 5_000_008
 
 def _measured(index, kind="true"):
     [shot] = corruptions.stage("validation", index, SPEC)
-    scene = verdict.expected_scene(generate("validation", index, SPEC))
+    scene = expected_scene(generate("validation", index, SPEC))
     name = "hover" if kind == "true" else kind
     severity = 0.0 if kind == "true" else 1.0
     frames = corruptions.corrupt(name, shot, severity, np.random.default_rng(0), SPEC.fps)
@@ -51,7 +52,7 @@ def test_what_is_cut_off_or_of_another_size_is_left_out():
 
 
 def test_the_record_alone_says_what_is_shown():
-    scene = verdict.expected_scene(generate("validation", STRONG, SPEC))
+    scene = expected_scene(generate("validation", STRONG, SPEC))
     assert falls.shown(scene, 12)["gravity"]
     assert falls.shown(scene, 12)["fall"]
     assert not any(falls.shown(scene | {"from_start": False}, 12).values())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.world import WorldSpec, corruptions, generate, pixels
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.evaluation.judges import calibration, drawing, sight, verdict
 
 FPS = 12
@@ -59,7 +60,7 @@ WRONG = [
 @functools.cache
 def true_clip(index, spec=PLAIN):
     row = generate("validation", index, spec)
-    return row["frames"], verdict.expected_scene(row)
+    return row["frames"], expected_scene(row)
 
 
 def wrong_clip(index, name, spec=PLAIN):
@@ -147,7 +148,7 @@ def test_odd_frames_are_judged_and_fail(index, spec):
 
 def test_the_old_world_has_none_of_the_new_gates():
     row = generate("validation", 0, WorldSpec(slice="tiny", version="1.3.0"))
-    gates = judged(row["frames"], verdict.expected_scene(row)).gates
+    gates = judged(row["frames"], expected_scene(row)).gates
     assert [gates[name] for name in verdict.NEW] == [None] * len(verdict.NEW)
 
 
