@@ -34,7 +34,7 @@ class Way(NamedTuple):
 
     Attributes:
       center: [T,2] places before the standing scene, pixels.
-      radius: [T] pixels, of the disc as large as it, at the camera's zoom halfway.
+      radius: [T] pixels, of the disc as large as it, at the camera's zoom halfway; 0 is unseen.
       whole: bool [T], seen and not cut off.
     """
 
@@ -43,8 +43,10 @@ class Way(NamedTuple):
     whole: np.ndarray
 
     def alike(self, frames: np.ndarray) -> np.ndarray:
-        """Those of some frames in which it is whole, and as large as in most of them."""
-        frames = frames[self.whole[frames]]
+        """Those of some frames in which it is whole, and as large as in most of them; where it
+        hardly ever is whole, those in which the edge cuts little off it, too."""
+        whole = frames[self.whole[frames]]
+        frames = whole if len(whole) >= 3 else frames[self.radius[frames] > 0]
         if not len(frames):
             return frames
         usual = np.median(self.radius[frames])
@@ -54,8 +56,9 @@ class Way(NamedTuple):
 def way_of(shot: sight.Shot, track: Track) -> Way:
     """The `Way` of a track."""
     center = shot.steady(track.center)
-    whole = track.whole & np.isfinite(center).all(1) & (track.area > 0)
-    return Way(center, np.sqrt(track.area / np.pi) / shot.scale, whole)
+    seen = track.seen & np.isfinite(center).all(1)
+    radius = np.where(seen, np.sqrt(track.area / np.pi) / shot.scale, 0.0)
+    return Way(center, radius, seen & track.whole)
 
 
 def measure(
@@ -78,11 +81,13 @@ def measure(
     fit = {"fit": list(flight), "metres_per_second_squared": measured, "radius": radius}
     fit["drawn"] = free_fall.parabola(way.center[:, 0], flight)
     found = {"gravity": number(measured / scene["gravity"], **fit)}
-    if scene["event"] != "break":
-        found["fall"] = _fall(shot, way, frames, fps, scene)
     bounce = free_fall.rebound(way.center[:, 1], flight, size)
-    if bounce is not None:
-        found["bounce"] = number(bounce / max(body["restitution"], 1e-3), share=bounce)
+    if scene["event"] != "break":
+        meets = bounce.lowest if bounce and body["shape"] == "ball" else -math.inf
+        found["fall"] = _fall(shot, way, frames, meets, fps, scene)
+    if bounce:
+        share = bounce.share / max(body["restitution"], 1e-3)
+        found["bounce"] = number(share, share=bounce.share)
     return found
 
 
@@ -115,15 +120,16 @@ def _inliers(time, y, tolerance):
     return error[best.sum(1).argmin()] <= 1
 
 
-def _fall(shot, way, flight, fps, scene):
+def _fall(shot, way, flight, meets, fps, scene):
     """How far it falls, the mean of three: by its size, by how fast it does, and by where it lies
-    above the floor."""
+    above the floor. What bounces is lowest when it `meets` the floor, which may be between frames.
+    """
     size, height = shot.frames.shape[1], fall_height(scene)
     landing = np.arange(min(int(air_time(scene) * fps), len(way.whole) - 1), len(way.whole))
     landed = way.alike(landing)
     if not len(landed):
         return Finding(None, False, {})
-    lowest = np.median(np.sort(way.center[landed, 1])[-LOWEST:])
+    lowest = max(np.median(np.sort(way.center[landed, 1])[-LOWEST:]), meets)
     middle, top, curvature = _highest(way, flight, fps, scene)
     radius, focal = sight.mean_radius(scene["objects"][0]), shot.view.focal * size
     before, after = (radius / way.radius[part] for part in (flight, landed))

@@ -114,8 +114,15 @@ def depth(height: np.ndarray) -> float:
     return float(seen[seen.argmin() :].max() - seen.min())
 
 
-def rebound(height: np.ndarray, flight: Flight, size: int) -> float | None:
-    """Share of its speed that an impact gives back; None if nothing is seen after it.
+class Rebound(NamedTuple):
+    """An impact: the share of its speed that it gives back, and how low it is, pixels."""
+
+    share: float
+    lowest: float
+
+
+def rebound(height: np.ndarray, flight: Flight, size: int) -> Rebound | None:
+    """The `Rebound` after a `Flight`; None if nothing is seen after it.
 
     The flight after it has the curvature of the one before; what does not fly gives back what it
     rises by.
@@ -131,11 +138,13 @@ def rebound(height: np.ndarray, flight: Flight, size: int) -> float | None:
     lowest = height[time][:3].argmax()
     rise = height[time][lowest] - height[time][lowest:].min()
     speed = flight.speed(flight.last + 0.5)
-    return float(math.sqrt(4 * flight.a * rise) / speed) if speed > 0 else None
+    if speed <= 0:
+        return None
+    return Rebound(float(math.sqrt(4 * flight.a * rise) / speed), float(height[time][lowest]))
 
 
 def _second_flight(height, time, flight, size):
-    """Speed after over that before where a parabola of the same curvature begins; None if none."""
+    """The `Rebound` where a parabola of the same curvature begins; None if none does."""
     found = None
     for count in range(3, len(time) + 1):
         part = time[:count]
@@ -149,7 +158,10 @@ def _second_flight(height, time, flight, size):
     impact = (flight.c - found[1]) / (found[0] - flight.b)
     before, after = flight.speed(impact), 2 * flight.a * impact + found[0]
     near = flight.last - 0.5 <= impact <= time[0] + 0.5
-    return float(-after / before) if near and before > 0 else None
+    if not near or before <= 0:
+        return None
+    lowest = np.polyval([flight.a, flight.b, flight.c], impact)
+    return Rebound(float(-after / before), float(lowest))
 
 
 class Hiding(NamedTuple):
