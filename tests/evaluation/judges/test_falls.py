@@ -48,7 +48,9 @@ def test_what_is_cut_off_or_of_another_size_is_left_out():
     whole = np.array([False, True, True, True, True])
     way = falls.Way(np.zeros((5, 2)), np.array([9.0, 9.0, 9.0, 4.0, 9.0]), whole)
     assert way.alike(np.arange(5)).tolist() == [1, 2, 4]
-    assert not len(way.alike(np.array([0])))
+    cut = way._replace(whole=np.zeros(5, bool), radius=np.array([9.0, 9.0, 9.0, 5.0, 0.0]))
+    assert cut.alike(np.arange(5)).tolist() == [0, 1, 2]  # at least, where it never is whole
+    assert not len(cut.alike(np.array([4])))
 
 
 def test_the_record_alone_says_what_is_shown():
