@@ -46,8 +46,10 @@ def alignment(
         "alignment_shape": shape(shots, scene),
     }
     story = tell(shots[0], bodies, len(shots) == 1)
-    if story and scene["event"] == "throw" and objects.is_new(scene):
-        story = story._replace(fallen=falls.radii_fallen(scene, fps), across=True)
+    if story and objects.is_new(scene):
+        thrown = scene["event"] == "throw"
+        fallen = falls.radii_fallen(scene, fps) if thrown else math.inf
+        story = story._replace(fallen=fallen, across=True)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     unseen = Finding(None, False, {"missing": missing})
     found["alignment_event"] = event(story, shots[0], fps, scene) if story else unseen
