@@ -7,7 +7,6 @@ those of any data set and of the judges' calibration, and no two suites share on
 numbers, so what is out of the training range is shown: the model goes on with the first frames.
 """
 
-import collections
 import hashlib
 import itertools
 import json
@@ -15,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from seedance_jax.data import schema
-from seedance_jax.data.world import WorldSpec, generate
-from seedance_jax.data.world.showing import expected_scene
+from seedance_jax.data.world import WorldSpec, kinds
 from seedance_jax.evaluation.suite.cases import DEV, FOLDER, FORMS, TEST
 from seedance_jax.sampling.shots import write_prompt
 
@@ -40,45 +38,12 @@ LAST = -1  # in `Group.given`: the last frame
 BEGINNING = [0, 4]  # frames that show speed and fall: two latent frames
 
 
-def single(scene: Mapping[str, Any]) -> str | None:
-    """Scenes of one shot."""
-    return "single" if len(scene["shots"]) == 1 else None
-
-
-def two_shots(scene: Mapping[str, Any]) -> str | None:
-    """Scenes of two shots."""
-    return "two shots" if len(scene["shots"]) == 2 else None
-
-
-def by_move(scene: Mapping[str, Any]) -> str | None:
-    """Scenes of one shot by the move of the camera, unless it stands."""
-    move = scene["camera"]["move"]
-    return move if single(scene) and move not in ("static", "path") else None
-
-
-def by_path(scene: Mapping[str, Any]) -> str | None:
-    """Scenes of one shot by the kind of its camera's path, of several moves or out and back."""
-    kind = scene["camera"]["kind"]
-    return kind if single(scene) and kind != "single" else None
-
-
-def by_event(scene: Mapping[str, Any]) -> str | None:
-    """Scenes of one shot by their event."""
-    return scene["event"] if single(scene) else None
-
-
-def by_count(scene: Mapping[str, Any]) -> str | None:
-    """Pictures by the number of their objects."""
-    return str(scene["num_objects"])
-
-
 class Group(NamedTuple):
     """What a group of cases tries.
 
     Attributes:
       split: where its scenes are from.
-      kind: of a scene, which of several kinds it is, that come equally often; None is a scene that
-        does not belong here.
+      kind: of `data.world.kinds`.
       given: `Case.given`.
     """
 
@@ -88,31 +53,24 @@ class Group(NamedTuple):
 
 
 GIVEN = {
-    "image_to_video": Group("validation", single, ([0, 0],)),
-    "first_and_last": Group("validation", single, ([0, 0], [LAST, LAST])),
-    "out_of_range": Group("out_of_range", single, (BEGINNING,)),
+    "image_to_video": Group("validation", kinds.single, ([0, 0],)),
+    "first_and_last": Group("validation", kinds.single, ([0, 0], [LAST, LAST])),
+    "out_of_range": Group("out_of_range", kinds.single, (BEGINNING,)),
 }
-V1 = {
-    "in_range": Group("validation", single),
-    "held_out": Group("held_out_combinations", single),
-    "camera": Group("validation", by_move),
-    "two_shot": Group("validation", two_shots),
-    **GIVEN,
+MADE = {
+    "in_range": Group("validation", kinds.single),
+    "held_out": Group("held_out_combinations", kinds.single),
+    "camera": Group("validation", kinds.by_move),
 }
-V2 = {
-    "in_range": Group("validation", single),
-    "held_out": Group("held_out_combinations", single),
-    "camera": Group("validation", by_move),
-    "camera_path": Group("validation", by_path),
-    "two_shot": Group("validation", two_shots),
-    **GIVEN,
-}
+CUT = {"two_shot": Group("validation", kinds.two_shots), **GIVEN}
+V1 = MADE | CUT
+V2 = MADE | {"camera_path": Group("validation", kinds.by_path)} | CUT
 PICTURES = {
-    "in_range": Group("validation", by_count),
-    "held_out": Group("held_out_combinations", by_count),
+    "in_range": Group("validation", kinds.by_count),
+    "held_out": Group("held_out_combinations", kinds.by_count),
 }
 LONG = {
-    "episodes": Group("validation", single),
+    "episodes": Group("validation", kinds.single),
     "image_to_video": GIVEN["image_to_video"],
 }
 # What the name of a suite contains -> its groups, and cases of each; the first that fits counts.
@@ -120,7 +78,7 @@ PLANS = {
     "v1": (V1, 32),
     "image": (PICTURES, 32),
     "long": (LONG, 16),
-    "plain": (V2 | {"in_range": Group("validation", by_event)}, 32),
+    "plain": (V2 | {"in_range": Group("validation", kinds.by_event)}, 32),
     "v2": (V2, 32),
 }
 
@@ -143,16 +101,8 @@ def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
     spec, groups = WorldSpec(*FORMS[name.removesuffix(DEV).removesuffix(TEST)]), plan_of(name)[0]
     split, kind_of, given = groups[group]
     start = FIRST_INDEX[name] + INDICES * list(groups).index(group)
-    even, more = divmod(count, kinds(kind_of, spec))  # cases of a kind; kinds that have one more
-    found = collections.Counter()
-    for index in range(start, start + INDICES):
-        row = generate(split, index, spec)
-        scene = expected_scene(row)
-        kind = kind_of(scene)
-        if kind is None or found[kind] > even or (found[kind] == even and not more):
-            continue
-        more -= found[kind] == even
-        found[kind] += 1
+    drawn = kinds.draw_evenly(split, kind_of, spec, range(start, start + INDICES), count)
+    for index, row, scene in drawn:
         yield {
             "group": group,
             "split": split,
@@ -161,20 +111,6 @@ def draw_group(name: str, group: str, count: int) -> Iterator[dict]:
             "given": [[k % spec.num_frames for k in run] for run in given],
             "asked": scene,
         }
-        if found.total() == count:
-            return
-
-
-def kinds(kind_of: Callable, spec: WorldSpec) -> int:
-    """How many kinds a function tells apart, in what a world shows."""
-    allowed = spec.allowed
-    counts = {
-        by_move: len(allowed.moves) - 1,
-        by_path: len(allowed.paths) - 1,
-        by_event: len(allowed.events),
-        by_count: 3 if allowed.companions else 1,
-    }
-    return counts.get(kind_of, 1)
 
 
 def prompt_of(row: Mapping[str, Any]) -> str:
