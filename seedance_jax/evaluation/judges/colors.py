@@ -163,11 +163,12 @@ def whole_white_pixels(
       difference: of lab from the `background`.
       striped: whether dark stripes may lie between what is bright, too.
     """
-    if not _sunlit(lab, difference, taken):
+    if not _sunlit(lab, difference, taken, MIN_SUNLIT / 2 if striped else MIN_SUNLIT):
         return np.zeros_like(taken)
     yellow, side = (lab - difference)[..., 2], min(lab.shape[1:3])
     pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * yellow
-    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), _unlike_floor(difference)) & ~taken
+    unlike = _unlike_floor(difference, fine=striped)
+    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), unlike) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
     return ndimage.binary_opening(large_components(mask), np.ones((1, 3, 3)))
@@ -177,15 +178,16 @@ def _is_pale(lab):
     return (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
 
 
-def _sunlit(lab, difference, taken):
+def _sunlit(lab, difference, taken, least=MIN_SUNLIT):
     """Whether enough is as bright as white is in the sun."""
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
-    return (bright & ~taken & _is_pale(lab)).mean() >= MIN_SUNLIT
+    return (bright & ~taken & _is_pale(lab)).mean() >= least
 
 
-def _unlike_floor(difference):
+def _unlike_floor(difference, fine=False):
+    """Lit and shaded faces; `fine` ones may be as narrow as a pixel."""
     lightness, _, b = np.moveaxis(difference, -1, 0)
     lit = np.maximum(0.8 * lightness, 0.35 * lightness - b)
-    lit = ndimage.median_filter(lit, (1, 3, 3)) > MIN_WHITE
+    lit = (lit if fine else ndimage.median_filter(lit, (1, 3, 3))) > MIN_WHITE
     shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
     return lit | ndimage.binary_opening(shaded, np.ones((1, 5, 5)))

@@ -1,5 +1,6 @@
 """Whether objects stay what they are and move on: jitter, identity, and looks after a hiding."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ BESIDE = 6
 # Radii within which an object is still beside a hiding; frames from it within which it is looked
 # for, and how many it must be seen in.
 STILL, SOON, ENOUGH = 0.5, 12, 3
+# Share of the most that is seen of it then, in frames that count.
+UNCOVERED = 0.9
 # Chapters of a long scene in which objects may be out of sight, by its record; seconds more.
 UNSEEN, MORE = ("hide", "leave", "away"), 0.5
 
@@ -103,11 +106,12 @@ def identities(
             found["look_alike"] = number(appearance.worst(beside), pair=list(pair))
     track = shot.track(*keys[0])
     if track is not None and hides(scene):
-        found["appearance"] = _looks_after(shot, track, lab)
+        told = [part for part in scene.get("chapters", ()) if part["kind"] == "hide"]
+        spans = [(fps * part["start"], fps * part["stop"]) for part in told]
+        found["appearance"] = _looks_after(shot, track, lab, spans)
         if scene["event"] == "episodes":
-            told = [part for part in scene["chapters"] if quantities.rests_hidden(part)]
-            spans = [(fps * part["start"], fps * part["stop"]) for part in told]
-            found["permanence"] = stays(shot, track, spans)
+            rests = map(quantities.rests_hidden, told)
+            found["permanence"] = stays(shot, track, list(itertools.compress(spans, rests)))
     return found
 
 
@@ -117,36 +121,52 @@ def hides(scene: Mapping[str, Any]) -> bool:
     return told or scene["event"] == "occlude"
 
 
-def _looks_after(shot, track, lab):
-    """By how much it differs after a hiding, the most; None if it never comes out."""
+def _looks_after(shot, track, lab, spans):
+    """By how much it differs after a hiding, one of the record's `spans` or one that is seen, the
+    most; None if it never comes out."""
     clear = objects.clear(track)
     looks, frames, changes = appearance.looks_of(track, lab, clear), np.flatnonzero(clear), []
     for gap in hiding.find_gaps(shot, track):
         before, after = frames[frames < gap.first][-BESIDE:], frames[frames > gap.last][:BESIDE]
         changed = appearance.change(looks, before, after)
-        if gap.hidden and gap.first and changed is not None:
+        hidden = gap.hidden or any(_within(gap, span) for span in spans)
+        if hidden and gap.first and changed is not None:
             changes.append([changed, gap.first, gap.last])
     return number(max(changes)[0] if changes else None, changes=changes)
 
 
 def stays(shot: sight.Shot, track: Track, spans: Sequence[tuple[float, float]]) -> Finding:
-    """Radii between where what rests goes into hiding and where it comes out, the most; 0 if it
-    never does.
+    """Radii between where what rests goes into hiding and where it comes out, the most; None unless
+    it is seen to rest before and after each hiding.
 
     Args:
       spans: first and last frames of the hidings in which it rests.
     """
-    center = shot.steady(track.center) / track.radius
-    known, moves = np.flatnonzero(objects.clear(track)), []
-    for gap in hiding.find_gaps(shot, track):
-        parts = (
-            center[known[(known < gap.first) & (known >= gap.first - SOON)][-BESIDE:]],
-            center[known[(known > gap.last) & (known <= gap.last + SOON)][:BESIDE]],
-        )
-        told = any(gap.first <= last and gap.last >= first for first, last in spans)
-        if not told or not gap.hidden or min(map(len, parts)) < ENOUGH:
+    center, gaps, moves = (
+        shot.steady(track.center) / track.radius,
+        hiding.find_gaps(shot, track),
+        [],
+    )
+    for gap in gaps:
+        parts = [_beside(track, gap.first - SOON, gap.first)[-BESIDE:]]
+        parts.append(_beside(track, gap.last + 1, gap.last + 1 + SOON)[:BESIDE])
+        if min(map(len, parts)) < ENOUGH:
             continue
-        if all(np.ptp(part, axis=0).max() < STILL for part in parts):
-            away = float(np.linalg.norm(np.median(parts[0], 0) - np.median(parts[1], 0)))
-            moves.append([away, gap.first, gap.last])
-    return number(max(moves, default=[0.0])[0], moves=moves)
+        before, after = (center[part] for part in parts)
+        if max(np.ptp(before, axis=0).max(), np.ptp(after, axis=0).max()) < STILL:
+            away = float(np.linalg.norm(np.median(before, 0) - np.median(after, 0)))
+            moves.append([away, gap])
+    moves = [[[away, gap.first, gap.last] for away, gap in moves if _within(gap, s)] for s in spans]
+    worst = max((move[0] for found in moves for move in found), default=0.0)
+    return number(worst if all(moves) else None, moves=moves)
+
+
+def _within(gap, span):
+    """Whether a gap lies in a span (first, last), or a part of it."""
+    return gap.first <= span[1] and gap.last >= span[0]
+
+
+def _beside(track, first, last):
+    """Numbers of the frames from first to before last that show as much as any of them."""
+    area = track.area[max(first, 0) : last]
+    return max(first, 0) + np.flatnonzero(area > UNCOVERED * area.max(initial=0.0))

@@ -118,7 +118,9 @@ def find_tracks(
         masks = {name: _without_threads(mask) for name, mask in masks.items()}
     ways = {name: _ways(mask, known.get(name, ONE).count) for name, mask in masks.items()}
     nothing = np.zeros(lab.shape[:3], bool)
-    colored = np.any([nothing, *(way for parts in ways.values() for way in parts)], axis=0)
+    told = [way for parts in ways.values() for way in parts]
+    whole = [masks[name] for name in known if name in masks]  # what is not told apart, too
+    colored = np.any([nothing, *told, *whole], axis=0)
     taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
     if asked is None:
         white = colors.white_pixels(lab, difference, taken)

@@ -94,7 +94,8 @@ def contrast_of(
     sizes = [max(body["half_extents"]) for body in objects]
     ratio = sizes[1] / sizes[0]
     by_size = abs(math.log(ratio)) > ALIKE  # which only what is whole tells
-    seen = [clear(t) if by_size else t.area > CLEAR * usual_area(t) for t in tracks]
+    apart = ~np.all([t.masks for t in tracks], axis=0).any((1, 2))
+    seen = [apart & (clear(t) if by_size else t.area > CLEAR * usual_area(t)) for t in tracks]
     looks = [appearance.looks_of(t, lab, k) for t, k in zip(tracks, seen, strict=True)]
     view = planned["elevation"], planned["focal"]
     far = [appearance.floor_distance(track, *view) for track in tracks]

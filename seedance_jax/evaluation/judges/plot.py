@@ -12,8 +12,8 @@ from seedance_jax.evaluation.judges.detection import Track
 HIDDEN, HIDDEN_TIME = 0.35, 0.4
 # Radii by which an object rolls to a side, and by which it hops.
 ROLLS, HOPS = 0.5, 0.3
-# Change of a surface from frame to frame that turns, 8-bit levels.
-TURNS = 0.6
+# Change of a surface that turns, 8-bit levels.
+TURNS = 5.0
 # Share of the picture, from one side, over which nothing leaves to the other.
 WRONG_SIDE = 0.15
 # Seconds after a chapter in which what it does may still go on.
@@ -72,9 +72,10 @@ def _spin(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> floa
     body, clear = chapter["of"], objects.clear(track)[span]
     if (body["texture"] == "solid" and body["shape"] != "cube") or clear.sum() < 4:
         return None
-    light, masks = quality.luma(shot.frames[span]), track.masks[span]
-    both = masks[1:] & masks[:-1] & (clear[1:] & clear[:-1])[:, None, None]
-    return float(np.abs(np.diff(light, axis=0))[both].mean()) / TURNS - 1 if both.any() else None
+    light, masks = (part[span][clear] for part in (quality.luma(shot.frames), track.masks))
+    both = [(frame, mask & masks[0]) for frame, mask in zip(light, masks, strict=True)]
+    changes = [np.abs(frame - light[0])[mask].mean() for frame, mask in both if mask.any()]
+    return np.percentile(changes, 80) / TURNS - 1
 
 
 def _leave(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> float:

@@ -28,8 +28,9 @@ MIN_LEVELS = 2.4, 1.5
 # What is new behind the objects, over that of any frame about it, and in squared Lab units.
 MIN_NEW, NEW = 2.5, 0.12
 ABOUT = 3
-# Frames of a long clip, and those about a cut of it.
-LONG, LONG_ABOUT = 96, (24, 48)
+# Frames of a long clip, those about a cut of it, in which something large may pass before the same
+# place, and how backgrounds correlate then.
+LONG, LONG_ABOUT, SAME_LATER = 96, (24, 48), 0.3
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.
 SAME_PLACE, BACKDROP = 0.5, 2.0
@@ -130,23 +131,21 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean((1, 2, 3))
     sudden = {number + 1 for number in _jumps(change, MIN_CUT, MIN_CUT_LEVELS)}
     sudden |= {number for shot in shots for number in _breaks(shot)}
-    found = {
-        number
-        for number in sudden
-        if all(likeness(frames, covered, number, about) < SAME_PLACE for about in _spans(frames))
-    }
+    found = {number for number in sudden if _elsewhere(frames, covered, number)}
     if any(len(shot.path.breaks) for shot in shots):
         found |= sudden & {number + 1 for number in _jumps(_levels(frames), *MIN_LEVELS)}
     for shot in shots:
         found -= {shot.start + n + 1 for n, new in enumerate(shot.path.breaks) if new <= NEW}
-        found |= {shot.start + n + 1 for n in _jumps(shot.path.breaks, MIN_NEW, NEW)}
+        new = {shot.start + n + 1 for n in _jumps(shot.path.breaks, MIN_NEW, NEW)}
+        found |= {n for n in new if len(frames) <= LONG or _elsewhere(frames, covered, n)}
     return sorted(found)
 
 
-def _spans(frames):
-    """How many frames before and after a cut are compared: in long clips something large may pass,
-    and what is behind it is the same place a while later."""
-    return (ABOUT, *LONG_ABOUT) if len(frames) > LONG else (ABOUT,)
+def _elsewhere(frames, covered, number):
+    """Whether another place is behind the objects from a frame on."""
+    if len(frames) <= LONG:
+        return likeness(frames, covered, number) < SAME_PLACE
+    return all(likeness(frames, covered, number, about) < SAME_LATER for about in LONG_ABOUT)
 
 
 def _levels(frames):
