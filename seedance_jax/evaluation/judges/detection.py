@@ -119,7 +119,7 @@ def find_tracks(
     ways = {name: _ways(mask, known.get(name, ONE).count) for name, mask in masks.items()}
     nothing = np.zeros(lab.shape[:3], bool)
     told = [way for parts in ways.values() for way in parts]
-    whole = [masks[name] for name in known if name in masks]  # what is not told apart, too
+    whole = [mask for name, mask in masks.items() if len(ways[name]) > 1]  # not told apart, too
     colored = np.any([nothing, *told, *whole], axis=0)
     taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
     if asked is None:
