@@ -75,19 +75,8 @@ def change(looks: Looks, before: Sequence[int], after: Sequence[int]) -> float |
     )
 
 
-def contrast(
-    first: Looks, second: Looks, far: tuple[np.ndarray, np.ndarray], ratio: float
-) -> np.ndarray:
-    """[T] how the second looks beside the first: 1 is as it should, -1 as if they were swapped.
-
-    Args:
-      far: ([T], [T]) distance of the two from the camera, in any unit.
-      ratio: size of the second over that of the first by the record; 1 for two that differ in
-        texture, of which the second is to be the one with more of it.
-    """
-    if ratio != 1:
-        seen = np.log(second.size * far[1]) - np.log(first.size * far[0])
-        return seen / math.log(ratio)
+def contrast(first: Looks, second: Looks) -> np.ndarray:
+    """[T] how much more texture the second has, which is to have more of it: from -2 to 2."""
     return (second.texture - first.texture) / (second.texture + first.texture) * 2
 
 

@@ -16,8 +16,8 @@ BESIDE = 6
 # Radii within which an object is still beside a hiding; frames from it within which it is looked
 # for, and how many it must be seen in.
 STILL, SOON, ENOUGH = 0.5, 12, 3
-# Share of the most that is seen of it then, in frames that count.
-UNCOVERED = 0.9
+# Share of the most that is seen of it then, in frames that count; percentiles of their places.
+UNCOVERED, MOST = 0.9, (20, 80)
 # Chapters of a long scene in which objects may be out of sight, by its record; seconds more.
 UNSEEN, MORE = ("hide", "leave", "away"), 0.5
 
@@ -70,22 +70,12 @@ def _lost(shot, track, excused, scene, fps):
     if scene["event"] == "episodes":
         told = [c for c in scene["chapters"] if c["kind"] in UNSEEN]
         spans = [(fps * (c["start"] - MORE), fps * (c["stop"] + MORE)) for c in told]
-        merged = _merged(shot, track)
-        gaps = hiding.find_gaps(shot, track)
-        unseen = [k for gap in gaps for k in gap.unexplained if not merged[k]]
+        unseen = [k for gap in hiding.find_gaps(shot, track) for k in gap.unexplained]
         return [k for k in unseen if not any(a <= k <= b for a, b in spans)]
     unseen = np.flatnonzero(~track.seen)
     if scene.get("fragments"):
         unseen = unseen[unseen < np.flatnonzero(track.seen)[-1]]
     return [] if excused else unseen
-
-
-def _merged(shot, track):
-    """bool [T]: where all objects of a colour are seen as one part, so that none is told."""
-    alike = [other for other in shot.tracks if other.color == track.color]
-    seen = np.any([other.seen for other in alike], axis=0)
-    most = max(objects.usual_area(other) for other in alike)
-    return ~seen & (track.pixels.sum((1, 2)) > objects.CLEAR * most) & (len(alike) > 1)
 
 
 def identities(
@@ -153,7 +143,10 @@ def stays(shot: sight.Shot, track: Track, spans: Sequence[tuple[float, float]]) 
         if min(map(len, parts)) < ENOUGH:
             continue
         before, after = (center[part] for part in parts)
-        if max(np.ptp(before, axis=0).max(), np.ptp(after, axis=0).max()) < STILL:
+        if (
+            max(np.ptp(np.percentile(p, MOST, axis=0), axis=0).max() for p in (before, after))
+            < STILL
+        ):
             away = float(np.linalg.norm(np.median(before, 0) - np.median(after, 0)))
             moves.append([away, gap])
     moves = [[[away, gap.first, gap.last] for away, gap in moves if _within(gap, s)] for s in spans]

@@ -10,6 +10,8 @@ from seedance_jax.evaluation.judges import appearance, detection, shattering
 
 # A frame shows an object whole if it shows so much of its usual area.
 CLEAR = 0.6
+# Share that half a ball fills of the disc that is as wide or high.
+HALF = 0.55
 # Log of the sizes of objects that differ in texture alone.
 ALIKE = 0.05
 
@@ -85,24 +87,28 @@ def contrast_of(
     planned: Mapping[str, Any],
     objects: Sequence[Mapping[str, Any]],
 ) -> np.ndarray:
-    """[T] how two look-alikes look beside each other, see `appearance.contrast`.
+    """[T] how two look-alikes look beside each other: 1 is as it should, -1 as if they were
+    swapped; NaN where it is not seen.
 
     Args:
       planned: the camera of the record.
       objects: the two of the record.
     """
     sizes = [max(body["half_extents"]) for body in objects]
-    ratio = sizes[1] / sizes[0]
-    by_size = abs(math.log(ratio)) > ALIKE  # which only what is whole tells
+    ratio = math.log(sizes[1] / sizes[0])
     apart = ~np.all([t.masks for t in tracks], axis=0).any((1, 2))
-    seen = [apart & (clear(t) if by_size else t.area > CLEAR * usual_area(t)) for t in tracks]
-    looks = [appearance.looks_of(t, lab, k) for t, k in zip(tracks, seen, strict=True)]
-    view = planned["elevation"], planned["focal"]
-    far = [appearance.floor_distance(track, *view) for track in tracks]
-    if by_size:
-        return appearance.contrast(*looks, far, ratio)
-    order = slice(None, None, -1 if objects[0]["texture"] != "solid" else 1)
-    return appearance.contrast(*looks[order], far, 1.0)
+    if abs(ratio) > ALIKE:
+        view = planned["elevation"], planned["focal"]
+        seen = [_breadth(t) * appearance.floor_distance(t, *view) for t in tracks]
+        return np.where(apart, np.log(seen[1] / seen[0]), np.nan) / ratio
+    looks = [appearance.looks_of(t, lab, apart & (t.area > CLEAR * usual_area(t))) for t in tracks]
+    return appearance.contrast(*looks[:: -1 if objects[0]["texture"] != "solid" else 1])
+
+
+def _breadth(track):
+    """[T] how wide or high a ball is, in pixels; NaN where less than half of it is seen."""
+    side = np.maximum(*(track.masks.any(axis).sum(-1) for axis in (1, 2))).astype(float)
+    return np.where(track.seen & (track.area > HALF * np.pi / 4 * side**2), side, np.nan)
 
 
 def clear(track: detection.Track, scale: np.ndarray | float = 1.0) -> np.ndarray:
