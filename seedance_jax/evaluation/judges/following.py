@@ -7,11 +7,10 @@ taken to be discs as large as they are when they are apart, the nearer before th
 """
 
 import itertools
-import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage, optimize, signal
+from scipy import ndimage, optimize
 
 # What a step costs: shares of the frame's shorter side along x and along the lower edge, which
 # tells how far away on the floor something stands; and a factor in size.
@@ -97,16 +96,17 @@ def _told(labels, parts, first, last, ages):
         if two:
             told += two
             unseen -= {one for one, *_ in two}
-        elif own and not (unseen and _is_more(pixels, first[own[0]].radius)):
-            told.append((own[0], part, pixels))
+        elif own:
+            [one] = own
+            if not (unseen and _is_more(pixels, last[one].bottom, ages[one], first[one].radius)):
+                told.append((one, part, pixels))
     return told
 
 
-def _is_more(pixels, radius):
+def _is_more(pixels, bottom, age, radius):
     """Whether a part is more than a disc: two objects, one before the other, that are not told."""
-    y, x = np.mgrid[: 2 * math.ceil(radius) + 1, : 2 * math.ceil(radius) + 1] - math.ceil(radius)
-    disc = (x**2 + y**2 < (radius + SOFT) ** 2).astype(float)
-    return signal.oaconvolve(pixels, disc, mode="same").max() < ALONE * pixels.sum()
+    _, discs = _places(pixels, bottom, age, radius)
+    return (discs @ pixels.ravel()).max() < ALONE * pixels.sum()
 
 
 def _assign(last, ages, parts, side):
