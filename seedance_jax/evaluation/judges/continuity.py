@@ -137,21 +137,23 @@ def stays(shot: sight.Shot, track: Track, spans: Sequence[tuple[float, float]]) 
         hiding.find_gaps(shot, track),
         [],
     )
-    for gap in gaps:
-        parts = [_beside(track, gap.first - SOON, gap.first)[-BESIDE:]]
-        parts.append(_beside(track, gap.last + 1, gap.last + 1 + SOON)[:BESIDE])
-        if min(map(len, parts)) < ENOUGH:
+    for span in spans:
+        hidden = [gap for gap in gaps if _within(gap, span)]
+        if not hidden:
             continue
-        before, after = (center[part] for part in parts)
-        if (
-            max(np.ptp(np.percentile(p, MOST, axis=0), axis=0).max() for p in (before, after))
-            < STILL
-        ):
+        first, last = hidden[0].first, hidden[-1].last
+        before = center[_beside(track, first - SOON, first)[-BESIDE:]]
+        after = center[_beside(track, last + 1, last + 1 + SOON)[:BESIDE]]
+        if min(len(before), len(after)) >= ENOUGH and max(map(_wander, (before, after))) < STILL:
             away = float(np.linalg.norm(np.median(before, 0) - np.median(after, 0)))
-            moves.append([away, gap])
-    moves = [[[away, gap.first, gap.last] for away, gap in moves if _within(gap, s)] for s in spans]
-    worst = max((move[0] for found in moves for move in found), default=0.0)
-    return number(worst if all(moves) else None, moves=moves)
+            moves.append([away, first, last])
+    worst = max(moves, default=[0.0])[0]
+    return number(worst if len(moves) == len(spans) else None, moves=moves)
+
+
+def _wander(places):
+    """How far apart most of places [N,2] are, along x or y."""
+    return np.ptp(np.percentile(places, MOST, axis=0), axis=0).max()
 
 
 def _within(gap, span):
