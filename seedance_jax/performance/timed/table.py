@@ -36,7 +36,7 @@ STEPS = {
 }
 # What long jobs run besides, and of how many clips; {slice of the world: its clips}.
 JOBS = {"world": 16, "encode": 64, "judge": 16}
-WORLDS = {"tiny": (17, 64, 64), "full": (17, 128, 128)}
+WORLDS = {"tiny": (17, 64, 64), "plain": (25, 128, 128)}
 
 
 class Row(NamedTuple):
