@@ -137,7 +137,8 @@ def _discs(pixels, part, first, last, ages, pair):
     )
     alone = [disc @ worth.ravel() for disc in discs]
     rest = alone[1] - (discs[0] * worth.ravel()) @ discs[1].T  # what is seen beside the nearer
-    both = alone[0][:, None] + rest
+    nearer = places[0][:, None, 1] > places[1][:, 1]  # stands lower in the picture
+    both = np.where(nearer, alone[0][:, None] + rest, -np.inf)
     best = np.unravel_index(both.argmax(), both.shape)
     gains = [both[best] - scores.max() for scores in alone[::-1]]  # by the nearer, by the other
     if any(
