@@ -2,10 +2,9 @@
 
 The clips are of other numbers than those that set the thresholds. A report of a form is
 
-    {"true": {"clips", "passed", "failed": {gate: clips}, "judged": {gate: clips that have it},
-     "recall"}, "corruptions": {kind: {the same, at full severity, without recall; "passing":
-     {severity: share of its clips that pass}, "half": the severity at which half of them do not}},
-     "seconds_per_clip"}
+    {"true": {"clips", "passed", "failed": {gate: clips}, "judged": {gate: clips that have it}},
+     "corruptions": {kind: {the same, at full severity; "passing": {severity: share of its clips
+     that pass}, "half": the severity at which half of them do not}}, "seconds_per_clip"}
 """
 
 import functools
@@ -64,7 +63,7 @@ def report(
     right = {FIRST + k: v.passed for k, (_, v, _) in enumerate(true)}
     kinds = list(dict.fromkeys(trial.name for trial in trials))
     return {
-        "true": summary([v for _, v, _ in true]) | {"recall": recall(true)},
+        "true": summary([v for _, v, _ in true]),
         "corruptions": {name: by_severity(name, verdicts, right) for name in kinds},
         "seconds_per_clip": float(np.median([seconds for *_, seconds in true])),
     }
@@ -149,20 +148,6 @@ def summary(verdicts: Sequence[verdict.Verdict]) -> dict[str, Any]:
         "failed": {name: n for name, n in failed.items() if n},
         "judged": {name: n for name, n in judged.items() if n},
     }
-
-
-def recall(true: Sequence[tuple[dict, verdict.Verdict, float]]) -> dict[str, float]:
-    """Share of the objects of the scenes that are seen, and of their frames."""
-    objects, frames = [0, 0], [0, 0]
-    for scene, judged, _ in true:
-        lost = judged.findings["identity"].evidence.get("lost", [])
-        missing = judged.findings["alignment_color"].evidence["missing"]
-        objects[0] += scene["num_objects"] * len(scene["shots"])
-        objects[1] += len(missing)
-        total = sum(shot["num_frames"] for shot in scene["shots"])
-        frames[0] += scene["num_objects"] * total
-        frames[1] += len(lost)
-    return {"objects": 1 - objects[1] / objects[0], "frames": 1 - frames[1] / frames[0]}
 
 
 def table(found: Mapping[str, Any]) -> str:

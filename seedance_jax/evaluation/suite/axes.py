@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from seedance_jax.data.preferences.answers import AXES
 from seedance_jax.evaluation import fidelity
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.judges.findings import Finding
-from seedance_jax.evaluation.voting.ballot import AXES
 
 GIVEN = "given_frames"
 # dB that the frames a model was given keep: an autoencoder loses some, the one that comes with the

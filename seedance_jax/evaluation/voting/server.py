@@ -22,9 +22,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from seedance_jax.data.preferences import answers, box, pairs, votes
+from seedance_jax.data.preferences import answers, ballot, box, pairs, votes
 from seedance_jax.data.preferences.pairs import Clip, Pair
-from seedance_jax.evaluation.voting import ballot
 
 FILES = {
     "page.html": "text/html",

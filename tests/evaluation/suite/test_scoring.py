@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 import seedance_jax
-from seedance_jax.data.preferences import answers, pairs
+from seedance_jax.data.preferences import answers, ballot, pairs
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.evaluation.judges import forms, verdict
 from seedance_jax.evaluation.suite import axes, command, report, results, scoring
-from seedance_jax.evaluation.voting import ballot
 from seedance_jax.sampling.nonfinite import SAID, NonFiniteClip
 from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.finiteness import NonFiniteError

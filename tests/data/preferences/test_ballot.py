@@ -2,9 +2,8 @@
 
 import pytest
 
-from seedance_jax.data.preferences import pairs
+from seedance_jax.data.preferences import ballot, pairs
 from seedance_jax.data.preferences.answers import AXES
-from seedance_jax.evaluation.voting import ballot
 
 
 def test_axes_are_those_that_can_be_judged(found, write, tmp_path):
