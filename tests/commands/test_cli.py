@@ -243,8 +243,8 @@ def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said)
 WORDS = {
     *("coordinator", "extend", "frames", "guidance_interval", "host", "mesh"),
     *("negative_prompt", "num_inference_steps", "only", "profile", "prompt", "ratio", "rows"),
-    *("seconds", "sides", "size", "slice", "solver", "split", "suite", "tokens", "topology"),
-    "workers",
+    *("seconds", "severities", "sides", "size", "slice", "solver", "split", "suite", "tokens"),
+    *("topology", "version", "workers"),
 }
 
 
