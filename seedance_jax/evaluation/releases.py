@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from seedance_jax.data import sources
 from seedance_jax.evaluation import judgement
+from seedance_jax.evaluation.judges.forms import find_bounds
 from seedance_jax.evaluation.reconstruction import evaluate_autoencoder
 from seedance_jax.evaluation.suite import cases, command, log, splits
 from seedance_jax.pretrained import card, exchange, runs
@@ -74,11 +75,13 @@ def record(workdir: str | Path, report: dict[str, Any], kept: Path | None, renew
 
 
 def check_data(run: Run, vae_run: Run, judging: Judging) -> None:
-    """Raises ValueError if judging misses data."""
+    """Raises ValueError if judging misses data, or thresholds of the judges."""
     data = runs.read_data(run, judging.data_dir)
     vae_data = runs.read_data(vae_run, judging.data_dir)
     for part, split in ((data, judging.split), (vae_data, judging.split), (vae_data, "train")):
         sources.open_split(part, split)
+    if judging.by_split or not cases.test_suite_of(run.config, run.metadata):
+        find_bounds(splits.form_of(data))
 
 
 def judge(release: Path, folder: Path, judging: Judging) -> dict[str, Any]:

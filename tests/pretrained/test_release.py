@@ -13,7 +13,7 @@ import pytest
 from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.evaluation import judgement
-from seedance_jax.evaluation.judges import detection, quality
+from seedance_jax.evaluation.judges import detection, forms, quality
 from seedance_jax.evaluation.judges.colors import lab_of
 from seedance_jax.pretrained import card, exchange, runs
 from seedance_jax.sampling.pipeline import Pipeline
@@ -162,12 +162,18 @@ def world_run(run, tmp_path_factory):
     return root / "runs/flow"
 
 
-def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_path):
+def test_what_was_trained_on_the_world_is_judged(run_command, world_run, tmp_path, monkeypatch):
     arguments = (f"--workdir={world_run}", f"--output={tmp_path}/new", "--num_prompts=2")
     with pytest.raises(ValueError, match="build_data"):
         run_command("release", *arguments)
     assert not list(tmp_path.iterdir())
     sources.build(run_directory.read_json(world_run, "config.json")["data"])
+    with pytest.raises(ValueError, match="no thresholds for clips of tiny 1.3.0, 9x32x32"):
+        run_command("release", *arguments)
+    assert not list(tmp_path.iterdir())
+    known = forms.read_thresholds()
+    known["tiny 1.3.0, 9x32x32 at 8 fps"] = known["tiny 1.3.0, 17x64x64 at 12 fps"]
+    monkeypatch.setattr(forms, "read_thresholds", lambda: known)
     run_command("release", *arguments)
     assert {path.name for path in tmp_path.iterdir()} == {"new", "new_sheet.png"}
     report = run_directory.read_json(tmp_path / "new", "evaluation.json")

@@ -19,20 +19,9 @@ from seedance_jax.evaluation.suite.cases import DEV, FOLDER, FORMS, TEST
 from seedance_jax.sampling.shots import write_prompt
 
 # Of the first group of a suite; how many each group may search.
-FIRST_INDEX = {
-    "world_v1_test": 10_000_000,
-    "world_v1_dev": 20_000_000,
-    "world_v2_test": 30_000_000,
-    "world_v2_dev": 40_000_000,
-    "world_v2_plain_test": 50_000_000,
-    "world_v2_plain_dev": 60_000_000,
-    "world_v2_image_test": 70_000_000,
-    "world_v2_image_dev": 80_000_000,
-    "world_v2_plain_image_test": 90_000_000,
-    "world_v2_plain_image_dev": 100_000_000,
-    "world_v2_long_test": 110_000_000,
-    "world_v2_long_dev": 120_000_000,
-}
+FAMILIES = ("v1", "v2", "v2_plain", "v2_image", "v2_plain_image", "v2_long")  # in their order
+NAMES = [f"world_{family}{kind}" for family in FAMILIES for kind in (TEST, DEV)]
+FIRST_INDEX = {name: 10_000_000 * (k + 1) for k, name in enumerate(NAMES)}
 INDICES = 100_000
 LAST = -1  # in `Group.given`: the last frame
 BEGINNING = [0, 4]  # frames that show speed and fall: two latent frames

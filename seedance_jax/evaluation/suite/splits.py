@@ -44,12 +44,11 @@ def draw_split(
             "only clips of the synthetic world can be judged, and the (first) source of the data "
             f"is of the kind {data['source']!r}, not 'world'"
         )
-    bucket, source = sources.video_bucket(data["buckets"]), sources.open_split(data, split)
+    form, source = form_of(data), sources.open_split(data, split)
+    bucket = sources.video_bucket(data["buckets"])
     numbers, _ = eligible_rows(source.table, bucket)
     cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))
-    world = read_spec(data["world"])
-    form = Form(*bucket.shape, sources.clip_fps(data), world.slice, world.version)
     read = functools.partial(read_case, source, bucket, split, form.fps)
     # Beyond what is wanted, for the scenes of others.
     most = max(num_prompts or 0, NUM_PROMPTS)
@@ -60,6 +59,12 @@ def draw_split(
     clip = functools.partial(read_clip, source, bucket)
     suite = Suite(split, identify(form, bucket, split, len(source)), form, cases, clip)
     return suite, sum(map(len, turns[: num_prompts or NUM_PROMPTS]))
+
+
+def form_of(data: Mapping[str, Any]) -> Form:
+    """The form of the clips of a section of a config."""
+    world, shape = read_spec(data["world"]), sources.video_bucket(data["buckets"]).shape
+    return Form(*shape, sources.clip_fps(data), world.slice, world.version)
 
 
 def check_count(split: str, num_prompts: int | None, count: int) -> None:
