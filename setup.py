@@ -71,7 +71,7 @@ setup(
             "weights/*/*",
             "weights/*/autoencoder/*",
             "evaluation/voting/page/*",
-            "evaluation/judges/thresholds.json",
+            "evaluation/judges/*.json",
             "evaluation/suite/*.jsonl",
             "evaluation/suite/*.css",
         ],

@@ -60,7 +60,7 @@ def read_severities(texts: Sequence[str]) -> list[float]:
 def main(argv: list[str]) -> None:
     del argv
     if SHOW.value:
-        print(trials.overview(forms.read_thresholds()))
+        print(trials.overview(json.loads(forms.REPORTS.read_text())))
         return
     if OUTPUT.value is None:
         raise ValueError("--output=DIRECTORY is missing, or --show")
@@ -84,6 +84,6 @@ def main(argv: list[str]) -> None:
     (output / "calibration.json").write_text(text)
     (output / "calibration.md").write_text(trials.table(found) + "\n")
     if WRITE.value:
-        forms.write_thresholds(form, results)
+        forms.write_thresholds(form, **results)
     print(trials.table(found))
     print(f"{found['seconds_per_clip']:.2f} seconds a clip")

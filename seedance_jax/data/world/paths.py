@@ -26,6 +26,14 @@ AMOUNTS = {
     "truck": (0.3, 0.9),
 }
 AXES = tuple(AMOUNTS)
+# Axes that look alike, so that captions do not tell of both at once.
+ALIKE = {
+    "zoom": ("dolly",),
+    "dolly": ("zoom",),
+    "pan": ("orbit", "truck"),
+    "orbit": ("pan", "truck"),
+    "truck": ("pan", "orbit"),
+}
 EASINGS = {"linear": lambda share: share, "smooth": lambda share: share * share * (3 - 2 * share)}
 TRIES = 40
 

@@ -25,15 +25,6 @@ VIEW_HEIGHT = {"large": (2.1, 2.5), "small": (1.8, 2.1)}
 SHOW_GRAVITY = ("drop", "throw")
 LEAVE_ROOM = ("roll", "slide", "throw", "spin")
 
-# Axes that look alike, so that captions do not tell of both at once.
-ALIKE = {
-    "zoom": ("dolly",),
-    "dolly": ("zoom",),
-    "pan": ("orbit", "truck"),
-    "orbit": ("pan", "truck"),
-    "truck": ("pan", "orbit"),
-}
-
 
 def draw_cameras(shared: Draw, shots: int, still: bool) -> list:
     """(kind of path, moves) of every shot."""
@@ -52,7 +43,7 @@ def _draw_moves(rng, allowed, whole):
         return "single", [move]
     if kind == "back":
         return kind, [move]
-    axes = ("static", paths.axis_of(move), *(ALIKE.get(paths.axis_of(move), ())))
+    axes = ("static", paths.axis_of(move), *(paths.ALIKE.get(paths.axis_of(move), ())))
     others = [name for name in allowed.moves if paths.axis_of(name) not in axes]
     return kind, [move, choose(rng, others)]
 

@@ -15,19 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seedance_jax.data.world import paths
 from seedance_jax.evaluation.judges.camera_amounts import AMOUNTS
 from seedance_jax.evaluation.judges.camera_background import Background, Comparison
 from seedance_jax.evaluation.judges.camera_views import View
 
 # A move that was asked for must lower the misfit to so much, and one that looks like it.
 ASKED, CONFUSED = 0.97, 0.8
-ALIKE = {
-    "zoom": ("dolly",),
-    "dolly": ("zoom",),
-    "pan": ("orbit", "truck"),
-    "orbit": ("pan", "truck"),
-    "truck": ("pan", "orbit"),
-}
 # How far what a camera orbits may be from where the objects' size has it, as a share.
 PIVOT = 0.18
 PAIRS = 3  # of frames, for each lag
@@ -213,7 +207,7 @@ class Search:
         changes = dict(zip(axes, amounts, strict=True))
         if axis == "truck" and abs(changes[axis]) <= pivot(changes, self.coarse.background.view):
             return 1.0
-        alike = {other for name in self.asked for other in ALIKE.get(name, ())}
+        alike = {other for name in self.asked for other in paths.ALIKE.get(name, ())}
         return CONFUSED if axis in alike else self.repertoire.worth
 
     def added(self, moves: Moves, number: int, thin: slice) -> list[Moves]:

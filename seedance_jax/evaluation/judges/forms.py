@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 THRESHOLDS = Path(__file__).with_name("thresholds.json")
+REPORTS = THRESHOLDS.with_name("reports.json")  # of `trials.report`, on which no verdict depends
 
 
 class Form(NamedTuple):
@@ -33,10 +34,9 @@ class Form(NamedTuple):
 
 
 def read_thresholds() -> dict[str, dict]:
-    """{str of a form: {"clips": how many set them, "bounds": {gate: [least, most]}, "report"}}.
+    """{str of a form: {"clips": how many set them, "bounds": {gate: [least, most]}}}.
 
-    Of "dynamics" the bounds are by event: {event or "any": [least, most]}; the report is that of
-    `trials.report`.
+    Of "dynamics" the bounds are by event: {event or "any": [least, most]}.
     """
     return json.loads(THRESHOLDS.read_text())
 
@@ -62,7 +62,10 @@ def find_bounds(form: Form, thresholds: Mapping[str, Any] | None = None) -> dict
     return thresholds[str(form)]["bounds"]
 
 
-def write_thresholds(form: Form, results: Mapping[str, Any]) -> None:
-    """Stores what holds for a form, see `read_thresholds`; other forms keep theirs."""
-    stored = read_thresholds() | {str(form): results}
-    THRESHOLDS.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
+def write_thresholds(
+    form: Form, clips: int, bounds: Mapping[str, Any], report: Mapping[str, Any]
+) -> None:
+    """Stores what holds for a form, and a report on it; other forms keep theirs."""
+    for path, own in ((THRESHOLDS, {"clips": clips, "bounds": bounds}), (REPORTS, report)):
+        stored = json.loads(path.read_text()) | {str(form): own}
+        path.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")

@@ -169,10 +169,9 @@ def in_words(half: float | None) -> str:
     return "never" if half is None else f"{half:.2f}"
 
 
-def overview(thresholds: Mapping[str, Any]) -> str:
-    """Markdown of all forms that have a report: shares that pass, and by corruption the share at
-    full severity with the severity at which half of the clips fail."""
-    forms = {form: part["report"] for form, part in thresholds.items() if "report" in part}
+def overview(forms: Mapping[str, Any]) -> str:
+    """Markdown of {form: report}: shares that pass, and by corruption the share at full severity
+    with the severity at which half of the clips fail."""
     kinds = [
         k for k in corruptions.CORRUPTIONS if any(k in r["corruptions"] for r in forms.values())
     ]

@@ -19,6 +19,7 @@ import numpy as np
 from seedance_jax.data import sources
 from seedance_jax.data.world import WorldSpec, generate
 from seedance_jax.data.world.spec import read_spec
+from seedance_jax.data.world.vocabulary import WORLDS
 from seedance_jax.evaluation.judges.forms import Form, find_bounds
 
 FOLDER = Path(__file__).parent
@@ -180,8 +181,8 @@ def misfits(
     if metadata["fps"] != form.fps:
         return f"{name} is of {form.fps} frames a second, the run of {metadata['fps']:g}"
     worlds = [read_spec(world) for world in sources.worlds_of(config["data"])]
-    # A later world shows all that an earlier one does.
-    if worlds and not any(w.slice == form.slice and w.version >= form.version for w in worlds):
+    later = list(WORLDS)[list(WORLDS).index(form.version) :]  # each shows what earlier ones do
+    if worlds and not any(w.slice == form.slice and w.version in later for w in worlds):
         return (
             f"{name} is of the slice {form.slice} of the world {form.version}, the run was trained "
             f"on {', '.join(f'{world.slice} of {world.version}' for world in worlds)}"

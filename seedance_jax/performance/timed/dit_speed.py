@@ -182,5 +182,5 @@ def compare_flops(config: Mapping[str, Any], latents: tuple[int, int, int]) -> d
     programs = {kind: cost.make_program(config, latents, attention=kind) for kind in ATTENTION}
     flops = {kind: cost.total(cost.count(program)).flops for kind, program in programs.items()}
     unit, size = ("TFLOP", 1e12) if min(flops.values()) >= 1e13 else ("GFLOP", 1e9)
-    report = {f"{kind} {unit}": round(count / size, 1) for kind, count in flops.items()}
+    report = {f"{kind} {unit}": round(count / size, 2) for kind, count in flops.items()}
     return report | {"FLOP ratio": round(flops["full"] / flops["decoupled"], 2)}

@@ -3,5 +3,5 @@
 import importlib.util
 
 if not all(importlib.util.find_spec(name) for name in ("mujoco", "numba")):
-    names = ("camera", "corruptions", "episodes", "events", "flaws", "generation", "paths")
-    collect_ignore = [f"test_{name}.py" for name in (*names, "render", "seeds", "states")]
+    names = ("camera", "episodes", "events", "flaws", "generation", "kinds", "paths", "render")
+    collect_ignore = [f"test_{name}.py" for name in (*names, "seeds", "states", "wrong_clips")]

@@ -17,14 +17,17 @@ BOUNDS = {"gravity": [0.0, 2.0], "dynamics": {"any": [1.0, 9.0], "drop": [2.0, 8
 def stored(tmp_path, monkeypatch):
     """A file of thresholds of one form."""
     monkeypatch.setattr(forms, "THRESHOLDS", tmp_path / "thresholds.json")
+    monkeypatch.setattr(forms, "REPORTS", tmp_path / "reports.json")
     forms.THRESHOLDS.write_text(json.dumps({str(FORM): {"clips": 9, "bounds": BOUNDS}}))
+    forms.REPORTS.write_text("{}")
     return forms.THRESHOLDS
 
 
 def test_thresholds_of_a_form_are_written_alone(stored):
     other = FORM._replace(fps=24.0)
-    forms.write_thresholds(other, {"clips": 3, "bounds": {}})
+    forms.write_thresholds(other, clips=3, bounds={}, report={"true": {}})
     assert forms.find_bounds(FORM) == BOUNDS
+    assert json.loads(forms.REPORTS.read_text()) == {str(other): {"true": {}}}
     assert forms.find_bounds(other._replace(fps=24)) == {}
 
 
@@ -70,9 +73,7 @@ def test_a_report_counts_true_and_wrong_clips():
         assert part["passed"] == 0
         assert list(part["passing"]) == ["0", "0.5", "1"]
     assert "| true | 10 | " in trials.table(found)
-    shown = trials.overview({str(FORM): {"bounds": bounds, "report": found}, "no report": {}})
-    assert str(FORM) in shown
-    assert "no report" not in shown
+    assert f"| clips | {FORM} |" in trials.overview({str(FORM): found})
 
 
 def test_half_of_the_clips_fail_between_two_severities():
@@ -98,8 +99,13 @@ def test_clips_that_set_thresholds_are_none_of_those_of_reports():
     assert calibration.CALIBRATION + 100_000 < trials.FIRST
 
 
-def test_the_command_reports_on_thresholds_that_are_there(run_command, tmp_path, capsys):
-    form = ["--version=1.3.0", f"--output={tmp_path}"]
+@pytest.mark.parametrize("write", [False, True])
+def test_the_command_writes_on_demand(run_command, tmp_path, capsys, monkeypatch, write):
+    for name in ("THRESHOLDS", "REPORTS"):
+        (tmp_path / name).write_text(getattr(forms, name).read_text())
+        monkeypatch.setattr(forms, name, tmp_path / name)
+    before = forms.read_thresholds()
+    form = ["--version=1.3.0", f"--output={tmp_path}"] + ["--write"] * write
     few = ["--calibration=0", "--report=10", "--corrupted=1", "--severities=1"]
     run_command("calibrate", *form, *few)
     assert "| true | 10 |" in capsys.readouterr().out
@@ -107,8 +113,9 @@ def test_the_command_reports_on_thresholds_that_are_there(run_command, tmp_path,
     assert name == str(FORM)
     assert part["bounds"] == forms.find_bounds(FORM)
     assert part["clips"] == 200
+    assert forms.read_thresholds() == before
     run_command("calibrate", "--show")
-    assert "| true |" in capsys.readouterr().out
+    assert (str(FORM) in capsys.readouterr().out) == write
 
 
 @pytest.mark.parametrize(

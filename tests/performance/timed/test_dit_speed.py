@@ -39,6 +39,6 @@ def test_ratios_are_of_what_was_counted_and_small_numbers_are_not_rounded_away()
     config = pretrain.get_config("tiny").to_dict()
     report = dit_speed.compare_flops(config, (13, 30, 54))
     ours, full = (report[f"{kind} GFLOP"] for kind in ("decoupled", "full"))
-    assert report["FLOP ratio"] == pytest.approx(full / ours, rel=2e-3)
+    assert report["FLOP ratio"] == pytest.approx(full / ours, abs=0.006)
     large = dit_speed.compare_flops(pretrain.get_config("7b").to_dict(), (31, 30, 54))
     assert large["full TFLOP"] > large["decoupled TFLOP"] >= 10
