@@ -270,12 +270,23 @@ def _scene(script, plan):
 
 
 def _check(shot: Shot, fps: float) -> None:
-    """Every hiding hides, and the ball is seen before and after."""
+    """Every hiding hides, what rolls to a side does, and the ball is seen before and after."""
     hidden = [(a / fps, b / fps) for k, a, b in hidden_intervals([shot]) if not k]
     for chapter in shot.scene.chapters:
         if chapter["kind"] == "hide":
             within = [b - a for a, b in hidden if a < chapter["stop"] and b > chapter["start"]]
             if sum(within) < 0.8 * chapter["seconds"] - 1 / fps:
                 raise Rejected("the screen does not hide the ball")
+        if chapter["kind"] == "roll" and "side" in chapter and _way(shot, chapter, fps) < 1:
+            raise Rejected("the ball hardly rolls to its side")
     if (shot.visibility[[0, -1], 0] < 0.7).any():
         raise Rejected("the ball is not seen in the beginning and in the end")
+
+
+def _way(shot, chapter, fps):
+    """Radii by which what a chapter is about goes to the chapter's side."""
+    k, last = chapter["body"], shot.last
+    first, stop = (min(round(fps * chapter[name]), last) for name in ("start", "stop"))
+    way = shot.motion.position[stop, k] - shot.motion.position[first, k]
+    right = shot.cameras.rotation[0, 0] @ way / shot.scene.bodies[k].half[0]
+    return right if chapter["side"] == "right" else -right

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from seedance_jax.data.world import WorldSpec, generate, stream
+from seedance_jax.data.world import WorldSpec, episodes, generate, stream
+from seedance_jax.data.world.camera import Rejected
 from seedance_jax.data.world.generation import CHUNK
+from seedance_jax.data.world.scene import Draw
 
 SPEC = WorldSpec(241, 32, 32, 8, "long")
 
@@ -54,6 +56,25 @@ def test_what_leaves_comes_back(index):
         seen = record["visibility"][within, 0]
         assert seen.min() == 0
         assert seen[-1] > 0.5
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_what_rolls_to_a_side_gets_there(index):
+    record = clip(index)
+    told = [c for c in chapters(record, "roll") if "side" in c]
+    assert told
+    right = record["camera_rotation"][0, 0]
+    for chapter in told:
+        ends = [round(chapter[name] * 8) for name in ("start", "stop")]
+        way = np.diff(record["object_position"][ends, 0], axis=0)[0] @ right
+        assert way * (1 if chapter["side"] == "right" else -1) > 0.2
+
+
+def test_a_roll_that_is_stopped_is_drawn_anew():
+    spec = WorldSpec(241, 32, 32, 12, "long")
+    with pytest.raises(Rejected, match="hardly rolls"):
+        episodes.write_and_film(Draw(("validation", 5_000_055, 1), spec))
+    assert episodes.shoot(Draw(("validation", 5_000_055, 0), spec))[1] == 2
 
 
 def test_the_camera_looks_away_and_comes_back_to_where_it_was():
