@@ -21,7 +21,7 @@ CHECKSUMS = {
     "world_v2_image_dev": "25d1a8a30e20fcae99cdc0fe6d28e7f879e4e80f08eb56ab577fa8320473e97d",
     "world_v2_image_test": "ef82bfaafa88e1db58ace1490a918c9b78a7f8c14c48d7fee3371da04cb41e7c",
     "world_v2_long_dev": "c93b31ff0cb4cc2da6b2aafd2cfd79a453621a0bcb22db26c2fd213b0a688726",
-    "world_v2_long_test": "759ae7faa285861f7b0684a8b4de3aa756ec7fc9359d7801b2c67ff49a7bd04f",
+    "world_v2_long_test": "3791fe5aab1415f6a5e91c829ebf3419a715a747f911cd0384f7f80022713689",
     "world_v2_plain_dev": "2ab9a25d1da8b312a59b0b06b0420567b78a80cde35cba1481dc50ac116d0894",
     "world_v2_plain_image_dev": "b47af6bd33674aa7ff8c0680abb6a061f8a1e813ab7a0f8410b73a823aa4d28c",
     "world_v2_plain_image_test": "29f49613e059f46a789275bb59e21665dbe687580c4b268a82cc8efe19af32b9",
