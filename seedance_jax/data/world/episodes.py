@@ -270,7 +270,8 @@ def _scene(script, plan):
 
 
 def _check(shot: Shot, fps: float) -> None:
-    """Every hiding hides, what rolls to a side does, and the ball is seen before and after."""
+    """Every hiding hides, what rolls to a side does, the ball is seen before and after, and the
+    others at times."""
     hidden = [(a / fps, b / fps) for k, a, b in hidden_intervals([shot]) if not k]
     for chapter in shot.scene.chapters:
         if chapter["kind"] == "hide":
@@ -281,6 +282,8 @@ def _check(shot: Shot, fps: float) -> None:
             raise Rejected("the ball hardly rolls to its side")
     if (shot.visibility[[0, -1], 0] < 0.7).any():
         raise Rejected("the ball is not seen in the beginning and in the end")
+    if ((shot.visibility[:, :3] > 0.9).mean(0) < 0.1).any():
+        raise Rejected("an object is hardly ever seen whole")
 
 
 def _way(shot, chapter, fps):

@@ -77,6 +77,14 @@ def test_a_roll_that_is_stopped_is_drawn_anew():
     assert episodes.shoot(Draw(("validation", 5_000_055, 0), spec))[1] == 2
 
 
+def test_what_another_object_hides_all_the_time_is_drawn_anew():
+    spec = WorldSpec(241, 32, 32, 12, "long")
+    with pytest.raises(Rejected, match="seen whole"):
+        episodes.write_and_film(Draw(("validation", 5_000_138, 1), spec))
+    [shot], _ = episodes.shoot(Draw(("validation", 5_000_138, 0), spec))
+    assert ((shot.visibility > 0.9).mean(0)[:3] >= 0.1).all()
+
+
 def test_the_camera_looks_away_and_comes_back_to_where_it_was():
     for index in range(3):
         record = clip(index)

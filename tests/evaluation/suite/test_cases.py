@@ -20,7 +20,7 @@ CHECKSUMS = {
     "world_v2_dev": "46a0e83cbfa1af97cf8f11c872955a9465dc359d7a713eab2e1bf12ca14af7ec",
     "world_v2_image_dev": "25d1a8a30e20fcae99cdc0fe6d28e7f879e4e80f08eb56ab577fa8320473e97d",
     "world_v2_image_test": "ef82bfaafa88e1db58ace1490a918c9b78a7f8c14c48d7fee3371da04cb41e7c",
-    "world_v2_long_dev": "c93b31ff0cb4cc2da6b2aafd2cfd79a453621a0bcb22db26c2fd213b0a688726",
+    "world_v2_long_dev": "9aff2dc52579b1a0740a87a974726f1b9f87245091e28a3db8d328c3ec96da9e",
     "world_v2_long_test": "3791fe5aab1415f6a5e91c829ebf3419a715a747f911cd0384f7f80022713689",
     "world_v2_plain_dev": "2ab9a25d1da8b312a59b0b06b0420567b78a80cde35cba1481dc50ac116d0894",
     "world_v2_plain_image_dev": "b47af6bd33674aa7ff8c0680abb6a061f8a1e813ab7a0f8410b73a823aa4d28c",
