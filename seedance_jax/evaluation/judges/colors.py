@@ -24,6 +24,11 @@ MIN_WHITE_B = -5.0
 # Lab units in lightness by which a white object's faces stand out, and how dark shadows are.
 MIN_WHITE = 4.0
 SHADOW = -20.0
+# A face as bright as the floor is of another tint, and evenly so: squares of what it differs by in
+# units of how much floors vary (lightness, a, b) within a window of so many pixels, their sum. Not
+# so near a shadow, whose edge is faint, too.
+TINTED, VARIES, EVEN = 18.0, (1.0, 0.4, 0.35), 5
+SHADED = -10.0
 
 # White keeps so much, at most, of the yellow of a floor that has so much of it; shadows keep half.
 MAX_YELLOW, YELLOW = 0.35, 8.0
@@ -167,7 +172,7 @@ def whole_white_pixels(
         return np.zeros_like(taken)
     yellow, side = (lab - difference)[..., 2], min(lab.shape[1:3])
     pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * yellow
-    unlike = _unlike_floor(difference, fine=striped)
+    unlike = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
     mask = np.where(yellow > YELLOW, pale & _is_pale(lab), unlike) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
@@ -191,3 +196,11 @@ def _unlike_floor(difference, fine=False):
     lit = (lit if fine else ndimage.median_filter(lit, (1, 3, 3))) > MIN_WHITE
     shaded = (lightness < -MIN_WHITE) & (lightness > SHADOW)
     return lit | ndimage.binary_opening(shaded, np.ones((1, 5, 5)))
+
+
+def _is_tinted(difference):
+    """Faces that are about as bright as the floor."""
+    even = ndimage.median_filter(difference, (1, EVEN, EVEN, 1))
+    near_shadow = ndimage.minimum_filter(difference[..., 0], (1, 3, 3)) < SHADED
+    tinted = np.square(even / VARIES).sum(-1) > TINTED
+    return tinted & (difference[..., 0] > -MIN_WHITE) & ~near_shadow
