@@ -49,12 +49,13 @@ def linear_fall(shot: Shot, severity: float, rng: Generator, fps: float) -> np.n
 
 
 def hover(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
-    """Falls ever less far from where it is halfway down; at most, it stays there."""
+    """Falls ever less far below the middle of its fall; at most, it stays there."""
     way, landing = _way(shot), shot.touched(0, 1)
     apex = int(way[: landing + 1, 2].argmax())
-    stop = apex + int(np.argmax(way[apex:, 2] < (way[apex, 2] + way[landing, 2]) / 2))
+    middle_height = (way[apex, 2] + way[apex:, 2].min()) / 2
+    stop = apex + int(np.argmax(way[apex:, 2] < middle_height))
     held = way.copy()
-    held[stop:, 2] = way[stop, 2]
+    held[stop:, 2] = middle_height
     return _along(shot, _toward(way, held, severity))
 
 

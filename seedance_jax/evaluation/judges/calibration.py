@@ -62,7 +62,7 @@ LIMITS = {
     "identity": (-1e3, 0.9),
     "permanence": (-1e3, 1.2),
     "jitter": (-1e3, 0.12),
-    "fall": (0.8, 1.4),
+    "fall": (0.7, 1.4),
     "spread": (1.3, 1e3),
     "look_alike": (0.25, 1e3),
     "appearance": (-1e3, 0.9),
