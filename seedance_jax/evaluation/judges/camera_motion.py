@@ -20,7 +20,7 @@ from seedance_jax.evaluation.judges.camera_amounts import AMOUNTS
 from seedance_jax.evaluation.judges.camera_background import Background, Comparison
 from seedance_jax.evaluation.judges.camera_views import View
 
-# A move that was asked for must lower the misfit to so much, and one that looks like it.
+# What was asked for must lower the misfit to so much together, and a move that looks like it.
 ASKED, CONFUSED = 0.97, 0.8
 # How far what a camera orbits may be from where the objects' size has it, as a share.
 PIVOT = 0.18
@@ -203,7 +203,7 @@ class Search:
     def _worth(self, axis, amounts, axes):
         """What a move must lower the misfit to; some truck is an orbit's own, see `pivot`."""
         if axis in self.asked:
-            return ASKED
+            return ASKED ** (1 / len(self.asked))
         changes = dict(zip(axes, amounts, strict=True))
         if axis == "truck" and abs(changes[axis]) <= pivot(changes, self.coarse.background.view):
             return 1.0
