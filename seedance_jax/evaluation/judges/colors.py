@@ -145,6 +145,11 @@ def _median(values, known):
     return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 
+def sunlit(lab: np.ndarray) -> np.ndarray:
+    """Mask [T,H,W] of what is as bright as white in the sun, by what its row is over the clip."""
+    return _is_bright(lab, lab - np.median(lab, axis=(0, 2), keepdims=True))
+
+
 def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
     or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
@@ -185,8 +190,12 @@ def _is_pale(lab):
 
 def _sunlit(lab, difference, taken, least=MIN_SUNLIT):
     """Whether enough is as bright as white is in the sun."""
+    return (_is_bright(lab, difference) & ~taken).mean() >= least
+
+
+def _is_bright(lab, difference):
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
-    return (bright & ~taken & _is_pale(lab)).mean() >= least
+    return bright & _is_pale(lab)
 
 
 def _unlike_floor(difference, fine=False):

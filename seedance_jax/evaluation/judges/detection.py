@@ -125,7 +125,8 @@ def find_tracks(
     if asked is None:
         white = colors.white_pixels(lab, difference, taken)
     else:  # rows that objects and their shadows fill show little of the floor
-        floor, striped = behind(lab, ~taken), known.get("white", ONE).striped
+        bare, striped = ~taken & ~colors.sunlit(lab), known.get("white", ONE).striped
+        floor = behind(lab, bare)
         white = _without_threads(colors.whole_white_pixels(lab, lab - floor, taken, striped))
     if _is_object(white):
         masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
