@@ -25,8 +25,10 @@ MIN_CUT, MIN_CUT_LEVELS = 1.6, 4.0
 MIN_BREAK, BREAK_LEVELS = 1.5, 0.5
 # What rows change, over that of any frame about it, and in Lab units.
 MIN_LEVELS = 2.4, 1.5
-# What is new behind the objects, over that of any frame about it, and in squared Lab units.
+# What is new behind the objects, over that of any frame about it, and in squared Lab units; so much
+# is a cut for certain, less where backgrounds correlate less.
 MIN_NEW, NEW = 2.5, 0.12
+MUCH_NEW, LESS_ALIKE = 0.25, 0.6
 ABOUT = 3
 # Frames of a long clip, those about a cut of it, in which something large may pass before the same
 # place, and how backgrounds correlate then.
@@ -136,9 +138,17 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
         found |= sudden & {number + 1 for number in _jumps(_levels(frames), *MIN_LEVELS)}
     for shot in shots:
         found -= {shot.start + n + 1 for n, new in enumerate(shot.path.breaks) if new <= NEW}
-        new = {shot.start + n + 1 for n in _jumps(shot.path.breaks, MIN_NEW, NEW)}
-        found |= {n for n in new if len(frames) <= LONG or _elsewhere(frames, covered, n)}
+        for n in _jumps(shot.path.breaks, MIN_NEW, NEW):
+            if _is_new(frames, covered, shot.start + n + 1, shot.path.breaks[n]):
+                found.add(shot.start + n + 1)
     return sorted(found)
+
+
+def _is_new(frames, covered, number, new):
+    """Whether so much that is new behind the objects from a frame on is another place."""
+    if len(frames) > LONG:
+        return _elsewhere(frames, covered, number)
+    return new > MUCH_NEW or likeness(frames, covered, number) < LESS_ALIKE
 
 
 def _elsewhere(frames, covered, number):
