@@ -37,14 +37,16 @@ MAX_YELLOW, YELLOW = 0.35, 8.0
 MIN_SUNLIT = 0.001
 
 # Height and width of a dark stripe, and of the turn of a face from the sun, shares of the frame's
-# side.
-STRIPE, TURN = (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
+# side; Lab units in lightness by which a stripe is darker than both sides.
+DARKER, STRIPE, TURN = 15.0, (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
 
 # Share of a row that must be seen between objects, to tell what it looks like without them.
 MIN_KNOWN = 0.15
 # Lab units within which the floor of a row is like that of the row below, and share of the row that
 # must be; otherwise it is taken to be, if no more of the row is known.
 LIKE_BELOW, MIN_LIKE, CROWDED = 8.0, 0.03, 0.6
+# Frames of a clip that shows the floor behind whatever passes.
+LONG = 96
 
 # Share of the largest component that others must have.
 LARGE = 0.1
@@ -110,16 +112,19 @@ def contrast(lab: np.ndarray) -> np.ndarray:
 
 
 def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Median [T,H,1,3] of each row's known pixels, or of its pixels over the clip if few are.
+    """Median [T,H,1,3] of each row's known pixels, or of its pixels over the clip if few are; or if
+    the row is unlike those of a long clip: what fills it is as grey as floors are.
 
     Args:
       known: mask [T,H,W] of pixels that no object of a colour covers.
     """
-    own, few = _median(lab, known), known.mean(2) < MIN_KNOWN
-    if not few.any():
+    own, other = _median(lab, known), known.mean(2)[..., None, None] < MIN_KNOWN
+    if not other.any() and len(lab) <= LONG:
         return own
     clip = _median(np.concatenate(list(lab), 1)[None], np.concatenate(list(known), 1)[None])
-    return np.where(few[..., None, None], clip, own)
+    if len(lab) > LONG:
+        other |= np.linalg.norm(own - clip, axis=-1, keepdims=True) > LIKE_BELOW
+    return np.where(other, clip, own)
 
 
 def background_from_below(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -158,39 +163,49 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
       difference: `contrast` of lab.
       taken: mask [T,H,W] of objects of other colours.
     """
-    mask = _unlike_floor(difference) if _sunlit(lab, difference, taken) else np.zeros_like(taken)
-    mask &= ~taken
-    return ndimage.binary_opening(largest_component(mask), np.ones((1, 3, 3)))
+    sunlit = _sunlit(lab, difference, taken).mean() >= MIN_SUNLIT
+    mask = largest_component(_unlike_floor(difference) & ~taken & sunlit)
+    return ndimage.binary_opening(mask, np.ones((1, 3, 3)))
 
 
 def whole_white_pixels(
     lab: np.ndarray, difference: np.ndarray, taken: np.ndarray, striped: bool
 ) -> np.ndarray:
     """The same, with what lies between faces in the sun and faces in the shade, which is as bright
-    as the floor. On a yellow floor what is not yellow is white, and never a shadow.
+    as the floor, and half of the time unseen. On a yellow floor what is not yellow is white.
 
     Args:
       difference: of lab from the `background`.
       striped: whether dark stripes may lie between what is bright, too.
     """
-    if not _sunlit(lab, difference, taken, MIN_SUNLIT / 2 if striped else MIN_SUNLIT):
+    shares = np.sort(_sunlit(lab, difference, taken))
+    if shares[len(shares) // 2 :].mean() < MIN_SUNLIT / (2 if striped else 1):
         return np.zeros_like(taken)
     yellow, side = (lab - difference)[..., 2], min(lab.shape[1:3])
     pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * yellow
     unlike = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
-    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), unlike) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
+    if striped and len(lab) > LONG:
+        unlike |= _dark_stripes(lab, unlike, gap[1])
+    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), unlike) & ~taken
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
     return ndimage.binary_opening(large_components(mask), np.ones((1, 3, 3)))
+
+
+def _dark_stripes(lab, bright, width):
+    """What is darker than both sides and beside what is bright, upright as things of long clips."""
+    sides = ndimage.grey_closing(lab[..., 0], (1, 1, width + 2))
+    near = ndimage.binary_dilation(bright, np.ones((1, 1, 2 * width + 1)))
+    return near & (sides - lab[..., 0] > DARKER) & _is_pale(lab)
 
 
 def _is_pale(lab):
     return (np.hypot(lab[..., 1], lab[..., 2]) < MIN_CHROMA) & (lab[..., 2] > MIN_WHITE_B)
 
 
-def _sunlit(lab, difference, taken, least=MIN_SUNLIT):
-    """Whether enough is as bright as white is in the sun."""
-    return (_is_bright(lab, difference) & ~taken).mean() >= least
+def _sunlit(lab, difference, taken):
+    """[T] share that is as bright as white is in the sun."""
+    return (_is_bright(lab, difference) & ~taken).mean((1, 2))
 
 
 def _is_bright(lab, difference):

@@ -11,12 +11,13 @@ from seedance_jax.evaluation.judges import appearance, colors, hiding, objects, 
 from seedance_jax.evaluation.judges.detection import Track
 from seedance_jax.evaluation.judges.finding import Finding, number
 
-# Frames on either side of a hiding in which looks and places are compared.
-BESIDE = 6
+# Frames on either side of a hiding in which looks and places are compared; looks of long clips, in
+# which the shadow of what hides passes, too.
+BESIDE, BESIDE_LONG = 6, 12
 # Radii within which an object is still beside a hiding; frames from it within which it is looked
 # for, and how many it must be seen in.
 STILL, SOON, ENOUGH = 0.5, 12, 3
-# Share of the most that is seen of it then, in frames that count; percentiles of their places.
+# Share of what is usually seen of it then, in frames that count; percentiles of their places.
 UNCOVERED, MOST = 0.9, (20, 80)
 # Chapters of a long scene in which objects may be out of sight, by its record; seconds more.
 UNSEEN, MORE = ("hide", "leave", "away"), 0.5
@@ -114,10 +115,10 @@ def hides(scene: Mapping[str, Any]) -> bool:
 def _looks_after(shot, track, lab, spans):
     """By how much it differs after a hiding, one of the record's `spans` or one that is seen, the
     most; None if it never comes out."""
-    clear = objects.clear(track)
+    clear, most = objects.clear(track), BESIDE_LONG if spans else BESIDE
     looks, frames, changes = appearance.looks_of(track, lab, clear), np.flatnonzero(clear), []
     for gap in hiding.find_gaps(shot, track):
-        before, after = frames[frames < gap.first][-BESIDE:], frames[frames > gap.last][:BESIDE]
+        before, after = frames[frames < gap.first][-most:], frames[frames > gap.last][:most]
         changed = appearance.change(looks, before, after)
         hidden = gap.hidden or any(_within(gap, span) for span in spans)
         if hidden and gap.first and changed is not None:
@@ -132,11 +133,8 @@ def stays(shot: sight.Shot, track: Track, spans: Sequence[tuple[float, float]]) 
     Args:
       spans: first and last frames of the hidings in which it rests.
     """
-    center, gaps, moves = (
-        shot.steady(track.center) / track.radius,
-        hiding.find_gaps(shot, track),
-        [],
-    )
+    center, moves = shot.steady(track.center) / track.radius, []
+    gaps = hiding.find_gaps(shot, track)
     for span in spans:
         hidden = [gap for gap in gaps if _within(gap, span)]
         if not hidden:
@@ -162,6 +160,7 @@ def _within(gap, span):
 
 
 def _beside(track, first, last):
-    """Numbers of the frames from first to before last that show as much as any of them."""
+    """Numbers of the frames from first to before last that show as much as most of them do."""
     area = track.area[max(first, 0) : last]
-    return max(first, 0) + np.flatnonzero(area > UNCOVERED * area.max(initial=0.0))
+    usual = np.median(area[area > 0]) if area.any() else 0.0
+    return max(first, 0) + np.flatnonzero(area > UNCOVERED * usual)

@@ -34,8 +34,6 @@ STRIPED_EDGE = 0.3
 THREAD = 2.5 / 64
 # What no scene of a colour asks for is an object if it is so thick; shares of the frame's side.
 THICK = 5.0 / 64
-
-
 # Colours that sand may be taken for, and chroma that it never has.
 SANDY, SAND = ("yellow", "orange"), 32.0
 

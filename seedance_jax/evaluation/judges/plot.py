@@ -60,10 +60,11 @@ def _roll(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> floa
 
 
 def _hop(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> float | None:
-    y = shot.steady(track.center)[span, 1]
-    y = y[objects.clear(track)[span]]
-    if len(y) < 4:
+    """It rises above where it is before and after, if it is seen then."""
+    clear = objects.clear(track)[span]
+    if not (clear[0] and clear[-1]):
         return None
+    y = shot.steady(track.center)[span, 1][clear]
     return (max(y[0], y[-1]) - y.min()) / track.radius - HOPS
 
 

@@ -30,9 +30,9 @@ MIN_LEVELS = 2.4, 1.5
 MIN_NEW, NEW = 2.5, 0.12
 MUCH_NEW, LESS_ALIKE = 0.25, 0.6
 ABOUT = 3
-# Frames of a long clip, those about a cut of it, in which something large may pass before the same
+# Frames about a cut of a long clip, in which something large may pass before the same
 # place, and how backgrounds correlate then.
-LONG, LONG_ABOUT, SAME_LATER = 96, (24, 48), 0.3
+LONG_ABOUT, SAME_LATER = (24, 48), 0.3
 # Backgrounds that correlate so much are the same place: of rendered clips 0.6 or more, after a cut
 # 0.5 or less. They are compared when softened by so many pixels.
 SAME_PLACE, BACKDROP = 0.5, 2.0
@@ -146,14 +146,14 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
 
 def _is_new(frames, covered, number, new):
     """Whether so much that is new behind the objects from a frame on is another place."""
-    if len(frames) > LONG:
+    if len(frames) > colors.LONG:
         return _elsewhere(frames, covered, number)
     return new > MUCH_NEW or likeness(frames, covered, number) < LESS_ALIKE
 
 
 def _elsewhere(frames, covered, number):
     """Whether another place is behind the objects from a frame on."""
-    if len(frames) <= LONG:
+    if len(frames) <= colors.LONG:
         return likeness(frames, covered, number) < SAME_PLACE
     return all(likeness(frames, covered, number, about) < SAME_LATER for about in LONG_ABOUT)
 

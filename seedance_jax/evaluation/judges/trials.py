@@ -120,11 +120,8 @@ def by_severity(
         passed = [v.passed for trial, v in found.items() if trial.severity == severity]
         passing[severity] = sum(passed) / len(passed)
     full = summary([v for trial, v in found.items() if trial.severity == 1])
-    return (
-        full
-        | {"passing": {f"{s:g}": share for s, share in passing.items()}}
-        | {"half": halfway(passing)}
-    )
+    shares = {f"{s:g}": share for s, share in passing.items()}
+    return full | {"passing": shares, "half": halfway(passing)}
 
 
 def halfway(passing: Mapping[float, float]) -> float | None:
