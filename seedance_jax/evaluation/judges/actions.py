@@ -53,10 +53,12 @@ def speed_ratio(way: np.ndarray) -> float:
 
 
 def drop(story: Story) -> float:
-    """It falls, and has stopped falling at its longest fall before the end."""
+    """It falls, and has stopped falling at its longest fall before the end, or tips over then."""
     y = story.way[:, 1]
     fall = (y - np.minimum.accumulate(y)).max()
-    landed = y.argmax() < len(y) - 1 or abs(np.diff(y)[-1]) < 0.5 * np.abs(np.diff(y)).max()
+    speed = np.abs(np.diff(y))
+    after = speed[speed.argmax() if story.across else -1 :]
+    landed = y.argmax() < len(y) - 1 or after.min() < 0.5 * speed.max()
     return fall - 0.6 if landed else -1.0
 
 
@@ -115,7 +117,7 @@ def push(story: Story) -> float:
         return -1.0
     second = story.centers[1][story.tracks[1].seen] / story.tracks[1].radius
     first = story.way[:, 0]
-    fall, way = second[-1, 1] - second[:2, 1].min(), second[-1, 0] - second[0, 0]
+    fall, way = second[:, 1].max() - second[:2, 1].min(), second[-1, 0] - second[0, 0]
     along = way * np.sign(first[np.abs(first).argmax()])
     return min(moved(story) - 1, fall - 0.5, along - 0.5)
 
@@ -183,10 +185,11 @@ def direction(story: Story, event: str) -> str:
     if event in ("drop", "break"):
         return "down" if EVENTS[event](story) > 0 else ""
     right, away = over_floor(story)
-    if event == "throw" and story.across:
-        x = story.centers[0][story.tracks[0].seen, 0]
-        right = (x[-1] - x[0]) / story.tracks[0].masks.shape[2]
     sideways = event in ACROSS if story.across else event == "throw"
+    if sideways and story.across:  # whatever an orbit does later
+        x = story.centers[0][story.tracks[0].seen, 0]
+        x = (x - x[0]) / story.tracks[0].masks.shape[2]
+        right = x[-1] if event == "throw" else x[np.abs(x).argmax()]
     if sideways or abs(right) >= abs(away):
         return "" if abs(right) < MIN_WAY else "right" if right > 0 else "left"
     return "" if abs(away) < MIN_WAY else "away" if away > 0 else "towards"

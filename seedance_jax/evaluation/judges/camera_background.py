@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
+from seedance_jax.evaluation.judges import colors
 from seedance_jax.evaluation.judges.camera_views import View, make_poses, moved
 
 # Squared differences (Lab units) are cut at the first, and the second is the noise of 8 bits.
@@ -36,20 +37,22 @@ class Background:
       shade: [T,H,W], see `_shade`.
     """
 
-    def __init__(self, lab: np.ndarray, objects: Sequence[np.ndarray], view: View, flies: bool):
-        """Of a shot in CIE Lab [T,H,W,3]; `objects` are masks [T,H,W], and may leave the floor."""
+    def __init__(self, lab: np.ndarray, objects: Sequence, view: View, flies: bool, wide: bool):
+        """Of a shot in CIE Lab [T,H,W,3]; `objects` are masks [T,H,W], and may leave the floor;
+        `wide` ones may fill rows."""
         nothing = np.zeros(lab.shape[:3])
-        images, known = _background(lab, np.any([nothing, *objects], axis=0))
+        images, known = _background(lab, np.any([nothing, *objects], axis=0), wide)
         self.view = view
         self.shade = sum((_shade(masks, view.elevation, flies) for masks in objects), nothing)
         known = known * (self.shade < MAX_SHADE)
         self.images = np.ascontiguousarray(np.stack([*images, known], -1))
 
 
-def _background(lab, masks):
+def _background(lab, masks, wide):
     """(lightness and b, softened [2,T,H,W]; which pixels are background [T,H,W], 0.0 or 1.0)."""
     light = lab[..., [0, 2]]
-    odd = light[..., 0] - np.median(light[..., 0], axis=2, keepdims=True) < -MAX_ODDITY
+    rows = colors.background(lab, ~masks.astype(bool) if wide else np.ones_like(masks, bool))
+    odd = light[..., 0] - rows[..., 0] < -MAX_ODDITY
     side = 2 * round(GROWTH * lab.shape[1]) + 1
     odd = ndimage.maximum_filter(odd | masks, (1, side, side))
     soft = ndimage.gaussian_filter(light, (0, SOFT, SOFT, 0))

@@ -127,7 +127,7 @@ def find_path(
     """
     if len(lab) < 3:
         return CameraPath({})
-    background = Background(lab, objects, view, flies)
+    background = Background(lab, objects, view, flies, wide=repertoire.follows)
     terms, amounts, misfits = (), (), []
     for part in parts:
         search = Search(background, part, repertoire, Moves(terms, amounts))

@@ -33,6 +33,19 @@ SHADED = -10.0
 # White keeps so much, at most, of the yellow of a floor that has so much of it; shadows keep half.
 MAX_YELLOW, YELLOW = 0.35, 8.0
 
+# Of white things in today's world: lightness by which they are brighter or darker than the floor,
+# and Lab units and share of b by which they are nearer to grey than a shadow as dark.
+MIN_LIT, MIN_DARK, PALER = 5.0, 6.0, (3.0, 0.5)
+# Shadows on floors that are not yellow are so much of the way to full shade, at least.
+SHADOW_SHARE = 0.8
+# What a shadow in daylight leaves of the floor's light, the horizon's colour, and the share of it
+# that lies over a floor on which no shadow is.
+IN_SHADE, HORIZON, FAR = (0.31, 0.34, 0.40), (0.72, 0.82, 0.95), 0.12
+# Lab units a pixel by which the edge of a shadow rises.
+STEEP = 3.0
+# Rows of the picture, from below, that show the floor near by.
+LOWEST = 3
+
 # A white object shows so large a part of the clip in the sun, at least.
 MIN_SUNLIT = 0.001
 
@@ -43,8 +56,8 @@ DARKER, STRIPE, TURN = 15.0, (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
 # Share of a row that must be seen between objects, to tell what it looks like without them.
 MIN_KNOWN = 0.15
 # Lab units within which the floor of a row is like that of the row below, and share of the row that
-# must be; otherwise it is taken to be, if no more of the row is known.
-LIKE_BELOW, MIN_LIKE, CROWDED = 8.0, 0.03, 0.6
+# must be; otherwise it is taken to be.
+LIKE_BELOW, MIN_LIKE = 8.0, 0.03
 # Frames of a clip that shows the floor behind whatever passes.
 LONG = 96
 
@@ -69,6 +82,14 @@ def to_lab(linear: np.ndarray) -> np.ndarray:
     xyz = linear @ RGB_TO_XYZ.T
     x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def to_linear(lab: np.ndarray) -> np.ndarray:
+    """The inverse of `to_lab`."""
+    y = (lab[..., 0] + 16) / 116
+    xyz = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
+    xyz = np.where(xyz > 0.2069, xyz**3, (xyz - 16 / 116) / 7.787)
+    return xyz @ np.linalg.inv(RGB_TO_XYZ.T)
 
 
 def hue(lab: np.ndarray) -> np.ndarray:
@@ -129,15 +150,15 @@ def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def background_from_below(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The same, of those pixels of a row that are like the background of the row below; where few
-    are and objects fill the row, that of the row below: more may be seen of them than of the floor.
-    """
+    are, that of the row below: more may be seen of objects than of the floor."""
     rows = background(lab, known)
+    rows[:, -1] = np.median(rows[:, -1], axis=0)
     for number in range(lab.shape[1] - 2, -1, -1):
         away = np.linalg.norm(lab[:, number] - rows[:, number + 1], axis=-1)
         like = known[:, number] & (away < LIKE_BELOW)
-        some, crowded = like.mean(1) > MIN_LIKE, known[:, number].mean(1) < CROWDED
+        some = like.mean(1) > MIN_LIKE
         rows[some, number] = _median(lab[some, number], like[some])
-        rows[crowded & ~some, number] = rows[crowded & ~some, number + 1]
+        rows[~some, number] = rows[~some, number + 1]
     return rows
 
 
@@ -169,27 +190,34 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
 
 
 def whole_white_pixels(
-    lab: np.ndarray, difference: np.ndarray, taken: np.ndarray, striped: bool
+    lab: np.ndarray, floor: np.ndarray, taken: np.ndarray, striped: bool
 ) -> np.ndarray:
     """The same, with what lies between faces in the sun and faces in the shade, which is as bright
-    as the floor, and half of the time unseen. On a yellow floor what is not yellow is white.
+    as the floor, and half of the time unseen; in short clips with all that is no shadow on it.
 
     Args:
-      difference: of lab from the `background`.
+      floor: [T,H,1,3] what is behind objects, see `background`.
       striped: whether dark stripes may lie between what is bright, too.
     """
+    difference, side = lab - floor, min(lab.shape[1:3])
     shares = np.sort(_sunlit(lab, difference, taken))
     if shares[len(shares) // 2 :].mean() < MIN_SUNLIT / (2 if striped else 1):
         return np.zeros_like(taken)
-    yellow, side = (lab - difference)[..., 2], min(lab.shape[1:3])
-    pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * yellow
-    unlike = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
-    if striped and len(lab) > LONG:
-        unlike |= _dark_stripes(lab, unlike, gap[1])
-    mask = np.where(yellow > YELLOW, pale & _is_pale(lab), unlike) & ~taken
+    unlike = _unlike_yellow if len(lab) > LONG else _unlike_shadow
+    mask = unlike(lab, floor, striped) & ~taken
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
     return ndimage.binary_opening(large_components(mask), np.ones((1, 3, 3)))
+
+
+def _unlike_yellow(lab, floor, striped):
+    """What is not as yellow as a yellow floor, and unlike others."""
+    difference, width = lab - floor, 2 * round(STRIPE[1] * min(lab.shape[1:3]) / 2) + 1
+    pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * floor[..., 2]
+    unlike = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
+    if striped:
+        unlike |= _dark_stripes(lab, unlike, width)
+    return np.where(floor[..., 2] > YELLOW, pale & _is_pale(lab), unlike)
 
 
 def _dark_stripes(lab, bright, width):
@@ -197,6 +225,40 @@ def _dark_stripes(lab, bright, width):
     sides = ndimage.grey_closing(lab[..., 0], (1, 1, width + 2))
     near = ndimage.binary_dilation(bright, np.ones((1, 1, 2 * width + 1)))
     return near & (sides - lab[..., 0] > DARKER) & _is_pale(lab)
+
+
+def _unlike_shadow(lab, floor, fine):
+    """What is brighter than the floor, paler than it and its shadows, or darker but too bright for
+    a shadow; far away all that is dark. It may be as narrow as a pixel if it is `fine`."""
+    shade, haze = _in_shade(floor)
+    soft = ndimage.median_filter(lab, (1, 3, 3, 1))
+    lightness, b = (lab if fine else soft)[..., 0], soft[..., 2]
+    brighter = lightness - floor[..., 0]
+    lit = np.maximum(0.8 * brighter, 0.35 * brighter - (b - floor[..., 2])) > MIN_LIT
+    share = np.clip(brighter / np.minimum(shade - floor, -1.0)[..., 0], 0.0, 1.0)
+    expected = np.abs(floor[..., 2] + share * (shade - floor)[..., 2])
+    pale = expected - np.abs(b) > np.maximum(PALER[0], PALER[1] * expected)
+    far, yellow = haze > FAR, floor[..., 2] > YELLOW
+    near = np.median(floor[:, -LOWEST:, 0, 0])
+    dark = np.minimum(near, floor[..., 0]) - lightness > MIN_DARK
+    dark &= far | ~yellow & (share < SHADOW_SHARE)
+    flat = np.hypot(*np.gradient(soft[..., 0], axis=(1, 2))) < STEEP
+    dark &= ndimage.binary_dilation(_opened(dark & flat, 3), np.ones((1, 5, 5)))
+    return _opened((lit | _opened(pale, 3) | dark) & _is_pale(lab), 2)
+
+
+def _opened(mask, side):
+    return ndimage.binary_opening(mask, np.ones((1, side, side)))
+
+
+def _in_shade(floor):
+    """(CIE Lab [T,H,1,3] of shadows on a floor that pales into the horizon, how much of it lies
+    over the floor [T,H,1])."""
+    linear = to_linear(floor)
+    near = np.median(linear[:, -LOWEST:], axis=(0, 1))
+    haze = np.clip((linear - near)[..., 2] / (HORIZON - near)[..., 2], 0.0, 1.0)
+    shade = linear - (1 - haze)[..., None] * near * (1 - np.array(IN_SHADE))
+    return to_lab(shade.clip(0.0)), haze
 
 
 def _is_pale(lab):

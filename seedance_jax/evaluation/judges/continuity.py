@@ -26,8 +26,9 @@ UNSEEN, MORE = ("hide", "leave", "away"), 0.5
 def continuity(
     shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
 ) -> dict[str, Finding]:
-    """Jitter, how objects shake, and identity: radii of the longest jump, plus frames in which an
-    object that should be seen is lost: the camera may leave bystanders, which stand by the record.
+    """Jitter, how objects shake or go to and fro, and identity: radii of the longest jump, plus
+    frames in which an object that should be seen is lost: the camera may leave bystanders, which
+    stand by the record.
 
     In long scenes what hides, leaves or is out of the camera's sight is not lost, and it is seconds
     that count.
@@ -48,6 +49,8 @@ def continuity(
             clear = objects.clear(track, shot.scale if objects.is_new(scene) else 1.0)
             still = np.where(clear[:, None], center, np.nan)
             shakes.append(quality.jitter(still, track.radius))
+            if objects.is_new(scene):
+                shakes.append(quality.zigzag(still, track.radius))
             # What the picture's edge cuts off seems to move less than it does.
             least = objects.CLEAR * objects.usual_area(track) * (hides or leaves)
             jumping = np.where((track.area > least)[:, None], center, np.nan)

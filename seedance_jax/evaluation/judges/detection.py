@@ -60,6 +60,7 @@ class Track(NamedTuple):
       whole: bool [T], seen and clear of the border.
       number: which it is of the objects of its colour, from 0.
       pixels: bool [T,H,W], all that has its colour: more than the outline's largest part.
+      end: frame from which on it is in parts, which its pixels show; None if it stays whole.
     """
 
     color: str
@@ -70,11 +71,19 @@ class Track(NamedTuple):
     whole: Any
     number: int = 0
     pixels: Any = None
+    end: Any = None
 
     @property
     def radius(self) -> float:
         """Pixels: of the disc as large as the object is, when it is seen best."""
         return float(np.sqrt(np.percentile(self.area[self.seen], 75) / np.pi))
+
+    @property
+    def covers(self) -> np.ndarray:
+        """bool [T,H,W]: what it covers of the picture."""
+        if self.end is None:
+            return self.masks
+        return self.masks | self.pixels & (np.arange(len(self.seen)) >= self.end)[:, None, None]
 
     def until(self, frame: int) -> "Track":
         """The track without what is seen from a frame on; its pixels stay."""
@@ -85,6 +94,7 @@ class Track(NamedTuple):
             center=np.where(before[:, None], self.center, np.nan),
             area=self.area * before,
             whole=self.whole & before,
+            end=frame,
         )
 
 
@@ -124,8 +134,9 @@ def find_tracks(
         white = colors.white_pixels(lab, difference, taken)
     else:  # rows that objects and their shadows fill show little of the floor
         bare, striped = ~taken & ~colors.sunlit(lab), known.get("white", ONE).striped
-        floor = behind(lab, bare)
-        white = _without_threads(colors.whole_white_pixels(lab, lab - floor, taken, striped))
+        long = len(lab) > colors.LONG
+        floor = behind(lab, bare) if long else colors.background_from_below(lab, ~taken)
+        white = _without_threads(colors.whole_white_pixels(lab, floor, taken, striped))
     if _is_object(white):
         masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
     if asked is not None:

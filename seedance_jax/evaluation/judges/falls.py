@@ -25,6 +25,9 @@ LANDED, LOWEST = 2.5, 3
 REBOUND = 2.5
 # Logs of area by which the outline of one thing changes while it turns.
 LIKE = 0.3
+# Shares of the mean height above the floor from which things are thrown: the most, and the least
+# that is believed of what may have stopped above the floor.
+RELEASES = 0.8, 1.5
 # Half extents by which what is dropped aslant meets the floor earlier than if it were upright.
 ASLANT = {"ball": 0.0, "cube": 0.62, "cylinder": 0.4}
 
@@ -123,14 +126,19 @@ def _inliers(time, y, tolerance):
 def _fall(shot, way, flight, meets, fps, scene):
     """How far it falls, the mean of three: by its size, by how fast it does, and by where it lies
     above the floor. What bounces is lowest when it `meets` the floor, which may be between frames.
+
+    The record of a throw tells how high it goes, but not exactly from where: that is as it looks,
+    within what throws have.
     """
-    size, height = shot.frames.shape[1], fall_height(scene)
+    size, height = shot.frames.shape[1], scene["numbers"]["height"]
     landing = np.arange(min(int(air_time(scene) * fps), len(way.whole) - 1), len(way.whole))
     landed = way.alike(landing)
     if not len(landed):
         return Finding(None, False, {})
     lowest = max(np.median(np.sort(way.center[landed, 1])[-LOWEST:]), meets)
-    middle, top, curvature = _highest(way, flight, fps, scene)
+    rise = math.sqrt(2 * height / scene["gravity"]) * fps if scene["event"] == "throw" else 0.0
+    curvature, top = np.polyfit((flight - rise) ** 2, way.center[flight, 1], 1)
+    middle = way.center[flight, 1].mean()
     radius, focal = sight.mean_radius(scene["objects"][0]), shot.view.focal * size
     before, after = (radius / way.radius[part] for part in (flight, landed))
     before, after = float(np.mean(before)), float(np.median(after))  # metres a pixel
@@ -138,21 +146,14 @@ def _fall(shot, way, flight, meets, fps, scene):
     down = (lowest - size / 2) * after
     metres = cosine * (down - (middle - size / 2) * before) + sine * focal * (after - before)
     metres += (middle - top) * before / cosine
+    if rise:
+        fallen = metres - curvature * rise**2 * before / cosine  # below where it was thrown
+        height += np.clip(fallen, *(share * sight.release(scene) for share in RELEASES))
     above = shot.view.height - cosine * down - sine * (focal * after - shot.view.distance)
-    above -= _resting_height(scene)
+    above += (height - fall_height(scene)) / 2 - _resting_height(scene)  # it looks at the middle
     timed = (lowest - top) * scene["gravity"] / (2 * curvature * fps**2)
     share = (metres + timed + height - above) / 3 / height
     return number(share, metres=metres, timed=timed, above=above, height=height)
-
-
-def _highest(way, flight, fps, scene):
-    """(pixels from the top in the middle of a flight, and when it is highest by the record; half
-    the pixels a frame^2 by which it accelerates from then on)."""
-    rise = math.sqrt(2 * scene["numbers"]["height"] / scene["gravity"])
-    time = flight - (rise * fps if scene["event"] == "throw" else 0.0)
-    y = way.center[flight, 1]
-    curvature, top = np.polyfit(time**2, y, 1)
-    return y.mean(), top, curvature
 
 
 def _resting_height(scene):

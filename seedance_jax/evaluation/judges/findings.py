@@ -201,7 +201,7 @@ def enlarged(masks: np.ndarray, height: int) -> np.ndarray:
 
 def floor(shots: Sequence[sight.Shot], scene: Mapping[str, Any]) -> dict[str, Finding]:
     """Which floor is seen, and how much light it gives back of what its material does."""
-    seen = [quality.floor_color(shot.frames, [t.masks for t in shot.tracks]) for shot in shots]
+    seen = [quality.floor_color(shot.frames, [t.covers for t in shot.tracks]) for shot in shots]
     if None in [part if part is None else 0 for part in seen]:
         return dict.fromkeys(("alignment_floor", "light"), Finding(None, False, {}))
     linear = np.mean(seen, axis=0)

@@ -14,6 +14,8 @@ MOTION_SHARE = 0.05
 REACH = 4
 # Median of the absolute values of a normal variable, in standard deviations.
 NORMAL_MEDIAN = 0.6745
+# Frames after each other in which what goes to and fro does so.
+ZIGZAGS = 5
 # Floors that are told by their colour.
 PLAIN_FLOORS = ("grey", "sandy")
 
@@ -173,6 +175,15 @@ def jitter(center: np.ndarray, radius: float) -> float | None:
     second = np.abs(np.diff(center[:, 0], 2))
     second = second[np.isfinite(second)]
     return float(np.median(second) / radius) if len(second) >= 3 else None
+
+
+def zigzag(center: np.ndarray, radius: float) -> float:
+    """How far a track [T,2] goes to and fro for `ZIGZAGS` frames after each other, in radii: what
+    falls speeds up, and what bounces turns once."""
+    second = np.diff(center, 2, axis=0)
+    back = np.nan_to_num(-(second[1:] * second[:-1]).sum(1))
+    lasting = ndimage.minimum_filter1d(np.sqrt(back.clip(0.0)), ZIGZAGS, mode="constant")
+    return float(lasting.max(initial=0.0) / radius)
 
 
 def longest_jump(center: np.ndarray, radius: float) -> tuple[float, int]:

@@ -168,7 +168,7 @@ def _levels(frames):
 
 
 def _objects(shot):
-    return np.any([np.zeros(shot.frames.shape[:3], bool), *(t.masks for t in shot.tracks)], axis=0)
+    return np.any([np.zeros(shot.frames.shape[:3], bool), *(t.covers for t in shot.tracks)], axis=0)
 
 
 def _jumps(change, times, levels):
@@ -253,7 +253,7 @@ def _watch(lab, tracks, start, planned, scene):
         view = view._replace(distance=float(np.clip(distance, 2.0, 8.0)))
     path = camera_motion.find_path(
         lab,
-        [track.masks for track in tracks],
+        [track.covers for track in tracks],
         view,
         scene["event"] in ("drop", "throw"),
         [asked.part for asked in camera_paths.asked_of(planned, len(lab))],
