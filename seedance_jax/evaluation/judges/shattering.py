@@ -12,6 +12,8 @@ from seedance_jax.evaluation.judges.detection import Track
 BROKEN = 1.3
 # A fragment is seen in so many pixels of a frame of 64, at least.
 MIN_PART = 3.0 / 64**2
+# Widths of rims without which parts are counted, shares of the frame's side.
+RIMS = 0.0, 1.5 / 128, 3.0 / 128, 4.5 / 128
 # Share of the frames after the impact, from the end, in which parts are counted.
 LATE = 0.6
 
@@ -47,12 +49,16 @@ def spread(track: Track) -> float:
 
 
 def parts(track: Track, frame: int) -> list[int]:
-    """Number of parts in each of the last frames after a frame."""
+    """Number of parts in each of the last frames after a frame: those that touch are told apart
+    by what is left of them without their rims."""
     first = frame + round((1 - LATE) * (len(track.pixels) - frame))
-    least = MIN_PART * track.pixels[0].size
-    counts = []
-    for mask in track.pixels[first:]:
-        labels, count = ndimage.label(mask)
-        areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        counts.append(int((areas >= least).sum()))
-    return counts
+    height, width = track.pixels.shape[1:]
+    depths = [ndimage.distance_transform_edt(mask) for mask in track.pixels[first:]]
+    rims = [share * min(height, width) for share in RIMS]
+    return [max(_count(depth > rim, MIN_PART * depth.size) for rim in rims) for depth in depths]
+
+
+def _count(mask, least):
+    """Number of the connected parts of a mask [H,W] of so many pixels at least."""
+    labels, _ = ndimage.label(mask)
+    return int((np.bincount(labels.ravel())[1:] >= least).sum())
