@@ -49,7 +49,7 @@ def continuity(
             clear = objects.clear(track, shot.scale if objects.is_new(scene) else 1.0)
             still = np.where(clear[:, None], center, np.nan)
             shakes.append(quality.jitter(still, track.radius))
-            if objects.is_new(scene):
+            if objects.is_new(scene) and not long:
                 shakes.append(quality.zigzag(still, track.radius))
             # What the picture's edge cuts off seems to move less than it does.
             least = objects.CLEAR * objects.usual_area(track) * (hides or leaves)
