@@ -70,7 +70,7 @@ setup(
             "weights/*.jsonl",
             "weights/*/*",
             "weights/*/autoencoder/*",
-            "evaluation/voting/page/*",
+            "data/preferences/voting/page/*",
             "evaluation/judges/*.json",
             "evaluation/suite/*.jsonl",
             "evaluation/suite/*.css",

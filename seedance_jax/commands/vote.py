@@ -14,7 +14,8 @@ from absl import flags
 
 from seedance_jax.commands import cli
 from seedance_jax.data.preferences import box, pairs, votes
-from seedance_jax.evaluation.voting import listening, summary
+from seedance_jax.data.preferences.voting import listening
+from seedance_jax.evaluation import tally
 
 VOTES = cli.define_path("votes", "votes.jsonl", "The file of votes; it is begun or continued.")
 SUMMARY = flags.DEFINE_bool("summary", False, "Print what the votes say, and stop.")
@@ -32,9 +33,9 @@ def main(argv: list[str]) -> None:
     if SUMMARY.value:
         if folders:
             raise ValueError(f"--summary reads --votes alone, not {folders}")
-        print(summary.format_summary(summary.summarise(votes.read_rows(VOTES.value))))
+        print(tally.format_summary(tally.summarise(votes.read_rows(VOTES.value))))
         return
-    from seedance_jax.evaluation.voting import server  # of the extra `vote`
+    from seedance_jax.data.preferences.voting import server  # of the extra `vote`
 
     found, notes = pairs.pair_folders(folders)
     for note in notes:

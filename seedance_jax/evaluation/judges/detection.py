@@ -130,13 +130,7 @@ def find_tracks(
     whole = [mask for name, mask in masks.items() if len(ways[name]) > 1]  # not told apart, too
     colored = np.any([nothing, *told, *whole], axis=0)
     taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
-    if asked is None:
-        white = colors.white_pixels(lab, difference, taken)
-    else:  # rows that objects and their shadows fill show little of the floor
-        bare, striped = ~taken & ~colors.sunlit(lab), known.get("white", ONE).striped
-        long = len(lab) > colors.LONG
-        floor = behind(lab, bare) if long else colors.background_from_below(lab, ~taken)
-        white = _without_threads(colors.whole_white_pixels(lab, floor, taken, striped))
+    white = _white(lab, difference, taken, asked, behind)
     if _is_object(white):
         masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
     if asked is not None:
@@ -150,6 +144,16 @@ def find_tracks(
     least = min(MIN_FRAMES, len(lab))
     tracks = [track for track in tracks if track is not None and track.seen.sum() >= least]
     return sorted(tracks, key=lambda track: -track.area.sum())
+
+
+def _white(lab, difference, taken, asked, behind):
+    """Mask [T,H,W] of what is white."""
+    if asked is None:
+        return colors.white_pixels(lab, difference, taken)
+    # Rows that objects and their shadows fill show little of the floor.
+    bare, striped = ~taken & ~colors.sunlit(lab), asked.get("white", ONE).striped
+    floor = (behind if len(lab) > colors.LONG else colors.background_from_below)(lab, bare)
+    return _without_threads(colors.whole_white_pixels(lab, floor, taken, striped))
 
 
 def turned(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ def serve(found, tmp_path):
     """Context manager that serves the page of `found` at the address that it yields."""
     pytest.importorskip("starlette", reason="the page needs the extra `vote`")
     uvicorn = pytest.importorskip("uvicorn", reason="the page needs the extra `vote`")
-    from seedance_jax.evaluation.voting.server import make_app
+    from seedance_jax.data.preferences.voting.server import make_app
 
     @contextlib.contextmanager
     def run(path=tmp_path / "votes.jsonl", seed=0):

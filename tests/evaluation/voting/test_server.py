@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seedance_jax.data.preferences import votes
-from seedance_jax.evaluation.voting import listening
+from seedance_jax.data.preferences.voting import listening
 
 NAMES = re.compile(rb"secret|alpha|beta|0000|\.mp4|workdir")
 

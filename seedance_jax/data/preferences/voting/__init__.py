@@ -1,0 +1,1 @@
+"""Comparison of clips by people: a page of blind ballots."""
