@@ -30,8 +30,8 @@ SHADOW = -20.0
 TINTED, VARIES, EVEN = 18.0, (1.0, 0.4, 0.35), 5
 SHADED = -10.0
 
-# White keeps so much, at most, of the yellow of a floor that has so much of it; shadows keep half.
-MAX_YELLOW, YELLOW = 0.35, 8.0
+# A floor with so much of b is yellow: shadows on it keep half of that.
+YELLOW = 8.0
 
 # Of white things in today's world: lightness by which they are brighter or darker than the floor,
 # and Lab units and share of b by which they are nearer to grey than a shadow as dark.
@@ -50,8 +50,8 @@ LOWEST = 3
 MIN_SUNLIT = 0.001
 
 # Height and width of a dark stripe, and of the turn of a face from the sun, shares of the frame's
-# side; Lab units in lightness by which a stripe is darker than both sides.
-DARKER, STRIPE, TURN = 15.0, (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
+# side.
+STRIPE, TURN = (5.0 / 64, 9.0 / 64), (5.0 / 64, 5.0 / 64)
 
 # Share of a row that must be seen between objects, to tell what it looks like without them.
 MIN_KNOWN = 0.15
@@ -193,7 +193,7 @@ def whole_white_pixels(
     lab: np.ndarray, floor: np.ndarray, taken: np.ndarray, striped: bool
 ) -> np.ndarray:
     """The same, with what lies between faces in the sun and faces in the shade, which is as bright
-    as the floor, and half of the time unseen; in short clips with all that is no shadow on it.
+    as the floor, and half of the time unseen; and with all that is no shadow on it.
 
     Args:
       floor: [T,H,1,3] what is behind objects, see `background`.
@@ -203,28 +203,12 @@ def whole_white_pixels(
     shares = np.sort(_sunlit(lab, difference, taken))
     if shares[len(shares) // 2 :].mean() < MIN_SUNLIT / (2 if striped else 1):
         return np.zeros_like(taken)
+    unlike = _unlike_shadow(lab, floor, striped)
+    tinted = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
+    mask = (unlike | (tinted & (floor[..., 2] <= YELLOW))) & ~taken
     gap = [2 * round(share * side / 2) + 1 for share in (STRIPE if striped else TURN)]
-    unlike = _unlike_yellow if len(lab) > LONG else _unlike_shadow
-    mask = unlike(lab, floor, striped) & ~taken
     mask = ndimage.binary_closing(mask, np.ones((1, *gap))) & ~taken
     return ndimage.binary_opening(large_components(mask), np.ones((1, 3, 3)))
-
-
-def _unlike_yellow(lab, floor, striped):
-    """What is not as yellow as a yellow floor, and unlike others."""
-    difference, width = lab - floor, 2 * round(STRIPE[1] * min(lab.shape[1:3]) / 2) + 1
-    pale = ndimage.median_filter(lab[..., 2], (1, 3, 3)) < MAX_YELLOW * floor[..., 2]
-    unlike = _unlike_floor(difference, fine=striped) | (_is_tinted(difference) & _is_pale(lab))
-    if striped:
-        unlike |= _dark_stripes(lab, unlike, width)
-    return np.where(floor[..., 2] > YELLOW, pale & _is_pale(lab), unlike)
-
-
-def _dark_stripes(lab, bright, width):
-    """What is darker than both sides and beside what is bright, upright as things of long clips."""
-    sides = ndimage.grey_closing(lab[..., 0], (1, 1, width + 2))
-    near = ndimage.binary_dilation(bright, np.ones((1, 1, 2 * width + 1)))
-    return near & (sides - lab[..., 0] > DARKER) & _is_pale(lab)
 
 
 def _unlike_shadow(lab, floor, fine):

@@ -151,7 +151,7 @@ def _white(lab, difference, taken, asked, behind):
     if asked is None:
         return colors.white_pixels(lab, difference, taken)
     # Rows that objects and their shadows fill show little of the floor.
-    bare, striped = ~taken & ~colors.sunlit(lab), asked.get("white", ONE).striped
+    bare, striped = ~taken, asked.get("white", ONE).striped
     floor = (behind if len(lab) > colors.LONG else colors.background_from_below)(lab, bare)
     return _without_threads(colors.whole_white_pixels(lab, floor, taken, striped))
 
