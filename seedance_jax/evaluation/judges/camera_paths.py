@@ -78,6 +78,13 @@ def asked_of(camera: Mapping[str, Any], count: int) -> list[Asked]:
     return [_standing(0, count - 1)]
 
 
+def roll_of(camera: Mapping[str, Any], count: int) -> np.ndarray:
+    """[count] degrees by which a camera should be turned, by its record."""
+    parts = [asked.part for asked in asked_of(camera, count)]
+    turns = [part.asked["roll"] * part.profile for part in parts if "roll" in part.asked]
+    return np.sum([np.zeros(count), *turns], axis=0)
+
+
 def _standing(first, last):
     return Asked(Part(first, last, {}, None), {})
 

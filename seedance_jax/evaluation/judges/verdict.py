@@ -16,6 +16,7 @@ import numpy as np
 from seedance_jax.evaluation.judges import (
     camera_paths,
     continuity,
+    cuts,
     forms,
     mechanics,
     objects,
@@ -155,7 +156,7 @@ def measure(
     shots: Sequence[sight.Shot], fps: float, scene: Mapping[str, Any]
 ) -> dict[str, measures.Finding]:
     """All findings; {gate: `Finding`} in the order of `GATES`."""
-    cuts = sight.find_cuts(np.concatenate([shot.frames for shot in shots]), shots)
+    found_cuts = cuts.find_cuts(np.concatenate([shot.frames for shot in shots]), shots)
     found = {
         **measures.alignment(shots, fps, scene),
         **mechanics.mechanics(shots, fps, scene),
@@ -164,7 +165,7 @@ def measure(
         **measures.broken(shots, scene),
         **continuity.continuity(shots, fps, scene),
         **continuity.identities(shots, fps, scene),
-        "cuts": measures.Finding(cuts, True, {"asked": [shot.start for shot in shots[1:]]}),
+        "cuts": measures.Finding(found_cuts, True, {"asked": [shot.start for shot in shots[1:]]}),
     }
     unasked = measures.Finding(None, False, {})
     return {name: found.get(name, unasked) for name in GATES}

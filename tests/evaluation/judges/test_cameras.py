@@ -11,7 +11,7 @@ from seedance_jax.data.world.camera import axes_of
 from seedance_jax.data.world.filming import film, seen_by
 from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.vocabulary import CAMERA_MOVES
-from seedance_jax.evaluation.judges import camera_paths, findings, sight, verdict
+from seedance_jax.evaluation.judges import camera_paths, cuts, findings, sight, verdict
 from seedance_jax.evaluation.judges.camera_motion import CameraPath
 from seedance_jax.evaluation.judges.camera_views import View, make_poses, moved
 
@@ -104,8 +104,8 @@ def test_a_cut_is_found_and_a_fast_path_is_none(clips):
     hits = 0
     for frames, scene, plan in clips.values():
         cut = corruptions.corrupt("spurious_cut", plan, 1.0, np.random.default_rng(0), 12)
-        assert sight.find_cuts(frames, look(frames, scene)) == []
-        found = sight.find_cuts(cut, look(cut, scene))
+        assert cuts.find_cuts(frames, look(frames, scene)) == []
+        found = cuts.find_cuts(cut, look(cut, scene))
         assert found in ([], [len(frames) // 2])
         hits += len(found)
     assert hits >= 3

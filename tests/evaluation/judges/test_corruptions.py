@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.world import corruptions, filming, pixels
-from seedance_jax.evaluation.judges import sight, verdict
+from seedance_jax.evaluation.judges import cuts, sight, verdict
 from seedance_jax.evaluation.metrics import intervals
 
 # The gate that is there for each; others may shut too.
@@ -73,7 +73,7 @@ def test_another_light_or_grain_is_no_cut(records, scene):
     for other in (1.1 * frames, frames + 6 * grain):
         changed = pixels.as_bytes(np.where(later, other, frames))
         shots = sight.look(changed, [17], asked)
-        assert sight.find_cuts(changed, shots) == []
+        assert cuts.find_cuts(changed, shots) == []
 
 
 def test_intervals_hold_the_rate_and_shrink():
