@@ -173,7 +173,7 @@ def turned(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 def _is_other(name, mask, lab):
     """Whether a mask [T,H,W] of a colour that nobody asked for holds something as thick as objects
     are, and not sand beside what is bluer."""
-    if name in SANDY and np.median(np.hypot(*lab[mask][:, 1:].T)) < SAND:
+    if not mask.any() or (name in SANDY and np.median(np.hypot(*lab[mask][:, 1:].T)) < SAND):
         return False
     side = 2 * round(THICK * min(mask.shape[1:]) / 2) + 1
     core = ndimage.binary_opening(mask, np.ones((1, side, side)))
