@@ -27,7 +27,7 @@ class Story(NamedTuple):
       slope: sine of the camera's elevation.
       whole: whether the event ends in this shot.
       fallen: radii that what is thrown falls by in this shot, at least, as far as it is known.
-      across: whether what is of `ACROSS` goes left or right, and no other way, for certain.
+      new: whether the record is of today's world, in which what is of `ACROSS` goes left or right.
     """
 
     centers: list
@@ -36,7 +36,7 @@ class Story(NamedTuple):
     slope: float
     whole: bool
     fallen: float = math.inf
-    across: bool = False
+    new: bool = False
 
     @property
     def way(self) -> np.ndarray:
@@ -57,7 +57,7 @@ def drop(story: Story) -> float:
     y = story.way[:, 1]
     fall = (y - np.minimum.accumulate(y)).max()
     speed = np.abs(np.diff(y))
-    after = speed[speed.argmax() if story.across else -1 :]
+    after = speed[speed.argmax() if story.new else -1 :]
     landed = y.argmax() < len(y) - 1 or after.min() < 0.5 * speed.max()
     return fall - 0.6 if landed else -1.0
 
@@ -185,8 +185,8 @@ def direction(story: Story, event: str) -> str:
     if event in ("drop", "break"):
         return "down" if EVENTS[event](story) > 0 else ""
     right, away = over_floor(story)
-    sideways = event in ACROSS if story.across else event == "throw"
-    if sideways and story.across:  # whatever an orbit does later
+    sideways = event in ACROSS if story.new else event == "throw"
+    if sideways and story.new:  # where it is farthest: an orbit may turn the view back
         x = story.centers[0][story.tracks[0].seen, 0]
         x = (x - x[0]) / story.tracks[0].masks.shape[2]
         right = x[-1] if event == "throw" else x[np.abs(x).argmax()]

@@ -51,7 +51,8 @@ class Background:
 def _background(lab, masks, wide):
     """(lightness and b, softened [2,T,H,W]; which pixels are background [T,H,W], 0.0 or 1.0)."""
     light = lab[..., [0, 2]]
-    rows = colors.background(lab, ~masks.astype(bool) if wide else np.ones_like(masks, bool))
+    middle = np.median(lab, axis=2, keepdims=True)
+    rows = colors.background(lab, ~masks.astype(bool)) if wide else middle
     odd = light[..., 0] - rows[..., 0] < -MAX_ODDITY
     side = 2 * round(GROWTH * lab.shape[1]) + 1
     odd = ndimage.maximum_filter(odd | masks, (1, side, side))

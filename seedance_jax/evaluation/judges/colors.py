@@ -24,13 +24,12 @@ MIN_WHITE_B = -5.0
 # Lab units in lightness by which a white object's faces stand out, and how dark shadows are.
 MIN_WHITE = 4.0
 SHADOW = -20.0
-# A face as bright as the floor is of another tint, and evenly so: squares of what it differs by in
-# units of how much floors vary (lightness, a, b) within a window of so many pixels, their sum. Not
-# so near a shadow, whose edge is faint, too.
-TINTED, VARIES, EVEN = 18.0, (1.0, 0.4, 0.35), 5
+# A face as bright as the floor is of another tint, evenly over some pixels: the sum of the squares
+# of what it differs by, in units of how much floors vary (lightness, a, b). Not beside a shadow.
+EVEN, TINTED, VARIES = 5, 18.0, (1.0, 0.4, 0.35)
 SHADED = -10.0
 
-# A floor with so much of b is yellow: shadows on it keep half of that.
+# A floor with so much of b is yellow.
 YELLOW = 8.0
 
 # Of white things in today's world: lightness by which they are brighter or darker than the floor,
@@ -150,7 +149,8 @@ def background(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def background_from_below(lab: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The same, of those pixels of a row that are like the background of the row below; where few
-    are, that of the row below: more may be seen of objects than of the floor."""
+    are, that of the row below: more may be seen of objects than of the floor. The lowest row is
+    that of the clip."""
     rows = background(lab, known)
     rows[:, -1] = np.median(rows[:, -1], axis=0)
     for number in range(lab.shape[1] - 2, -1, -1):
@@ -171,11 +171,6 @@ def _median(values, known):
     return np.where(np.isfinite(middle), middle, np.median(values, axis=-2, keepdims=True))
 
 
-def sunlit(lab: np.ndarray) -> np.ndarray:
-    """Mask [T,H,W] of what is as bright as white in the sun, by what its row is over the clip."""
-    return _is_bright(lab, lab - np.median(lab, axis=(0, 2), keepdims=True))
-
-
 def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """White objects in [T,H,W,3], a mask: brighter than their row of pixels, less yellow than sand
     or darker than the background, but not as dark as a shadow, nor as thin as the edge of one.
@@ -184,8 +179,8 @@ def white_pixels(lab: np.ndarray, difference: np.ndarray, taken: np.ndarray) -> 
       difference: `contrast` of lab.
       taken: mask [T,H,W] of objects of other colours.
     """
-    sunlit = _sunlit(lab, difference, taken).mean() >= MIN_SUNLIT
-    mask = largest_component(_unlike_floor(difference) & ~taken & sunlit)
+    enough = _sunlit(lab, difference, taken).mean() >= MIN_SUNLIT
+    mask = largest_component(_unlike_floor(difference) & ~taken & enough)
     return ndimage.binary_opening(mask, np.ones((1, 3, 3)))
 
 
@@ -240,7 +235,7 @@ def _in_shade(floor):
     over the floor [T,H,1])."""
     linear = to_linear(floor)
     near = np.median(linear[:, -LOWEST:], axis=(0, 1))
-    haze = np.clip((linear - near)[..., 2] / (HORIZON - near)[..., 2], 0.0, 1.0)
+    haze = np.clip((linear - near)[..., 2] / np.maximum(HORIZON - near, 1e-3)[..., 2], 0.0, 1.0)
     shade = linear - (1 - haze)[..., None] * near * (1 - np.array(IN_SHADE))
     return to_lab(shade.clip(0.0)), haze
 
@@ -251,12 +246,8 @@ def _is_pale(lab):
 
 def _sunlit(lab, difference, taken):
     """[T] share that is as bright as white is in the sun."""
-    return (_is_bright(lab, difference) & ~taken).mean((1, 2))
-
-
-def _is_bright(lab, difference):
     bright = (lab[..., 0] > MIN_LIGHTNESS) & (difference[..., 0] > MIN_LIGHTNESS_GAIN)
-    return bright & _is_pale(lab)
+    return (bright & _is_pale(lab) & ~taken).mean((1, 2))
 
 
 def _unlike_floor(difference, fine=False):

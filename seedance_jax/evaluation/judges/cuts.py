@@ -47,12 +47,12 @@ def find_cuts(frames: np.ndarray, shots: Sequence[Shot]) -> list[int]:
     for shot in shots:
         found -= {shot.start + n + 1 for n, new in enumerate(shot.path.breaks) if new <= NEW}
         for n in _jumps(shot.path.breaks, MIN_NEW, NEW):
-            if _is_new(frames, covered, shot.start + n + 1, shot.path.breaks[n]):
+            if _is_another_place(frames, covered, shot.start + n + 1, shot.path.breaks[n]):
                 found.add(shot.start + n + 1)
     return sorted(found)
 
 
-def _is_new(frames, covered, number, new):
+def _is_another_place(frames, covered, number, new):
     """Whether so much that is new behind the objects from a frame on is another place."""
     if len(frames) > colors.LONG:
         return _elsewhere(frames, covered, number)

@@ -130,7 +130,7 @@ def find_tracks(
     whole = [mask for name, mask in masks.items() if len(ways[name]) > 1]  # not told apart, too
     colored = np.any([nothing, *told, *whole], axis=0)
     taken = ndimage.binary_dilation(colored, np.ones((1, 3, 3)))
-    white = _white(lab, difference, taken, asked, behind)
+    white = _white(lab, difference, taken, asked)
     if _is_object(white):
         masks["white"], ways["white"] = white, [white if asked is None else _parts(white)]
     if asked is not None:
@@ -146,14 +146,14 @@ def find_tracks(
     return sorted(tracks, key=lambda track: -track.area.sum())
 
 
-def _white(lab, difference, taken, asked, behind):
+def _white(lab, difference, taken, asked):
     """Mask [T,H,W] of what is white."""
     if asked is None:
         return colors.white_pixels(lab, difference, taken)
     # Rows that objects and their shadows fill show little of the floor.
-    bare, striped = ~taken, asked.get("white", ONE).striped
-    floor = (behind if len(lab) > colors.LONG else colors.background_from_below)(lab, bare)
-    return _without_threads(colors.whole_white_pixels(lab, floor, taken, striped))
+    behind = colors.background if len(lab) > colors.LONG else colors.background_from_below
+    striped = asked.get("white", ONE).striped
+    return _without_threads(colors.whole_white_pixels(lab, behind(lab, ~taken), taken, striped))
 
 
 def turned(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:

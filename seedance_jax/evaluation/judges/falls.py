@@ -25,8 +25,8 @@ LANDED, LOWEST = 2.5, 3
 REBOUND = 2.5
 # Logs of area by which the outline of one thing changes while it turns.
 LIKE = 0.3
-# Shares of the mean height above the floor from which things are thrown: the most, and the least
-# that is believed of what may have stopped above the floor.
+# Shares of the mean height above the floor from which things are thrown: the least that is believed
+# (what looks lower may have stopped above the floor), and the most.
 RELEASES = 0.8, 1.5
 # Half extents by which what is dropped aslant meets the floor earlier than if it were upright.
 ASLANT = {"ball": 0.0, "cube": 0.62, "cylinder": 0.4}

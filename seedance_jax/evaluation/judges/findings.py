@@ -49,7 +49,7 @@ def alignment(
     if story and objects.is_new(scene):
         thrown = scene["event"] == "throw"
         fallen = falls.radii_fallen(scene, fps) if thrown else math.inf
-        story = story._replace(fallen=fallen, across=True)
+        story = story._replace(fallen=fallen, new=True)
     found["alignment_color"].evidence["tracks"] = tracks_of(shots)
     unseen = Finding(None, False, {"missing": missing})
     found["alignment_event"] = event(story, shots[0], fps, scene) if story else unseen

@@ -60,9 +60,9 @@ def _roll(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> floa
 
 
 def _hop(shot: sight.Shot, track: Track, span: slice, chapter: Mapping) -> float | None:
-    """It rises above where it is before and after, if it is seen then."""
+    """It rises above where it is before and after, if it is seen then and most of the time."""
     clear = objects.clear(track)[span]
-    if not (clear[0] and clear[-1]):
+    if not (clear[0] and clear[-1]) or clear.mean() < 0.5:
         return None
     y = shot.steady(track.center)[span, 1][clear]
     return (max(y[0], y[-1]) - y.min()) / track.radius - HOPS

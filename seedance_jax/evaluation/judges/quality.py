@@ -14,7 +14,7 @@ MOTION_SHARE = 0.05
 REACH = 4
 # Median of the absolute values of a normal variable, in standard deviations.
 NORMAL_MEDIAN = 0.6745
-# Frames after each other in which what goes to and fro does so.
+# Times running that what goes to and fro turns back.
 ZIGZAGS = 5
 # Floors that are told by their colour.
 PLAIN_FLOORS = ("grey", "sandy")
@@ -178,8 +178,9 @@ def jitter(center: np.ndarray, radius: float) -> float | None:
 
 
 def zigzag(center: np.ndarray, radius: float) -> float:
-    """How far a track [T,2] goes to and fro for `ZIGZAGS` frames after each other, in radii: what
-    falls speeds up, and what bounces turns once."""
+    """Second difference, in radii, of a track [T,2] that turns back `ZIGZAGS` times running, the
+    least of them: what falls speeds up, and what bounces turns once. 0 of what is seen too briefly.
+    """
     second = np.diff(center, 2, axis=0)
     back = np.nan_to_num(-(second[1:] * second[:-1]).sum(1))
     lasting = ndimage.minimum_filter1d(np.sqrt(back.clip(0.0)), ZIGZAGS, mode="constant")
