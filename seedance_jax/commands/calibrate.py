@@ -32,14 +32,17 @@ SLICE = flags.DEFINE_string("slice", "tiny", "Slice of the world.")
 NUM_FRAMES = flags.DEFINE_integer("num_frames", 17, "Frames of a clip.")
 HEIGHT = flags.DEFINE_integer("height", 64, "Pixels.")
 WIDTH = flags.DEFINE_integer("width", 64, "Pixels.")
-FPS = flags.DEFINE_integer("fps", 12, "Frames a second.")
+FPS = flags.DEFINE_float("fps", 12, "Frames a second.")
 CALIBRATION = flags.DEFINE_integer(
-    "calibration", 200, "True clips that set the thresholds; 0 takes those that are there.", 0
+    "calibration",
+    200,
+    "True clips that set the thresholds, 10 or more; 0 takes those that are there.",
+    0,
 )
 REPORT = flags.DEFINE_integer("report", 150, "True clips that are judged with them.", 10)
 CORRUPTED = flags.DEFINE_integer("corrupted", 20, "Clips of each corruption, at most.", 1)
 SEVERITIES = flags.DEFINE_list(
-    "severities", ["0.1", "0.25", "0.5", "1"], "How wrong they are, rising to 1."
+    "severities", ["0.1", "0.25", "0.5", "1"], "How wrong they are, rising; the last is 1."
 )
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that make and judge clips.", 1)
 WRITE = flags.DEFINE_bool("write", False, "Whether the judges are to use these thresholds.")

@@ -46,6 +46,8 @@ def write(
         with contextlib.redirect_stdout(io.StringIO()):  # it announces a download
             builder.download_and_prepare()
     except RuntimeError as error:  # of ArrayRecord: a full disk, above all
+        if type(error) is not RuntimeError:  # of what makes the records
+            raise
         raise OSError(f"{directory} cannot be written: {' '.join(str(error).split())}") from error
     shutil.rmtree(directory / "downloads", ignore_errors=True)  # which is empty
     return {split: info.num_examples for split, info in builder.info.splits.items()}

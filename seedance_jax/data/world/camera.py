@@ -13,6 +13,10 @@ from seedance_jax.data.world.physics import Motion
 from seedance_jax.data.world.scene import CameraPlan
 
 
+class Unfilmable(RuntimeError):
+    """No attempt at a clip shows what it is to show; the message says what stands in the way."""
+
+
 class Rejected(Exception):
     """This draw of a scene does not make a good clip; draw again."""
 

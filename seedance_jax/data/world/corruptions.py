@@ -37,13 +37,29 @@ def stage(split: str, index: int, spec: WorldSpec) -> list[Shot]:
 def corrupt(name: str, shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
     """Frames uint8 [T, H, W, 3] of a shot that is wrong in one way.
 
+    `applies` tells by a record of a scene whether it makes a difference there.
+
     Raises:
-      ValueError: no such corruption, or a severity outside [0, 1].
+      ValueError: no such corruption, none of this scene, or a severity outside [0, 1].
     """
     if name not in CORRUPTIONS:
         raise ValueError(f"corruption={name!r} is not one of {sorted(CORRUPTIONS)}")
     check_severity(severity)
+    _check_scene(name, shot)
     return CORRUPTIONS[name](shot, severity, rng, fps)
+
+
+def _check_scene(name, shot):
+    scene, pictures = shot.scene, len(shot.area) == 1
+    if pictures and name not in OF_PICTURES:
+        raise ValueError(f"corruption={name!r} is of clips, not of pictures: {[*OF_PICTURES]} are")
+    events = EVENTS.get(name, (scene.event,))
+    if scene.event not in events:
+        raise ValueError(f"corruption={name!r} is of {[*events]}, not of event={scene.event!r}")
+    if name == "identity_swap" and len(scene.bodies) < 2:
+        raise ValueError(f"corruption={name!r} is of two objects or more, not of one")
+    if name == "moved_hidden" and not any(map(quantities.rests_hidden, scene.chapters)):
+        raise ValueError(f"corruption={name!r}: nothing rests while it is hidden in this scene")
 
 
 def check_severity(severity: float) -> None:
@@ -130,11 +146,11 @@ EVENTS = {
 
 def applies(name: str, scene: Mapping[str, Any]) -> bool:
     """Whether a scene, by its record, can be wrong in this way."""
-    event, main = scene["event"], scene["objects"][0]
+    event, main, camera = scene["event"], scene["objects"][0], scene["camera"]
     if scene["shots"][0]["num_frames"] == 1:
         return name in OF_PICTURES
     fits = {
-        "static_camera": scene["camera"]["move"] != "static",
+        "static_camera": camera["move"] != "static",
         "identity_swap": scene["num_objects"] > 1 and event != "push",
         "no_bounce": main["shape"] == "ball" and main["restitution"] > 0.45,
         "freeze": event != "rest",
@@ -146,5 +162,6 @@ def applies(name: str, scene: Mapping[str, Any]) -> bool:
         len(scene["shots"]) == 1
         and event in EVENTS.get(name, (event,))
         and fits.get(name, True)
+        and (name not in wrong_cameras.TOLD or "moves" in camera.get("said", ("moves",)))
         and (event != "break" or name not in ("vanish", "teleport", "jitter", "disorder"))
     )

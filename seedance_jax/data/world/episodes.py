@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from seedance_jax.data.world import vocabulary
-from seedance_jax.data.world.camera import Rejected, aim
+from seedance_jax.data.world.camera import Rejected, Unfilmable, aim
 from seedance_jax.data.world.checks import Shot, preview
 from seedance_jax.data.world.descriptions import hidden_intervals
 from seedance_jax.data.world.paths import AXES, Keyframe
@@ -71,7 +71,7 @@ def shoot(shared: Draw) -> tuple:
             return [write_and_film(Draw((split, index, attempt), shared.spec))], attempt
         except Rejected as error:
             reason = error
-    raise RuntimeError(
+    raise Unfilmable(
         f"no long clip for {split=} {index=} {shared.spec} in {ATTEMPTS} attempts; the last one "
         f"failed because: {reason}"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from seedance_jax.data import schema
 from seedance_jax.data.world import episodes, flaws, render, vocabulary
-from seedance_jax.data.world.camera import Rejected, film
+from seedance_jax.data.world.camera import Rejected, Unfilmable, film
 from seedance_jax.data.world.checks import Shot, check, preview, visible_pixels
 from seedance_jax.data.world.descriptions import describe
 from seedance_jax.data.world.language.captions import captions
@@ -122,7 +122,7 @@ def shoot(split: str, index: int, spec: WorldSpec) -> tuple:
         except Rejected as error:
             reason = error
     moves = " then ".join(" and ".join(moves) for _, moves in cameras)
-    raise RuntimeError(
+    raise Unfilmable(
         f"no clip for split={split!r} index={index} {spec} ({event}, camera {moves}, {nature})"
         f" in {ATTEMPTS} attempts; the last one failed because: {reason}"
     )

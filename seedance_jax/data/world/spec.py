@@ -49,9 +49,11 @@ class WorldSpec:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is not a multiple of 16: 16, 32, ..."
                 )
-        if not 0 <= self.flawed <= 1 or (self.flawed and self.version == OLD_WORLD):
+        unflawed = self.version == OLD_WORLD or self.allowed.long
+        if not 0 <= self.flawed <= 1 or (self.flawed and unflawed):
             raise ValueError(
-                f"flawed={self.flawed} is not a share from 0 to 1 of clips of {WORLD_VERSION}"
+                f"flawed={self.flawed} is not a share from 0 to 1 of clips of {WORLD_VERSION}, of "
+                "another slice than 'long'"
             )
 
     def _check_frames(self):

@@ -91,6 +91,7 @@ def spurious_cut(shot: Shot, severity: float, rng: Generator, fps: float) -> np.
     return film(seen_by(shot, eye=eye, rotation=rotation))
 
 
+TOLD = (*(f"wrong_{axis}" for axis in AMOUNTS), "static_camera")  # wrong where captions tell
 KINDS = {
     **{f"wrong_{axis}": _wrong(axis) for axis in AMOUNTS},
     "static_camera": static_camera,

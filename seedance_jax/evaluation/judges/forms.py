@@ -57,7 +57,8 @@ def find_bounds(form: Form, thresholds: Mapping[str, Any] | None = None) -> dict
             f"the judges have no thresholds for clips of {form}; measure them: python -m "
             f"seedance_jax calibrate --version={form.version} --slice={form.slice} "
             f"--num_frames={form.num_frames} --height={form.height} --width={form.width} "
-            f"--fps={form.fps:g} --output=DIRECTORY --write; there are thresholds for: {known}"
+            f"--fps={form.fps:g} --output=DIRECTORY, with --write for the judges to use; there are "
+            f"thresholds for: {known}"
         )
     return thresholds[str(form)]["bounds"]
 

@@ -128,6 +128,8 @@ def halfway(passing: Mapping[float, float]) -> float | None:
     """The severity at which half of the clips are refused, between those that were tried; None if
     fewer are even at the last."""
     steps = sorted(passing.items())
+    if steps[-1][1] > 0.5:
+        return None
     for (low, before), (high, after) in itertools.pairwise(steps):
         if before > 0.5 >= after:
             return low + (high - low) * (before - 0.5) / (before - after)

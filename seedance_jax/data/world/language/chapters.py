@@ -1,6 +1,6 @@
 """Captions of long clips: a sentence for each chapter."""
 
-from seedance_jax.data.world import vocabulary
+from seedance_jax.data.world import quantities, vocabulary
 from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.language.naming import (
     article,
@@ -42,7 +42,9 @@ def _chapter(chapter: dict, looks: list, screen: str) -> str:
     name, side = looks[chapter["body"]], chapter.get("side", "")
     seconds = f"{chapter.get('seconds', 0.0):.1f} seconds"
     return {
-        "hide": f"{capital(screen)} hides the {name} for {seconds}.",
+        "hide": f"{capital(screen)} stops before the {name} for {seconds}."
+        if quantities.rests_hidden(chapter)
+        else f"{capital(screen)} hides the {name}, which rolls out from behind it.",
         "roll": f"The {name} rolls" + f" to the {side}" * bool(side) + ".",
         "leave": f"The {name} rolls out of the picture to the {side} and comes back.",
         "hop": f"The {name} hops.",
