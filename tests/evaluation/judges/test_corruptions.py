@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.data.world import corruptions, filming, pixels
+from seedance_jax.data.world import WorldSpec, corruptions, filming, pixels
 from seedance_jax.evaluation.judges import cuts, sight, verdict
 from seedance_jax.evaluation.metrics import intervals
 
@@ -84,3 +84,25 @@ def test_intervals_hold_the_rate_and_shrink():
     assert np.ptp(intervals.share(100, 200)[1:3]) < np.ptp(intervals.share(10, 20)[1:3])
     assert intervals.share(8, 10)[1:3] == pytest.approx((0.4902, 0.9433), abs=1e-3)
     assert intervals.share(0, 0)[1:3] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lost_fragments", r"is of \['break'\], not of event="),
+        ("identity_swap", "two objects or more"),
+        ("moved_hidden", r"is of \['episodes'\]"),
+    ],
+)
+def test_scenes_that_cannot_be_wrong_so_are_refused(name, message):
+    [shot] = corruptions.stage("validation", 3, WorldSpec(slice="tiny"))
+    with pytest.raises(ValueError, match=message):
+        corruptions.corrupt(name, shot, 1.0, np.random.default_rng(0), 12)
+
+
+def test_pictures_and_long_clips_refuse_what_they_cannot_have():
+    [shot] = corruptions.stage("validation", 0, WorldSpec(1, 32, 32, 12, "tiny"))
+    with pytest.raises(ValueError, match="not of pictures"):
+        corruptions.corrupt("freeze", shot, 1.0, np.random.default_rng(0), 12)
+    with pytest.raises(ValueError, match="flawed=0.5"):
+        WorldSpec(241, 32, 32, 12, "long", flawed=0.5)
