@@ -14,7 +14,7 @@ from seedance_jax.data.video import decode_mp4, encode_mp4
 from seedance_jax.data.world import generate
 from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
-from seedance_jax.evaluation.judges import reduction, sight, verdict
+from seedance_jax.evaluation.judges import quality, reduction, sight, verdict
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -26,30 +26,30 @@ CALIBRATION = 1_000_000
 # Gate -> how its bounds follow from true clips: (lower quantile, upper quantile, room below,
 # room above); a quantile of None is no bound.
 RULES = {
-    "alignment_shape": (0.01, None, 0.5, 0.0),
-    "gravity": (0.01, 0.99, 0.15, 0.15),
+    "alignment_shape": (0.005, None, 0.5, 0.0),
+    "gravity": (0.005, 0.995, 0.15, 0.15),
     "bounce": (0.0, 1.0, 0.1, 0.1),
     "permanence": (None, 0.98, 0.0, 0.2),
-    "camera_pan": (None, 0.99, 0.0, 2.5),
-    "camera_zoom": (None, 0.99, 0.0, 4.0),
-    "camera_orbit": (None, 0.99, 0.0, 4.0),
-    "camera_roll": (None, 0.99, 0.0, 2.0),
-    "camera_shake": (None, 0.99, 0.0, 0.3),
-    "flicker": (None, 0.99, 0.0, 0.8),
-    "exposure": (None, 0.99, 0.0, 0.5),
-    "sharpness": (0.01, 0.99, 0.04, 0.04),
-    "jitter": (None, 0.99, 0.0, 0.05),
-    "identity": (None, 0.99, 0.0, 0.4),
-    "fall": (0.01, 0.99, 0.08, 0.12),
-    "fragments": (0.01, None, 0.05, 0.0),
-    "spread": (0.01, None, 0.1, 0.0),
-    "look_alike": (0.01, None, 0.1, 0.0),
-    "appearance": (None, 0.99, 0.0, 0.3),
-    "light": (0.01, 0.99, 0.03, 0.03),
-    "noise": (None, 0.99, 0.0, 0.5),
+    "camera_pan": (None, 0.995, 0.0, 2.5),
+    "camera_zoom": (None, 0.995, 0.0, 4.0),
+    "camera_orbit": (None, 0.995, 0.0, 4.0),
+    "camera_roll": (None, 0.995, 0.0, 2.0),
+    "camera_shake": (None, 0.995, 0.0, 0.3),
+    "flicker": (None, 0.995, 0.0, 0.8),
+    "exposure": (None, 0.995, 0.0, 0.5),
+    "sharpness": (0.005, 0.995, 0.04, 0.04),
+    "jitter": (None, 0.995, 0.0, 0.05),
+    "identity": (None, 0.995, 0.0, 0.4),
+    "fall": (0.005, 0.995, 0.08, 0.12),
+    "fragments": (0.005, None, 0.05, 0.0),
+    "spread": (0.005, None, 0.1, 0.0),
+    "look_alike": (0.005, None, 0.1, 0.0),
+    "appearance": (None, 0.995, 0.0, 0.3),
+    "light": (0.005, 0.995, 0.03, 0.03),
+    "noise": (None, 0.995, 0.0, 0.5),
 }
 # Of pictures: one frame varies more than the mean of many.
-RULES_OF_PICTURES = {"sharpness": (0.01, 0.99, 0.04, 0.12)}
+RULES_OF_PICTURES = {"sharpness": (0.005, 0.995, 0.04, 0.12)}
 # No bounds are wider than these, whatever true clips have: a gate that lets a standing camera or a
 # quarter of gravity pass is none, and true clips that are measured so badly fail.
 LIMITS = {
@@ -63,10 +63,12 @@ LIMITS = {
     "permanence": (-1e3, 1.2),
     "jitter": (-1e3, 0.12),
     "fall": (0.7, 1.4),
+    "fragments": (0.15, 1e3),
     "spread": (1.3, 1e3),
     "look_alike": (0.25, 1e3),
     "appearance": (-1e3, 0.9),
 }
+SHARPER = 0.01  # than what is blurred beyond all edges, at least
 # Moves of the old world are longer, and at one speed.
 OLD_LIMITS = {
     "camera_pan": (-1e3, 9.0),
@@ -91,6 +93,8 @@ def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
     bounds = {"alignment_event": [0.0, 1e3]}
     side = min(form.height, form.width) / reduction.factor_of(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
+    blurred = 1 / (2 * quality.reach(form.height, form.width))
+    limits = limits | {"sharpness": (blurred + SHARPER, 1e3)}
     rules = RULES | RULES_OF_PICTURES if form.num_frames == 1 else RULES
     for name, rule in rules.items():
         values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]

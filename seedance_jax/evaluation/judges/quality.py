@@ -10,8 +10,9 @@ from seedance_jax.evaluation.judges.colors import GAMMA
 # Motion is measured on a grid of so many cells a side, in the share of them that changes most.
 MOTION_CELLS = 16
 MOTION_SHARE = 0.05
-# Pixels beyond an object's outline at which sharpness is measured, and those about them.
-REACH = 4
+# Pixels about an outline between which a change is whole, of a frame of 64 and of up to 160; those
+# of larger frames are in proportion.
+REACH = 2
 # Median of the absolute values of a normal variable, in standard deviations.
 NORMAL_MEDIAN = 0.6745
 # Times running that what goes to and fro turns back.
@@ -100,20 +101,27 @@ def dynamics(frames: np.ndarray) -> float:
     return float(np.partition(change, -most, axis=1)[:, -most:].mean())
 
 
+def reach(height: int, width: int) -> int:
+    """Pixels to either side of an outline between which a change is whole."""
+    return max(REACH, round(min(height, width) / 64))
+
+
 def sharpness(frames: np.ndarray, masks: np.ndarray) -> float | None:
-    """Steepest change across the outline of objects over the whole change there; 1 a step.
+    """Steepest change across the outline of objects over the whole change there: 1 a step, and
+    1 / (2 `reach`) what is blurred beyond all edges.
 
     Args:
       masks: bool [T,H,W]; frames without an object count for nothing, None if all are so.
     """
-    values = []
+    values, far = [], reach(*frames.shape[1:3])
+    window, margin = (2 * far + 1, 2 * far + 1, 1), 2 * far
     for image, mask in zip(frames.astype(np.float32), masks, strict=True):
         if not mask.any():
             continue
-        near = tuple(slice(max(k.min() - REACH, 0), k.max() + REACH + 1) for k in mask.nonzero())
+        near = tuple(slice(max(k.min() - margin, 0), k.max() + margin + 1) for k in mask.nonzero())
         image, mask = image[near], mask[near]  # all that is looked at
         band = ndimage.binary_dilation(mask, iterations=2) & ~ndimage.binary_erosion(mask)
-        low, high = (f(image, (5, 5, 1)) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
+        low, high = (f(image, window) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
         whole = np.sqrt(((high - low) ** 2).sum(-1))
         clear = band & (whole > np.median(whole[band]))
         values.append(np.median(_steepest(image)[clear] / whole[clear]) if clear.any() else 0.0)

@@ -26,7 +26,7 @@ from seedance_jax.data.world.quantities import QUANTITIES
 from seedance_jax.data.world.scene import Scene
 from seedance_jax.data.world.spec import WorldSpec
 
-TIMES = ("", "", " twice", " three times", " four times", " five times")
+TIMES = ("", "", " twice", " three times", " four times", " five times")  # more in figures
 DIRECTIONS = {
     "left": "to the left",
     "right": "to the right",
@@ -121,7 +121,8 @@ def _drop(shot, names, place):
     if len(names) > 1:
         return f"{listed(names)} fall{on(place, 'onto')}"
     count = rebounds(shot, 0) if shot.scene.bodies[0].shape == "ball" else 0
-    return f"{names[0]} falls{on(place, 'onto')}" + (f" and bounces{TIMES[count]}" if count else "")
+    times = TIMES[count] if count < len(TIMES) else f" {count} times"
+    return f"{names[0]} falls{on(place, 'onto')}" + (f" and bounces{times}" if count else "")
 
 
 def _goes(verb):
