@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from seedance_jax.data.world import WorldSpec, generate
 from seedance_jax.data.world.fragments import COUNT, pieces
 from seedance_jax.data.world.generation import shoot
+from seedance_jax.data.world.language import captions
 from seedance_jax.data.world.physics import nominal, simulate
 from seedance_jax.data.world.quantities import QUANTITIES
 from seedance_jax.data.world.scene import Body, Draw, Scene, resting
@@ -121,3 +123,15 @@ def test_a_scene_that_cannot_be_filmed_names_what_stands_in_the_way(monkeypatch)
     monkeypatch.setattr(generation, "ATTEMPTS", 3)
     with pytest.raises(RuntimeError, match=r"the action needs a view taller than 0.1 m"):
         generate("train", 0, WorldSpec(slice="tiny"))
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "."), (1, " and bounces."), (3, "three times."), (9, "9 times.")]
+)
+def test_any_number_of_bounces_has_a_caption(monkeypatch, count, said):
+    monkeypatch.setattr(captions, "rebounds", lambda shot, k: count)
+    scene = SimpleNamespace(bodies=[SimpleNamespace(shape="ball")])
+    told = captions._drop(SimpleNamespace(scene=scene), ["a ball"], "") + "."
+    assert told.startswith("a ball falls")
+    assert told.endswith(said)
+    assert ("bounces" in told) == (count > 0)

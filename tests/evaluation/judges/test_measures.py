@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from seedance_jax.evaluation.judges import (
+    calibration,
     camera_background,
     camera_paths,
     colors,
@@ -73,3 +74,17 @@ def test_parts_that_touch_are_two():
     both = np.hypot(rows - 32, np.abs(columns - 32) - 7) < 7.2
     track = detection.Track("red", None, None, None, None, None, 0, np.stack([both] * 5))
     assert shattering.parts(track, 0) == [2] * 3
+
+
+@pytest.mark.parametrize("side", [64, 128, 288])
+def test_a_step_is_sharp_and_a_wide_blur_is_what_no_bound_lets_through(side):
+    masks = np.zeros((1, side, side), bool)
+    masks[:, side // 4 : -side // 4, side // 4 : -side // 4] = True
+    shade = np.linspace(150, 250, side)[:, None, None]  # so that some of the outline is clearest
+    step = np.where(masks[..., None], shade, 60).astype(np.uint8).repeat(3, -1)
+    sigma = 0.05 * side
+    blurred = ndimage.gaussian_filter(step.astype(float), (0, sigma, sigma, 0))
+    far = 1 / (2 * quality.reach(side, side))
+    assert quality.sharpness(step, masks) > 0.95
+    assert quality.sharpness(blurred.astype(np.float32), masks) < far + calibration.SHARPER
+    assert far + calibration.SHARPER < 0.3
