@@ -115,6 +115,7 @@ def sharpness(frames: np.ndarray, masks: np.ndarray) -> float | None:
     """
     values, far = [], reach(*frames.shape[1:3])
     window, margin = (2 * far + 1, 2 * far + 1, 1), 2 * far
+    near_by = 2 * (far - REACH) + 1  # the steepest place may lie beside, in a large frame
     for image, mask in zip(frames.astype(np.float32), masks, strict=True):
         if not mask.any():
             continue
@@ -124,7 +125,8 @@ def sharpness(frames: np.ndarray, masks: np.ndarray) -> float | None:
         low, high = (f(image, window) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
         whole = np.sqrt(((high - low) ** 2).sum(-1))
         clear = band & (whole > np.median(whole[band]))
-        values.append(np.median(_steepest(image)[clear] / whole[clear]) if clear.any() else 0.0)
+        steep = ndimage.maximum_filter(_steepest(image), near_by)
+        values.append(np.median(steep[clear] / whole[clear]) if clear.any() else 0.0)
     return float(np.mean(values)) if values else None
 
 
