@@ -65,6 +65,17 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
             "max_lost": 0.01,
         },
         "buckets": buckets,
+        # Rows to train on, by the scores of `seedance_jax score` and by labels, as in
+        # "motion > 0.3 and not shaky"; "" is all. The thresholds fit the synthetic world.
+        "filter": "",
+        "labels": {
+            "static": "motion < 0.18 and camera < 0.02",
+            "shaky": "shake > 0.3",
+            "fast": "speed > 8",
+            "blurry": "sharpness < 0.25",
+            "overexposed": "clipped > 0.1",
+            "underexposed": "highlights < 0.68",
+        },
         "latents": latents,
         "text_length": choose(size, smoke=256, small=304),
         "num_processes": 2,

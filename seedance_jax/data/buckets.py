@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -78,3 +79,41 @@ def _starts_somewhere(shot_frames: np.ndarray, bucket: Bucket) -> np.ndarray:
 def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Shots of every row, int64 [rows]."""
     return np.char.count(table["shot_frames"], " ") + 1
+
+
+class BucketRows:
+    """Random access to the rows that can serve a bucket, and to what side tables have of them.
+
+    Side tables have all these rows, whichever of them `source.selection` keeps: so what was
+    precomputed stays as it is when the filter changes.
+    """
+
+    def __init__(self, source: Any, bucket: Bucket, side_tables: Mapping[str, Any]):
+        self._source = source
+        self._rows, _ = eligible_rows(source.table, bucket)
+        self._places = (
+            np.arange(len(self._rows))
+            if source.selection is None
+            else source.selection.among(self._rows, f"of {bucket}")
+        )
+        self._by_row, self._by_bucket = {}, {}
+        for name, table in side_tables.items():
+            if isinstance(table, Mapping):
+                self._by_bucket[name] = table[bucket]
+                if len(table[bucket]) != len(self._rows):
+                    found = f"{len(table[bucket])} {name}"
+                    raise ValueError(f"{found} for the {len(self._rows)} rows of {bucket}")
+            else:
+                self._by_row[name] = table
+                if len(table) != len(source):
+                    raise ValueError(f"{len(table)} {name} for {len(source)} rows")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        place = int(self._places[index])
+        number = int(self._rows[place])
+        side = {name: table[place] for name, table in self._by_bucket.items()}
+        side |= {name: table[number] for name, table in self._by_row.items()}
+        return {"index": self._rows[place], "row": self._source[number], "side": side}

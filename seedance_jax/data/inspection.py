@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from seedance_jax.data import loader, schema, sources
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders import storage
+from seedance_jax.data.curation import selection
 from seedance_jax.data.loader import bucket_schedule
 from seedance_jax.data.rows import listed
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
@@ -70,6 +71,8 @@ def _look(data, split, num_batches, seed, tokenizer, draw_mask):
     """(examples, report) of the data part of a config that has one source; see `inspect`."""
     directory = sources.locate(data)
     source = storage.open_split(directory, split)
+    if split == "train":  # of others nothing is dropped
+        source.selection = selection.select(data, directory, split)
     buckets, encoder = sources.make_buckets(data["buckets"]), tokenizer or BYTES
     tokens = loader.count_tokens(source, encoder)
     text_length = data["text_length"] if tokenizer else int(tokens.max())
@@ -82,7 +85,8 @@ def _look(data, split, num_batches, seed, tokenizer, draw_mask):
         batches = [batch | {"given_mask": m} for batch, m in zip(batches, drawn, strict=True)]
     ids = {int(row): source[int(row)]["id"] for batch in batches for row in batch["index"][:2]}
     built = storage.read_report(directory)
-    report = make_report(source.table, buckets, tokens, text_length, built)
+    chosen = source.selection
+    report = make_report(source.table, buckets, tokens, text_length, built, chosen=chosen)
     return pick_examples(batches, ids, encoder), report
 
 
@@ -175,18 +179,24 @@ def make_report(
     text_length: int,
     build_report: Mapping[str, Any],
     num_steps: int = 1000,
+    chosen: selection.Selection | None = None,
 ) -> dict[str, Any]:
     """Figures of a split and its buckets, ready for JSON.
 
     Says how often each bucket comes in the first num_steps, which rows it cannot use and why, how
     long the captions of a clip are in tokens, how many shots clips have, and what was lost when
-    the data set was built. `tokens` [rows] are those of `loader.count_tokens`.
+    the data set was built. `tokens` [rows] are those of `loader.count_tokens`, `chosen` is the
+    filter of the config.
     """
     schedule, shots = bucket_schedule(buckets, num_steps), num_shots(table)
     total = sum(bucket.weight for bucket in buckets)
     described = []
     for number, bucket in enumerate(buckets):
         rows, excluded = eligible_rows(table, bucket)
+        if chosen:
+            kept = chosen.among(rows, f"of {bucket}")
+            excluded["dropped by data.filter"] = len(rows) - len(kept)
+            rows = kept
         described.append(
             {
                 "bucket": str(bucket),

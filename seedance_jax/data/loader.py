@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from seedance_jax.data import schema, transforms
-from seedance_jax.data.buckets import Bucket, eligible_rows
+from seedance_jax.data.buckets import Bucket, BucketRows, eligible_rows
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 # Examples after which a data set ends; Grain's own infinity overflows in batches of one.
@@ -39,39 +39,12 @@ def count_tokens(source: Any, tokenizer: Tokenizer) -> np.ndarray:
 def check_captions(source: Any, text_length: int, tokenizer: Tokenizer = BYTES) -> None:
     """Raises ValueError if the captions of a clip do not fit in text_length tokens."""
     tokens = count_tokens(source, tokenizer)
+    tokens = tokens if source.selection is None else np.where(source.selection.kept, tokens, 0)
     if (too_long := np.flatnonzero(tokens > text_length)).size:
         raise ValueError(
             f"text_length={text_length} is too short for the captions of {too_long.size} of "
             f"{tokens.size} rows (the first is row {too_long[0]}): {tokens.max()} tokens are needed"
         )
-
-
-class _Rows:
-    """Random access to the rows of a bucket, and to what side tables have of them."""
-
-    def __init__(self, source: Any, bucket: Bucket, side_tables: Mapping[str, Any]):
-        self._source = source
-        self._rows, _ = eligible_rows(source.table, bucket)
-        self._by_row, self._by_bucket = {}, {}
-        for name, table in side_tables.items():
-            if isinstance(table, Mapping):
-                self._by_bucket[name] = table[bucket]
-                if len(table[bucket]) != len(self._rows):
-                    found = f"{len(table[bucket])} {name}"
-                    raise ValueError(f"{found} for the {len(self._rows)} rows of {bucket}")
-            else:
-                self._by_row[name] = table
-                if len(table) != len(source):
-                    raise ValueError(f"{len(table)} {name} for {len(source)} rows")
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        number = int(self._rows[index])
-        side = {name: table[index] for name, table in self._by_bucket.items()}
-        side |= {name: table[number] for name, table in self._by_row.items()}
-        return {"index": self._rows[index], "row": self._source[number], "side": side}
 
 
 def load_example(
@@ -148,7 +121,7 @@ def make_dataset(
         check_captions(source, text_length, tokenizer)
     parts = []
     for number, bucket in enumerate(buckets):
-        rows = _Rows(source, bucket, side_tables)
+        rows = BucketRows(source, bucket, side_tables)
         parts.append(
             grain.MapDataset.source(rows)
             .seed(child_seed(seed, number))
@@ -280,7 +253,7 @@ def eval_batches(
     """
     if text_length is not None:
         check_captions(source, text_length)
-    rows = _Rows(source, bucket, side_tables)
+    rows = BucketRows(source, bucket, side_tables)
     count = len(rows) if limit is None else min(limit, len(rows))
     for start in range(0, count, bucket.batch_size):
         numbers = np.arange(start, start + bucket.batch_size)

@@ -134,6 +134,14 @@ TABLE = {
     "caption_tokens": np.int32,  # bytes of all its captions and a start token for each
 }
 
+# Columns of the tables of scores beside a data set, by the scorer that makes them
+# (`curation.scores`): numbers, float32, NaN where a clip has none.
+SCORES = {
+    "motion": ("motion", "camera", "shake", "speed"),
+    "aesthetic": ("sharpness", "exposure", "highlights", "clipped", "contrast", "aesthetic"),
+    "known_camera": ("known_motion", "known_camera", "known_shake"),
+}
+
 
 def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
     """The `TABLE` entry of a clip record; raises ValueError naming it if its shots are wrong."""

@@ -6,6 +6,7 @@ A config names its source and describes it in the section of that name:
     source="folder"  folder: path, num_frames, fps, storage_size, validation_fraction, max_lost
     data_dir, num_processes
     buckets          tuples (frames, height, width, batch_size, weight[, stride])
+    filter, labels   which rows are trained on, by scores (`curation.selection`)
 
 Several data sets are mixed by naming several, each with a weight:
 
@@ -27,73 +28,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedance_jax.data.buckets import Bucket
-from seedance_jax.data.builders import folder, storage, world_clips
-from seedance_jax.data.file_names import printable
-from seedance_jax.data.world.spec import read_spec
-from seedance_jax.data.world.vocabulary import SPLITS
-
-
-def _world_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
-    splits = {split: section[split] for split in SPLITS if section.get(split)}
-    return {"spec": read_spec(section), "splits": splits}
-
-
-def _build_world(data: Mapping[str, Any]) -> Path:
-    arguments = _world_arguments(data["world"])
-    return world_clips.build_world(
-        data["data_dir"], num_processes=data["num_processes"], **arguments
-    )
-
-
-def _locate_world(data: Mapping[str, Any]) -> Path:
-    return world_clips.world_directory(data["data_dir"], **_world_arguments(data["world"]))
-
-
-def _build_folder(data: Mapping[str, Any]) -> Path:
-    settings = folder.FolderSpec(**data["folder"])
-    return folder.build_folder(data["data_dir"], settings, data["num_processes"])
-
-
-def _locate_folder(data: Mapping[str, Any]) -> Path:
-    return folder.folder_directory(data["data_dir"], folder.FolderSpec(**data["folder"]))
-
-
-def _check_folder(data: Mapping[str, Any]) -> None:
-    path = data["folder"]["path"]
-    if not path:
-        raise ValueError("data.folder.path is not set: --config.data.folder.path=FOLDER")
-    if not Path(path).is_dir():
-        raise ValueError(f"data.folder.path={printable(path)}: there is no such folder")
-
-
-def _world_needs(bucket: Bucket) -> dict[str, int]:
-    return {"num_frames": bucket.span, "height": bucket.height, "width": bucket.width}
-
-
-def _folder_needs(bucket: Bucket) -> dict[str, int]:
-    # The long side of a clip is as long as its film makes it.
-    return {"num_frames": bucket.span, "storage_size": min(bucket.height, bucket.width)}
-
-
-class Kind(NamedTuple):
-    """A kind of source: functions of the data part of a config that has one source, of this kind.
-
-    Attributes:
-      build, locate: make its directory; say which it is.
-      check: raises ValueError if that of which it is made is not there.
-      needs: bucket -> {field of its section: the least value that serves the bucket}.
-    """
-
-    build: Callable[[Mapping[str, Any]], Path]
-    locate: Callable[[Mapping[str, Any]], Path]
-    check: Callable[[Mapping[str, Any]], None]
-    needs: Callable[[Bucket], dict[str, int]]
-
-
-KINDS = {
-    "world": Kind(_build_world, _locate_world, lambda data: None, _world_needs),
-    "folder": Kind(_build_folder, _locate_folder, _check_folder, _folder_needs),
-}
+from seedance_jax.data.builders import storage
+from seedance_jax.data.curation import selection
+from seedance_jax.data.source_kinds import KINDS
 
 
 class NamedSource(NamedTuple):
@@ -284,11 +221,21 @@ def open_training(
     options = {"text_length": data["text_length"], **options}
     for number, (own, _) in enumerate(named):
         tables, source = side_tables(own), open_split(own, "train")
+        source.selection = selection.select(own, locate(own), "train")
         own_seed = loader.child_seed(seed, number) if number else seed
         datasets.append(
             loader.make_dataset(source, buckets, seed=own_seed, side_tables=tables, **options)
         )
     return loader.mix(datasets, [weight for _, weight in named])
+
+
+def filter_identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    """By what the filter of a config keeps the rows of each of its sources; {} without a filter."""
+    if selection.parse(data) is None:
+        return {}
+    named = [entry.partition(":")[0].strip() for entry in data["source"].split(",")]
+    chosen = [selection.select(own, locate(own), "train") for own, _ in sources_of(data)]
+    return {"filter": {name: one.identity for name, one in zip(named, chosen, strict=True)}}
 
 
 def iterate(data: Mapping[str, Any], dataset: Any, start_step: int) -> Any:

@@ -1,6 +1,5 @@
 """Precomputed latents of a data set, one side table per bucket and autoencoder."""
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,10 +34,7 @@ def describe(data: Mapping[str, Any], bucket: Bucket, fingerprint: str) -> dict[
 
 def describe_clips(data: Mapping[str, Any]) -> dict[str, str]:
     """Everything that determines the training clips of a config and their captions (JSON)."""
-    directory = sources.locate(data)
-    # The name depends on the settings alone, the spec also on the contents of the source folder.
-    content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
-    return {"clips": directory.name, "content": content, "split": "train"}
+    return storage.describe_clips(sources.locate(data), "train")
 
 
 def open_all(

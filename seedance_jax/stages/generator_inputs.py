@@ -92,6 +92,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
         "text_length": data["text_length"],
     }
     frozen, identity = {"vae": autoencoder}, {"autoencoder": fingerprint}
+    identity |= sources.filter_identity(data)
     if text.encoder is not None:
         identity["text"] = text.encoder.identity
         metadata |= {"text": text.encoder.identity}

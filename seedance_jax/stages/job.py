@@ -33,6 +33,7 @@ MAY_CHANGE = (
     "data.num_processes",
     "data.num_threads",
     "data.num_workers",
+    "data.labels",  # those that a filter names are in the identity of the run
 )
 
 

@@ -70,10 +70,10 @@ def model_of(config: Any) -> dict[str, dict]:
 
 
 def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any]) -> Any:
-    """The weights of a finished run of the same identity, laid out over the mesh of the config."""
+    """The weights of a finished run of the same parts, laid out over the mesh of the config."""
     shapes = nn.unbox(boxed)
     for name, value in run_directory.as_json(dict(identity)).items():
-        if run.metadata.get(name) != value:
+        if name in run_directory.SHARED and run.metadata.get(name) != value:
             raise ValueError(
                 f"{run.path} was trained with {name} {run.metadata.get(name)}, not {value}"
             )

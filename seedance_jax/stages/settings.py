@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from seedance_jax.data.curation import selection
 from seedance_jax.models import products
 from seedance_jax.models.dit import DiT
 from seedance_jax.pretrained import runs
@@ -51,6 +52,7 @@ def check_values(config: ConfigDict) -> None:
             raise ValueError(f"{name}={value!r}; legal types: {list(legal)}")
     if "model" in config:
         check_model(config.model.to_dict())
+    selection.parse(config.data.to_dict())
     if flat.get("vae_run") == "":
         raise ValueError("vae_run is not set: --config.vae_run=RUN")
 

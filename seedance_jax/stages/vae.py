@@ -73,6 +73,7 @@ def make_stage(config: ConfigDict) -> Stage:
         batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizers(config),
         frozen=frozen,
+        identity=sources.filter_identity(data),
         inherit=config.inherit,
         finish=finish,
         makes="autoencoder",

@@ -25,6 +25,7 @@ PINS = "pinned.json"
 LACKED = {
     "model": {"conditions": ()},
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
+    "data": {"filter": ""},
 }
 # Fields of models that say how one is run, or where a part of it lies, and not what it computes.
 HOW = ("remat", "dtype", "kernel", "path")

@@ -80,7 +80,7 @@ def test_json_that_an_editor_marked_is_read(tmp_path):
 
 def test_a_config_without_the_fields_that_were_added_later_stands_for_what_is_default_now():
     config = run_directory.as_json(pretrain.get_config("smoke").to_dict())
-    old = {section: config[section] for section in ("model", "text", "vae_run")}
+    old = {section: config[section] for section in ("model", "text", "data", "vae_run")}
     for section, fields in run_directory.LACKED.items():
         old[section] = {name: x for name, x in old[section].items() if name not in fields}
         assert old[section] != config[section]

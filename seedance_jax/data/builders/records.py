@@ -16,12 +16,14 @@ from seedance_jax.data import schema
 class Source:
     """The rows of a split by number, as dictionaries in which text is `str`.
 
-    `table` holds `schema.TABLE` as arrays [rows] (None if the rows are not clips).
+    `table` holds `schema.TABLE` as arrays [rows] (None if the rows are not clips). `selection` is
+    the filter that training chooses rows by (`curation.selection.Selection`; None: all rows).
     """
 
     def __init__(self, records: Any, table: Mapping[str, np.ndarray] | None):
         self._records = records
         self.table = table
+        self.selection = None
         features = records.dataset_info.features
         self._text = [key for key in features if isinstance(features[key], tfds.features.Text)]
 

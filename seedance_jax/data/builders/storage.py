@@ -32,6 +32,13 @@ def dataset_directory(data_dir: str | Path, name: str, spec: Mapping[str, Any]) 
     return Path(data_dir) / name / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def describe_clips(directory: Path, split: str) -> dict[str, str]:
+    """Everything that determines the clips and captions of a split of a data set (JSON)."""
+    # The name depends on the settings alone, the spec also on the contents of the source folder.
+    content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
+    return {"clips": directory.name, "content": content, "split": split}
+
+
 def is_complete(directory: Path) -> bool:
     """True if a data set was written to its end here."""
     return (directory / "spec.json").exists()

@@ -1,0 +1,104 @@
+"""Which rows of a data set the filter of a config keeps: `data.filter`, by its labels and scores.
+
+    data.filter = "motion > 0.3 and not shaky"
+    data.labels = {"shaky": "shake > 0.28", ...}
+
+names columns of `schema.TABLE` that are numbers, columns of the tables of scores, and labels.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seedance_jax.data import schema
+from seedance_jax.data.builders import storage
+from seedance_jax.data.curation import filters, scores
+
+OF_TABLES = tuple(name for name, dtype in schema.TABLE.items() if dtype is not str)
+SCORER_OF = {column: name for name, own in schema.SCORES.items() for column in own}
+COLUMNS = (*OF_TABLES, *SCORER_OF)
+
+
+class Selection(NamedTuple):
+    """A filter at the rows of a split.
+
+    Attributes:
+      passes: {condition as text: bool [rows]}; all must hold.
+      identity: what rows are kept by: the filter without its labels, the hashes of its tables.
+    """
+
+    passes: dict[str, np.ndarray]
+    identity: dict[str, Any]
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which rows pass all conditions, bool [rows]."""
+        return np.logical_and.reduce([*self.passes.values()])
+
+    def among(self, rows: np.ndarray, what: Any = "") -> np.ndarray:
+        """The places in `rows` of those that are kept, int64 [N]; ValueError if there are none.
+
+        what: that the rows are of, for the message.
+        """
+        places = np.flatnonzero(self.kept[rows])
+        if not len(places):
+            counts = {text: int(passed[rows].sum()) for text, passed in self.passes.items()}
+            raise ValueError(
+                f"data.filter keeps none of {len(rows)} rows {what}; each of its conditions keeps "
+                f"{counts}"
+            )
+        return places
+
+
+def parse(data: Mapping[str, Any]) -> ast.expr | None:
+    """The filter of a config; None if it has none. ValueError for an illegal filter or label."""
+    labels = data.get("labels", {})
+    for name in labels:
+        parse_label(name, labels)
+    if not data.get("filter", "").strip():
+        return None
+    return filters.parse(data["filter"], COLUMNS, labels, "filter")
+
+
+def parse_label(name: str, labels: Mapping[str, str]) -> ast.expr:
+    """The filter that a label of a config stands for; ValueError if it is illegal."""
+    if name in COLUMNS:
+        raise ValueError(f"data.labels.{name}: a column has this name")
+    return filters.parse(labels[name], COLUMNS, {}, f"labels.{name}")
+
+
+def read_columns(
+    trees: Sequence[ast.expr], directory: Path, split: str, data_dir: str | Path
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """({column: [rows]} that filters read, {scorer: hash of its table}) of a split of a data set.
+
+    Raises ValueError if a table of scores is missing.
+    """
+    table = storage.open_split(directory, split).table
+    columns, hashes = {name: table[name] for name in OF_TABLES}, {}
+    needed = {SCORER_OF[name] for tree in trees for name in filters.names(tree) & {*SCORER_OF}}
+    for scorer in sorted(needed):
+        found, hashes[scorer] = scores.open_table(directory, split, scorer, data_dir)
+        columns |= found
+    return columns, hashes
+
+
+def select(data: Mapping[str, Any], directory: Path, split: str) -> Selection | None:
+    """The filter of a config at a split of a data set; None if it has none, which keeps all rows.
+
+    Raises ValueError if it is illegal, or a table of scores is missing.
+    """
+    tree = parse(data)
+    if tree is None:
+        return None
+    columns, hashes = read_columns([tree], directory, split, data["data_dir"])
+    passes = {
+        text: filters.evaluate(
+            filters.parse(text, COLUMNS, data.get("labels", {}), "filter"), columns
+        )
+        for text in filters.conditions(data["filter"])
+    }
+    return Selection(passes, {"keeps": ast.unparse(tree), "scores": hashes})
