@@ -13,7 +13,8 @@ def get_config():
     return ConfigDict(dict(seed=0, tasks=dict(image_to_video=1.0), condition_dropout=0.0, text=dict(
         mode="joint", tokenizer={words!r}, max_words=0), data=dict(
         source="folder", data_dir={data_dir!r}, num_processes=1, text_length=12, folder=folder,
-        buckets=((9, 32, 32, 2, 1.0), (1, 16, 16, 2, 1.0)))))
+        buckets=((9, 32, 32, 2, 1.0), (1, 16, 16, 2, 1.0)),
+        filter="", labels=dict(bright="exposure > 1"))))
 """
 
 
@@ -70,3 +71,27 @@ def test_inspecting_asks_for_a_build_and_then_shows_it(tmp_path, command):
         "1 to 2": 0,
         "3 to 4": 4,
     }  # a start and three words
+    check_scoring(command, flags[0], tmp_path)
+
+
+def check_scoring(command, config, folder):
+    """Scores the built clips of a config, and shows what its filter drops."""
+    flags = [config, f"--output={folder / 'dropped.png'}", "--config.data.filter=clipped < 2"]
+    early = command("inspect_data", *flags)
+    assert "\n  python -m seedance_jax score --config=" in early.stderr
+    assert early.stderr.endswith(" '--config.data.filter=clipped < 2' --split=train\n")
+    scored = command("score", *flags)
+    assert scored.returncode == 0, scored.stderr
+    assert "folder, train: 4 of 4 rows kept by the filter" in scored.stdout
+    assert not (folder / "dropped.png").exists()  # nothing is dropped
+    flags[-1] = "--config.data.filter=bright and num_frames == 9"
+    dropped = command("score", *flags)
+    assert "folder, train: 0 of 4 rows kept by the filter" in dropped.stdout
+    assert "not bright: 4 (4 by nothing else)" in dropped.stdout
+    assert (folder / "dropped.png").exists()
+    reports = json.loads((folder / "dropped.json").read_text())
+    assert reports["folder"]["reasons"]["not bright"] == {"rows": 4, "alone": 4}
+    unknown = command("score", *flags, "--scorers=reward")
+    assert unknown.stderr.endswith(
+        "no scorer 'reward'; legal scorers: motion, aesthetic, known_camera\n"
+    )

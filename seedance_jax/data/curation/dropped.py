@@ -67,12 +67,14 @@ def judge(data: Mapping[str, Any], directory: Path, split: str) -> Judged:
     named = data.get("labels", {})
     labels = {name: selection.parse_label(name, named) for name in named}
     chosen = selection.select(data, directory, split)
-    columns, _ = selection.read_columns([*labels.values()], directory, split, data["data_dir"])
+    trees = [*labels.values(), *filter(None, [selection.parse(data)])]
+    columns, _ = selection.read_columns(trees, directory, split, data["data_dir"])
     found = {name: filters.evaluate(tree, columns) for name, tree in labels.items()}
-    return Judged(columns, found, chosen, _flaws(storage.open_split(directory, split)))
+    return Judged(columns, found, chosen, flaws_of(storage.open_split(directory, split)))
 
 
-def _flaws(source):
+def flaws_of(source: Any) -> np.ndarray | None:
+    """Names [rows] of the flaws of clips of the world; None of other data, or if none has any."""
     if "scene" not in source[0]:
         return None
     scenes = (json.loads(source[number]["scene"]) for number in range(len(source)))
@@ -83,21 +85,19 @@ def _flaws(source):
 def make_report(judged: Judged) -> dict[str, Any]:
     """Counts of rows, ready for JSON; with flaws, also how often the labels are right."""
     reasons, dropped = judged.reasons, judged.dropped
-    others = {
-        why: np.sum([other for other in reasons.values()], 0) - reasons[why] for why in reasons
-    }
+    count = np.sum([*reasons.values()], axis=0)
     report = {
         "rows": len(dropped),
         "kept": int((~dropped).sum()),
         "by": "filter" if judged.chosen else "labels",
         "reasons": {
-            why: {"rows": int(rows.sum()), "alone": int((rows & (others[why] == 0)).sum())}
+            why: {"rows": int(rows.sum()), "alone": int((rows & (count == 1)).sum())}
             for why, rows in reasons.items()
         },
         "quantiles": {
             name: [float(x) for x in np.nanquantile(values, QUANTILES)]
             for name, values in judged.columns.items()
-            if not np.isnan(values).all()
+            if name not in selection.OF_TABLES and not np.isnan(values).all()
         },
     }
     if judged.flaws is not None:

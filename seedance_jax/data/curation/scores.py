@@ -111,7 +111,9 @@ def build(
     if missing:
         columns = _score_all(source, missing, num_processes, f"score {split}")
         for name in missing:
-            _write(places[name], specs[name], {own: columns[own] for own in schema.SCORES[name]})
+            write_table(
+                places[name], specs[name], {own: columns[own] for own in schema.SCORES[name]}
+            )
     return list(places.values())
 
 
@@ -137,7 +139,10 @@ def _score_all(source, names, num_processes, title):
     }
 
 
-def _write(directory, spec, columns):
+def write_table(
+    directory: Path, spec: Mapping[str, Any], columns: Mapping[str, np.ndarray]
+) -> None:
+    """Writes the table of a spec (`describe`), unless it is there."""
     with storage.writing(directory) as draft:
         if draft is not None:
             np.savez(draft / "scores.npz", **columns)
