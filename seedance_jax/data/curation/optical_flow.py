@@ -15,6 +15,7 @@ import numpy as np
 SIDE = 64  # pixels of the shorter side at which flow is measured
 GRID = 4  # pixels between the points to which a homography is fitted
 INLIER = 0.5  # pixels that a point of the background may be off
+FARTHER = 1.5  # that the background may move, over the largest flow
 
 
 class Camera(NamedTuple):
@@ -65,14 +66,33 @@ def homography_flow(flow: np.ndarray) -> np.ndarray:
     """The part [h, w, 2] of a flow [h, w, 2] that one homography explains: that of the camera.
 
     It is fitted by RANSAC to the most of the picture, so objects that fill more than about half of
-    it are taken for the background. Zero where there is none.
+    it are taken for the background. One that moves something much farther than anything was seen to
+    move fits a few points and runs away between them: an affine map takes its place, or nothing.
     """
     height, width = flow.shape[:2]
     y, x = np.mgrid[GRID // 2 : height : GRID, GRID // 2 : width : GRID]
     points = np.stack([x, y], -1).reshape(-1, 2).astype(np.float32)
-    matrix, _ = cv2.findHomography(points, points + flow[y, x].reshape(-1, 2), cv2.RANSAC, INLIER)
-    if matrix is None:
-        return np.zeros_like(flow)
+    most = FARTHER * np.linalg.norm(flow, axis=-1).max() + 1
+    for fit in (_homography, _affine):
+        matrix = fit(points, points + flow[y, x].reshape(-1, 2))
+        moved = None if matrix is None else _moved(matrix, height, width)
+        if moved is not None and np.linalg.norm(moved, axis=-1).max() <= most:
+            return moved
+    return np.zeros_like(flow)
+
+
+def _homography(points, targets):
+    return cv2.findHomography(points, targets, cv2.RANSAC, INLIER)[0]
+
+
+def _affine(points, targets):
+    options = {"method": cv2.RANSAC, "ransacReprojThreshold": INLIER}
+    matrix, _ = cv2.estimateAffine2D(points, targets, **options)
+    return None if matrix is None else np.concatenate([matrix, [[0.0, 0.0, 1.0]]])
+
+
+def _moved(matrix, height, width):
+    """The flow float32 [h, w, 2] of a homography."""
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(float)
     moved = cv2.perspectiveTransform(pixels.reshape(1, -1, 2), matrix)
     return (moved.reshape(pixels.shape) - pixels).astype(np.float32)

@@ -88,6 +88,23 @@ def test_no_step_leads_over_a_cut():
     assert motion.score(cut, 12.0, (5, 4))["speed"] < 1e-3
 
 
+def test_no_background_moves_much_farther_than_anything_was_seen_to():
+    for seed in range(20):  # of noise, two of three homographies run away
+        flow = np.random.default_rng(seed).normal(0.0, 8.0, size=(64, 64, 2)).astype(np.float32)
+        found = np.linalg.norm(optical_flow.homography_flow(flow), axis=-1).max()
+        assert found <= 1.5 * np.linalg.norm(flow, axis=-1).max() + 1
+
+
+def test_a_homography_is_found_in_spite_of_what_moves_before_it():
+    matrix = np.array([[1.01, 0.02, 1.0], [-0.02, 1.0, 0.5], [2e-4, 1e-4, 1.0]])
+    y, x = np.mgrid[:64, :64].astype(float)
+    moved = np.stack([x, y, np.ones_like(x)], -1) @ matrix.T
+    true = (moved[..., :2] / moved[..., 2:] - np.stack([x, y], -1)).astype(np.float32)
+    flow = true.copy()
+    flow[20:50, 10:40] += (4.0, -3.0)
+    np.testing.assert_allclose(optical_flow.homography_flow(flow), true, atol=0.05)
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_what_too_few_frames_cannot_tell_is_nan(frames):
     found = motion.score(pan(np.zeros(frames)), 12.0)
