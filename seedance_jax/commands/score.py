@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
     for name, own in named.items():
         examples, reports[name] = score_source(name, own.data)
         shown += examples
-    storage.write_json(output.with_suffix(".json"), reports)
+    storage.write_json(written := output.with_suffix(".json"), reports)
     if shown:
         media.contact_sheet(shown).save(output)
-    print(f"written: {output if shown else ''} {output.with_suffix('.json')}")
+    print(f"written: {f'{output}, ' * bool(shown)}{written}")

@@ -195,7 +195,8 @@ def make_report(
         rows, excluded = eligible_rows(table, bucket)
         if chosen:
             kept = chosen.among(rows, f"of {bucket}")
-            excluded["dropped by data.filter"] = len(rows) - len(kept)
+            if dropped := len(rows) - len(kept):
+                excluded["dropped by data.filter"] = dropped
             rows = kept
         described.append(
             {

@@ -202,6 +202,7 @@ def test_settings_are_checked_before_training(base_run, tmp_path, params):
         adapt(STAGE, config(base_run, targets=("quary",)))
     with pytest.raises(ValueError, match="was trained with autoencoder a1, not b2"):
         adapt(dataclasses.replace(STAGE, identity={"autoencoder": "b2"}), config(base_run))
+    adapt(dataclasses.replace(STAGE, identity=STAGE.identity | {"filter": {}}), config(base_run))
     deeper = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), params)
     other = save_run(tmp_path / "deep", deeper, model={**DIT, "depth": 4})
     with pytest.raises(ValueError, match="model.depth: 4 -> 2"):

@@ -22,6 +22,7 @@ COMPARE = {
     ast.NotEq: operator.ne,
 }
 COMBINE = {ast.And: np.logical_and, ast.Or: np.logical_or}
+LARGEST = 1e38  # number; columns are float32
 LEGAL = "legal are columns, labels, numbers, < <= > >= == !=, and, or, not, and parentheses"
 
 
@@ -78,7 +79,8 @@ def _check_value(node, columns, labels, what):
 def _is_number(node):
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         node = node.operand
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    return number and node.value < LARGEST
 
 
 def _check_name(name, columns, labels, what):

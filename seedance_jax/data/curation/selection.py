@@ -1,7 +1,7 @@
 """Which rows of a data set the filter of a config keeps: `data.filter`, by its labels and scores.
 
     data.filter = "motion > 0.3 and not shaky"
-    data.labels = {"shaky": "shake > 0.28", ...}
+    data.labels = {"shaky": "shake > 0.3", ...}
 
 names columns of `schema.TABLE` that are numbers, columns of the tables of scores, and labels.
 """
