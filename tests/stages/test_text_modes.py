@@ -4,10 +4,10 @@ import dataclasses
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import language_models
 import numpy as np
 import pytest
+import random_autoencoder
 from flax import traverse_util
 
 from configs import pretrain
@@ -15,22 +15,10 @@ from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.data.builders.folder import FolderSpec
 from seedance_jax.data.video import encode_mp4
-from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import text_encoder
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.stages import flow_matching, generator_inputs
 from seedance_jax.training import checkpoint, run_directory
-
-VAE_FIELDS = {
-    "latent_channels": 4,
-    "patch": 16,
-    "encoder_widths": (8, 8, 8),
-    "decoder_widths": (8, 8, 8),
-    "strides": ((2, 1), (2, 1)),
-    "encoder_blocks": (0, 0, 0),
-    "decoder_blocks": (0, 0, 0),
-    "linear_ends": True,
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +30,7 @@ def config(tmp_path_factory, random_params):
     noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     (root / "films/a.mp4").write_bytes(encode_mp4(noise, 12))
     (root / "films/a.txt").write_text("noise of a film \u732b")
-    params = random_params(VAE(**VAE_FIELDS).init, jnp.zeros((1, 5, 16, 16, 3)))["params"]
-    checkpoint.save_weights(root / "vae", params)
-    run_directory.write_json(root / "vae", "config.json", {"stage": "vae", "vae": VAE_FIELDS})
-    statistics = {"mean": [0.0] * 4, "std": [1.0] * 4, "step": 0}
-    run_directory.write_json(root / "vae", "metadata.json", statistics)
+    random_autoencoder.save(root / "vae", random_params)
     language_models.write_directory(root / "language")
 
     config = pretrain.get_config("smoke").unlock()
