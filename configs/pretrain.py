@@ -65,8 +65,9 @@ def get_config(size: str = "base") -> ConfigDict:
                 "shift": (0, 0),
                 "attention": "decoupled",
                 "kernel": "auto",
-                # What the model knows of a clip besides text and given frames: ("fps",) is its
-                # frame rate, which sources of several rates need.
+                # What the model knows of a clip besides text and given frames: "fps", its frame
+                # rate, which sources of several rates need; "camera", "gravity", "states" of
+                # objects, which the world has: configs/README.md.
                 "conditions": (),
                 "remat": choose(size, smoke="save_products", small="full"),
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
@@ -87,6 +88,8 @@ def get_config(size: str = "base") -> ConfigDict:
                 "any_frames": 0.03,
             },
             "caption_dropout": 0.1,
+            # Share of image to video with captions that tell what moves, not what the image shows.
+            "motion_captions": 0.0,
             "condition_dropout": 0.1,
             # Share of clips with a time per latent frame. Sampling mostly uses one time for all, so
             # short trainings have few of them.

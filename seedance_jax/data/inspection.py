@@ -12,6 +12,7 @@ from seedance_jax.data import loader, schema, sources
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders import storage
 from seedance_jax.data.curation import selection
+from seedance_jax.data.examples import Wanted
 from seedance_jax.data.loader import bucket_schedule
 from seedance_jax.data.rows import listed
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
@@ -77,7 +78,7 @@ def _look(data, split, num_batches, seed, tokenizer, draw_mask):
     tokens = loader.count_tokens(source, encoder)
     text_length = data["text_length"] if tokenizer else int(tokens.max())
     dataset = loader.make_dataset(
-        source, buckets, seed=seed, text_length=text_length, tokenizer=encoder
+        source, buckets, seed=seed, text_length=text_length, wanted=Wanted(encoder)
     )
     batches = [dataset[step] for step in range(num_batches)]
     if draw_mask:

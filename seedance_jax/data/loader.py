@@ -14,6 +14,7 @@ from absl import flags
 
 from seedance_jax.data import schema, transforms
 from seedance_jax.data.buckets import Bucket, BucketRows, eligible_rows
+from seedance_jax.data.examples import PLAIN, Wanted, load_example
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 
 # Examples after which a data set ends; Grain's own infinity overflows in batches of one.
@@ -28,6 +29,12 @@ def captions_of_rows(source: Any) -> Iterator[dict[int, str]]:
         yield schema.captions_of(row["caption"], schema.read_shots(row))
 
 
+def motion_captions(source: Any) -> Iterator[str]:
+    """The motion-only caption of every row that has one; reads all rows, too."""
+    motions = (schema.motion_of(source[number]) for number in range(len(source)))
+    return (motion for motion in motions if motion)
+
+
 def count_tokens(source: Any, tokenizer: Tokenizer) -> np.ndarray:
     """Tokens of all captions of every row, int64 [rows]; only of bytes they are known already."""
     if tokenizer.identity == BYTES.identity:
@@ -36,8 +43,13 @@ def count_tokens(source: Any, tokenizer: Tokenizer) -> np.ndarray:
     return np.array([sum(map(tokenizer.count, captions.values())) for captions in rows])
 
 
-def check_captions(source: Any, text_length: int, tokenizer: Tokenizer = BYTES) -> None:
-    """Raises ValueError if the captions of a clip do not fit in text_length tokens."""
+def check_captions(
+    source: Any, text_length: int, tokenizer: Tokenizer = BYTES, motion: bool = False
+) -> None:
+    """Raises ValueError if the captions of a clip do not fit in text_length tokens.
+
+    motion: whether the motion-only ones must, too.
+    """
     tokens = count_tokens(source, tokenizer)
     tokens = tokens if source.selection is None else np.where(source.selection.kept, tokens, 0)
     if (too_long := np.flatnonzero(tokens > text_length)).size:
@@ -45,44 +57,19 @@ def check_captions(source: Any, text_length: int, tokenizer: Tokenizer = BYTES) 
             f"text_length={text_length} is too short for the captions of {too_long.size} of "
             f"{tokens.size} rows (the first is row {too_long[0]}): {tokens.max()} tokens are needed"
         )
-
-
-def load_example(
-    element: Mapping[str, Any],
-    bucket: Bucket,
-    text_length: int | None,
-    rng: np.random.Generator | None,
-    tokenizer: Tokenizer = BYTES,
-) -> dict[str, np.ndarray]:
-    """Turns rows into one example; without rng, the one in the middle of every random choice.
-
-    Without text_length it has no conditions.
-
-    Latents were made of the sub-clip in the middle, so there the choice is not random.
-    """
-    row, side = element["row"], element["side"]
-    rng = None if "latents" in side else rng
-    numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
-    example = {"index": np.int64(element["index"])}
-    if text_length is not None:
-        text = (
-            transforms.load_text_tokens(row, numbers, text_length, side["texts"])
-            if "texts" in side
-            else transforms.load_text(row, numbers, text_length, tokenizer)
+    longest = max(map(tokenizer.count, motion_captions(source)), default=0) if motion else 0
+    if longest > text_length:
+        raise ValueError(
+            f"text_length={text_length} is too short for a motion-only caption of {longest} tokens"
         )
-        example |= text | {"fps": transforms.shown_fps(row, bucket.frames, bucket.stride)}
-    if "latents" not in side:
-        return example | {"video": transforms.load_video(row, numbers, bucket.shape[1:], rng)}
-    shape = transforms.latent_shape(*bucket.shape)
-    return example | transforms.load_latents(row, side["latents"], shape)
 
 
 class _Load(grain.transforms.RandomMap):
-    def __init__(self, bucket: Bucket, text_length: int | None, tokenizer: Tokenizer):
-        self._bucket, self._text_length, self._tokenizer = bucket, text_length, tokenizer
+    def __init__(self, bucket: Bucket, text_length: int | None, wanted: Wanted):
+        self._bucket, self._text_length, self._wanted = bucket, text_length, wanted
 
     def random_map(self, element: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return load_example(element, self._bucket, self._text_length, rng, self._tokenizer)
+        return load_example(element, self._bucket, self._text_length, rng, self._wanted)
 
 
 def make_dataset(
@@ -93,7 +80,7 @@ def make_dataset(
     seed: int,
     part: tuple[int, int] = (0, 1),
     side_tables: Mapping[str, Any] = NO_TABLES,
-    tokenizer: Tokenizer = BYTES,
+    wanted: Wanted = PLAIN,
 ) -> grain.MapDataset:
     """Endless data set whose element n is this process's part of the batch of global step n.
 
@@ -108,17 +95,17 @@ def make_dataset(
       side_tables: what was precomputed, by the names of `schema.SIDE_TABLES`: rows for every row
         of `source`, or {bucket: rows} for the rows that can serve it, in order. "latents" are
         used in the place of the pixels, "texts" in that of ids (text_length then counts these).
-      tokenizer: of the captions.
+      wanted: what else examples have, and the tokenizer of the captions.
 
     An element holds what `schema.EXAMPLE` has: video uint8 [B,T,H,W,3], or latents and stills
     float32 [B,n+1,h,w,C], index int64 [B], the row numbers, and conditions: text and text_shot
     int32 [B,S] (with "texts", text float32 [B,S,E]), text_mask bool [B,S], frame_shot int32
-    [B,n+1], fps float32 [B].
+    [B,n+1], fps float32 [B], and the others that are wanted.
     """
     _check(buckets, part, side_tables)
     index, count = part
     if "texts" not in side_tables and text_length is not None:
-        check_captions(source, text_length, tokenizer)
+        check_captions(source, text_length, wanted.tokenizer, wanted.motion)
     parts = []
     for number, bucket in enumerate(buckets):
         rows = BucketRows(source, bucket, side_tables)
@@ -127,7 +114,7 @@ def make_dataset(
             .seed(child_seed(seed, number))
             .shuffle()
             .repeat(ENDLESS // len(rows))
-            .random_map(_Load(bucket, text_length, tokenizer))
+            .random_map(_Load(bucket, text_length, wanted))
             .batch(bucket.batch_size // count, drop_remainder=True)[index::count]
         )
     return grain.MapDataset.mix(parts, [bucket.weight for bucket in buckets])

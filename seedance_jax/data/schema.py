@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 
 OBJECT_SLOTS = 3  # at least; a record has as many as its scene has objects and fragments
+STATE_SLOTS = 16  # of the objects and fragments that a batch tells the states of: the first ones
 LATENT_CHANNELS = 48
 GLOBAL = -1  # the shot number of what belongs to all shots
 
@@ -111,9 +112,20 @@ CONDITION = {
     "given": Field((None, None, None, LATENT_CHANNELS), np.float32),
     "given_mask": Field((None,), np.float32),  # 1 on latent frames that are given
     "fps": Field((), np.float32),  # frames per second as shown; NaN of an image
+    # Of the last pixel frame of every latent frame: columns 0 to 2 take (x, y, 1), x and y from 0
+    # to 1 over the frame that is shown, to the direction of its ray; column 3 is where the camera
+    # stands, m. Axes are those of the clip's first camera. NaN where unknown.
+    "camera": Field((None, 3, 4), np.float32),
+    "gravity": Field((), np.float32),  # m/s^2; NaN where unknown
+    # Of the same frames, see `STATE`: zeros where an object is not there, NaN where unknown.
+    "states": Field((None, STATE_SLOTS, 5), np.float32),
 }
+# The state of an object: its centre and half its size in frames from the top left corner, the size
+# in heights of the frame; depth along the optical axis, m; visible pixels over its pixels alone.
+STATE = ("x", "y", "depth", "size", "visibility")
 TEXT_TOKENS = Field((None, None), np.float32)
 DRAWN = ("given", "given_mask")  # by the stage, from the clip itself
+TRUTH = ("camera", "gravity", "states")  # batched only if asked for: few rows have them
 
 # One example of a batch, which adds a dimension in front: `video` or `latents`, never both.
 EXAMPLE = {
@@ -122,6 +134,9 @@ EXAMPLE = {
     "latents": Field((None, None, None, LATENT_CHANNELS), np.float32),
     "stills": Field((None, None, None, LATENT_CHANNELS), np.float32),  # with latents
     **{name: field for name, field in CONDITION.items() if name not in DRAWN},
+    # What moves, for the stage to take in the place of the caption; masked where unknown.
+    "motion_text": Field((None,), np.int32),
+    "motion_text_mask": Field((None,), np.bool_),
 }
 
 # What is known of every row without decoding it (kept beside the records).
@@ -158,6 +173,11 @@ def captions_of(caption: str, shots: Sequence[Shot]) -> dict[int, str]:
     """The captions of a clip by the shot they belong to, in the order of the text."""
     own = {number: shot.caption for number, shot in enumerate(shots)}
     return own if len(shots) == 1 else {GLOBAL: caption} | own
+
+
+def motion_of(record: Mapping[str, Any]) -> str:
+    """The motion-only caption of a clip; "" where unknown, or if it has several shots."""
+    return record["caption_motion"] if len(read_shots(record)) == 1 else ""
 
 
 def write_shots(shots: Sequence[Shot]) -> str:

@@ -1,7 +1,7 @@
 """From a stored row to one example of a batch: pure numpy, every random choice from a given rng."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,32 +61,50 @@ def cover_size(height: int, width: int, target: tuple[int, int]) -> tuple[int, i
     return max(round(height * scale), target[0]), max(round(width * scale), target[1])
 
 
-def crop(frames: np.ndarray, size: tuple[int, int], rng: np.random.Generator | None) -> np.ndarray:
-    """Cuts [T,H,W,3] to size (height, width), at random or, without rng, from the middle."""
-    slack = [have - want for have, want in zip(frames.shape[1:3], size, strict=True)]
+class Crop(NamedTuple):
+    """How stored frames become those of a bucket: resized to height x width, then cut.
+
+    top, left, size: of what is cut out; size is (height, width).
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    size: tuple[int, int]
+
+    def cut(self, frames: np.ndarray) -> np.ndarray:
+        """[T, height, width, 3] -> [T, *size, 3]."""
+        rows = slice(self.top, self.top + self.size[0])
+        return frames[:, rows, self.left : self.left + self.size[1]]
+
+
+def choose_crop(
+    row: Mapping[str, Any], size: tuple[int, int], rng: np.random.Generator | None
+) -> Crop:
+    """The crop of a stored row to size (height, width), aspect kept.
+
+    What is cut out is drawn from rng; without one it is the middle.
+    """
+    resized = cover_size(int(row["height"]), int(row["width"]), size)
+    slack = [have - want for have, want in zip(resized, size, strict=True)]
     if rng is None:
         top, left = (extra // 2 for extra in slack)
     else:
         top, left = (int(rng.integers(extra + 1)) for extra in slack)
-    return frames[:, top : top + size[0], left : left + size[1]]
+    return Crop(*resized, top, left, tuple(size))
 
 
-def load_video(
-    row: Mapping[str, Any],
-    numbers: range,
-    size: tuple[int, int],
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Decodes frames of a row into uint8 [T,H,W,3] of size (height, width), aspect kept."""
-    resized = cover_size(int(row["height"]), int(row["width"]), size)
-    decoded, _ = video.decode_mp4(row["video"], numbers, resized)
-    return np.ascontiguousarray(crop(decoded, size, rng))
+def load_video(row: Mapping[str, Any], numbers: range, crop: Crop) -> np.ndarray:
+    """Decodes frames of a row into uint8 [T,H,W,3] of the size of a crop."""
+    decoded, _ = video.decode_mp4(row["video"], numbers, (crop.height, crop.width))
+    return np.ascontiguousarray(crop.cut(decoded))
 
 
 def middle_clip(row: Mapping[str, Any], shape: tuple[int, int, int], stride: int) -> np.ndarray:
     """The sub-clip uint8 [T,H,W,3] that is taken of a row where nothing is drawn at random."""
     numbers = choose_frames(row, shape[0], stride, None)
-    return load_video(row, numbers, shape[1:])
+    return load_video(row, numbers, choose_crop(row, shape[1:], None))
 
 
 def load_latents(
@@ -125,6 +143,18 @@ def load_text(
     seen, frame_shot = seen_shots(shots, numbers)
     captions = schema.captions_of(row["caption"], [shots[number] for number in seen])
     return encode_captions(captions, text_length, tokenizer) | {"frame_shot": frame_shot}
+
+
+def load_motion_text(
+    row: Mapping[str, Any], text_length: int, tokenizer: Tokenizer = BYTES
+) -> dict[str, np.ndarray]:
+    """The motion-only caption of a row: motion_text, motion_text_mask [S].
+
+    Without one, or with several shots, which it does not tell apart, all is masked.
+    """
+    motion = schema.motion_of(row)
+    ids, mask = tokenizer.encode(motion, text_length)
+    return {"motion_text": ids, "motion_text_mask": mask & bool(motion)}
 
 
 def load_text_tokens(

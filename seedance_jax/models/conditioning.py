@@ -12,11 +12,13 @@ Next to its values an adapter therefore has a channel that is 1 where they are k
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from seedance_jax.models import rasters
 from seedance_jax.models.text import caption_starts
 
 
@@ -32,6 +34,9 @@ class Condition(NamedTuple):
         frame is given.
       given_mask: 1 on given latent frames, float [B, T].
       fps: frames per second, float [B]; NaN of images.
+      camera: float [B, T, 3, 4], see `rasters.ray_channels`.
+      gravity: m/s^2, float [B].
+      states: of objects, float [B, T, N, 5], see `rasters.state_channels`.
     """
 
     text: Any
@@ -41,6 +46,9 @@ class Condition(NamedTuple):
     given: Any = None
     given_mask: Any = None
     fps: Any = None
+    camera: Any = None
+    gravity: Any = None
+    states: Any = None
 
 
 class Entry(NamedTuple):
@@ -72,9 +80,11 @@ def leave_out_given(condition: Condition, dropped: jax.Array) -> Condition:
     return condition._replace(given_mask=jnp.where(dropped[:, None], jnp.zeros_like(mask), mask))
 
 
-def leave_out_fps(condition: Condition, dropped: jax.Array) -> Condition:
-    """The frame rate is not known."""
-    return condition._replace(fps=jnp.where(dropped, jnp.nan, condition.fps))
+def leave_out_value(name: str, condition: Condition, dropped: jax.Array) -> Condition:
+    """The value of a field is not known."""
+    value = getattr(condition, name)
+    dropped = dropped.reshape(-1, *[1] * (value.ndim - 1))
+    return condition._replace(**{name: jnp.where(dropped, jnp.nan, value)})
 
 
 def given_channels(condition: Condition, xt: jax.Array) -> jax.Array:
@@ -93,6 +103,27 @@ def fps_channels(condition: Condition, xt: jax.Array) -> jax.Array:
     return known_channels(values, 1, xt)
 
 
+def gravity_channels(condition: Condition, xt: jax.Array) -> jax.Array:
+    """Logarithm of gravity over that of the Earth, and whether it is known, the same everywhere."""
+    gravity = condition.gravity
+    values = None if gravity is None else jnp.log(gravity / 9.81)[:, None, None, None, None]
+    return known_channels(values, 1, xt)
+
+
+def camera_channels(condition: Condition, xt: jax.Array) -> jax.Array:
+    """Rays of the camera, and whether it is known."""
+    camera = condition.camera
+    values = None if camera is None else rasters.ray_channels(camera, xt.shape[2:4])
+    return known_channels(values, rasters.RAYS, xt)
+
+
+def state_channels(condition: Condition, xt: jax.Array) -> jax.Array:
+    """States of objects where they are, and whether they are known."""
+    states, shots = condition.states, condition.frame_shot
+    values = None if states is None else rasters.state_channels(states, shots, xt.shape[2:4])
+    return known_channels(values, rasters.STATES, xt)
+
+
 def known_channels(values: jax.Array | None, channels: int, xt: jax.Array) -> jax.Array:
     """Values [B, T, H, W, channels] or broadcastable, NaN or None where unknown, and a mask of one.
 
@@ -109,7 +140,10 @@ def known_channels(values: jax.Array | None, channels: int, xt: jax.Array) -> ja
 CONDITIONS = {
     "text": Entry(leave_out_text),
     "given": Entry(leave_out_given),
-    "fps": Entry(leave_out_fps, fps_channels, dropout=0.1),
+    "fps": Entry(partial(leave_out_value, "fps"), fps_channels, dropout=0.1),
+    "camera": Entry(partial(leave_out_value, "camera"), camera_channels, dropout=0.5),
+    "gravity": Entry(partial(leave_out_value, "gravity"), gravity_channels, dropout=0.5),
+    "states": Entry(partial(leave_out_value, "states"), state_channels, dropout=0.5),
 }
 ADAPTERS = {name: entry for name, entry in CONDITIONS.items() if entry.rasterise is not None}
 

@@ -262,9 +262,11 @@ def check_words(captions: Collection[str], limit: int) -> None:
         )
 
 
-def check_rows(source: Sequence[Mapping[str, Any]], limit: int) -> None:
-    """`check_words` of all captions of every row."""
+def check_rows(source: Sequence[Mapping[str, Any]], limit: int, motion: bool = False) -> None:
+    """`check_words` of all captions of every row; motion: and of the motion-only ones."""
     from seedance_jax.data import loader
 
+    for caption in loader.motion_captions(source) if limit and motion else ():
+        check_words([caption], limit)
     for captions in loader.captions_of_rows(source) if limit else ():
         check_words(captions.values(), limit)

@@ -12,12 +12,14 @@ from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import schema, sources
+from seedance_jax.data.examples import Wanted
 from seedance_jax.data.tokenizer import BYTES, Tokenizer
 from seedance_jax.diffusion import tasks
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import Generator, example_inputs
 from seedance_jax.pretrained import codec, generators, latents, runs, text_encoder
 
+MOTION = 2**31 - 1  # folded into the key of a batch: beyond the keys of all of its samples
 # (condition with what a batch has of text, frozen) -> the condition as the model takes it
 ReadText = Callable[[Condition, Mapping[str, Any]], Condition]
 # (key, batch, frozen) -> (normalised latents [B, T, H, W, C], Condition)
@@ -79,7 +81,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
         seed=config.seed,
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
         text_length=text.length,
-        tokenizer=text.tokenizer,
+        wanted=wanted_of(config, text.tokenizer),
         side_tables=functools.partial(open_side_tables, config, text.encoder, fingerprint),
     )
     metadata = {
@@ -102,6 +104,13 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
     read = make_read(config, vae, text.read)
     batches = functools.partial(sources.iterate, data, dataset)
     return GeneratorInputs(model, init, read, batches, frozen, identity, metadata)
+
+
+def wanted_of(config: ConfigDict, tokenizer: Tokenizer) -> Wanted:
+    """What the batches of a config have besides captions, which `tokenizer` reads."""
+    known = config.model.get("conditions", ())
+    truth = tuple(name for name in schema.TRUTH if name in known)
+    return Wanted(tokenizer, truth, config.motion_captions > 0)
 
 
 def make_model(
@@ -128,7 +137,8 @@ def make_read(config: ConfigDict, vae: Any, read_text: ReadText) -> Read:
     def read(key, batch, frozen):
         mask, images = draw_given(config, key, batch)
         x0 = read_latents(vae, batch, images, frozen["vae"])
-        condition = read_text(read_condition(batch), frozen)
+        condition = choose_captions(config, key, batch, mask)
+        condition = read_text(condition, frozen)
         return x0, condition._replace(given=x0, given_mask=mask)
 
     return read
@@ -155,6 +165,28 @@ def example_mask(config: ConfigDict, batch: Mapping[str, Any], step: int) -> np.
 def read_condition(batch: Mapping[str, Any]) -> Condition:
     """The fields of a condition that a batch has."""
     return Condition(**{name: batch[name] for name in Condition._fields if name in batch})
+
+
+def choose_captions(
+    config: ConfigDict, key: jax.Array, batch: Mapping[str, Any], mask: jax.Array
+) -> Condition:
+    """The condition of a batch, in a share of image to video with the motion-only captions.
+
+    mask: [B, T], 1 on given frames. Of other tasks, and of clips without one, the caption stays.
+    """
+    condition = read_condition(batch)
+    if "motion_text" not in batch:
+        return condition
+    told, given = batch["motion_text_mask"], mask > 0
+    key = jax.random.fold_in(key, MOTION)
+    chosen = jax.random.bernoulli(key, config.motion_captions, given.shape[:1])
+    chosen &= given[:, 0] & ~given[:, 1:].any(1) & told.any(1)
+    choose = functools.partial(jnp.where, chosen[:, None])
+    return condition._replace(
+        text=choose(batch["motion_text"], condition.text),
+        text_mask=choose(told, condition.text_mask),
+        text_shot=choose(0, condition.text_shot),
+    )
 
 
 def read_latents(
@@ -192,7 +224,8 @@ def open_side_tables(
     if config.text.get("mode") == "precomputed":
         return tables | {"texts": text_encoder.open_tokens(data, encoder)}
     limit = config.text.max_words if encoder is None else encoder.max_words
-    text_encoder.check_rows(sources.open_split(data, "train"), limit)
+    motion = config.motion_captions > 0
+    text_encoder.check_rows(sources.open_split(data, "train"), limit, motion)
     return tables
 
 

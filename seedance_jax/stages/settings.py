@@ -32,7 +32,7 @@ LEAST = {
     "loss.frames": 1,
     "lora.rank": 1,
 }
-SHARES = ("ema_decay", "caption_dropout", "condition_dropout", "frame_times")
+SHARES = ("ema_decay", "caption_dropout", "motion_captions", "condition_dropout", "frame_times")
 TYPES = ("float32", "bfloat16", "float16")
 
 
@@ -50,11 +50,25 @@ def check_values(config: ConfigDict) -> None:
         legal = (*TYPES, "auto") if name in may_be_auto(config) else TYPES
         if name.endswith((".dtype", ".gradients")) and value not in legal:
             raise ValueError(f"{name}={value!r}; legal types: {list(legal)}")
+    if config.get("motion_captions"):
+        check_motion_captions(config)
     if "model" in config:
         check_model(config.model.to_dict())
     selection.parse(config.data.to_dict())
     if flat.get("vae_run") == "":
         raise ValueError("vae_run is not set: --config.vae_run=RUN")
+
+
+def check_motion_captions(config: ConfigDict) -> None:
+    """Raises ValueError unless a config with motion-only captions can use them."""
+    share, mode = config.motion_captions, config.text.get("mode")
+    if not config.tasks.get("image_to_video"):
+        raise ValueError(f"motion_captions={share} is of the task image_to_video, which has none")
+    if mode == "precomputed":
+        raise ValueError(
+            f"motion_captions={share}: the text tokens that are precomputed are those of the full "
+            "captions alone; use --config.text.mode=frozen"
+        )
 
 
 def may_be_auto(config: ConfigDict) -> tuple[str, ...]:

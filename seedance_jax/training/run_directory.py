@@ -27,6 +27,8 @@ LACKED = {
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
     "data": {"filter": ""},
 }
+# The same of fields beside others: {field: (one that is as old as its stage, value)}.
+LACKED_BESIDE = {"motion_captions": ("caption_dropout", 0.0)}
 # Fields of models that say how one is run, or where a part of it lies, and not what it computes.
 HOW = ("remat", "dtype", "kernel", "path")
 # What a run may make, in words.
@@ -99,7 +101,9 @@ def as_json(value: Any) -> Any:
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config of a run (as JSON) with the fields that those of older runs lack."""
     lacked = {name: fields for name, fields in as_json(LACKED).items() if name in config}
-    return {**config, **{name: {**fields, **config[name]} for name, fields in lacked.items()}}
+    beside = {name: value for name, (old, value) in LACKED_BESIDE.items() if old in config}
+    sections = {name: {**fields, **config[name]} for name, fields in lacked.items()}
+    return {**beside, **config, **sections}
 
 
 def of_weights(section: Any) -> Any:

@@ -10,6 +10,7 @@ from clips import clip_record, cut_record, write_clips
 from seedance_jax.data import loader, schema, tokenizer, transforms
 from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
 from seedance_jax.data.builders.side_tables import build_latents, open_table
+from seedance_jax.data.examples import Wanted
 
 BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))
 
@@ -44,7 +45,8 @@ def test_a_batch_has_the_promised_form(expected, source):
         size = len(batch["index"])
         assert batch["video"].dtype == np.uint8
         assert batch["video"].shape in [(b.batch_size, *b.shape, 3) for b in BUCKETS]
-        assert batch.keys() == schema.EXAMPLE.keys() - {"latents", "stills"}
+        unasked = {"latents", "stills", *schema.TRUTH, "motion_text", "motion_text_mask"}
+        assert batch.keys() == schema.EXAMPLE.keys() - unasked
         for name, array in batch.items():
             assert array.dtype == schema.EXAMPLE[name].dtype
             assert array.ndim == 1 + len(schema.EXAMPLE[name].shape)
@@ -281,7 +283,7 @@ def test_captions_that_do_not_fit_are_named_before_the_first_batch(source, cut_s
     words = dataclasses.replace(tokenizer.BYTES, identity="words", to_ids=lambda text: text.split())
     counts = loader.count_tokens(cut_source, words)
     assert counts.max() > 3
-    fits = {"text_length": int(counts.max()), "seed": 0, "tokenizer": words}
+    fits = {"text_length": int(counts.max()), "seed": 0, "wanted": Wanted(words)}
     loader.make_dataset(cut_source, [Bucket(1, 16, 16, 1)], **fits)
     with pytest.raises(ValueError, match=f"the captions of .* {counts.max()} tokens are needed"):
         loader.make_dataset(cut_source, [Bucket(1, 16, 16, 1)], **fits | {"text_length": 3})

@@ -18,7 +18,17 @@ def test_without_rng_the_middle_is_taken():
     assert transforms.sub_clip([9], 1, 1, None)[0] == 4
     assert transforms.sub_clip([9], 5, 1, None) == range(2, 7)
     frames = moving_square(0, height=32, width=48)
-    assert np.array_equal(transforms.crop(frames, (32, 32), None), frames[:, :, 8:40])
+    middle = transforms.choose_crop({"height": 32, "width": 48}, (32, 32), None)
+    assert np.array_equal(middle.cut(frames), frames[:, :, 8:40])
+
+
+def test_crops_are_drawn_from_everywhere_they_fit():
+    rng, row = np.random.default_rng(0), {"height": 64, "width": 70}
+    drawn = [transforms.choose_crop(row, (32, 32), rng) for _ in range(100)]
+    assert {(crop.height, crop.width, crop.top, crop.size) for crop in drawn} == {
+        (32, 35, 0, (32, 32))
+    }
+    assert {crop.left for crop in drawn} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("size", [(32, 48), (90, 160), (100, 37), (64, 64)])
@@ -82,12 +92,24 @@ def test_a_clip_without_a_legal_start_is_an_error():
 def test_frames_have_the_captions_of_their_shots(numbers):
     record = cut_record(0, (9, 8))
     told = transforms.load_text(record, numbers, 48)
-    pixels = transforms.load_video(record, numbers, (32, 48))[::4].mean((1, 2, 3))
+    whole = transforms.choose_crop(record, (32, 48), None)
+    pixels = transforms.load_video(record, numbers, whole)[::4].mean((1, 2, 3))
     level = np.round((pixels - 40) / 30).astype(int)  # the shot of every latent frame, as seen
     shots, expected = np.unique(level, return_inverse=True)
     assert told["frame_shot"].tolist() == expected.tolist()
     own = {k: f"shot {shot}" for k, shot in enumerate(shots)}
     assert read(told) == (own if len(own) == 1 else {schema.GLOBAL: "all shots"} | own)
+
+
+def test_a_motion_only_caption_is_that_of_a_clip_of_one_shot():
+    record = clip_record(0) | {"caption_motion": "it goes"}
+    told = transforms.load_motion_text(record, 12)
+    assert read(
+        {name.removeprefix("motion_"): value for name, value in told.items()}
+        | {"text_shot": np.zeros(12, int)}
+    ) == {0: "it goes"}
+    for other in (clip_record(0), cut_record(0, (9, 8)) | {"caption_motion": "it goes"}):
+        assert not transforms.load_motion_text(other, 12)["motion_text_mask"].any()
 
 
 def read(told):

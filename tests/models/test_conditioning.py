@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from seedance_jax.models import conditioning
+from seedance_jax.models import conditioning, rasters
 from seedance_jax.models.conditioning import ADAPTERS, CONDITIONS, Condition
 from seedance_jax.models.dit import DiT
 from seedance_jax.models.generator import example_inputs
@@ -15,6 +15,8 @@ from seedance_jax.pretrained import generators
 
 BATCH, FRAMES, CHANNELS = 3, 2, 4
 XT = jax.random.normal(jax.random.key(0), (BATCH, FRAMES, 2, 2, CHANNELS))
+STATES = (FRAMES, rasters.SLOTS, 5)
+UNKNOWN = {"camera": jnp.full((FRAMES, 3, 4), jnp.nan), "states": jnp.full(STATES, jnp.nan)}
 CONDITION = Condition(
     text=jax.random.normal(jax.random.key(1), (BATCH, 4, 8)),
     text_mask=jnp.arange(4) < jnp.array([[4], [3], [2]]),
@@ -23,6 +25,9 @@ CONDITION = Condition(
     given=XT,
     given_mask=jnp.ones((BATCH, FRAMES)),
     fps=jnp.array([12.0, 24.0, jnp.nan]),
+    camera=jnp.stack([*jax.random.normal(jax.random.key(5), (2, FRAMES, 3, 4)), UNKNOWN["camera"]]),
+    gravity=jnp.array([9.81, 1.6, jnp.nan]),
+    states=jnp.stack([*jax.random.uniform(jax.random.key(6), (2, *STATES)), UNKNOWN["states"]]),
 )
 DROPPED = jnp.array([True, False, False])
 PLAIN = DiT(CHANNELS, 24, depth=1, heads=2, window=(2, 2))
@@ -103,6 +108,26 @@ def test_fps_is_octaves_from_24_beside_whether_it_is_known():
     np.testing.assert_array_equal(nothing, np.zeros(channels.shape))
 
 
+def test_gravity_is_told_beside_that_of_the_earth():
+    channels = conditioning.gravity_channels(CONDITION, XT)
+    expected = [[0.0, 1.0], [np.log(1.6 / 9.81), 1.0], [0.0, 0.0]]
+    np.testing.assert_allclose(channels[:, 0, 1, 1], expected, atol=1e-6)
+
+
+def test_what_the_ground_truth_tells_is_left_out_of_half_of_every_training():
+    shares = {name: ADAPTERS[name].dropout for name in ("camera", "gravity", "states")}
+    assert set(shares.values()) == {0.5}
+
+
+def test_of_objects_some_may_be_unknown_and_the_others_stay():
+    """A slot that is masked is as one that is not there; all of them are not known."""
+    one = CONDITION._replace(states=CONDITION.states.at[:, :, 1:].set(jnp.nan))
+    gone = CONDITION._replace(states=CONDITION.states.at[:, :, 1:].multiply(0.0))
+    channels = conditioning.state_channels(one, XT)
+    np.testing.assert_array_equal(channels, conditioning.state_channels(gone, XT))
+    np.testing.assert_array_equal(channels[..., -1][:, 0, 0, 0], [1.0, 1.0, 0.0])
+
+
 def test_what_has_an_adapter_is_left_out_of_a_small_share_of_every_training():
     """So that a trained model may be asked with it and without it."""
     assert all(0.0 < entry.dropout <= 0.5 for entry in ADAPTERS.values())
@@ -149,5 +174,6 @@ def test_every_condition_is_dropped_by_a_draw_of_its_own():
 
 
 def test_unknown_conditions_are_named():
-    with pytest.raises(ValueError, match=r"conditions='depth'; legal values: \['fps'\]"):
+    legal = r"\['fps', 'camera', 'gravity', 'states'\]"
+    with pytest.raises(ValueError, match=f"conditions='depth'; legal values: {legal}"):
         PLAIN.clone(conditions=("depth",))

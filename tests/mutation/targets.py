@@ -6,6 +6,8 @@ ROOT = Path(__file__).parents[2]
 
 TARGETS = {
     "data/buckets": ["data/test_loader"],
+    "data/examples": ["data/test_examples", "data/test_loader"],
+    "data/ground_truth": ["data/test_ground_truth"],
     "data/loader": ["data/test_loader", "data/test_mixing"],
     "diffusion/flow": ["diffusion/test_flow", "diffusion/test_solvers"],
     "diffusion/guidance": ["diffusion/test_guidance"],
@@ -22,6 +24,7 @@ TARGETS = {
     "models/generator": ["models/test_generator"],
     "models/layers": ["models/test_layers"],
     "models/lora": ["models/test_lora"],
+    "models/rasters": ["models/test_rasters", "models/test_conditioning"],
     "models/rope": ["models/test_rope"],
     "models/text": ["models/test_text", "models/public/test_qwen"],
     "models/vae": ["models/test_autoencoder", "models/public/test_wan"],

@@ -11,6 +11,7 @@ from clips import clip_record, cut_record, write_clips
 from seedance_jax.data import loader
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders.side_tables import build_texts, open_table
+from seedance_jax.data.examples import Wanted
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.text import TextModel, caption_starts
 from seedance_jax.pretrained import generators, text_encoder
@@ -60,7 +61,7 @@ def encode(encoder):
 
 
 def test_precomputed_tokens_are_those_of_the_frozen_model(source, encoder, texts, encode):
-    by_ids = {"text_length": LENGTH, "tokenizer": encoder.tokenizer}
+    by_ids = {"text_length": LENGTH, "wanted": Wanted(encoder.tokenizer)}
     by_tokens = {"text_length": encoder.positions(LENGTH), "side_tables": {"texts": texts}}
     frozen = loader.make_dataset(source, BUCKETS, seed=0, **by_ids)
     precomputed = loader.make_dataset(source, BUCKETS, seed=0, **by_tokens)
@@ -169,3 +170,11 @@ def test_all_captions_of_a_row_count(source):
     text_encoder.check_rows(source, 0)
     with pytest.raises(ValueError, match="8 words and 4 starts, text.max_words=11"):
         text_encoder.check_rows(source, 11)
+
+
+def test_motion_only_captions_count_where_they_are_read():
+    row = clip_record(0) | {"caption_motion": "it goes and goes"}
+    text_encoder.check_rows([row], 4)
+    text_encoder.check_rows([row], 5, motion=True)
+    with pytest.raises(ValueError, match="4 words and 1 starts, text.max_words=4"):
+        text_encoder.check_rows([row], 4, motion=True)

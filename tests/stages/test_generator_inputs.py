@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from configs import pretrain
-from seedance_jax.data import schema
+from seedance_jax.data import ground_truth, schema
 from seedance_jax.diffusion import tasks
+from seedance_jax.models import conditioning, rasters
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.vae import VAE
 from seedance_jax.stages import generator_inputs
@@ -34,9 +35,10 @@ def batch():
     }
 
 
-def read(batch, task, dropout=0.0, vae=None, frozen=FROZEN):
+def read(batch, task, dropout=0.0, vae=None, frozen=FROZEN, motion_captions=0.0):
     config = pretrain.get_config("smoke").unlock()
     config.tasks, config.condition_dropout = {task: 1.0}, dropout
+    config.motion_captions = motion_captions
     own = generator_inputs.make_read(config, vae, generator_inputs.as_batched)
     return own(jax.random.key(0), batch, frozen)
 
@@ -44,6 +46,9 @@ def read(batch, task, dropout=0.0, vae=None, frozen=FROZEN):
 def test_the_record_and_the_batch_have_the_same_names():
     assert Condition._fields == tuple(schema.CONDITION)
     assert set(Condition._fields) - schema.EXAMPLE.keys() == set(schema.DRAWN)
+    assert {"fps", *schema.TRUTH} == set(conditioning.ADAPTERS)
+    assert rasters.SLOTS == schema.STATE_SLOTS
+    assert ground_truth.READERS.keys() == set(schema.TRUTH)
 
 
 def test_latents_are_learned_with_mean_0_and_deviation_1_of_every_channel(batch):
@@ -91,6 +96,40 @@ def test_the_condition_is_that_of_the_batch_and_of_the_drawn_task(batch):
     np.testing.assert_array_equal(condition.given_mask, [[1.0, 0.0, 0.0]] * BATCH)
     _, dropped = read(batch, "image_to_video", dropout=0.5)
     assert 0 < dropped.given_mask.sum() < BATCH
+
+
+def captions(batch, task, share, dropout=0.0):
+    """(condition, whether each sample has the motion-only caption) of a task; row 0 has none."""
+    shape = batch["text"].shape
+    told = np.arange(shape[0])[:, None] > np.zeros(shape)
+    own = batch | {"motion_text": np.full(shape, 9, np.int32), "motion_text_mask": told}
+    own |= {"text_shot": np.ones(shape, np.int32)}
+    _, condition = read(own, task, dropout, motion_captions=share)
+    moving = np.asarray(condition.text == 9)
+    assert (moving.all(1) == moving.any(1)).all()
+    np.testing.assert_array_equal(condition.text_shot, np.where(moving, 0, 1))
+    np.testing.assert_array_equal(condition.text_mask, True)
+    return condition, moving.any(1)
+
+
+def test_a_share_of_image_to_video_is_told_what_moves_alone(batch):
+    many = {name: np.repeat(array, 20, 0) for name, array in batch.items()}
+    condition, moving = captions(many, "image_to_video", 0.25)
+    np.testing.assert_allclose(moving.mean(), 0.25, atol=0.08)
+    assert condition.given_mask[:, 0].all()
+    _, again = captions(many, "image_to_video", 0.25)
+    np.testing.assert_array_equal(moving, again)
+
+
+@pytest.mark.parametrize("task", sorted(tasks.MASKS))
+def test_a_motion_only_caption_never_comes_without_the_first_frame_or_with_others(batch, task):
+    condition, moving = captions(batch, task, 1.0, dropout=0.5)
+    first_alone = np.asarray(condition.given_mask).tolist()
+    expected = np.array([mask == [1.0, 0.0, 0.0] for mask in first_alone])
+    expected[0] = False  # of which no motion-only caption is known
+    np.testing.assert_array_equal(moving, expected)
+    if task == "image_to_video":
+        assert 0 < moving.sum() < BATCH - 1
 
 
 def test_images_that_are_given_later_stand_still_in_the_videos_that_are_encoded(monkeypatch):

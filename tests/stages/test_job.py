@@ -94,7 +94,7 @@ def test_a_run_of_an_older_config_goes_on_and_gets_the_fields_that_it_lacked(tmp
     knowing = new.copy_and_resolve_references()
     knowing.model.conditions = ("fps",)
     old = run_directory.as_json(new.to_dict())
-    del old["model"]["conditions"], old["text"]["layers"]
+    del old["model"]["conditions"], old["text"]["layers"], old["motion_captions"]
     run_directory.write_json(tmp_path, "config.json", old)
     save(tmp_path, 12)
     with pytest.raises(ValueError, match=r"or undo:\n  model.conditions: \[\] -> \['fps'\]$"):

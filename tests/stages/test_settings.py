@@ -38,6 +38,8 @@ def test_shipped_configs_are_legal(size):
         ({"text__mode": "frozen", "text__dtype": "auto"}, "text.dtype='auto'; legal types: "),
         ({"text__heads": 0}, "text.heads=0: must be at least 1"),
         ({"optimizer__warmup_steps": -1}, "optimizer.warmup_steps=-1: must be at least 0"),
+        ({"motion_captions": 0.5, "tasks__image_to_video": 0.0}, "=0.5 is of the task image_to_v"),
+        ({"motion_captions": 0.5, "text__mode": "precomputed"}, "=0.5: .*text.mode=frozen"),
         ({"seed": -1}, "seed=-1: must be at least 0"),
         ({"data__num_workers": -2}, "data.num_workers=-2: must be at least 0"),
         ({"vae_run": ""}, "^vae_run is not set: --config.vae_run=RUN$"),
