@@ -69,6 +69,7 @@ flags.DEFINE_integer("num_frames", None, "4n+1; 1 makes an image.")
 flags.DEFINE_float(
     "fps", None, "Frames per second, of a model that knows rates; default: of the training."
 )
+flags.DEFINE_float("gravity", None, "m/s^2, of a model that knows it; default: not told.")
 flags.DEFINE_integer("num_inference_steps", None, "Steps of the solver.")
 flags.DEFINE_float("guidance_scale", None, "By the text; 1 is no guidance.")
 flags.DEFINE_float("image_guidance_scale", None, "By the given frames; 1 is no guidance.")

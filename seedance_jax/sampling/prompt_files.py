@@ -28,6 +28,7 @@ COLUMNS = {
     "width": int,
     "num_frames": int,
     "fps": float,
+    "gravity": float,
     "num_inference_steps": int,
     "guidance_scale": float,
     "image_guidance_scale": float,

@@ -10,6 +10,7 @@ import numpy as np
 from seedance_jax.data.schema import GLOBAL
 from seedance_jax.diffusion import guidance, solvers
 from seedance_jax.sampling import context
+from seedance_jax.sampling.conditions import frame_rate, is_number, known_truth, truth_settings
 from seedance_jax.sampling.given import collect
 from seedance_jax.sampling.shots import latent_shots, parse_prompt, shot_lengths
 from seedance_jax.sampling.sizes import resolve_size, size_note
@@ -17,7 +18,6 @@ from seedance_jax.sampling.sizes import resolve_size, size_note
 SIZE = ("num_frames", "height", "width")
 STEPS = dict(zip(SIZE, ("1, 5, 9, ... (4n+1)", *["16, 32, 48, ..."] * 2), strict=True))
 MAX_SEED = 2**31 - 1
-MAX_FPS = 240
 MAX_PIXELS = 2**31  # of all frames of a clip; no device holds more
 GIVEN = ("image", "last_image", "video", "frames")
 
@@ -40,6 +40,9 @@ class Request:
         Shots with durations decide num_frames themselves.
       fps: frames per second of what happens in the clip, by default those of the training; others
         need a model that knows them (`model.conditions`).
+      gravity, camera, states: what a model that knows them (`model.conditions`) is told of all
+        clips, as batches have it: m/s^2, float [n+1, 3, 4] and [n+1, 16, 5] for n+1 latent frames,
+        see `data.schema.CONDITION`. By default they are not known.
       num_inference_steps: steps of the solver.
       guidance_scale, image_guidance_scale: guidance by the text (by default 4, and 1 for a
         checkpoint that guidance is distilled into) and by given frames; 1 is none, and free.
@@ -62,6 +65,9 @@ class Request:
     width: int | None = None
     num_frames: int | None = None
     fps: float | None = None
+    gravity: float | None = None
+    camera: Any = None
+    states: Any = None
     num_inference_steps: int = 30
     guidance_scale: float | None = None
     image_guidance_scale: float = 1.0
@@ -78,7 +84,8 @@ class Plan(NamedTuple):
     Attributes:
       text, negative: the fields of `Condition` that hold captions, and negative ones in their
         places, each [N, S].
-      shared: its fields that both have: frame_shot int32 [N, T], fps float32 [N].
+      shared: its fields that both have: frame_shot int32 [N, T], fps float32 [N], and what else
+        the model knows, see `conditions.known_truth`.
       given: {pixel frame: image} of each clip.
       seeds: uint32 [N].
       shape: of the latents of a clip, (T, h, w, C).
@@ -128,12 +135,14 @@ def make_plan(request: Request, pipeline: Any) -> Plan:
     shared = shared_settings(request, clip, metadata)
     own = [describe(*row) for row in zip(prompts, scripts, lengths, given, strict=True)]
     text, negative = context.encode_texts(scripts, request.negative_prompt, order, pipeline)
+    truth = known_truth(request, pipeline, pipeline.autoencoder.latent_shape(*clip)[0])
     return Plan(
         text=text,
         negative=negative,
         shared={
             "frame_shot": np.stack([latent_shots(lengths[row]) for row in order]),
             "fps": np.repeat(np.float32(fps if clip[0] > 1 else np.nan), len(order)),
+            **{name: np.stack([value] * len(order)) for name, value in truth.items()},
         },
         given=[given[row] for row in order],
         seeds=request.seed + np.arange(len(order), dtype=np.uint32),
@@ -192,35 +201,11 @@ def check_sampler(request: Request) -> None:
         raise ValueError(f"negative_prompt={request.negative_prompt!r} is not text")
 
 
-def frame_rate(request: Request, pipeline: Any) -> float:
-    """Frames per second of the clips of a request.
-
-    Raises ValueError for a rate that is none, or that a model does not know.
-    """
-    trained, fps = pipeline.metadata["fps"], request.fps
-    if fps is None:
-        return trained
-    if not is_number(fps) or not 0 < fps <= MAX_FPS:
-        raise ValueError(f"fps={fps!r}: must be a number above 0 and at most {MAX_FPS}")
-    if fps != trained and "fps" not in pipeline.conditions:
-        raise ValueError(
-            f"fps={fps:g}: the model was trained on {trained:g} and knows no other frame rate; it "
-            "would have to be trained with --config.model.conditions=fps"
-        )
-    return fps
-
-
 def check_seeds(request: Request) -> None:
     """Raises ValueError unless the last clip, too, has a legal seed."""
     last = request.seed + len(request.prompt) * request.num_videos_per_prompt - 1
     if last > MAX_SEED:
         raise ValueError(f"seed={request.seed}: that of the last clip, {last}, is above {MAX_SEED}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return numeric and math.isfinite(value)
 
 
 def clip_size(
@@ -287,6 +272,7 @@ def shared_settings(
     return {
         **dict(zip(SIZE, clip, strict=True)),
         "fps": metadata["fps"],
+        **truth_settings(request),
         **{name: getattr(request, name) for name in names},
         "guidance_interval": list(request.guidance_interval),
         **({"extend": request.extend} if request.video is not None else {}),

@@ -16,6 +16,7 @@ from seedance_jax.training import release, run_directory
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (["--gravity=1.6"], "gravity is told to a model that does not know it"),
         (["--fps=24"], "fps=24: the model was trained on 12 and knows no other frame rate"),
         (["--lora_scale=2"], "lora_scale=2.0 does nothing without --lora"),
         (["--lora_scale=nan", "--lora=runs/a"], "lora_scale=nan: must be a finite number"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from seedance_jax.data import schema
 from seedance_jax.pretrained import generators
 from seedance_jax.sampling.given import collect, fill_group, groups_of
 from seedance_jax.sampling.pipeline import Pipeline
@@ -132,6 +133,50 @@ def test_a_model_that_knows_frame_rates_is_asked_for_any(pipeline, parts):
     for illegal in (0, -1, "12", float("nan"), 241):
         with pytest.raises(ValueError, match="fps=.*must be a number above 0 and at most 240"):
             knowing.prepare(PROMPT, fps=illegal)
+
+
+@pytest.fixture(scope="module")
+def knowing(parts):
+    """A pipeline of a model that knows gravity, cameras and states of objects."""
+    _, params, *others = parts
+    fields = {**MODEL, "conditions": schema.TRUTH}
+    return Pipeline(generators.build_generator(TEXT, fields, 4), params, *others)
+
+
+def test_a_model_is_told_what_it_knows_and_nothing_of_what_the_request_leaves_out(
+    pipeline, knowing
+):
+    assert pipeline.prepare(PROMPT).shared.keys() == {"frame_shot", "fps"}
+    camera = np.random.default_rng(0).standard_normal((3, 3, 4))
+    plan = knowing.prepare([PROMPT] * 2, gravity=1.6, camera=camera)
+    shared, settings = plan.shared, plan.settings[1]
+    np.testing.assert_array_equal(shared["gravity"], np.float32([1.6, 1.6]))
+    np.testing.assert_array_equal(shared["camera"], np.float32([camera] * 2))
+    assert shared["states"].shape == (2, 3, schema.STATE_SLOTS, 5)
+    assert np.isnan(shared["states"]).all()
+    assert settings["gravity"] == 1.6
+    np.testing.assert_array_equal(settings["camera"], camera)
+    assert "states" not in settings
+    for name, value in knowing.prepare(PROMPT, num_frames=1).shared.items():
+        assert name == "frame_shot" or np.isnan(value).all()
+
+
+def test_what_a_model_does_not_know_cannot_be_told(pipeline, knowing):
+    for name in schema.TRUTH:
+        with pytest.raises(ValueError, match=f"^{name} is .* --config.model.conditions={name}"):
+            pipeline.prepare(PROMPT, **{name: 1.0})
+    for illegal in (0, -9.81, "9.81", float("nan")):
+        with pytest.raises(ValueError, match="gravity=.*must be a number above 0"):
+            knowing.prepare(PROMPT, gravity=illegal)
+    with pytest.raises(ValueError, match=r"camera of shape \[2, 3, 4\] must be \[3, 3, 4\] finite"):
+        knowing.prepare(PROMPT, camera=np.zeros((2, 3, 4)))
+    states = np.zeros((3, schema.STATE_SLOTS, 5))
+    knowing.prepare(PROMPT, states=states)
+    with pytest.raises(ValueError, match="states of shape .* finite"):
+        knowing.prepare(PROMPT, states=states + np.inf)
+    states[1, 0] = [0.5, 0.5, 2.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match="states: what is there .* must have a size above 0"):
+        knowing.prepare(PROMPT, states=states)
 
 
 def test_only_as_many_predictions_as_needed_are_made(pipeline):
