@@ -37,7 +37,7 @@ def states(row: Mapping[str, Any], numbers: np.ndarray, crop: Crop) -> np.ndarra
     """`schema.CONDITION["states"]` of frames of a row."""
     found = np.zeros((len(numbers), *schema.CONDITION["states"].shape[1:]), np.float32)
     if "object_position" not in row:
-        return found + np.float32(np.nan)
+        return np.full_like(found, np.nan)
     kept = slice(0, schema.STATE_SLOTS)
     points = row["object_position"][numbers, kept]
     intrinsics = frame_intrinsics(row, numbers, crop)

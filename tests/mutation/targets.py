@@ -24,7 +24,11 @@ TARGETS = {
     "models/generator": ["models/test_generator"],
     "models/layers": ["models/test_layers"],
     "models/lora": ["models/test_lora"],
-    "models/rasters": ["models/test_rasters", "models/test_conditioning"],
+    "models/rasters": [
+        "models/test_rasters",
+        "models/test_conditioning",
+        "stages/test_generator_inputs",
+    ],
     "models/rope": ["models/test_rope"],
     "models/text": ["models/test_text", "models/public/test_qwen"],
     "models/vae": ["models/test_autoencoder", "models/public/test_wan"],
