@@ -29,18 +29,23 @@ def world(size: str) -> dict:
     """The synthetic world: version, slice, format of clips and number of clips per split."""
     smoke = {"train": 48, "validation": 16, "held_out_combinations": 16, "out_of_range": 8}
     tiny = {"train": 3000, "validation": 64, "held_out_combinations": 64, "out_of_range": 32}
-    released = {**tiny, "train": 12_000}
+    released = {**tiny, "train": 6000}
     small = {"train": 100_000, "validation": 512, "held_out_combinations": 512, "out_of_range": 512}
     return {
         "version": "2.0.0",
         "flawed": 0.0,  # share of boring, shaky and badly exposed clips
-        "slice": choose(size, smoke="tiny", small="full"),
-        "num_frames": choose(size, smoke=17, small=49, **{"7b": 121}),
-        "height": choose(size, smoke=64, small=128, base=480),
-        "width": choose(size, smoke=64, small=128, base=480, **{"7b": 864}),
+        "slice": choose(size, smoke="tiny", released="plain", small="full"),
+        "num_frames": choose(size, smoke=17, released=25, small=49, **{"7b": 121}),
+        "height": choose(size, smoke=64, released=128, base=480),
+        "width": choose(size, smoke=64, released=128, base=480, **{"7b": 864}),
         "fps": choose(size, smoke=12, small=24),
         **choose(size, smoke=smoke, tiny=tiny, released=released, small=small),
     }
+
+
+def simple(size: str) -> dict:
+    """The slice of the fewest shapes, events and cameras, in the format of `world`."""
+    return {"source": "world", **world(size), "slice": "tiny"}
 
 
 def data(size: str, buckets: tuple, latents: bool = False) -> dict:
@@ -52,9 +57,11 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         every batch.
     """
     return {
-        "source": "world",
+        "source": choose(size, smoke="world", released="world:1,simple:1", small="world"),
         "data_dir": "data",
         "world": world(size),
+        # A second data set of simpler scenes, at `released`.
+        **choose(size, smoke={}, released={"simple": simple(size)}, small={}),
         # Used when source is "folder": a directory of clips with captions.
         "folder": {
             "path": "",
@@ -96,6 +103,17 @@ def vae(size: str) -> dict:
         "kernels": ((1, 3, 3), (1, 1, 1)),
         "linear_ends": True,
     }
+    # Narrow stages down to patches of 2 x 2 pixels, which a layer from 8 x 8 positions blurs.
+    released = {
+        "patch": 2,
+        "encoder_widths": (24, 48, 96, 96),
+        "decoder_widths": (128, 96, 48, 24),
+        "strides": ((1, 2), (2, 2), (2, 2)),
+        "encoder_blocks": (0, 1, 1, 1),
+        "decoder_blocks": (1, 1, 2, 2),
+        "kernels": ((1, 3, 3), (3, 1, 1)),
+        "linear_ends": False,
+    }
     small = {
         "patch": 2,
         "encoder_widths": (32, 64, 128, 128),
@@ -116,7 +134,7 @@ def vae(size: str) -> dict:
     return {
         "latent_channels": 48,
         "dtype": choose(size, smoke="float32", small="bfloat16"),
-        **choose(size, smoke=toy, small=small, base=full),
+        **choose(size, smoke=toy, released=released, small=small, base=full),
     }
 
 
@@ -124,17 +142,22 @@ def thin_decoder(size: str) -> dict:
     """The decoder of `vae(size)` with half the width next to pixels, and two blocks per stage."""
     return {
         "decoder_widths": choose(
-            size, smoke=(64, 64, 64), small=(192, 96, 48, 24), base=(896, 448, 224, 112)
+            size,
+            smoke=(64, 64, 64),
+            released=(128, 48, 24, 12),
+            small=(192, 96, 48, 24),
+            base=(896, 448, 224, 112),
         ),
-        "decoder_blocks": choose(size, smoke=(0, 0, 1), small=(2, 2, 2, 2)),
+        "decoder_blocks": choose(size, smoke=(0, 0, 1), released=(1, 1, 1, 1), small=(2, 2, 2, 2)),
     }
 
 
-def get_base(size: str) -> ConfigDict:
-    """The fields that all stages share."""
+def get_base(name: str, size: str) -> ConfigDict:
+    """The fields that all stages share; name: of the config, by which its runs are called."""
     check_size(size, more=LARGER[len(SIZES) :])
     return ConfigDict(
         {
+            "name": name,
             "size": size,
             "seed": 0,
             "init_from": "",

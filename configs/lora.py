@@ -15,6 +15,7 @@ from configs import base, pretrain
 def get_config(size: str = "base") -> ConfigDict:
     """`size` is one of those of `configs/pretrain.py`."""
     config = pretrain.get_config(size).unlock()
+    config.name = "lora"
     config.lora = {
         "base_run": "",
         "rank": base.choose(config.size, smoke=4, small=16),

@@ -13,11 +13,12 @@ from configs import base
 
 def get_config(size: str = "base") -> ConfigDict:
     """`size` is smoke, tiny, released, small, base or 7b."""
-    config = base.get_base(size)
+    config = base.get_base("pretrain", size)
     choose = base.choose
     clips = choose(
         size,
         smoke=((17, 64, 64, 16, 3.0), (1, 64, 64, 32, 1.0)),
+        released=((25, 128, 128, 8, 3.0), (1, 128, 128, 32, 1.0)),
         small=((49, 128, 128, 128, 4.0), (1, 128, 128, 512, 1.0)),
         base=((49, 256, 256, 512, 4.0), (1, 256, 256, 2048, 1.0)),
         # 480p, 16:9, five seconds
@@ -53,9 +54,11 @@ def get_config(size: str = "base") -> ConfigDict:
                 "max_words": choose(size, smoke=52, small=56),
             },
             "model": {
-                "width": choose(size, smoke=128, small=576, base=1920, **{"7b": 3584}),
+                "width": choose(
+                    size, smoke=128, released=192, small=576, base=1920, **{"7b": 3584}
+                ),
                 "depth": choose(size, smoke=3, small=8, base=16),
-                "heads": choose(size, smoke=4, small=9, base=15, **{"7b": 28}),
+                "heads": choose(size, smoke=4, released=6, small=9, base=15, **{"7b": 28}),
                 # A frame of 480p is 18 windows of 10x10 in either orientation, 16 if square.
                 "window": choose(size, smoke=(4, 4), base=(8, 8), **{"7b": (10, 10)}),
                 # Equal for all sizes, to be set on the command line. shift: of the windows of every
@@ -87,6 +90,9 @@ def get_config(size: str = "base") -> ConfigDict:
                 "in_between": 0.03,
                 "any_frames": 0.03,
             },
+            # Tokens of a clip whose times of training and sampling are not shifted; more tokens get
+            # more noise. It is an image of the first stage; one of 256x256 in the paper's stages.
+            "reference_tokens": choose(size, smoke=4, released=16, base=256),
             "caption_dropout": 0.1,
             # Share of image to video with captions that tell what moves, not what the image shows.
             "motion_captions": 0.0,
@@ -101,6 +107,7 @@ def get_config(size: str = "base") -> ConfigDict:
                 "warmup_steps": choose(size, smoke=2, tiny=200, small=2000),
                 "weight_decay": 0.01,
                 "clip_norm": 1.0,
+                "decay_to": 0.0,  # share of the rate that is left at the end
             },
         }
     )

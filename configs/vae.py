@@ -19,11 +19,12 @@ def get_config(size: str = "base") -> ConfigDict:
     base.check_size(size, more=("seedance", "wan22"))
     wan22 = size == "wan22"
     size = "base" if size in ("seedance", "wan22") else size
-    config = base.get_base(size)
+    config = base.get_base("vae", size)
     choose = base.choose
     clips = choose(
         size,
         smoke=((17, 64, 64, 2, 4.0), (1, 64, 64, 8, 1.0)),
+        released=((17, 64, 64, 4, 4.0), (1, 64, 64, 16, 1.0)),
         # Every second frame (the last number) shows motion twice as fast.
         small=((17, 128, 128, 64, 3.0), (17, 128, 128, 64, 1.0, 2), (1, 128, 128, 256, 1.0)),
         base=(
@@ -40,7 +41,10 @@ def get_config(size: str = "base") -> ConfigDict:
                 size, smoke=12, tiny=6000, released=20_000, small=200_000, base=800_000
             ),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
-            "data": base.data(size, clips),
+            "data": base.data(size, clips)
+            # Clips are parts of the picture at several scales, so those of small buckets show
+            # pixels of large ones.
+            | {"random_scale": choose(size, smoke=False, released=True)},
             "vae": base.vae(size),
             "freeze_encoder": False,
             "inherit": ("encoder", "decoder"),

@@ -14,6 +14,7 @@ from configs import base, vae
 def get_config(size: str = "base") -> ConfigDict:
     """`size` is one of those of `configs/vae.py`."""
     config = vae.get_config(size).unlock()
+    config.name = "vae_decoder"
     size = config.size
     config.data.buckets = base.choose(
         size,

@@ -15,6 +15,7 @@ from configs import base, vae
 def get_config(size: str = "base") -> ConfigDict:
     """`size` is one of those of `configs/vae.py`."""
     config = vae.get_config(size).unlock()
+    config.name = "vae_thin"
     config.vae.update(base.thin_decoder(config.size))
     if size == "wan22":
         config.vae.decoder_widths = (1024, 512, 256, 128)

@@ -17,11 +17,13 @@ class Wanted(NamedTuple):
       tokenizer: of the captions.
       truth: names of `schema.TRUTH`.
       motion: whether the motion-only captions, too.
+      random_scale: of what is cut out of the pictures, see `transforms.choose_crop`.
     """
 
     tokenizer: Tokenizer = BYTES
     truth: tuple[str, ...] = ()
     motion: bool = False
+    random_scale: bool = False
 
 
 PLAIN = Wanted()
@@ -43,7 +45,7 @@ def load_example(
     row, side = element["row"], element["side"]
     rng = None if "latents" in side else rng
     numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
-    crop = transforms.choose_crop(row, bucket.shape[1:], rng)
+    crop = transforms.choose_crop(row, bucket.shape[1:], rng, wanted.random_scale)
     example = {"index": np.int64(element["index"])}
     if text_length is not None:
         example |= load_text(row, numbers, text_length, side, wanted)

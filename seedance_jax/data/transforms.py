@@ -80,13 +80,23 @@ class Crop(NamedTuple):
 
 
 def choose_crop(
-    row: Mapping[str, Any], size: tuple[int, int], rng: np.random.Generator | None
+    row: Mapping[str, Any],
+    size: tuple[int, int],
+    rng: np.random.Generator | None,
+    random_scale: bool = False,
 ) -> Crop:
     """The crop of a stored row to size (height, width), aspect kept.
 
-    What is cut out is drawn from rng; without one it is the middle.
+    What is cut out is drawn from rng; without one it is the middle. It is as much of the picture as
+    can be, or with `random_scale` and an rng of a scale between that and the stored one, drawn
+    uniformly in its logarithm.
     """
-    resized = cover_size(int(row["height"]), int(row["width"]), size)
+    stored = int(row["height"]), int(row["width"])
+    resized = cover_size(*stored, size)
+    if random_scale and rng is not None:
+        scale = (stored[0] / resized[0]) ** rng.random()
+        sides = zip(resized, stored, strict=True)
+        resized = tuple(min(round(side * scale), most) for side, most in sides)
     slack = [have - want for have, want in zip(resized, size, strict=True)]
     if rng is None:
         top, left = (extra // 2 for extra in slack)

@@ -2,8 +2,8 @@
 
 Time t runs from 0 (data) to 1 (noise). More tokens need more noise to lose the same detail, so
 times are shifted towards noise by t' = a t / (1 + (a - 1) t) (Eq. (23) of arXiv:2403.03206), where
-a = sqrt(tokens / REFERENCE_TOKENS) grows with resolution and duration. Seedance 1.0 mentions such a
-shift (Sec. 2.4 of arXiv:2506.09113) without its constants; reference and limits are our choice.
+a = sqrt(tokens / reference) grows with resolution and duration. Seedance 1.0 mentions such a shift
+(Sec. 2.4 of arXiv:2506.09113) without its constants; reference and limits are our choice.
 """
 
 import math
@@ -16,9 +16,12 @@ REFERENCE_TOKENS = 256  # no shift for an image of 256 x 256 pixels at 16x compr
 MIN_SHIFT, MAX_SHIFT = 1.0, 24.0
 
 
-def resolution_shift(tokens: int) -> float:
-    """Shift a of a clip of `tokens` video tokens, clipped to [1, 24]."""
-    return min(max(math.sqrt(tokens / REFERENCE_TOKENS), MIN_SHIFT), MAX_SHIFT)
+def resolution_shift(tokens: int, reference: int = REFERENCE_TOKENS) -> float:
+    """Shift a of a clip of `tokens` video tokens, clipped to [1, 24].
+
+    reference: tokens of a clip without a shift: the `reference_tokens` of a generator's config.
+    """
+    return min(max(math.sqrt(tokens / reference), MIN_SHIFT), MAX_SHIFT)
 
 
 def shift_times(t: jax.Array | np.ndarray, shift: float) -> jax.Array | np.ndarray:

@@ -131,7 +131,8 @@ def sampling(
     one = xt, condition
     widen = lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype)  # noqa: E731
     noise, condition = sharding.place_shapes(jax.tree.map(widen, one), sharding.replicated(mesh))
-    grid = times.sampling_grid(2, times.resolution_shift(np.prod(xt.shape[1:4])))
+    shift = times.resolution_shift(np.prod(xt.shape[1:4]), config.reference_tokens)
+    grid = times.sampling_grid(2, shift)
     now = jax.tree.map(lambda array: np.asarray(array[0]), solvers.SOLVERS["euler"].prepare(grid))
     named = {
         "state": (noise, noise),

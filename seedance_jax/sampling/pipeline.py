@@ -4,8 +4,9 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,11 @@ class Pipeline:
             raise NonFiniteClip(clips, bad[1], plan.settings)
         return clips
 
+    def time_shift(self, shape: Sequence[int]) -> float:
+        """The shift of the times of latents of shape (T, H, W, ...), as in training."""
+        reference = self.config.get("reference_tokens", times.REFERENCE_TOKENS)  # older runs
+        return times.resolution_shift(math.prod(shape[:3]), reference)
+
     def _solve(self, plan, callback):
         """The solver step by step: one program serves all steps, any number of them and all tasks.
 
@@ -209,7 +215,7 @@ class Pipeline:
         )
         names = ("positive", *(name for name in plan.weights if name != "positive"))
         noise, conditions = self._begin(self._params, condition, negative, plan.seeds, names=names)
-        grid = times.sampling_grid(plan.num_steps, times.resolution_shift(np.prod(plan.shape[:3])))
+        grid = times.sampling_grid(plan.num_steps, self.time_shift(plan.shape))
         coefficients = solvers.SOLVERS[plan.solver].prepare(grid)
         state = self._start(noise)
         settings = sampler.StepSettings(plan.solver, plan.rescale, plan.interval)

@@ -50,7 +50,9 @@ def objective(config: ConfigDict, model: Any, read: generator_inputs.Read) -> Ca
         read_key, drop_key, key = jax.random.split(key, 3)
         x0, condition = read(read_key, batch, frozen)
         condition = conditioning.drop(drop_key, condition, shares)
-        return flow_loss(model, params, x0, condition, key, frame_times=config.frame_times)
+        names = ("frame_times", "reference_tokens")
+        options = {name: config[name] for name in names}
+        return flow_loss(model, params, x0, condition, key, **options)
 
     return loss_fn
 
@@ -63,6 +65,7 @@ def flow_loss(
     key: jax.Array,
     *,
     frame_times: float,
+    reference_tokens: int,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean squared velocity error over the frames that are not given, whose share is its weight.
 
@@ -70,10 +73,11 @@ def flow_loss(
       x0: normalised latents [B, T, H, W, C]; those of given frames are the condition's.
       condition: with what the model takes as text.
       frame_times: share of samples in which every latent frame has a time of its own.
+      reference_tokens: see `times.resolution_shift`.
     """
     given, (batch_size, frames) = condition.given_mask, condition.given_mask.shape
     time_key, noise_key = jax.random.split(key)
-    shift = times.resolution_shift(frames * x0.shape[2] * x0.shape[3])
+    shift = times.resolution_shift(frames * x0.shape[2] * x0.shape[3], reference_tokens)
     t = times.sample_frame_times(time_key, batch_size, frames, shift, frame_times)
     noise = jax.random.normal(noise_key, x0.shape)
     xt, t = tasks.show_given(flow.interpolate(x0, noise, t), t, condition.given, given)

@@ -12,11 +12,13 @@ from ml_collections import ConfigDict
 from seedance_jax import sharding
 from seedance_jax.data import sources
 from seedance_jax.models import conditioning
+from seedance_jax.pretrained import lineage
 from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
+    "name",
     "num_steps",
     "mesh",
     "log_every",
@@ -67,6 +69,8 @@ def train(
         return f"{workdir}: stopped at step {step} of {config.num_steps}, saved"
     with jax.set_mesh(mesh):
         metadata = stage.finish(state.ema) | {"step": step, "makes": stage.makes}
+        metadata |= {"weights": lineage.weights_hash(state.ema)}
+    metadata |= {"parents": lineage.parents_of(config)}
     metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)

@@ -100,10 +100,10 @@ def check_source(config: ConfigDict) -> None:
     """Raises an error unless the config may start from the run `init_from`.
 
     Raises:
-      FileNotFoundError: there is no such run.
+      FileNotFoundError: there is no such run, or it is not finished.
       ValueError: it makes something else than a run of the config does, or than `init_makes` of
         the config: a refiner may start from a generator.
     """
     wanted = config.get("init_makes", runs.what_it_makes(config))
     run_directory.check_makes(wanted, "init_makes")
-    runs.open_run(config.init_from, wanted, "init_from", finished=False)
+    runs.open_run(config.init_from, wanted, "init_from")

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import sources
+from seedance_jax.data.examples import Wanted
 from seedance_jax.models.discriminator import Discriminator, hinge_discriminator, hinge_generator
 from seedance_jax.models.vae import VAE, last_layer
 from seedance_jax.pretrained import codec, runs
@@ -51,6 +52,7 @@ def make_stage(config: ConfigDict) -> Stage:
     dataset = sources.open_training(
         data,
         text_length=None,
+        wanted=Wanted(random_scale=data.get("random_scale", False)),
         seed=config.seed,
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
     )

@@ -10,10 +10,13 @@ import optax
 import optax.contrib
 
 
-def learning_rate(peak_lr: float, warmup_steps: int, num_steps: int) -> optax.Schedule:
-    """Linear warm-up from 0, then cosine decay to 0 at num_steps."""
-    warmup_steps = min(warmup_steps, max(num_steps - 1, 1))
-    return optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, max(num_steps, 2))
+def learning_rate(
+    peak_lr: float, warmup_steps: int, num_steps: int, decay_to: float = 0.0
+) -> optax.Schedule:
+    """Linear warm-up from 0, then cosine decay to the share `decay_to` of the peak at num_steps."""
+    warmup_steps, last = min(warmup_steps, max(num_steps - 1, 1)), max(num_steps, 2)
+    end = decay_to * peak_lr
+    return optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, last, end)
 
 
 def adamw(
@@ -92,18 +95,22 @@ def make_optimizer(
     num_steps: int,
     weight_decay: float,
     clip_norm: float,
+    decay_to: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradient clipping by global norm, then the optimizer `name` under a warm-up cosine schedule.
+    """Gradient clipping by global norm, then the optimizer `name` under the `learning_rate`.
 
     Raises:
-      ValueError: an unknown name, or a rate, step count or norm that is not positive.
+      ValueError: an unknown name, a rate, step count or norm that is not positive, or `decay_to`
+        outside [0, 1].
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer.name={name!r}; legal names: {sorted(OPTIMIZERS)}")
     for field, value in (("peak_lr", peak_lr), ("clip_norm", clip_norm), ("num_steps", num_steps)):
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{field}={value}: must be positive and finite")
-    schedule = learning_rate(peak_lr, warmup_steps, num_steps)
+    if not 0 <= decay_to <= 1:
+        raise ValueError(f"decay_to={decay_to}: must be from 0 to 1")
+    schedule = learning_rate(peak_lr, warmup_steps, num_steps, decay_to)
     return optax.chain(
         optax.clip_by_global_norm(clip_norm), OPTIMIZERS[name](schedule, weight_decay)
     )

@@ -23,12 +23,16 @@ SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
 # Fields of sections that configs of older runs lack, each with the value that it stood for.
 LACKED = {
+    "optimizer": {"decay_to": 0.0},
     "model": {"conditions": ()},
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
     "data": {"filter": ""},
 }
 # The same of fields beside others: {field: (one that is as old as its stage, value)}.
-LACKED_BESIDE = {"motion_captions": ("caption_dropout", 0.0)}
+LACKED_BESIDE = {
+    "motion_captions": ("caption_dropout", 0.0),
+    "reference_tokens": ("caption_dropout", 256),
+}
 # Fields of models that say how one is run, or where a part of it lies, and not what it computes.
 HOW = ("remat", "dtype", "kernel", "path")
 # What a run may make, in words.

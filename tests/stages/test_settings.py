@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from configs import lora, pretrain, vae
+from seedance_jax.pretrained import runs
 from seedance_jax.stages import settings
 from seedance_jax.training import run_directory
 
@@ -86,6 +87,9 @@ def test_shares_are_from_0_to_below_1(name):
             settings.check_values(generator(**{name: value}))
 
 
+FINISHED = dict.fromkeys(runs.GENERATOR)
+
+
 def test_a_run_starts_from_what_it_makes_itself(tmp_path):
     config = generator(init_from=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="init_from: .*nothere' does not exist"):
@@ -98,10 +102,13 @@ def test_a_run_starts_from_what_it_makes_itself(tmp_path):
         with pytest.raises(ValueError, match=message):
             settings.check_source(config)
     run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
+    with pytest.raises(FileNotFoundError, match="is not a finished run: it has no metadata.json"):
+        settings.check_source(config)
+    run_directory.write_json(tmp_path, "metadata.json", FINISHED)
     settings.check_source(config)
     # Of another objective, which makes the same.
     run_directory.write_json(tmp_path, "config.json", {"stage": "rlhf"})
-    run_directory.write_json(tmp_path, "metadata.json", {"makes": "generator"})
+    run_directory.write_json(tmp_path, "metadata.json", FINISHED | {"makes": "generator"})
     settings.check_source(config)
     run_directory.write_json(tmp_path, "metadata.json", {"makes": "reward"})
     with pytest.raises(ValueError, match="makes a reward; init_from wants a generator$"):
@@ -110,6 +117,7 @@ def test_a_run_starts_from_what_it_makes_itself(tmp_path):
 
 def test_a_refiner_starts_from_a_refiner_or_by_its_config_from_a_generator(tmp_path):
     run_directory.write_json(tmp_path, "config.json", {"stage": "flow_matching"})
+    run_directory.write_json(tmp_path, "metadata.json", FINISHED)
     config = generator(init_from=str(tmp_path), makes="refiner")
     with pytest.raises(ValueError, match="makes a generator; init_from wants a refiner$"):
         settings.check_source(config)

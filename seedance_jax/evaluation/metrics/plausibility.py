@@ -60,9 +60,9 @@ def compare(
 
 def loss_times(pipeline: Any, size: tuple[int, int, int]) -> np.ndarray:
     """The midpoints of NUM_TIMES sampling steps of a clip of (T, H, W)."""
-    latent_frames, height, width, _ = pipeline.autoencoder.latent_shape(*size)
     middles = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
-    return times.shift_times(middles, times.resolution_shift(latent_frames * height * width))
+    shift = pipeline.time_shift(pipeline.autoencoder.latent_shape(*size))
+    return times.shift_times(middles, shift)
 
 
 def losses_of(
