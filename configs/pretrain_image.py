@@ -30,5 +30,7 @@ def get_config(size: str = "base") -> ConfigDict:
     )
     config.data.latents = False
     config.tasks = {"text_to_video": 1.0}
+    # Each is dropped half of the time, so none is needed.
+    config.model.conditions = ("fps", "camera", "gravity", "states")
     config.optimizer.decay_to = 1.0
     return config.lock()

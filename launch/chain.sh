@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The whole chain, from nothing to judged clips. One stage is one line: a config and a run directory
-# that starts from the run of the line above. Started again, it resumes where it stopped.
+# that starts from the run of the line above. Started again, it resumes where it stopped, and what
+# is done already is left as it is; so a stage can also be entered with runs that were made before.
 #
-#   bash launch/chain.sh tiny            half an hour on two CPU cores; released: hours
-#   bash launch/chain.sh smoke           the same plumbing in a few minutes; the clips are noise
-# shellcheck disable=SC2046 # $(config ...) is two words
+#   bash launch/chain.sh tiny            an hour on two CPU cores; released: a night
+#   bash launch/chain.sh smoke           the same plumbing in minutes; the clips are noise
+# shellcheck disable=SC2046,SC2086 # $(config ...) and $vae are several words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
 runs=${2:-runs/$size}
@@ -16,24 +17,52 @@ cd "$(dirname "$0")/.."
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
 run() { python -m seedance_jax "$@"; }
-config() { echo "--config=configs/$1.py:$size --config.data.data_dir=$data"; }
+config() { echo "--config=configs/$1.py:$size${2:-} --config.data.data_dir=$data"; }
+# part NAME COMMAND...: runs a command, and writes down how long it took.
+part() {
+    local start=$SECONDS
+    "${@:2}"
+    mkdir -p "$runs" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$runs/times.txt"
+}
+# stage CONFIG PARENT: trains a stage of the generator from the run of another.
+vae="--config.vae_run=$runs/vae"
+stage() {
+    part "$1${3:-}" run train $(config "$1" "${3:+,$3}") $vae ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
+}
 
-# 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files.
-run build_data $(config vae)
+# 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files;
+#    and how much each clip moves, and how it looks.
+part build_data run build_data $(config vae)
+part score run score $(config continue_train)
 
 # 2. The causal video autoencoder, on clips and images, and its score on clips it has not seen.
-run train $(config vae) --workdir="$runs/vae"
-run evaluate --workdir="$runs/vae"
+part vae run train $(config vae) --workdir="$runs/vae"
+part "evaluation of vae" run evaluate --workdir="$runs/vae"
 
-# 3. Latents of all clips, so that the generator's training need not encode them again.
-run encode $(config pretrain) --config.vae_run="$runs/vae"
+# 3. Pretraining: images, then clips, then more pixels, then more frames a second. From the third
+#    stage on latents are computed once.
+stage pretrain_image ""
+stage pretrain_video pretrain_image
+part "latents" run encode $(config pretrain_highres) $vae
+stage pretrain_highres pretrain_video
+part "latents" run encode $(config pretrain_24fps) $vae
+stage pretrain_24fps pretrain_highres
 
-# 4. The generator: text to image, text to video and image to video, by mask.
-run train $(config pretrain) --config.vae_run="$runs/vae" --workdir="$runs/pretrain"
+# 4. Continued training on the clips that score best; specialists of it by category, and one model
+#    of them all.
+stage continue_train pretrain_24fps
+specialists=()
+for category in $(run sft_categories); do
+    stage sft continue_train "$category"
+    specialists+=("$runs/sft_$category")
+done
+[ -e "$runs/merged/metadata.json" ] || part merge run merge --runs="$(IFS=,; echo "${specialists[*]}")" --output="$runs/merged"
 
 # 5. Clips of prompts, and the judges' verdict on prompts of colour-shape pairs never trained on.
-run sample --workdir="$runs/pretrain" --prompts_file=launch/prompts.txt --output="$runs/samples"
+run sample --workdir="$runs/merged" --prompts_file=launch/prompts.txt --output="$runs/samples"
 judged=(--num_prompts=48); [ "$size" = smoke ] && judged=(--num_prompts=4 --num_inference_steps=4)
-run evaluate --workdir="$runs/pretrain" "${judged[@]}"
+part "evaluation of merged" run evaluate --workdir="$runs/merged" "${judged[@]}"
 
+run describe --lineage="$runs/merged"
+cat "$runs/times.txt"
 echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet_*.png"

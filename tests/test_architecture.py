@@ -171,7 +171,7 @@ def test_a_config_is_locked_and_names_a_stage(name, size):
     config = importlib.import_module(f"configs.{name}").get_config(size)
     assert isinstance(config, ConfigDict)
     assert config.is_locked
-    assert config.size == size
+    assert (config.name, config.size) == (name, size)
     assert config.stage in STAGES
     with pytest.raises(AttributeError, match="peak_lrr"):
         config.optimizer.peak_lrr = 1.0

@@ -83,6 +83,23 @@ def test_cuts_of_sub_clips_lie_between_latent_frames(lengths, frames, stride):
         assert drawn == set(wanted)
 
 
+def test_a_crop_is_of_the_whole_picture_or_of_a_random_scale():
+    row, rng = {"height": 96, "width": 128}, np.random.default_rng(0)
+    wholes = [transforms.choose_crop(row, (32, 32), rng) for _ in range(200)]
+    assert {(crop.height, crop.width) for crop in wholes} == {(32, 43)}
+    crops = [transforms.choose_crop(row, (32, 32), rng, random_scale=True) for _ in range(200)]
+    heights = np.array([crop.height for crop in crops])
+    assert heights.min() < 36
+    assert heights.max() > 86
+    np.testing.assert_allclose(np.median(heights), (32 * 96) ** 0.5, rtol=0.1)
+    for crop in crops:
+        assert abs(crop.width - crop.height * 128 / 96) <= 1.5
+        assert crop.top + 32 <= crop.height <= 96
+        assert crop.left + 32 <= crop.width <= 128
+    middle = transforms.choose_crop(row, (32, 32), None, random_scale=True)
+    assert middle == transforms.choose_crop(row, (32, 32), None)
+
+
 def test_a_clip_without_a_legal_start_is_an_error():
     with pytest.raises(ValueError, match=r"shots of \[8, 9\] frames"):
         transforms.sub_clip([8, 9], 17, 1, None)

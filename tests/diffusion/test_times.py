@@ -30,6 +30,12 @@ def test_the_shift_grows_with_the_tokens_within_its_limits():
     assert shifts[-1] == times.MAX_SHIFT
 
 
+@pytest.mark.parametrize("reference", [4, 16, 1024])
+def test_the_reference_has_no_shift_and_four_times_its_tokens_one_of_2(reference):
+    assert times.resolution_shift(reference, reference) == 1.0
+    assert times.resolution_shift(4 * reference, reference) == 2.0
+
+
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("steps", [1, 7, 50])
 def test_the_grid_falls_from_exactly_1_to_exactly_0(shift, steps):

@@ -42,10 +42,11 @@ def run(seed=0, read=read, **changes):
     return loss, metrics, network
 
 
-def test_times_are_shifted_by_all_tokens_of_the_clip():
-    _, _, network = run()
-    shift = times.resolution_shift(FRAMES * SIZE[0] * SIZE[1])
-    assert shift > 1.5 * times.resolution_shift(SIZE[0] * SIZE[1])
+@pytest.mark.parametrize("reference", [64, 256])
+def test_times_are_shifted_by_all_tokens_of_the_clip_over_those_of_the_reference(reference):
+    _, _, network = run(reference_tokens=reference)
+    shift = times.resolution_shift(FRAMES * SIZE[0] * SIZE[1], reference)
+    assert shift > 1.5 * times.resolution_shift(SIZE[0] * SIZE[1], reference)
     np.testing.assert_allclose(jnp.median(network.t), times.shift_times(0.5, shift), atol=0.03)
 
 

@@ -27,6 +27,9 @@ SETTINGS = {
         ("clip_norm", -1.0, "clip_norm=-1.0"),
         ("clip_norm", float("inf"), "clip_norm=inf"),
         ("num_steps", 0, "num_steps=0"),
+        ("decay_to", -0.1, "decay_to=-0.1: must be from 0 to 1"),
+        ("decay_to", 1.5, "decay_to=1.5"),
+        ("decay_to", float("nan"), "decay_to=nan"),
     ],
 )
 def test_a_wrong_setting_is_named(field, value, message):
@@ -41,6 +44,14 @@ def test_the_rate_rises_to_its_peak_and_falls_to_zero():
     assert np.all(np.diff(rates[:11]) > 0)
     assert np.all(np.diff(rates[10:]) < 0)
     assert rates[100] == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("decay_to", [0.3, 1.0])
+def test_a_share_of_the_rate_may_be_left_at_the_end(decay_to):
+    rates = [float(optimizer.learning_rate(0.1, 10, 100, decay_to)(step)) for step in range(101)]
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[100] == pytest.approx(0.1 * decay_to)
+    assert np.all(np.diff(rates[10:]) <= 1e-8)
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
