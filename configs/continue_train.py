@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 from configs import base, pretrain_24fps
 
 IMAGE_TO_VIDEO = 0.4
+SOUND = "not (static or shaky or fast or blurry or overexposed or underexposed)"
+KEPT = f"{SOUND} and motion > 0.25 and aesthetic > 0.3"
 
 
 def get_config(size: str = "base") -> ConfigDict:
