@@ -85,6 +85,8 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
             "underexposed": "highlights < 0.68",
         },
         "latents": latents,
+        # Clips of a row that are encoded, other starts and crops: as many as the data can give.
+        "clips_per_row": 1,
         "text_length": choose(size, smoke=256, small=304),
         "num_processes": 2,
         "num_threads": 2,

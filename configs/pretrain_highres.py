@@ -33,4 +33,5 @@ def get_config(size: str = "base") -> ConfigDict:
         **{"7b": ((61, 480, 864, 256, 4.0, 2), (1, 480, 864, 2048, 1.0))},
     )
     config.data.latents = True
+    config.data.clips_per_row = choose(size, smoke=2, tiny=4)
     return config.lock()

@@ -76,6 +76,19 @@ def _starts_somewhere(shot_frames: np.ndarray, bucket: Bucket) -> np.ndarray:
     return np.array([len(numbers) > 0 for numbers in starts])[kind]
 
 
+def clips_per_row(table: Mapping[str, np.ndarray], bucket: Bucket, most: int) -> int:
+    """How many clips of each row latents of a bucket are computed of: 1 or `most`.
+
+    It is 1 where every row that can serve the bucket has but one clip to give, in time and space.
+    """
+    rows, _ = eligible_rows(table, bucket)
+    if (table["num_frames"][rows] > bucket.span).any():
+        return most
+    sizes = {*zip(table["height"][rows].tolist(), table["width"][rows].tolist(), strict=True)}
+    target = bucket.height, bucket.width
+    return 1 if all(transforms.cover_size(*size, target) == target for size in sizes) else most
+
+
 def num_shots(table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Shots of every row, int64 [rows]."""
     return np.char.count(table["shot_frames"], " ") + 1
@@ -85,11 +98,15 @@ class BucketRows:
     """Random access to the rows that can serve a bucket, and to what side tables have of them.
 
     Side tables have all these rows, whichever of them `source.selection` keeps: so what was
-    precomputed stays as it is when the filter changes.
+    precomputed stays as it is when the filter changes. A table of a bucket may have several clips
+    of each row, one after the other; an element is one of them then, of number "clip".
+
+    Args:
+      clips: of each row, where no table says how many.
     """
 
-    def __init__(self, source: Any, bucket: Bucket, side_tables: Mapping[str, Any]):
-        self._source = source
+    def __init__(self, source: Any, bucket: Bucket, side_tables: Mapping[str, Any], clips: int = 1):
+        self._source, self._clips = source, clips
         self._rows, _ = eligible_rows(source.table, bucket)
         self._places = (
             np.arange(len(self._rows))
@@ -100,7 +117,8 @@ class BucketRows:
         for name, table in side_tables.items():
             if isinstance(table, Mapping):
                 self._by_bucket[name] = table[bucket]
-                if len(table[bucket]) != len(self._rows):
+                self._clips, odd = divmod(len(table[bucket]), len(self._rows))
+                if odd or not self._clips:
                     found = f"{len(table[bucket])} {name}"
                     raise ValueError(f"{found} for the {len(self._rows)} rows of {bucket}")
             else:
@@ -109,11 +127,13 @@ class BucketRows:
                     raise ValueError(f"{len(table)} {name} for {len(source)} rows")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) * self._clips
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        place = int(self._places[index])
+        chosen, clip = divmod(int(index), self._clips)
+        place = int(self._places[chosen])
         number = int(self._rows[place])
-        side = {name: table[place] for name, table in self._by_bucket.items()}
+        entry = place * self._clips + clip
+        side = {name: table[entry] for name, table in self._by_bucket.items()}
         side |= {name: table[number] for name, table in self._by_row.items()}
-        return {"index": self._rows[place], "row": self._source[number], "side": side}
+        return {"index": self._rows[place], "row": self._source[number], "side": side, "clip": clip}

@@ -36,14 +36,12 @@ def load_example(
     rng: np.random.Generator | None,
     wanted: Wanted = PLAIN,
 ) -> dict[str, np.ndarray]:
-    """Turns rows into one example; without rng, the one in the middle of every random choice.
+    """Turns rows into one example; without rng, the one that `rng_of_clip` chooses.
 
-    Without text_length it has no conditions.
-
-    Latents were made of the sub-clip in the middle, so there the choice is not random.
+    Without text_length it has no conditions. Latents were made without rng.
     """
     row, side = element["row"], element["side"]
-    rng = None if "latents" in side else rng
+    rng = rng_of_clip(element) if rng is None or "latents" in side else rng
     numbers = transforms.choose_frames(row, bucket.frames, bucket.stride, rng)
     crop = transforms.choose_crop(row, bucket.shape[1:], rng, wanted.random_scale)
     example = {"index": np.int64(element["index"])}
@@ -56,6 +54,15 @@ def load_example(
         return example | {"video": transforms.load_video(row, numbers, crop)}
     shape = transforms.latent_shape(*bucket.shape)
     return example | transforms.load_latents(row, side["latents"], shape)
+
+
+def rng_of_clip(element: Mapping[str, Any]) -> np.random.Generator | None:
+    """What chooses one of the clips of a row that are computed once: the same at any time.
+
+    None, which is the middle of every choice, for the first.
+    """
+    clip = element["clip"]
+    return np.random.default_rng([int(element["index"]), clip]) if clip else None
 
 
 def load_text(

@@ -231,8 +231,11 @@ def eval_batches(
     text_length: int | None = None,
     limit: int | None = None,
     side_tables: Mapping[str, Any] = NO_TABLES,
+    clips: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields every row that can serve the bucket once, in order, without augmentation.
+
+    With several `clips` of each row, so many of it, one after the other.
 
     The batches are those of `make_dataset` plus valid bool [B]: the last one repeats its last
     example to the full size, marked False. `limit` stops after that many rows; without text_length
@@ -240,7 +243,7 @@ def eval_batches(
     """
     if text_length is not None:
         check_captions(source, text_length)
-    rows = BucketRows(source, bucket, side_tables)
+    rows = BucketRows(source, bucket, side_tables, clips)
     count = len(rows) if limit is None else min(limit, len(rows))
     for start in range(0, count, bucket.batch_size):
         numbers = np.arange(start, start + bucket.batch_size)

@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 
 from seedance_jax.data import schema, sources
-from seedance_jax.data.buckets import Bucket
+from seedance_jax.data.buckets import Bucket, clips_per_row
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents, open_table
 from seedance_jax.pretrained import codec
@@ -24,12 +24,20 @@ def describe(data: Mapping[str, Any], bucket: Bucket, fingerprint: str) -> dict[
       data: section `data` of a config.
       fingerprint: hash of the autoencoder.
     """
-    return {
+    found = {
         **describe_clips(data),
         "bucket": [*bucket.shape, bucket.stride],
         "autoencoder": fingerprint,
         "fields": [*schema.LATENTS],
     }
+    clips = clips_of(data, bucket)
+    return found | ({"clips_per_row": clips} if clips > 1 else {})
+
+
+def clips_of(data: Mapping[str, Any], bucket: Bucket) -> int:
+    """How many clips of each row are encoded for a bucket of a config."""
+    table = sources.open_split(data, "train").table
+    return clips_per_row(table, bucket, data["clips_per_row"])
 
 
 def describe_clips(data: Mapping[str, Any]) -> dict[str, str]:
@@ -74,7 +82,7 @@ def encode_all(
     for bucket in buckets:
         metadata = describe(data, bucket, fingerprint)
         directory = storage.dataset_directory(data["data_dir"], "latents", metadata)
-        rows = encode_rows(source, bucket, encode_fn)
+        rows = encode_rows(source, bucket, encode_fn, clips_of(data, bucket))
         directories.append(build_latents(directory, rows, metadata))
     return directories
 
@@ -83,8 +91,10 @@ def encode_rows(
     source: Sequence[Mapping[str, Any]],
     bucket: Bucket,
     encode_fn: Callable[[np.ndarray], jax.Array],
+    clips: int = 1,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yields (id, latents, stills), float32 [t, h, w, C], of the rows that fit the bucket."""
+    """Yields (id, latents, stills), float32 [t, h, w, C], of the rows that fit the bucket: of
+    `clips` clips of each, one after the other."""
     from seedance_jax.data import loader  # who encodes nothing needs no Grain
 
     name = "encode {}x{}x{}".format(*bucket.shape)
@@ -95,8 +105,8 @@ def encode_rows(
         return batch, (latents, encode_stills(encode_fn, video, latents))
 
     # While the device encodes a batch, the next one is read: `start` does not wait for the device.
-    started = map(start, loader.eval_batches(source, bucket))
-    with tqdm.tqdm(total=len(source), desc=name, unit="clip", mininterval=1.0) as bar:
+    started = map(start, loader.eval_batches(source, bucket, clips=clips))
+    with tqdm.tqdm(total=clips * len(source), desc=name, unit="clip", mininterval=1.0) as bar:
         for (batch, both), _ in itertools.pairwise(itertools.chain(started, [None])):
             rows = batch["index"][batch["valid"]]
             for row, *values in zip(rows, *jax.device_get(both), strict=False):

@@ -8,9 +8,9 @@ import pytest
 from clips import clip_record, cut_record, write_clips
 
 from seedance_jax.data import loader, schema, tokenizer, transforms
-from seedance_jax.data.buckets import Bucket, eligible_rows, num_shots
+from seedance_jax.data.buckets import Bucket, clips_per_row, eligible_rows, num_shots
 from seedance_jax.data.builders.side_tables import build_latents, open_table
-from seedance_jax.data.examples import Wanted
+from seedance_jax.data.examples import Wanted, load_example
 
 BUCKETS = (Bucket(9, 32, 48, 4, 2.0), Bucket(5, 16, 16, 8, 1.0), Bucket(1, 32, 32, 4, 1.0))
 
@@ -306,6 +306,45 @@ def test_texts_are_of_their_row_also_where_other_rows_cannot_serve(source):
     assert {3, 5}.isdisjoint(batch["index"].tolist())
     assert np.array_equal(batch["text"][:, 0, 0], batch["index"])
     assert batch["text_mask"].sum(1).tolist() == [2] * 22
+
+
+def test_several_clips_of_a_row_are_those_that_were_encoded(source):
+    """Of a bucket that a row can serve in several ways, in the order of the rows."""
+    bucket, clips = Bucket(5, 32, 32, 4), 3
+    encoded = [
+        {"index": int(row), "video": video}
+        for batch in loader.eval_batches(source, bucket, clips=clips)
+        for row, video in zip(batch["index"], batch["video"], strict=True)
+    ]
+    assert [clip["index"] for clip in encoded] == np.repeat(np.arange(24), clips).tolist()
+    firsts = [batch["video"] for batch in loader.eval_batches(source, bucket)]
+    assert np.array_equal(np.concatenate(firsts), [c["video"] for c in encoded[::clips]])
+    assert len({clip["video"].tobytes() for clip in encoded if clip["index"] == 2}) > 1
+    # What is known of a clip beside its latents is of the same frames and the same part of them.
+    element = {"index": 2, "row": source[2], "side": {}, "clip": 1}
+    assert np.array_equal(load_example(element, bucket, None, None)["video"], encoded[7]["video"])
+    values = np.arange(24 * clips, dtype=np.float32)[:, None, None, None, None]
+    shape = transforms.latent_shape(*bucket.shape)
+    latents = [
+        {"id": source[number // clips]["id"], "latents": x, "stills": x}
+        for number, x in enumerate(np.broadcast_to(values, (24 * clips, *shape)))
+    ]
+    dataset = make(source, buckets=[bucket], side_tables={"latents": {bucket: latents}})
+    drawn = [dataset[step] for step in range(18)]  # an epoch
+    numbers = np.concatenate([batch["latents"][:, 0, 0, 0, 0] for batch in drawn]).astype(int)
+    assert sorted(numbers) == [*range(24 * clips)]
+    rows = np.concatenate([batch["index"] for batch in drawn])
+    assert np.array_equal(numbers // clips, rows)
+
+
+def test_rows_with_one_clip_to_give_are_encoded_once(source):
+    row = {name: column[:1] for name, column in source.table.items()}
+    frames, height, width = (int(row[name][0]) for name in ("num_frames", "height", "width"))
+    whole = Bucket(frames, height, width, 1)
+    assert clips_per_row(row, whole, 4) == 1
+    assert clips_per_row(row, dataclasses.replace(whole, frames=frames - 4), 4) == 4
+    assert clips_per_row(row, dataclasses.replace(whole, width=width - 16), 4) == 4
+    assert clips_per_row(row, dataclasses.replace(whole, frames=frames - 4), 1) == 1
 
 
 def test_latents_take_the_place_of_the_pixels(source, tmp_path):

@@ -37,6 +37,7 @@ def test_latents_of_footage_that_was_cut_again_are_made_again(tmp_path):
         "buckets": [(5, 32, 32, 2, 1.0)],
         "num_processes": 1,
         "text_length": 16,
+        "clips_per_row": 1,
     }
     buckets = sources.make_buckets(data["buckets"])
     [clips] = sources.build(data)
