@@ -94,9 +94,9 @@ def choose_crop(
     stored = int(row["height"]), int(row["width"])
     resized = cover_size(*stored, size)
     if random_scale and rng is not None:
-        scale = (stored[0] / resized[0]) ** rng.random()
-        sides = zip(resized, stored, strict=True)
-        resized = tuple(min(round(side * scale), most) for side, most in sides)
+        scale = (resized[0] / stored[0]) ** rng.random()
+        sides = zip(stored, resized, strict=True)
+        resized = tuple(max(round(side * scale), least) for side, least in sides)
     slack = [have - want for have, want in zip(resized, size, strict=True)]
     if rng is None:
         top, left = (extra // 2 for extra in slack)

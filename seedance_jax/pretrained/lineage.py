@@ -1,8 +1,8 @@
-"""Which runs a run was made from: written when it is finished, drawn by `describe --lineage`.
+"""Which runs a run was made from: written when it starts, drawn by `describe --lineage`.
 
-metadata.json of a run has "weights", a hash of its own, and "parents", {role: {"run", "step",
-"weights"}}, a list of those where several have one role. Roles are the config's fields that name
-runs (`init_from`, `vae_run`), and "merged".
+metadata.json of a finished run has "weights", a hash of its own, and "parents", {role: {"run",
+"step", "weights"}}, a list of those where several have one role. Roles are the config's fields that
+name runs (`init_from`, `vae_run`), and "merged". Until it is finished, parents are in parents.json.
 """
 
 import hashlib
@@ -14,10 +14,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from seedance_jax.pretrained import runs
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import run_directory
 from seedance_jax.training.checksums import checksums
 
 ROLES = ("init_from", "vae_run", "lora.base_run")  # fields of configs
+FILE = "parents.json"
+UNKNOWN = "unknown"  # weights of older runs
 
 
 def weights_hash(params: Any) -> str:
@@ -29,7 +31,7 @@ def weights_hash(params: Any) -> str:
 
 def parent(run: runs.Run) -> dict[str, Any]:
     """How a run is named by those that are made from it."""
-    weights = run.metadata.get("weights") or weights_hash(checkpoint.load(run.path))
+    weights = run.metadata.get("weights", UNKNOWN)
     return {"run": str(run.path.resolve()), "step": run.step, "weights": weights}
 
 
@@ -40,13 +42,24 @@ def parents_of(config: ConfigDict) -> dict[str, Any]:
     return {role: parent(runs.open_run(path, flag=role)) for role, path in opened.items()}
 
 
+def write_parents(workdir: Path, config: ConfigDict) -> None:
+    """Notes the parents of a run that starts."""
+    run_directory.write_json(workdir, FILE, parents_of(config))
+
+
+def read_parents(workdir: Path) -> dict[str, Any]:
+    """What `write_parents` noted; {} of older runs."""
+    return _read(workdir, FILE)
+
+
 def common_parent(opened: Sequence[runs.Run]) -> dict[str, Any]:
     """The run that all of some were trained from (`init_from`).
 
     Raises ValueError, with the parent of each, if there is no such run.
     """
     found = [run.metadata.get("parents", {}).get("init_from") for run in opened]
-    if None in found or len({one["weights"] for one in found}) > 1:
+    known = [one for one in found if one and one["weights"] != UNKNOWN]
+    if len(known) < len(found) or len({one["weights"] for one in known}) > 1:
         named = (one and f"{one['run']} ({one['weights']})" for one in found)
         pairs = zip(opened, named, strict=True)
         lines = "".join(f"\n  {run.path}: {name or 'nothing'}" for run, name in pairs)
@@ -80,7 +93,7 @@ def _describe(path: Path, named: Mapping[str, Any] | None) -> str:
     config, metadata = (_read(path, f"{name}.json") for name in ("config", "metadata"))
     if not metadata:
         return f"{path} is not there; it was weights {named['weights']}, step {named['step']}"
-    found = metadata.get("weights", "unknown")
+    found = metadata.get("weights", UNKNOWN)
     stage, makes = config.get("name", config.get("stage")), run_directory.MAKES[_makes(metadata)]
     line = f"{path}: {stage}, {makes}, step {metadata['step']}, weights {found}"
     judged = "".join(f"; {text}" for text in _judged(path))

@@ -70,7 +70,7 @@ def train(
     with jax.set_mesh(mesh):
         metadata = stage.finish(state.ema) | {"step": step, "makes": stage.makes}
         metadata |= {"weights": lineage.weights_hash(state.ema)}
-    metadata |= {"parents": lineage.parents_of(config)}
+    metadata |= {"parents": lineage.read_parents(workdir)}
     metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)
@@ -112,6 +112,8 @@ def run(
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
         write_config(config, workdir)
+        if cluster.is_main() and run_directory.latest_step(workdir) is None:
+            lineage.write_parents(workdir, config)
         return loop.train(stage, workdir, options, save, called)
 
 

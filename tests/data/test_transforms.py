@@ -93,7 +93,7 @@ def test_a_crop_is_of_the_whole_picture_or_of_a_random_scale():
     assert heights.max() > 86
     np.testing.assert_allclose(np.median(heights), (32 * 96) ** 0.5, rtol=0.1)
     for crop in crops:
-        assert abs(crop.width - crop.height * 128 / 96) <= 1.5
+        assert abs(crop.width - crop.height * 128 / 96) <= 1.2
         assert crop.top + 32 <= crop.height <= 96
         assert crop.left + 32 <= crop.width <= 128
     middle = transforms.choose_crop(row, (32, 32), None, random_scale=True)

@@ -215,9 +215,14 @@ def test_what_is_new_in_a_run_that_starts_from_another_is_said(toy, tmp_path, mo
     )
     monkeypatch.setattr(settings, "check_source", lambda config: None)
     (tmp_path / "old").mkdir()
-    run_directory.write_json(tmp_path / "old", "config.json", {})
+    run_directory.write_json(tmp_path / "old", "config.json", {"stage": "vae"})
+    statistics = {"mean": [0.0], "std": [1.0], "step": 0, "weights": "hash"}
+    run_directory.write_json(tmp_path / "old", "metadata.json", statistics)
     checkpoint.save_weights(tmp_path / "old", {"w": jnp.zeros(4)})
     toy(knowing, tmp_path / "new", init_from=str(tmp_path / "old"))
+    parents = run_directory.read_json(tmp_path / "new", "metadata.json")["parents"]
+    named = {"run": str(tmp_path / "old"), "step": 0, "weights": "hash"}
+    assert parents == {"init_from": named}
     said = "old does not know the condition fps: its weights start at zero"
     assert capsys.readouterr().out.count(said) == 1
 
@@ -246,7 +251,8 @@ def test_a_job_trains_to_its_end_once_and_logs_what_it_used(toy, tmp_path):
     assert said == f"{tmp_path / 'run'}: trained, {NUM_STEPS} steps"
     assert asked == [("toy", "motion")]
     found = run_directory.read_json(tmp_path / "run", "metadata.json")
-    assert found == {"step": NUM_STEPS, "makes": "motion"}
+    assert len(found.pop("weights")) == 16
+    assert found == {"step": NUM_STEPS, "makes": "motion", "parents": {}}
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["step"] for record in records] == [2, 4, 6, NUM_STEPS]
@@ -261,9 +267,12 @@ def test_a_job_that_a_hook_stops_is_finished_and_says_why(toy, tmp_path):
     said = toy(quadratic(), tmp_path, [lambda *made: AtStep3(lambda: Stop("enough"))])
     assert said == f"{tmp_path}: stopped at step 3 of {NUM_STEPS}: enough"
     found = run_directory.read_json(tmp_path, "metadata.json")
-    assert found == {"step": 3, "makes": "motion", "stopped": "enough"}
+    weights = found.pop("weights")
+    assert found == {"step": 3, "makes": "motion", "stopped": "enough", "parents": {}}
     assert toy(quadratic(), tmp_path) == f"{tmp_path}: trained, {NUM_STEPS} steps"
-    assert "stopped" not in run_directory.read_json(tmp_path, "metadata.json")
+    finished = run_directory.read_json(tmp_path, "metadata.json")
+    assert "stopped" not in finished
+    assert finished["weights"] != weights
 
 
 def test_a_job_that_a_signal_stops_is_saved_but_not_finished(toy, tmp_path):

@@ -80,11 +80,16 @@ def test_json_that_an_editor_marked_is_read(tmp_path):
 
 def test_a_config_without_the_fields_that_were_added_later_stands_for_what_is_default_now():
     config = run_directory.as_json(pretrain.get_config("smoke").to_dict())
-    old = {section: config[section] for section in ("model", "text", "data", "vae_run")}
+    old = {
+        section: config[section] for section in ("model", "text", "data", "optimizer", "vae_run")
+    }
     for section, fields in run_directory.LACKED.items():
         old[section] = {name: x for name, x in old[section].items() if name not in fields}
         assert old[section] != config[section]
     assert run_directory.complete(old) == {section: config[section] for section in old}
+    for field, (old_field, value) in run_directory.LACKED_BESIDE.items():
+        assert run_directory.complete({old_field: 0.5})[field] == value
+        assert field in config
 
 
 def test_unfinished_checkpoints_do_not_count(tmp_path):
