@@ -5,7 +5,8 @@
 writes tables of scores beside the data sets of all sources, unless they are there, and shows what
 the filter of the config drops and why (without a filter: what its labels find): a sheet of clips,
 and a report (JSON), which it also prints. Where the synthetic world says which clips are flawed,
-the report has the precision and the recall of the labels.
+the report has the precision and the recall of the labels. Besides the default scorers those are
+run that the filter or a label of the config needs.
 """
 
 from pathlib import Path
@@ -25,11 +26,17 @@ SPLIT = flags.DEFINE_string("split", "train", "The split; others than train of t
 SCORERS = flags.DEFINE_list("scorers", [*scores.DEFAULT], f"Of {', '.join(scores.SCORERS)}.")
 
 
+def scorers_of(data: dict) -> list[str]:
+    """--scorers, or by default also those that the config needs."""
+    more = [] if SCORERS.present else selection.scorers_of(selection.trees_of(data))
+    return [*dict.fromkeys([*SCORERS.value, *more])]
+
+
 def score_source(name: str, data: dict) -> tuple[list, dict]:
     """Scores one source; returns (titles and frames of what is dropped, report)."""
     directory = sources.locate(data)
     options = (data["data_dir"], data["num_processes"])
-    for place in scores.build(directory, SPLIT.value, SCORERS.value, *options):
+    for place in scores.build(directory, SPLIT.value, scorers_of(data), *options):
         print(place)
     judged = dropped.judge(data, directory, SPLIT.value)
     report = dropped.make_report(judged)

@@ -150,12 +150,14 @@ TABLE = {
 }
 
 # Columns of the tables of scores beside a data set, by the scorer that makes them
-# (`curation.scores`): numbers, float32, NaN where a clip has none.
+# (`curation.scores`): numbers, float32, NaN where a clip has none, or text, "" where it has none.
 SCORES = {
     "motion": ("motion", "camera", "shake", "speed"),
     "aesthetic": ("sharpness", "exposure", "highlights", "clipped", "contrast", "aesthetic"),
     "known_camera": ("known_motion", "known_camera", "known_shake"),
+    "scene": ("event", "camera_move", "floor", "time_of_day", "shots", "objects"),
 }
+TEXT_SCORES = ("event", "camera_move", "floor", "time_of_day")  # of these; the others are numbers
 
 
 def table_row(record: Mapping[str, Any]) -> dict[str, Any]:

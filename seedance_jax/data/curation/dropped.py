@@ -5,6 +5,7 @@ precision (of the clips with the label, those that have its flaw) and recalls (o
 flaw, those with the label).
 """
 
+import collections
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,6 +54,12 @@ class Judged(NamedTuple):
         return {filters.negation(text): ~passed for text, passed in self.chosen.passes.items()}
 
     @property
+    def measured(self) -> dict[str, np.ndarray]:
+        """The columns of scorers."""
+        names = (name for name in self.columns if name not in selection.OF_TABLES)
+        return {name: self.columns[name] for name in names}
+
+    @property
     def dropped(self) -> np.ndarray:
         """Rows with a reason, bool [rows]."""
         none = np.zeros(len(self.columns["num_frames"]), bool)
@@ -67,7 +74,7 @@ def judge(data: Mapping[str, Any], directory: Path, split: str) -> Judged:
     named = data.get("labels", {})
     labels = {name: selection.parse_label(name, named) for name in named}
     chosen = selection.select(data, directory, split)
-    trees = [*labels.values(), *filter(None, [selection.parse(data)])]
+    trees = selection.trees_of(data)
     columns, _ = selection.read_columns(trees, directory, split, data["data_dir"])
     found = {name: filters.evaluate(tree, columns) for name, tree in labels.items()}
     return Judged(columns, found, chosen, flaws_of(storage.open_split(directory, split)))
@@ -96,8 +103,13 @@ def make_report(judged: Judged) -> dict[str, Any]:
         },
         "quantiles": {
             name: [float(x) for x in np.nanquantile(values, QUANTILES)]
-            for name, values in judged.columns.items()
-            if name not in selection.OF_TABLES and not np.isnan(values).all()
+            for name, values in judged.measured.items()
+            if values.dtype.kind != "U" and not np.isnan(values).all()
+        },
+        "words": {
+            name: dict(collections.Counter(values.tolist()).most_common())
+            for name, values in judged.measured.items()
+            if values.dtype.kind == "U"
         },
     }
     if judged.flaws is not None:
@@ -135,6 +147,9 @@ def format_report(report: Mapping[str, Any]) -> str:
     lines += ["", f"quantiles {', '.join(f'{q:g}' for q in QUANTILES)} of"]
     for name, values in report["quantiles"].items():
         lines.append(f"  {name:14} " + " ".join(f"{value:8.3g}" for value in values))
+    for name, counts in report["words"].items():
+        said = ", ".join(f"{word or 'none'} {count}" for word, count in counts.items())
+        lines.append(f"  {name:14} {said}")
     return "\n".join(lines)
 
 
@@ -166,8 +181,7 @@ def _title(judged: Judged, number: int, why: str, row: Mapping[str, Any]) -> str
     if judged.flaws is not None:
         parts.append(f"is {judged.flaws[number] or 'without a flaw'}")
     measured = [
-        f"{name} {values[number]:.2f}"
-        for name, values in judged.columns.items()
-        if name not in selection.OF_TABLES
+        f"{name} {values[number]}" if values.dtype.kind == "U" else f"{name} {values[number]:.2f}"
+        for name, values in judged.measured.items()
     ]
     return ", ".join([*parts, *measured])

@@ -2,7 +2,7 @@
 
 <data_dir>/scores/<hash of what they are scores of>/
     spec.json     clips, split, scorer and its version, and the hash of the table
-    scores.npz    {column: float32 [rows]}
+    scores.npz    {column: float32 [rows], or text [rows]}
 
 Another version of a scorer, or other clips, have other directories.
 """
@@ -51,6 +51,13 @@ def _aesthetic(frames, row):
     return aesthetic.score(frames)
 
 
+def _scene(frames, row):
+    from seedance_jax.data.curation import told
+
+    del frames
+    return told.score(row)
+
+
 def _shot_frames(row):
     return [shot.num_frames for shot in schema.read_shots(row)]
 
@@ -63,30 +70,43 @@ class Scorer(NamedTuple):
       score: (frames uint8 [T, H, W, 3], row) -> {column: value}, of the columns that
         `schema.SCORES` has under its name. A row has the fields READ and `needs`.
       needs: fields of records without which it cannot score.
+      looks: whether it needs frames; if no scorer does, they are None and nothing is decoded.
     """
 
     version: int
-    score: Callable[[np.ndarray, Mapping[str, Any]], dict[str, float]]
+    score: Callable[[np.ndarray | None, Mapping[str, Any]], dict[str, float | str]]
     needs: tuple[str, ...] = ()
+    looks: bool = True
 
 
 SCORERS = {
     "motion": Scorer(1, _motion),
     "aesthetic": Scorer(1, _aesthetic),
     "known_camera": Scorer(1, _known_camera, CAMERA),
+    "scene": Scorer(1, _scene, ("scene",), looks=False),
 }
 DEFAULT = ("motion", "aesthetic")
 
 
-def score_row(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+def score_row(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | str]:
     """All columns of the scorers of those names, of a record."""
-    height, width = int(row["height"]), int(row["width"])
-    scale = min(MOST / min(height, width), 1.0)
-    frames, _ = video.decode_mp4(row["video"], None, (round(height * scale), round(width * scale)))
-    found = {}
+    frames, found = _decode(row) if look(names) else None, {}
     for name in names:
         found |= SCORERS[name].score(frames, row)
     return found
+
+
+def look(names: Sequence[str]) -> bool:
+    """Whether any of the scorers of those names needs frames."""
+    return any(SCORERS[name].looks for name in names)
+
+
+def _decode(row):
+    """The frames of a record, uint8 [T, H, W, 3], of MOST lines or fewer."""
+    height, width = int(row["height"]), int(row["width"])
+    scale = min(MOST / min(height, width), 1.0)
+    size = (round(height * scale), round(width * scale))
+    return video.decode_mp4(row["video"], None, size)[0]
 
 
 def build(
@@ -124,8 +144,9 @@ def describe(directory: Path, split: str, name: str) -> dict[str, Any]:
 
 
 def _score_all(source, names, num_processes, title):
-    """{column: float32 [rows]} of all rows."""
-    fields = {"video", *READ, *(field for name in names for field in SCORERS[name].needs)}
+    """{column: float32 or text [rows]} of all rows."""
+    fields = {*READ, *(field for name in names for field in SCORERS[name].needs)}
+    fields |= {"video"} if look(names) else set()
     rows = (
         {key: row[key] for key in fields} for row in map(source.__getitem__, range(len(source)))
     )
@@ -133,10 +154,15 @@ def _score_all(source, names, num_processes, title):
     with contextlib.closing(scored):
         found = list(tqdm(scored, title, len(source), unit="clip", mininterval=1.0))
     return {
-        column: np.array([row[column] for row in found], np.float32)
+        column: np.array([row[column] for row in found], type_of(column))
         for name in names
         for column in schema.SCORES[name]
     }
+
+
+def type_of(column: str) -> type:
+    """Of the values of a column of `schema.SCORES`."""
+    return str if column in schema.TEXT_SCORES else np.float32
 
 
 def write_table(
@@ -160,7 +186,7 @@ def fingerprint(columns: Mapping[str, np.ndarray]) -> str:
 def open_table(
     directory: Path, split: str, name: str, data_dir: str | Path
 ) -> tuple[dict[str, np.ndarray], str]:
-    """({column: float32 [rows]}, its hash) of the scorer of that name.
+    """({column: float32 or text [rows]}, its hash) of the scorer of that name.
 
     Raises ValueError if there is none (the message says how to make it, and what those are of that
     there are), or if it was changed after it was written.

@@ -1,6 +1,6 @@
 """Which rows of a data set the filter of a config keeps: `data.filter`, by its labels and scores.
 
-    data.filter = "motion > 0.3 and not shaky"
+    data.filter = "motion > 0.3 and not shaky and event in ('drop', 'throw')"
     data.labels = {"shaky": "shake > 0.3", ...}
 
 names columns of `schema.TABLE` that are numbers, columns of the tables of scores, and labels.
@@ -15,11 +15,13 @@ import numpy as np
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
-from seedance_jax.data.curation import filters, scores
+from seedance_jax.data.curation import filters, scores, told
 
 OF_TABLES = tuple(name for name, dtype in schema.TABLE.items() if dtype is not str)
 SCORER_OF = {column: name for name, own in schema.SCORES.items() for column in own}
 COLUMNS = (*OF_TABLES, *SCORER_OF)
+# {column of text: words it may be compared with}; () where the rows of a data set say which.
+WORDS = {column: told.WORDS.get(column, ()) for column in schema.TEXT_SCORES}
 
 
 class Selection(NamedTuple):
@@ -60,14 +62,26 @@ def parse(data: Mapping[str, Any]) -> ast.expr | None:
         parse_label(name, labels)
     if not data.get("filter", "").strip():
         return None
-    return filters.parse(data["filter"], COLUMNS, labels, "filter")
+    return filters.parse(data["filter"], COLUMNS, labels, "filter", WORDS)
 
 
 def parse_label(name: str, labels: Mapping[str, str]) -> ast.expr:
     """The filter that a label of a config stands for; ValueError if it is illegal."""
     if name in COLUMNS:
         raise ValueError(f"data.labels.{name}: a column has this name")
-    return filters.parse(labels[name], COLUMNS, {}, f"labels.{name}")
+    return filters.parse(labels[name], COLUMNS, {}, f"labels.{name}", WORDS)
+
+
+def scorers_of(trees: Sequence[ast.expr]) -> list[str]:
+    """The scorers whose tables filters read."""
+    named = {name for tree in trees for name in filters.names(tree)}
+    return sorted({SCORER_OF[name] for name in named & {*SCORER_OF}})
+
+
+def trees_of(data: Mapping[str, Any]) -> list[ast.expr]:
+    """The labels and the filter of a config, as far as it has any; ValueError if one is illegal."""
+    labels = data.get("labels", {})
+    return [*(parse_label(name, labels) for name in labels), *filter(None, [parse(data)])]
 
 
 def read_columns(
@@ -79,11 +93,20 @@ def read_columns(
     """
     table = storage.open_split(directory, split).table
     columns, hashes = {name: table[name] for name in OF_TABLES}, {}
-    needed = {SCORER_OF[name] for tree in trees for name in filters.names(tree) & {*SCORER_OF}}
-    for scorer in sorted(needed):
+    for scorer in scorers_of(trees):
         found, hashes[scorer] = scores.open_table(directory, split, scorer, data_dir)
         columns |= found
+    for tree in trees:
+        _check_words(tree, columns, f"{directory}, {split}")
     return columns, hashes
+
+
+def _check_words(tree, columns, where):
+    """Raises ValueError if columns of any text are compared with what no row says."""
+    for name, asked in filters.words(tree).items():
+        there = sorted({*columns[name].tolist()} - {""})
+        for word in asked if not WORDS[name] else ():
+            filters.check_word(f"data.filter at {where}", name, word, there or ("nothing",))
 
 
 def select(data: Mapping[str, Any], directory: Path, split: str) -> Selection | None:
@@ -96,9 +119,7 @@ def select(data: Mapping[str, Any], directory: Path, split: str) -> Selection | 
         return None
     columns, hashes = read_columns([tree], directory, split, data["data_dir"])
     passes = {
-        text: filters.evaluate(
-            filters.parse(text, COLUMNS, data.get("labels", {}), "filter"), columns
-        )
+        text: filters.evaluate(parse({**data, "filter": text}), columns)
         for text in filters.conditions(data["filter"])
     }
     return Selection(passes, {"keeps": ast.unparse(tree), "scores": hashes})
