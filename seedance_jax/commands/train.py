@@ -16,7 +16,9 @@ The work directory must be on storage that all of them share.
 
 With --suite=world_v1_dev, a generator of the synthetic world, or adapters merged into theirs, makes
 the first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
-evaluate`).
+evaluate`). With --suite_patience=3 the training ends when three of these in a row are no better
+than the best; that checkpoint, pinned as "best", is then what the run stands for: what opens the
+run or starts from it takes this one, "step" of its metadata.json.
 """
 
 import functools
@@ -29,6 +31,7 @@ from ml_collections import ConfigDict, config_flags
 from seedance_jax.commands import cli
 from seedance_jax.evaluation.suite import cases
 from seedance_jax.evaluation.suite.hook import SuiteHook
+from seedance_jax.evaluation.suite.patience import PatientHook
 from seedance_jax.performance import chips, cost
 from seedance_jax.stages import job
 from seedance_jax.training import hooks, loop, run_directory
@@ -44,12 +47,15 @@ SUITE = flags.DEFINE_enum(
 )
 SUITE_EVERY = flags.DEFINE_integer("suite_every", 1000, "Steps from one time to the next.", 1)
 SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first clips.", 1)
+SUITE_PATIENCE = flags.DEFINE_integer(
+    "suite_patience", None, "Ends when the suite finds so many times in a row nothing better.", 1
+)
 
 
 def main(argv: list[str]) -> None:
     del argv
     config, workdir = CONFIG.value, Path(WORKDIR.value)
-    for flag in (SUITE_EVERY, SUITE_LIMIT):
+    for flag in (SUITE_EVERY, SUITE_LIMIT, SUITE_PATIENCE):
         if flag.present and not SUITE.value:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     profile = [lambda *_: hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else []
@@ -65,10 +71,9 @@ def speed(config: ConfigDict, makes: str) -> tuple[float | None, float | None]:
 
 def suite_hook(
     config: ConfigDict, workdir: Path, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
-) -> SuiteHook:
+) -> SuiteHook | PatientHook:
     """The hook of --suite."""
-    del save
-    return SuiteHook(
+    hook = SuiteHook(
         workdir,
         run_directory.as_json(config.to_dict()),
         stage,
@@ -77,6 +82,9 @@ def suite_hook(
         limit=SUITE_LIMIT.value,
         mesh=mesh,
     )
+    if not SUITE_PATIENCE.value:
+        return hook
+    return PatientHook(hook, save, workdir, SUITE_PATIENCE.value)
 
 
 def read_profile() -> tuple[int, int]:

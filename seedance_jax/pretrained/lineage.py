@@ -96,7 +96,7 @@ def _describe(path: Path, named: Mapping[str, Any] | None) -> str:
     found = metadata.get("weights", UNKNOWN)
     stage, makes = config.get("name", config.get("stage")), run_directory.MAKES[_makes(metadata)]
     line = f"{path}: {stage}, {makes}, step {metadata['step']}, weights {found}"
-    judged = "".join(f"; {text}" for text in _judged(path))
+    judged = "".join(f"; {text}" for text in _judged(path, metadata["step"]))
     changed = named is not None and found != named["weights"]
     return line + judged + (f"; it was {named['weights']} then" if changed else "")
 
@@ -105,12 +105,10 @@ def _makes(metadata):
     return metadata.get("makes", "generator")
 
 
-def _judged(path):
-    """What judges said of a run: a line for each suite it was run on, of its newest results."""
-    for folder in sorted(path.glob("suite_*")):
-        reports = sorted(folder.glob("*/report.json"))
-        if reports:
-            found = _read(reports[-1].parent, "report.json")
+def _judged(path, step):
+    """What judges said of a run at a step: a line for each suite it was run on then."""
+    for folder in sorted(path.glob(f"suite_*/{step:08d}")):
+        if found := _read(folder, "report.json"):
             yield f"{found['suite']}: {found['passed'][0]:.2f} of {found['clips']} clips pass"
 
 

@@ -159,7 +159,9 @@ def merge_runs(
     check_finite(params, f"the runs merged by {method}")
     first = runs[0]
     parents = {"merged": [lineage.parent(run) for run in runs], "init_from": parent}
-    metadata = dict(first.metadata) | {
+    of_training = ("stopped", "trained")
+    kept = {name: value for name, value in first.metadata.items() if name not in of_training}
+    metadata = kept | {
         "merged": {"method": method, **said},
         "parents": {**first.metadata.get("parents", {}), **parents},
         "weights": lineage.weights_hash(params),

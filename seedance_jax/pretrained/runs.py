@@ -32,7 +32,7 @@ class Run(NamedTuple):
       path: where it is.
       config: its config.json.
       metadata: its metadata.json, {} as long as it has none.
-      step: of its newest checkpoint, None if there is none.
+      step: of the checkpoint that it stands for (`run_directory.final_step`), None without any.
       makes: what it makes, one of MAKES.
     """
 
@@ -71,7 +71,7 @@ def open_run(
         found = run_directory.check_makes(metadata["makes"]) if says else what_it_makes(config)
     except ValueError as error:
         raise ValueError(f"{flag}: {workdir} is not a run that can be opened: {error}") from None
-    run = Run(path, config, metadata, run_directory.latest_step(workdir), found)
+    run = Run(path, config, metadata, run_directory.final_step(workdir), found)
     _check_makes(run, (makes,) if isinstance(makes, str) else makes, flag)
     if finished:
         _check_finished(run)

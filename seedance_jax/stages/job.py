@@ -68,15 +68,29 @@ def train(
     if step < config.num_steps and not stopped:
         return f"{workdir}: stopped at step {step} of {config.num_steps}, saved"
     with jax.set_mesh(mesh):
-        metadata = stage.finish(state.ema) | {"step": step, "makes": stage.makes}
-        metadata |= {"weights": lineage.weights_hash(state.ema)}
+        metadata = describe(stage, workdir, state)
     metadata |= {"parents": lineage.read_parents(workdir)}
     metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)
+    best = f"; it stands for step {metadata['step']}, its best" if "trained" in metadata else ""
     if stopped:
-        return f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}"
-    return f"{workdir}: trained, {config.num_steps} steps"
+        return f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}{best}"
+    return f"{workdir}: trained, {config.num_steps} steps{best}"
+
+
+def describe(stage: loop.Stage, workdir: Path, state: loop.TrainState) -> dict[str, Any]:
+    """What metadata say of the weights that a run was trained to, see `run_directory.final_step`.
+
+    They are those of the checkpoint that is pinned as the best, if a hook chose one.
+    """
+    last = int(state.step)
+    step, ema = run_directory.pinned(workdir).get(run_directory.BEST, last), state.ema
+    if step != last:
+        ema = checkpoint.load(workdir, like=ema, step=step)
+    metadata = stage.finish(ema) | {"step": step, "makes": stage.makes}
+    metadata |= {"trained": last} if step != last else {}
+    return metadata | {"weights": lineage.weights_hash(ema)}
 
 
 def run(
@@ -132,7 +146,8 @@ def finished(workdir: Path) -> bool:
     if not (workdir / "metadata.json").exists():
         return False
     metadata = run_directory.read_json(workdir, "metadata.json")
-    return metadata.get("step") == run_directory.latest_step(workdir)
+    newest = run_directory.latest_step(workdir)
+    return metadata.get("trained", metadata.get("step")) == newest
 
 
 def prepare(config: ConfigDict, workdir: Path) -> None:

@@ -21,6 +21,7 @@ from seedance_jax.training import cluster, release
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
+BEST = "best"  # name of the checkpoint that a run stands for, where something chose among them
 # Fields of sections that configs of older runs lack, each with the value that it stood for.
 LACKED = {
     "optimizer": {"decay_to": 0.0},
@@ -162,18 +163,27 @@ def read_pins(workdir: str | Path) -> dict[str, int]:
     return read_json(workdir, PINS) if (Path(workdir) / PINS).exists() else {}
 
 
+def final_step(workdir: str | Path) -> int | None:
+    """Step of the checkpoint that a run stands for: the newest, unless it is finished and BEST is
+    another, which its metadata then have as "step", beside "trained", the newest."""
+    newest = latest_step(workdir)
+    there = (Path(workdir) / "metadata.json").exists()
+    metadata = read_json(workdir, "metadata.json") if there else {}
+    return metadata["step"] if newest is not None and metadata.get("trained") == newest else newest
+
+
 def find_step(workdir: str | Path, step: int | str | None = None) -> int:
-    """The step of a checkpoint of a run: of its number, its name (see `Saver.pin`), or the newest.
+    """The step of a checkpoint of a run: of its number, its name (see `Saver.pin`), or the final.
 
     Raises FileNotFoundError if there is none.
     """
     newest, names = latest_step(workdir), pinned(workdir)
     if newest is None:
         raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
-    found = newest if step is None else names.get(step, step)
+    found = final_step(workdir) if step is None else names.get(step, step)
     steps = [newest] if release.exists(workdir) else all_steps(workdir)
     if found not in steps:
-        raise FileNotFoundError(f"{workdir} has no checkpoint {step!r}, only {steps} and {names}")
+        raise FileNotFoundError(f"{workdir} has no checkpoint {found!r}, only {steps} and {names}")
     return found
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import signal
 
 import jax
@@ -11,7 +12,7 @@ from configs import pretrain
 from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.models import conditioning
-from seedance_jax.pretrained import runs
+from seedance_jax.pretrained import lineage, runs
 from seedance_jax.stages import job, settings
 from seedance_jax.stages.job import check_batches, compare, finished, run
 from seedance_jax.training import checkpoint, run_directory
@@ -324,3 +325,41 @@ def test_a_batch_can_be_cut_into_parts_and_each_part_over_the_mesh():
         check_batches(buckets, 4, mesh)
     with pytest.raises(ValueError, match="fsdp"):
         check_batches(buckets, 3, mesh)
+
+
+class PinAt2:
+    """Hook that finds step 2 the best and has seen enough at step 4."""
+
+    def __init__(self, stage, mesh, save):
+        self.save = save
+
+    def __call__(self, step, state, metrics):
+        if step == 2:
+            self.save.pin(2, "best")
+        return Stop("no better") if step == 4 else None
+
+    def close(self):
+        """Nothing is pending."""
+
+
+def test_a_run_whose_best_was_chosen_stands_for_that_until_it_goes_on(toy, tmp_path):
+    workdir = tmp_path / "run"
+    finish = lambda params: {"w": params["w"].tolist()}  # noqa: E731
+    stage = dataclasses.replace(quadratic(), finish=finish)
+    said = toy(stage, workdir, [PinAt2])
+    assert said.endswith("stopped at step 4 of 7: no better; it stands for step 2, its best")
+    found = run_directory.read_json(workdir, "metadata.json")
+    best, last = (checkpoint.load(workdir, step=step) for step in ("best", 4))
+    assert (found["step"], found["trained"]) == (2, 4)
+    assert found["w"] == best["w"].tolist() != last["w"].tolist()
+    assert found["weights"] == lineage.weights_hash(best)
+    assert checkpoint.load(workdir)["w"].tolist() == best["w"].tolist()
+    assert run_directory.final_step(workdir) == 2
+    assert finished(workdir)
+    save(workdir, 5)  # as if it went on
+    assert run_directory.final_step(workdir) == 5
+    assert not finished(workdir)
+    (workdir / "checkpoints" / "5").rmdir()
+    shutil.rmtree(workdir / "checkpoints" / "2")
+    with pytest.raises(FileNotFoundError, match="has no checkpoint 2, only"):
+        checkpoint.load(workdir)

@@ -38,7 +38,7 @@ def run(
 
 
 def folder_of(run: Run, suite: Suite) -> Path:
-    """Where results of the newest checkpoint of a run lie by default."""
+    """Where results of the checkpoint that a run stands for lie by default."""
     return run.path / f"suite_{suite.name}" / f"{run.step:08d}"
 
 

@@ -48,10 +48,24 @@ class SuiteHook:
         self._suite, self._every, self._limit, self._mesh = suite, every, limit, mesh
         self._pipeline = None
 
+    @property
+    def folder(self) -> Path:
+        """Where results of all steps go."""
+        return self._folder / f"suite_{self._suite.name}"
+
+    @property
+    def limit(self) -> int:
+        """How many clips it makes."""
+        return self._limit
+
     def __call__(self, step: int, state: Any, metrics: Mapping[str, Any]) -> None:
+        self.judge(step, state)
+
+    def judge(self, step: int, state: Any) -> Mapping[str, Any] | None:
+        """The report of a step; None if none is due."""
         if step % self._every:
-            return
-        folder = self._folder / f"suite_{self._suite.name}" / f"{step:08d}"
+            return None
+        folder = self.folder / f"{step:08d}"
         if cluster.is_main() and folder.exists():
             shutil.rmtree(folder)  # a killed run made it, of weights that are lost
         cluster.wait("old results are gone")
@@ -63,6 +77,7 @@ class SuiteHook:
             found = command.run(pipeline, self._suite, folder, self._limit, self._limit)
         if cluster.is_main():
             print(f"step {step}: {report.one_line(found)}")
+        return found
 
     def _open(self, ema, params):
         metadata = self._stage.finish(ema)

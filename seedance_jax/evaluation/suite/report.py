@@ -150,6 +150,18 @@ def describe_gate(verdicts: Sequence[dict], name: str) -> dict[str, Any]:
     }
 
 
+def quality(report: Mapping[str, Any]) -> tuple[float, float]:
+    """By what reports of the same clips are compared, the first first: (share of clips that pass
+    every gate, mean share over the headings, or over axes that have none)."""
+    parts = [
+        found
+        for axis in report["axes"].values()
+        for found in (axis["headings"].values() if axis["headings"] else [axis["passed"]])
+    ]
+    shares = [found[0] for found in parts if found]
+    return report["passed"][0], float(np.mean(shares))
+
+
 def which(report: Mapping[str, Any]) -> str:
     """Which clips a report is of."""
     some = f"the first {report['clips']} of " if report["clips"] < report["of"] else ""
