@@ -118,3 +118,72 @@ def test_the_conditions_are_those_that_were_written():
         np.testing.assert_array_equal(against, ~passed)
     assert filters.negation("not shaky") == "shaky"
     assert filters.conditions("shaky") == ["shaky"]
+
+
+WORDS = {"event": ("drop", "throw", "roll"), "label": ()}
+EVENT = np.array([*WORDS["event"], ""])[RNG.integers(0, 4, 200)]
+LABEL = np.array(["drop", "good one", ""])[RNG.integers(0, 3, 200)]
+TEXTS = COLUMNS | {"event": EVENT, "label": LABEL}
+
+
+def parse_text(text):
+    return filters.parse(text, TEXTS, LABELS, "filter", WORDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('event == "drop"', EVENT == "drop"),
+        ("'drop' == event or event == 'throw'", (EVENT == "drop") | (EVENT == "throw")),
+        ('event in ("drop", "throw")', (EVENT == "drop") | (EVENT == "throw")),
+        ('event in ("drop",) and shaky', (EVENT == "drop") & (S > 0.6)),
+        ('event not in ("drop", "throw")', EVENT == "roll"),
+        ('event != "drop"', (EVENT != "drop") & (EVENT != "")),
+        ('not event == "drop"', EVENT != "drop"),
+        ('label != "good one"', LABEL == "drop"),
+        ("event == label", (EVENT == LABEL) & (EVENT != "")),
+        ("not label in ('drop', 'good one') and motion > 0.5", (LABEL == "") & (M > 0.5)),
+    ],
+)
+def test_columns_of_text_are_compared_with_words(text, wanted):
+    assert 0 < wanted.sum() < 200
+    tree = parse_text(text)
+    np.testing.assert_array_equal(filters.evaluate(tree, TEXTS), wanted)
+    against = filters.evaluate(parse_text(filters.negation(ast.unparse(tree))), TEXTS)
+    np.testing.assert_array_equal(against, ~wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "event == 'dorp'",
+            "event is never 'dorp'; did you mean 'drop'\\? legal: drop, throw, roll",
+        ),
+        ("event in ('drop', 'fall')", "event is never 'fall'; .*legal: drop, throw, roll"),
+        ("event == ''", "event is text, and compared with text in quotes by == or != or in, not"),
+        ("event == 3", "event is text, .* not as in 'event == 3'"),
+        ("event < 'drop'", "event is text, .* not as in "),
+        ("event == drop", "event is text, .* not as in 'event == drop'"),
+        ("event == motion", "event is text, .* not as in 'event == motion'"),
+        (
+            "event in 'drop'",
+            "\"'drop'\" is not several words; .* as in event in \\('one', 'other'\\)",
+        ),
+        ("event in ('drop', 3)", "is not several words"),
+        ("event in ()", "is not several words"),
+        ("event", "event is text; compare it, as in event == 'word'"),
+        ("motion == 'drop'", "'drop'\" is neither a column nor a number"),
+        ("motion in ('drop', 'throw')", "is not true or false"),
+        ("evnt == 'drop'", "no column 'evnt'; did you mean 'event'"),
+        ("slow == 'drop'", "the label slow is true or false"),
+    ],
+)
+def test_text_is_compared_with_legal_text_alone(text, said):
+    with pytest.raises(ValueError, match=said):
+        parse_text(text)
+
+
+def test_the_words_of_a_filter_are_known_by_column():
+    tree = parse_text("event in ('drop', 'roll') and (label == 'x' or event != 'throw' or shaky)")
+    assert filters.words(tree) == {"event": {"drop", "roll", "throw"}, "label": {"x"}}

@@ -1,15 +1,16 @@
 """Tables of scores: what they hold, that they stay as they are, and whose they are."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from clips import clip_record, cut_record, write_clips
+from clips import clip_record, cut_record, world_record, write_clips
 
 from seedance_jax.data import schema, video
 from seedance_jax.data.builders import storage, world_clips
-from seedance_jax.data.curation import aesthetic, motion, scores
-from seedance_jax.data.world import WorldSpec
+from seedance_jax.data.curation import aesthetic, dropped, motion, scores, selection, told
+from seedance_jax.data.world import WorldSpec, generate
 
 NAMES = ("motion", "aesthetic")
 
@@ -139,3 +140,65 @@ def test_known_cameras_are_those_of_the_record_at_any_size(monkeypatch):
     monkeypatch.setattr(scores, "MOST", 32)
     small = scores.score_row(record, ["known_camera"])
     np.testing.assert_allclose(small["known_camera"], found["known_camera"], rtol=0.01)
+
+
+@pytest.fixture(scope="module")
+def told_of(tmp_path_factory):
+    """(directory, data_dir) of clips of the world, whose scenes are scored; videos are no films."""
+    root = tmp_path_factory.mktemp("told")
+    clips = [("drop", "static", 1), ("roll", "path", 2), ("drop", "pan left", 1)]
+    records = [scene_record(number, *clip) for number, clip in enumerate(clips)]
+    write_clips(root / "clips" / "a", records)
+    scores.build(root / "clips" / "a", "train", ["scene"], root)
+    return root / "clips" / "a", root
+
+
+def scene_record(number, event, move, shots):
+    """A record whose scene says this, with a screen among its objects."""
+    scene = {"event": event, "camera": {"move": move}, "shots": shots * [{}], "floor": "grey"}
+    scene |= {"objects": [{}, {"scenery": True}], "time_of_day": "night"}
+    return world_record(number) | {"scene": json.dumps(scene), "video": b"no film"}
+
+
+def test_what_a_scene_tells_is_stored_as_text_and_numbers_and_nothing_is_decoded(told_of):
+    columns, _ = scores.open_table(*told_of[:1], "train", "scene", told_of[1])
+    assert columns.keys() == set(schema.SCORES["scene"])
+    assert columns["event"].tolist() == ["drop", "roll", "drop"]
+    assert columns["camera_move"].tolist() == ["static", "path", "pan left"]
+    assert {*columns["floor"], *columns["time_of_day"]} == {"grey", "night"}
+    for name, wanted in (("shots", [1, 2, 1]), ("objects", [1, 1, 1])):
+        assert columns[name].dtype == np.float32
+        assert columns[name].tolist() == wanted
+
+
+def test_a_filter_reads_text_and_a_table_whose_text_was_changed_is_refused(told_of):
+    directory, root = told_of
+    data = {"data_dir": str(root), "filter": "event == 'drop' and not still", "labels": {}}
+    data["labels"]["still"] = "camera_move == 'static'"
+    chosen = selection.select(data, directory, "train")
+    assert chosen.kept.tolist() == [False, False, True]
+    report = dropped.make_report(dropped.judge(data, directory, "train"))
+    assert report["words"]["event"] == {"drop": 2, "roll": 1}
+    assert "  event          drop 2, roll 1" in dropped.format_report(report)
+    with pytest.raises(ValueError, match="event is never 'fall'; .*legal: drop, roll"):
+        selection.parse(data | {"filter": "event == 'fall'"})
+    [place] = scores.build(directory, "train", ["scene"], root)
+    columns, _ = scores.open_table(directory, "train", "scene", root)
+    columns["event"][1] = "drop"
+    np.savez(place / "scores.npz", **columns)
+    with pytest.raises(ValueError, match="was changed: its table is"):
+        selection.select(data, directory, "train")
+
+
+def test_films_have_no_scene_to_tell_of(built, tmp_path):
+    with pytest.raises(ValueError, match=r"the scorer scene needs \['scene'\], which .* not have"):
+        scores.build(built[0], "train", ["scene"], tmp_path)
+
+
+def test_words_are_those_of_every_world():
+    spec = WorldSpec(9, 64, 64, 8, "full")
+    for index in range(6):
+        found = told.score(generate("train", index, spec))
+        for column, words in told.WORDS.items():
+            assert found[column] in words
+    assert {*told.WORDS} <= {*schema.TEXT_SCORES}
