@@ -34,6 +34,7 @@ stage() {
 #    and how much each clip moves, and how it looks.
 part build_data run build_data $(config vae)
 part score run score $(config continue_train)
+part score run score $(config sft)
 
 # 2. The causal video autoencoder, on clips and images, and its score on clips it has not seen.
 part vae run train $(config vae) --workdir="$runs/vae"
@@ -52,7 +53,9 @@ stage pretrain_24fps pretrain_highres
 #    of them all.
 stage continue_train pretrain_24fps
 specialists=()
-for category in $(run sft_categories); do
+categories=$(sed -n 's/^\([a-z_]*\):.*/\1/p' configs/taxonomy.txt)
+case $size in smoke | tiny) categories=${categories/meetings/} ;; esac # a single object
+for category in $categories; do
     stage sft continue_train "$category"
     specialists+=("$runs/sft_$category")
 done
