@@ -1,27 +1,17 @@
-"""The file of votes while it is voted on: opened and locked once, rows appended and synced."""
+"""The file of votes while it is voted on."""
 
 import contextlib
-import datetime
-import fcntl
-import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from seedance_jax.data import appended
+from seedance_jax.data.appended import Rows as Box
 from seedance_jax.data.preferences.pairs import Clip, Pair
 from seedance_jax.data.preferences.votes import SCHEMA, read_rows, standing
 
 CLIP_FIELDS = ("height", "width", "num_frames", "fps")
-
-
-class Box(NamedTuple):
-    """An open file of votes: its path, its descriptor, and its rows so far."""
-
-    path: Path
-    descriptor: int
-    rows: list
 
 
 @contextlib.contextmanager
@@ -32,24 +22,10 @@ def open_box(path: str | Path, pairs: Sequence[Pair]) -> Iterator[Box]:
       ValueError: a row of another schema, or a vote on clips that are not among the pairs.
       OSError: another process has it open, or it cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        lock(path, descriptor)
-        box = Box(path, descriptor, read_rows(path))
+    in_use = "is in use by another voting page; give another --votes"
+    with appended.open_rows(path, read_rows, in_use) as box:
         check_pairs(box, pairs)
         yield box
-    finally:
-        os.close(descriptor)
-
-
-def lock(path: str | Path, descriptor: int) -> None:
-    """Raises OSError if another process has the lock of the file."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise OSError(f"{path} is in use by another voting page; give another --votes") from error
 
 
 def check_pairs(box: Box, pairs: Sequence[Pair]) -> None:
@@ -107,27 +83,6 @@ def take_back(box: Box, voter: str, vote: str) -> dict[str, Any]:
 
 
 def append(box: Box, kind: str, voter: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Appends a row and waits until it is on disk; raises OSError, and leaves no part of it."""
-    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    row = {"schema": SCHEMA, "kind": kind, "id": secrets.token_hex(8), "voter": voter, "time": time}
-    row |= fields
-    line = json.dumps(row).encode() + b"\n"
-    end = cut_torn_row(box)
-    try:
-        if os.write(box.descriptor, line) != len(line):
-            raise OSError(f"{box.path}: no room for a vote")
-        os.fsync(box.descriptor)
-    except OSError:
-        os.ftruncate(box.descriptor, end)
-        raise
-    box.rows.append(row)
-    return row
-
-
-def cut_torn_row(box: Box) -> int:
-    """Cuts off what has no newline, of a writer that was killed; returns the length in bytes."""
-    text = box.path.read_bytes()
-    end = text.rfind(b"\n") + 1
-    if end < len(text):
-        os.ftruncate(box.descriptor, end)
-    return end
+    """Appends a row, whole or not at all; see `appended.append`."""
+    row = {"schema": SCHEMA, "kind": kind, "id": appended.new_id(), "voter": voter}
+    return appended.append(box, "a vote", row | {"time": appended.now()} | dict(fields))

@@ -7,46 +7,31 @@ clips are asked for by ticket and place, without names and dates of files.
 import base64
 import hashlib
 import io
-import json
 import secrets
-import sys
-from collections.abc import Callable, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from seedance_jax.data.preferences import answers, ballot, box, pairs, votes
 from seedance_jax.data.preferences.pairs import Clip, Pair
+from seedance_jax.data.preferences.voting import endpoints
+from seedance_jax.data.preferences.voting.endpoints import (
+    HEADERS,
+    HOSTS,
+    ConflictError,
+    answering,
+    make_page,
+    read_json,
+)
 
-FILES = {
-    "page.html": "text/html",
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "player.js": "text/javascript",
-}
+FILES = ("page.html", "page.css", "page.js", "player.js")
 CLIPS = {".mp4": "video/mp4", ".png": "image/png"}
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-FAILED = "this did not work; whoever started this page sees why"
-MAX_BODY = 10_000  # bytes of a vote
 LONGEST = 86_400.0  # seconds that a vote may have taken
-
-
-class ConflictError(Exception):
-    """What a page knows is out of date; it should ask for a ballot again."""
 
 
 class Ballot(NamedTuple):
@@ -74,7 +59,7 @@ def make_app(
     found: Sequence[Pair],
     votes_box: box.Box,
     seed: int = 0,
-    hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]"),
+    hosts: Sequence[str] = HOSTS,
 ) -> Starlette:
     """The application for the votes on pairs, those found, that go to an open box.
 
@@ -82,45 +67,15 @@ def make_app(
     """
     poll = Poll(found, votes_box, seed, {}, secrets.token_bytes(16))
     routes = [
-        Route("/", make_page("page.html")),
-        *(Route(f"/{name}", make_page(name)) for name in FILES),
+        Route("/", make_page(__package__, "page.html")),
+        *(Route(f"/{name}", make_page(__package__, name)) for name in FILES),
         Route("/ballot", answering(poll, get_ballot)),
         Route("/clip/{ticket}/{place:int}", answering(poll, get_clip)),
         Route("/given/{ticket}/{place:int}", answering(poll, get_given)),
         Route("/vote", answering(poll, post_vote), methods=["POST"]),
         Route("/undo", answering(poll, post_undo), methods=["POST"]),
     ]
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
-    return Starlette(routes=routes, middleware=middleware)
-
-
-def make_page(name: str) -> Callable:
-    """An endpoint with a file of the page."""
-    text = (resources.files(__package__) / "page" / name).read_text()
-
-    async def endpoint(request):
-        del request
-        return Response(text, media_type=FILES[name], headers=HEADERS)
-
-    return endpoint
-
-
-def answering(poll: Poll, handle: Callable) -> Callable:
-    """An endpoint of handle(poll, request) -> JSON-able or Response; errors become answers."""
-
-    async def endpoint(request):
-        try:
-            answer = await handle(poll, request)
-        except ConflictError as error:
-            return JSONResponse({"error": str(error)}, 409, HEADERS)
-        except ValueError as error:
-            return JSONResponse({"error": str(error)}, 400, HEADERS)
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)  # has names that a voter must not see
-            return JSONResponse({"error": FAILED}, 500, HEADERS)
-        return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
-
-    return endpoint
+    return endpoints.make_app(routes, hosts)
 
 
 async def get_ballot(poll, request):
@@ -194,24 +149,6 @@ def read_given(pair: Pair, image: pairs.Given) -> np.ndarray:
     """`pairs.read_given` in the size of the clips."""
     settings = pair.clips[0].settings
     return pairs.read_given(image, settings["height"], settings["width"])
-
-
-async def read_json(request):
-    """The object that a page sent. Pages of strangers cannot send this type without asking."""
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise ValueError("the content must be application/json")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ValueError(f"more than {MAX_BODY} bytes")
-    try:
-        value = json.loads(body)
-    except RecursionError as error:
-        raise ValueError("the content is nested too deeply") from error
-    if not isinstance(value, dict):
-        raise ValueError("the content must be an object")
-    return value
 
 
 async def post_vote(poll, request):
