@@ -76,6 +76,8 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         # Rows to train on, by the scores of `seedance_jax score` and by labels, as in
         # "motion > 0.3 and not shaky"; "" is all. The thresholds fit the synthetic world.
         "filter": "",
+        # The name of a table of what people decided, which `score --reviews=FILE` prints.
+        "reviews": "",
         "labels": {
             "static": "motion < 0.18 and camera < 0.02",
             "shaky": "shake > 0.3",

@@ -7,6 +7,10 @@ the filter of the config drops and why (without a filter: what its labels find):
 and a report (JSON), which it also prints. Where the synthetic world says which clips are flawed,
 the report has the precision and the recall of the labels. Besides the default scorers those are
 run that the filter or a label of the config needs.
+
+    python -m seedance_jax score --config=configs/vae.py:tiny --reviews=reviews.jsonl
+
+makes a table of what people decided on the page of `review`, too, and says how it is called.
 """
 
 from pathlib import Path
@@ -17,7 +21,7 @@ from ml_collections import config_flags
 from seedance_jax.commands import cli
 from seedance_jax.data import sources
 from seedance_jax.data.builders import storage
-from seedance_jax.data.curation import dropped, scores, selection
+from seedance_jax.data.curation import dropped, reviews, scores, selection
 from seedance_jax.sampling import media
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The config whose data to score.")
@@ -25,11 +29,13 @@ OUTPUT = cli.define_path("output", "dropped.png", "The sheet; the report goes be
 SPLIT = flags.DEFINE_string("split", "train", "The split; others than train of the first source.")
 SCORERS = flags.DEFINE_list("scorers", [*scores.DEFAULT], f"Of {', '.join(scores.SCORERS)}.")
 
+REVIEWS = cli.define_path("reviews", None, "File of `review`: makes a table of its decisions.")
+
 
 def scorers_of(data: dict) -> list[str]:
     """--scorers, or by default also those that the config needs."""
     more = [] if SCORERS.present else selection.scorers_of(selection.trees_of(data))
-    return [*dict.fromkeys([*SCORERS.value, *more])]
+    return [*dict.fromkeys([*SCORERS.value, *(name for name in more if name in scores.SCORERS)])]
 
 
 def score_source(name: str, data: dict) -> tuple[list, dict]:
@@ -38,6 +44,10 @@ def score_source(name: str, data: dict) -> tuple[list, dict]:
     options = (data["data_dir"], data["num_processes"])
     for place in scores.build(directory, SPLIT.value, scorers_of(data), *options):
         print(place)
+    if REVIEWS.value:
+        place, made = reviews.build(directory, SPLIT.value, REVIEWS.value, data["data_dir"])
+        data = data | {"reviews": made}
+        print(f"{place}\nfilters read it with --config.data.reviews={made}")
     judged = dropped.judge(data, directory, SPLIT.value)
     report = dropped.make_report(judged)
     print(f"{name}, {SPLIT.value}: {dropped.format_report(report)}")

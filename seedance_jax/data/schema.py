@@ -157,7 +157,10 @@ SCORES = {
     "known_camera": ("known_motion", "known_camera", "known_shake"),
     "scene": ("event", "camera_move", "floor", "time_of_day", "shots", "objects"),
 }
-TEXT_SCORES = ("event", "camera_move", "floor", "time_of_day")  # of these; the others are numbers
+# What people decided on clips (`curation.reviews`), in a table of its own.
+REVIEW = ("kept", "label")
+# Of all these columns those that are text; the others are numbers.
+TEXT_SCORES = ("event", "camera_move", "floor", "time_of_day", "label")
 
 
 def table_row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def judge(data: Mapping[str, Any], directory: Path, split: str) -> Judged:
     labels = {name: selection.parse_label(name, named) for name in named}
     chosen = selection.select(data, directory, split)
     trees = selection.trees_of(data)
-    columns, _ = selection.read_columns(trees, directory, split, data["data_dir"])
+    columns, _ = selection.read_columns(trees, directory, split, data)
     found = {name: filters.evaluate(tree, columns) for name, tree in labels.items()}
     return Judged(columns, found, chosen, flaws_of(storage.open_split(directory, split)))
 

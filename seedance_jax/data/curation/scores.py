@@ -86,6 +86,7 @@ SCORERS = {
     "scene": Scorer(1, _scene, ("scene",), looks=False),
 }
 DEFAULT = ("motion", "aesthetic")
+REVIEW = "review"  # people in the place of a scorer
 
 
 def score_row(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | str]:
@@ -137,9 +138,14 @@ def build(
     return list(places.values())
 
 
-def describe(directory: Path, split: str, name: str) -> dict[str, Any]:
-    """Everything that determines a table (JSON), and so where it lies."""
+def describe(directory: Path, split: str, name: str, reviews: str = "") -> dict[str, Any]:
+    """Everything that determines a table (JSON), and so where it lies.
+
+    name: of a scorer, or REVIEW, whose tables are of `reviews` (`reviews.fingerprint`).
+    """
     clips = storage.describe_clips(directory, split)
+    if name == REVIEW:
+        return {**clips, "scorer": name, "version": 1, "reviews": reviews}
     return {**clips, "scorer": name, "version": SCORERS[name].version}
 
 
@@ -184,20 +190,21 @@ def fingerprint(columns: Mapping[str, np.ndarray]) -> str:
 
 
 def open_table(
-    directory: Path, split: str, name: str, data_dir: str | Path
+    directory: Path, split: str, name: str, data_dir: str | Path, reviews: str = ""
 ) -> tuple[dict[str, np.ndarray], str]:
-    """({column: float32 or text [rows]}, its hash) of the scorer of that name.
+    """({column: float32 or text [rows]}, its hash) of the scorer of that name; see `describe`.
 
     Raises ValueError if there is none (the message says how to make it, and what those are of that
     there are), or if it was changed after it was written.
     """
-    spec = describe(directory, split, name)
+    spec = describe(directory, split, name, reviews)
     place = storage.dataset_directory(data_dir, "scores", spec)
     if not storage.is_complete(place):
+        more = " --reviews=FILE" if name == REVIEW else f" --scorers={name}"
         raise ValueError(
             f"no scores {name!r} of split {split!r} of {directory} in {place}{_others(spec, place)}"
             f"; make them with the same config:\n  python -m seedance_jax score --config=... "
-            f"--split={split}" + (f" --scorers={name}" if name not in DEFAULT else "")
+            f"--split={split}" + (more if name not in DEFAULT else "")
         )
     with np.load(place / "scores.npz") as stored:
         columns = dict(stored)
@@ -214,7 +221,7 @@ def _others(spec, place):
         f"\n  there are some of another {key}: {other[key]!r}, not {spec[key]!r}"
         for other in specs
         if other["scorer"] == spec["scorer"] and other["split"] == spec["split"]
-        for key in ("clips", "content", "version")
-        if other[key] != spec[key]
+        for key in ("clips", "content", "version", "reviews")
+        if other.get(key) != spec.get(key)
     }
     return "".join(sorted(lines)) + ("\n" if lines else "")

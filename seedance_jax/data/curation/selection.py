@@ -19,6 +19,7 @@ from seedance_jax.data.curation import filters, scores, told
 
 OF_TABLES = tuple(name for name, dtype in schema.TABLE.items() if dtype is not str)
 SCORER_OF = {column: name for name, own in schema.SCORES.items() for column in own}
+SCORER_OF |= dict.fromkeys(schema.REVIEW, scores.REVIEW)
 COLUMNS = (*OF_TABLES, *SCORER_OF)
 # {column of text: words it may be compared with}; () where the rows of a data set say which.
 WORDS = {column: told.WORDS.get(column, ()) for column in schema.TEXT_SCORES}
@@ -85,20 +86,33 @@ def trees_of(data: Mapping[str, Any]) -> list[ast.expr]:
 
 
 def read_columns(
-    trees: Sequence[ast.expr], directory: Path, split: str, data_dir: str | Path
+    trees: Sequence[ast.expr], directory: Path, split: str, data: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """({column: [rows]} that filters read, {scorer: hash of its table}) of a split of a data set.
 
-    Raises ValueError if a table of scores is missing.
+    data: the data part of a config, which says where tables lie, and by which reviews.
+
+    Raises ValueError if a table of scores is missing, or a text is compared with what no row says.
     """
     table = storage.open_split(directory, split).table
     columns, hashes = {name: table[name] for name in OF_TABLES}, {}
     for scorer in scorers_of(trees):
-        found, hashes[scorer] = scores.open_table(directory, split, scorer, data_dir)
+        found, hashes[scorer] = _open(directory, split, scorer, data)
         columns |= found
     for tree in trees:
         _check_words(tree, columns, f"{directory}, {split}")
     return columns, hashes
+
+
+def _open(directory, split, scorer, data):
+    """`scores.open_table` by a config."""
+    reviews = data.get("reviews", "")
+    if scorer == scores.REVIEW and not reviews:
+        raise ValueError(
+            f"data.reviews is not set, and {' and '.join(schema.REVIEW)} are columns of reviews: "
+            "`score --reviews=FILE` makes a table of them and says how it is called"
+        )
+    return scores.open_table(directory, split, scorer, data["data_dir"], reviews)
 
 
 def _check_words(tree, columns, where):
@@ -117,7 +131,7 @@ def select(data: Mapping[str, Any], directory: Path, split: str) -> Selection | 
     tree = parse(data)
     if tree is None:
         return None
-    columns, hashes = read_columns([tree], directory, split, data["data_dir"])
+    columns, hashes = read_columns([tree], directory, split, data)
     passes = {
         text: filters.evaluate(parse({**data, "filter": text}), columns)
         for text in filters.conditions(data["filter"])
