@@ -44,7 +44,7 @@ EXTRAS = {
     ],
     "dev": ["cosmic-ray>=8.4"],  # would the tests notice a fault? see tests/mutation
     "fonts": ["noto-cjk-sans-otc>=0.0.1"],  # Noto Sans CJK (OFL, 20 MB): Chinese on sheets
-    "vote": ["starlette>=1", "uvicorn>=0.30"],  # the page where people compare clips
+    "vote": ["starlette>=1", "uvicorn>=0.30"],  # pages where people compare and review clips
     # A browser for playwright is not among them: tests take a chromium that is installed.
     "test": [
         "noto-cjk-sans-otc>=0.0.1",
@@ -70,6 +70,7 @@ setup(
             "weights/*.jsonl",
             "weights/*/*",
             "weights/*/autoencoder/*",
+            "data/curation/reviewing/page/*",
             "data/preferences/voting/page/*",
             "evaluation/judges/*.json",
             "evaluation/suite/*.jsonl",

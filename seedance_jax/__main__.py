@@ -28,6 +28,7 @@ COMMANDS = {
     "build_data": Command("make data", "Build the data set that a config names."),
     "inspect_data": Command("make data", "Show what a config trains on."),
     "score": Command("make data", "Score clips, and show what a filter drops."),
+    "review": Command("make data", "Serve a page where people keep, drop and relabel clips."),
     "encode": Command("make data", "Precompute latents and text tokens for a config."),
     "train": Command("train", "Train one stage.", many=True),
     "merge": Command("train", "Merge adapters into the weights they were trained on."),

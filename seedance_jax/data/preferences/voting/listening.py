@@ -1,4 +1,4 @@
-"""Where the page of comparisons listens, by which names it answers, and its server."""
+"""Where a page listens, by which names it answers, and its server."""
 
 import contextlib
 import ipaddress
@@ -10,7 +10,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAMES = ("127.0.0.1", "localhost", "[::1]")  # in an address
 WARNING = """
   WARNING: --host={host} opens this page to everyone who can reach this machine. There is no
-  password and no encryption: they see prompts and clips, and can vote under any name.
+  password and no encryption: they see prompts and clips, and can answer under any name.
 """
 
 
