@@ -93,5 +93,5 @@ def check_scoring(command, config, folder):
     assert reports["folder"]["reasons"]["not bright"] == {"rows": 4, "alone": 4}
     unknown = command("score", *flags, "--scorers=reward")
     assert unknown.stderr.endswith(
-        "no scorer 'reward'; legal scorers: motion, aesthetic, known_camera\n"
+        "no scorer 'reward'; legal scorers: motion, aesthetic, known_camera, scene\n"
     )

@@ -48,18 +48,13 @@ async def get_rows(desk, request):
     falling = asked.get("falling", "") == "1"
     about = (asked.get("filter", ""), asked.get("shown", "any"), asked.get("sort", ""), falling)
     found = desks.find(desk, *about)
-    columns = desks.columns_of(desk)
     return {
         "rows": desks.tell(desk, found[start : start + min(count, desks.MOST)]),
         "found": len(found),
-        "columns": sorted(columns),
+        "columns": sorted(desks.columns_of(desk)),
         "labels": desks.labels_of(desk),
         "named": sorted(desk.named),
-        "counts": {
-            "all": len(desk.source),
-            "keep": int((columns["kept"] == 1).sum()),
-            "drop": int((columns["kept"] == 0).sum()),
-        },
+        "counts": desks.count(desk),
     }
 
 
@@ -94,7 +89,7 @@ async def post_decision(desk, request):
     clip = desk.source[row]["id"]
     told = {"decision": sent.get("decision"), "label": sent.get("label", "")}
     reviews.decide(desk.file, reviewer, desk.of, row, clip=clip, **told)
-    return desks.tell(desk, [row])[0]
+    return desks.tell(desk, [row])[0] | {"counts": desks.count(desk)}
 
 
 async def post_undo(desk, request):
@@ -103,4 +98,4 @@ async def post_undo(desk, request):
     gone = reviews.take_back(desk.file, reviewer, desk.of)
     if gone is None:
         raise ConflictError("you have no decision to take back")
-    return desks.tell(desk, [gone["row"]])[0]
+    return desks.tell(desk, [gone["row"]])[0] | {"counts": desks.count(desk)}

@@ -111,6 +111,12 @@ def arrange(
     return np.concatenate([rows[there][order[::-1] if falling else order], rows[~there]])
 
 
+def count(desk: Desk) -> dict[str, int]:
+    """How many clips there are, how many of them are kept and dropped."""
+    made = [one["decision"] for one in reviews.latest(desk.file.rows, desk.of).values()]
+    return {"all": len(desk.source)} | {name: made.count(name) for name in reviews.DECISIONS}
+
+
 def tell(desk: Desk, rows: Sequence[int]) -> list[dict[str, Any]]:
     """What the page shows of rows, ready for JSON."""
     decided = reviews.latest(desk.file.rows, desk.of)

@@ -75,13 +75,17 @@ async function load(to = 0) {
   addresses = [];
   find("clips").replaceChildren(...answer.rows.map(makeCard));
   const last = start + answer.rows.length;
-  const { all, keep, drop } = answer.counts;
-  find("status").textContent =
-    `${found ? start + 1 : 0} to ${last} of ${found}; of ${all} clips ${keep} are kept, ${drop} dropped`;
+  sayCounts(answer.counts);
   find("previous").disabled = start === 0;
   find("next").disabled = last >= found;
   window.scrollTo(0, 0);
   select(0);
+}
+
+function sayCounts({ all, keep, drop }) {
+  const last = start + cards().length;
+  find("status").textContent =
+    `${found ? start + 1 : 0} to ${last} of ${found}; of ${all} clips ${keep} are kept, ${drop} dropped`;
 }
 
 function offer(answer) {
@@ -152,6 +156,7 @@ function decide(card, decision, label = card.querySelector(".label").value) {
     const sent = { reviewer: reviewer(), row: Number(card.dataset.row), decision, label };
     const row = await (await call("decide", sent)).json();
     update(card, row);
+    sayCounts(row.counts);
     if (row.label && !labels.includes(row.label)) setLabels([...labels, row.label]);
     if (cards()[current] === card) select(current + 1);
   });
@@ -160,6 +165,7 @@ function decide(card, decision, label = card.querySelector(".label").value) {
 function undo() {
   return attempt(async () => {
     const row = await (await call("undo", { reviewer: reviewer() })).json();
+    sayCounts(row.counts);
     const place = cards().findIndex((card) => Number(card.dataset.row) === row.row);
     if (place < 0) return tell(`The decision on ${row.id} is taken back.`);
     update(cards()[place], row);
