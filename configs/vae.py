@@ -54,7 +54,7 @@ def get_config(size: str = "base") -> ConfigDict:
                 "l1": 1.0,
                 "l2": choose(size, smoke=8.0, small=0.0),
                 "kl": choose(size, smoke=1e-5, small=1e-6),
-                "perceptual": choose(size, smoke=0.0, small=0.5),
+                "perceptual": choose(size, smoke=0.0, released=0.5),
                 "adversarial": choose(size, smoke=0.0, small=0.05),
                 "adversarial_start": choose(size, smoke=0, small=100_000, base=400_000),
                 "frames": choose(size, smoke=2, small=4),
