@@ -27,7 +27,7 @@ part() {
 # stage CONFIG PARENT: trains a stage of the generator from the run of another.
 vae="--config.vae_run=$runs/vae"
 stage() {
-    part "$1${3:-}" run train $(config "$1" "${3:+,$3}") $vae ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
+    part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") $vae ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
 }
 
 # 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files;

@@ -1,5 +1,6 @@
 """The whole chain at size smoke, as a user runs it."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -13,9 +14,17 @@ import pytest
 from PIL import Image
 
 from seedance_jax.data.video import decode_mp4
+from seedance_jax.training import run_directory
 
 ROOT = pathlib.Path(__file__).parent.parent
 PATH = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+STAGES = (
+    "pretrain_image",
+    "pretrain_video",
+    "pretrain_highres",
+    "pretrain_24fps",
+    "continue_train",
+)
 pytest.importorskip("mujoco", reason="the world is an extra")
 
 
@@ -77,24 +86,38 @@ def assert_made(root, printed):
     assert "sheet_*.png" in printed.splitlines()[-1]
     with Image.open(root / "runs/samples/sheet_0000-0005.png") as sheet:
         assert sheet.width > 6 * 64
-    for run in ("vae", "pretrain"):
+    specialists = sorted(path.name for path in (root / "runs").glob("sft_*"))
+    assert len(specialists) >= 4
+    for run in ("vae", *STAGES, *specialists):
         records = (root / "runs" / run / "metrics.jsonl").read_text().splitlines()
         assert all(np.isfinite(json.loads(line)["loss"]) for line in records)
 
 
+def test_every_stage_started_from_the_one_before_and_the_lineage_says_so(chain, command):
+    root, _ = chain
+    for parent, child in itertools.pairwise(STAGES):
+        named = run_directory.read_json(root / "runs" / child, "metadata.json")["parents"]
+        found = run_directory.read_json(root / "runs" / parent, "metadata.json")["weights"]
+        assert named["init_from"]["weights"] == found
+    drawn = command("describe", f"--lineage={root}/runs/merged").stdout
+    assert all(f"{root}/runs/{name}: " in drawn for name in (*STAGES, "vae"))
+    assert drawn.count("merged: ") >= 4
+    assert "then" not in drawn
+
+
 def test_chain_started_again_does_nothing_twice(chain, command):
     root, _ = chain
-    before = (root / "runs/pretrain/metrics.jsonl").read_text()
+    before = (root / "runs/pretrain_image/metrics.jsonl").read_text()
     flags = (
-        "--config=configs/pretrain.py:smoke",
+        "--config=configs/pretrain_image.py:smoke",
         f"--config.data.data_dir={root}/data",
         f"--config.vae_run={root}/runs/vae",
-        f"--workdir={root}/runs/pretrain",
+        f"--workdir={root}/runs/pretrain_image",
     )
     done = command("train", *flags)
     assert done.returncode == 0, done.stderr
     assert "already trained" in done.stdout
-    assert (root / "runs/pretrain/metrics.jsonl").read_text() == before
+    assert (root / "runs/pretrain_image/metrics.jsonl").read_text() == before
     refused = command("train", *flags, "--config.optimizer.peak_lr=0.5")
     assert refused.returncode != 0
     assert "optimizer.peak_lr" in refused.stderr
@@ -152,7 +175,7 @@ def test_bad_frame_count_is_one_line(chain, command):
     root, _ = chain
     done = command(
         "sample",
-        f"--workdir={root}/runs/pretrain",
+        f"--workdir={root}/runs/merged",
         "--prompt=a ball",
         "--num_frames=16",
         f"--output={root}/bad",

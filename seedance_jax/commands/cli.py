@@ -71,6 +71,7 @@ flags.disclaim_key_flags()  # what `define_path` defines from here on is of its 
 
 # Mistakes of the user's, or of the machine: the message says all.
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, NonFiniteError)
+INSTEAD = ("--lineage",)  # flags in the place of --config
 # Flags and fields of places that are written by Orbax and TFDS, for which names are UTF-8.
 STORES = ("data_dir", "init_from", "lora", "vae_run", "workdir")
 # Modules that come with an extra, and its name.
@@ -101,11 +102,12 @@ def run(
 def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
     """Parses the command line, whose errors end in one line; returns what main gets.
 
-    A --config is required where there is one, a --config.field that does not exist ends with the
+    A --config is required where there is one and none of INSTEAD is given, a --config.field that does not exist ends with the
     legal ones, and arguments that are no flags are refused, unless the command takes `operands`,
     which then follow its name.
     """
-    if "config" in flags.FLAGS and flags.FLAGS["config"].default is None:
+    instead = any(part.startswith(INSTEAD) for part in argv)
+    if "config" in flags.FLAGS and flags.FLAGS["config"].default is None and not instead:
         flags.mark_flag_as_required("config")
     if operands:
         flags.FLAGS.set_gnu_getopt()  # flags may follow them

@@ -83,7 +83,7 @@ def test_a_command_says_how_it_is_called(name):
 def test_help_of_a_command_shows_its_text_and_flags():
     done = run("merge", "--help")
     assert done.returncode == 0
-    assert "Adds adapters to the weights they were trained on" in done.stdout
+    assert "Makes an ordinary run of a generator of several" in done.stdout
     assert "python -m seedance_jax merge " in done.stdout
     assert "--lora_scale" in done.stdout
     assert "Traceback" not in done.stderr
