@@ -102,9 +102,9 @@ def run(
 def parse_flags(argv: list[str], operands: bool = False) -> list[str]:
     """Parses the command line, whose errors end in one line; returns what main gets.
 
-    A --config is required where there is one and none of INSTEAD is given, a --config.field that does not exist ends with the
-    legal ones, and arguments that are no flags are refused, unless the command takes `operands`,
-    which then follow its name.
+    A --config is required where there is one and none of INSTEAD is given, a --config.field that
+    does not exist ends with the legal ones, and arguments that are no flags are refused, unless the
+    command takes `operands`, which then follow its name.
     """
     instead = any(part.startswith(INSTEAD) for part in argv)
     if "config" in flags.FLAGS and flags.FLAGS["config"].default is None and not instead:

@@ -68,13 +68,13 @@ def common_parent(opened: Sequence[runs.Run]) -> dict[str, Any]:
 
 
 def draw(workdir: str | Path) -> Iterator[str]:
-    """Lines of the tree of the runs that a run was made from, itself first."""
+    """Lines of the tree of the runs that a run was made from, itself first; of each run once."""
     path = Path(workdir)
     yield _describe(path, None)
-    yield from _branches(path, "")
+    yield from _branches(path, "", {path.resolve()})
 
 
-def _branches(path, indent):
+def _branches(path, indent, drawn):
     parents = _read(path, "metadata.json").get("parents", {})
     entries = [
         (role, one)
@@ -83,9 +83,13 @@ def _branches(path, indent):
     ]
     for number, (role, one) in enumerate(entries, start=1):
         last = number == len(entries)
-        below = path / one["run"]  # of a release, in it
-        yield f"{indent}{'└─' if last else '├─'} {role}: {_describe(below, one)}"
-        yield from _branches(below, indent + ("   " if last else "│  "))
+        below = (path / one["run"]).resolve()  # of a release, in it
+        known = below in drawn
+        told = f"{below}, as above" if known else _describe(below, one)
+        yield f"{indent}{'└─' if last else '├─'} {role}: {told}"
+        if not known:
+            drawn.add(below)
+            yield from _branches(below, indent + ("   " if last else "│  "), drawn)
 
 
 def _describe(path: Path, named: Mapping[str, Any] | None) -> str:
