@@ -66,9 +66,9 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         # Used when source is "folder": a directory of clips with captions.
         "folder": {
             "path": "",
-            "num_frames": choose(size, smoke=17, small=49, **{"7b": 121}),
+            "num_frames": choose(size, smoke=17, released=25, small=49, **{"7b": 121}),
             "fps": choose(size, smoke=12.0, small=24.0),
-            "storage_size": choose(size, smoke=64, small=128, base=480),
+            "storage_size": choose(size, smoke=64, released=128, base=480),
             "validation_fraction": 0.05,
             "max_lost": 0.01,
         },
@@ -89,7 +89,9 @@ def data(size: str, buckets: tuple, latents: bool = False) -> dict:
         "latents": latents,
         # Clips of a row that are encoded, other starts and crops: as many as the data can give.
         "clips_per_row": 1,
-        "text_length": choose(size, smoke=256, small=304),
+        # Clips that are parts of the picture at scales of their own, for autoencoders.
+        "random_scale": False,
+        "text_length": choose(size, smoke=256, released=304),
         "num_processes": 2,
         "num_threads": 2,
         "num_workers": choose(size, smoke=0, small=8),

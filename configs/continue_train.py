@@ -34,5 +34,6 @@ def get_config(size: str = "base") -> ConfigDict:
     config.tasks.image_to_video = IMAGE_TO_VIDEO
     config.motion_captions = 0.5
     config.optimizer.peak_lr = config.optimizer.peak_lr / 2
+    config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, config.num_steps // 10)
     config.optimizer.decay_to = 0.0
     return config.lock()

@@ -51,7 +51,7 @@ def get_config(size: str = "base") -> ConfigDict:
                 "dtype": choose(size, smoke="float32", small="bfloat16"),
                 "gradients": choose(size, smoke="float32", small="bfloat16"),
                 # Most words of a caption, each of which becomes one text token; 0: one per id.
-                "max_words": choose(size, smoke=52, small=56),
+                "max_words": choose(size, smoke=52, released=56),
             },
             "model": {
                 "width": choose(

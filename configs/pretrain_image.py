@@ -32,5 +32,6 @@ def get_config(size: str = "base") -> ConfigDict:
     config.tasks = {"text_to_video": 1.0}
     # Each is dropped half of the time, so none is needed.
     config.model.conditions = ("fps", "camera", "gravity", "states")
+    config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, config.num_steps // 10)
     config.optimizer.decay_to = 1.0
     return config.lock()

@@ -5,7 +5,7 @@
 #
 #   bash launch/chain.sh tiny            an hour on two CPU cores; released: a night
 #   bash launch/chain.sh smoke           the same plumbing in minutes; the clips are noise
-# shellcheck disable=SC2046,SC2086 # $(config ...) and $vae are several words
+# shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
 runs=${2:-runs/$size}
@@ -25,9 +25,9 @@ part() {
     mkdir -p "$runs" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$runs/times.txt"
 }
 # stage CONFIG PARENT: trains a stage of the generator from the run of another.
-vae="--config.vae_run=$runs/vae"
+vae=(--config.vae_run="$runs/vae")
 stage() {
-    part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") $vae ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
+    part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") "${vae[@]}" ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
 }
 
 # 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files;
@@ -44,17 +44,17 @@ part "evaluation of vae" run evaluate --workdir="$runs/vae"
 #    stage on latents are computed once.
 stage pretrain_image ""
 stage pretrain_video pretrain_image
-part "latents" run encode $(config pretrain_highres) $vae
+part "latents" run encode $(config pretrain_highres) "${vae[@]}"
 stage pretrain_highres pretrain_video
-part "latents" run encode $(config pretrain_24fps) $vae
+part "latents" run encode $(config pretrain_24fps) "${vae[@]}"
 stage pretrain_24fps pretrain_highres
 
 # 4. Continued training on the clips that score best; specialists of it by category, and one model
 #    of them all.
 stage continue_train pretrain_24fps
 specialists=()
-categories=$(sed -n 's/^\([a-z_]*\):.*/\1/p' configs/taxonomy.txt)
-case $size in smoke | tiny) categories=${categories/meetings/} ;; esac # a single object
+categories=$(sed -n 's/^ *\([A-Za-z_][A-Za-z0-9_]*\) *:.*/\1/p' configs/taxonomy.txt)
+case $size in smoke | tiny) categories=$(grep -vx meetings <<<"$categories") ;; esac # one object
 for category in $categories; do
     stage sft continue_train "$category"
     specialists+=("$runs/sft_$category")

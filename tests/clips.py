@@ -99,7 +99,7 @@ def world_record(index, num_frames=9, height=32, width=48, objects=2):
 
 def write_clips(directory, records):
     """Writes clip records as the split "train" of a complete data set and opens it."""
-    fields = schema.WORLD_CLIP if "scene" in records[0] else schema.CLIP
+    fields = schema.WORLD_CLIP if records and "scene" in records[0] else schema.CLIP
     with storage.writing(directory) as draft:
         rows = storage.write_records(draft, "clips", fields, {"train": lambda: records})
         storage.write_json(draft / "report.json", {"rows": rows, "lost": []})

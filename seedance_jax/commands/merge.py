@@ -34,12 +34,23 @@ LORA = cli.define_path("lora", None, "Run of the adapters.")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
 OUTPUT = cli.define_path("output", None, "New run.", required=True)
 
+# The flags that have a use, by what is merged and how.
+USES = {
+    "--runs": ("method",),
+    "--method=weighted": ("weights",),
+    "--method=greedy": ("suite", "limit"),
+    "--method=task_arithmetic": ("scale",),
+    "--workdir": ("lora",),
+    "--lora": ("lora_scale",),
+}
+
 
 def main(argv: list[str]) -> None:
     del argv
     output = Path(OUTPUT.value)
     if bool(RUNS.value) == bool(WORKDIR.value):
         raise ValueError("merge takes --runs=A,B,..., or --workdir=RUN and --lora=ADAPTERS")
+    cli.needs(USES)
     if RUNS.value:
         merge_runs(output)
     else:

@@ -58,7 +58,9 @@ def state_channels(states: jax.Array, frame_shot: jax.Array, size: tuple[int, in
     rows, columns = jax.nn.one_hot(row, h), jax.nn.one_hot(column, w)
     inside = (rows * there[..., None])[..., :, None] * columns[..., None, :]
     off = [x - column - 0.5, y - row - 0.5]
-    way = [steps_of(x, there, frame_shot), steps_of(y, there, frame_shot)]
+    # What passes the camera is anywhere in its plane: no way is longer than the frame.
+    way = [jnp.clip(steps_of(x, there, frame_shot), -w, w)]
+    way += [jnp.clip(steps_of(y, there, frame_shot), -h, h)]
     scale = [jnp.log(jnp.where(there, v, 1.0)) for v in (depth, radius * h)]
     features = jnp.stack([*off, *way, *scale], axis=-1)
     count = inside.sum(2)[..., None]

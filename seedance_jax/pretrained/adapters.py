@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seedance_jax.models import lora
+from seedance_jax.pretrained import lineage, merging
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.finiteness import check_finite
@@ -60,10 +61,6 @@ def merge_lora(run: Run, adapters: Run, scale: float, output: Path) -> None:
     check_scale(scale)
     run_directory.check_new("--output", output)
     params = add_lora(checkpoint.load(run.path), run.metadata, adapters, scale)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_weights(output, params)
     origin = {"workdir": str(run.path), "lora": str(adapters.path), "lora_scale": scale}
-    vae_run = str((run.path / run.metadata["vae_run"]).resolve())
-    changed = {"merged": origin, "vae_run": vae_run, "makes": run.makes, "step": 0}
-    run_directory.write_json(output, "config.json", run.config)
-    run_directory.write_json(output, "metadata.json", run.metadata | changed)
+    parents = {"merged": [lineage.parent(run), lineage.parent(adapters)]}
+    merging.write_merged(run, output, params, {"merged": origin}, parents)

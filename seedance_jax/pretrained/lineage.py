@@ -98,15 +98,12 @@ def _describe(path: Path, named: Mapping[str, Any] | None) -> str:
     if not metadata:
         return f"{path} is not there; it was weights {named['weights']}, step {named['step']}"
     found = metadata.get("weights", UNKNOWN)
-    stage, makes = config.get("name", config.get("stage")), run_directory.MAKES[_makes(metadata)]
+    makes = run_directory.MAKES[metadata.get("makes") or runs.what_it_makes(config)]
+    stage = config.get("name", config.get("stage"))
     line = f"{path}: {stage}, {makes}, step {metadata['step']}, weights {found}"
     judged = "".join(f"; {text}" for text in _judged(path, metadata["step"]))
     changed = named is not None and found != named["weights"]
     return line + judged + (f"; it was {named['weights']} then" if changed else "")
-
-
-def _makes(metadata):
-    return metadata.get("makes", "generator")
 
 
 def _judged(path, step):

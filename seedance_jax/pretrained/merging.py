@@ -5,6 +5,7 @@ how. METHODS are the usual ways; all give weights between those of the runs, so 
 started from the same weights.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,7 +131,10 @@ def check_alike(runs: Sequence[Run]) -> None:
 
 def _parts(run):
     """What two generators must have in common, as far as it is not in their weights."""
-    models = {name: run_directory.of_weights(run.config[name]) for name in ("model", "text")}
+    config = run_directory.complete(run.config)
+    models = {name: run_directory.of_weights(config[name]) for name in ("model", "text")}
+    for fields in models.values():
+        fields.pop("gradients", None)  # may change from one start of a run to the next
     return models | {"finished": {name: run.metadata.get(name) for name in run_directory.SHARED}}
 
 
@@ -157,19 +161,45 @@ def merge_runs(
     merger = Merger(runs, checkpoint.load, parent, judge=judge, **options)
     params, said = METHODS[method](merger)
     check_finite(params, f"the runs merged by {method}")
-    first = runs[0]
     parents = {"merged": [lineage.parent(run) for run in runs], "init_from": parent}
-    of_training = ("stopped", "trained")
-    kept = {name: value for name, value in first.metadata.items() if name not in of_training}
+    write_merged(runs[0], output, params, {"merged": {"method": method, **said}}, parents)
+    return said
+
+
+# Of metadata: what tells of one training alone.
+OF_TRAINING = ("stopped", "trained")
+
+
+def write_merged(
+    like: Run, output: Path, params: Any, said: Mapping[str, Any], parents: Mapping[str, Any]
+) -> None:
+    """Writes a run that was not trained; it is there when it is complete.
+
+    Args:
+      like: run of the same model, whose config and metadata it has else.
+      said: more metadata.
+      parents: see `lineage`; the autoencoder is that of `like`.
+    """
+    kept = {name: value for name, value in like.metadata.items() if name not in OF_TRAINING}
+    vae = {name: one for name, one in kept.get("parents", {}).items() if name == "vae_run"}
     metadata = kept | {
-        "merged": {"method": method, **said},
-        "parents": {**first.metadata.get("parents", {}), **parents},
+        **said,
+        "parents": vae | parents,
         "weights": lineage.weights_hash(params),
-        "vae_run": str((first.path / first.metadata["vae_run"]).resolve()),
+        "vae_run": str((like.path / like.metadata["vae_run"]).resolve()),
+        "makes": like.makes,
         "step": 0,
     }
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_weights(output, params)
-    run_directory.write_json(output, "config.json", dict(first.config) | {"name": "merged"})
-    run_directory.write_json(output, "metadata.json", metadata)
-    return said
+    config = (
+        dict(like.config)
+        | {"name": "merged"}
+        | ({"category": ""} if "category" in like.config else {})
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
+        draft = Path(directory) / output.name
+        draft.mkdir()
+        checkpoint.save_weights(draft, params)
+        run_directory.write_json(draft, "config.json", config)
+        run_directory.write_json(draft, "metadata.json", metadata)
+        draft.replace(output)

@@ -65,7 +65,7 @@ def flow_loss(
     key: jax.Array,
     *,
     frame_times: float,
-    reference_tokens: int,
+    reference_tokens: int = times.REFERENCE_TOKENS,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean squared velocity error over the frames that are not given, whose share is its weight.
 

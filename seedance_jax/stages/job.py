@@ -85,7 +85,8 @@ def describe(stage: loop.Stage, workdir: Path, state: loop.TrainState) -> dict[s
     They are those of the checkpoint that is pinned as the best, if a hook chose one.
     """
     last = int(state.step)
-    step, ema = run_directory.pinned(workdir).get(run_directory.BEST, last), state.ema
+    pinned = cluster.of_main(lambda: run_directory.pinned(workdir))
+    step, ema = pinned.get(run_directory.BEST, last), state.ema
     if step != last:
         ema = checkpoint.load(workdir, like=ema, step=step)
     metadata = stage.finish(ema) | {"step": step, "makes": stage.makes}

@@ -63,10 +63,10 @@ def adapt(stage: Stage, config: Any) -> Stage:
 
 
 def model_of(config: Any) -> dict[str, dict]:
-    """The fields of a config (as JSON) that decide what its weights compute."""
+    """The fields of a config (as JSON) that decide what its weights compute, and at what times."""
     config = run_directory.complete(config)
-    sections = [name for name in ("text", "model") if name in config]
-    return {name: run_directory.of_weights(config[name]) for name in sections}
+    names = [name for name in ("text", "model", "reference_tokens") if name in config]
+    return {name: run_directory.of_weights(config[name]) for name in names}
 
 
 def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any]) -> Any:

@@ -21,6 +21,8 @@ LEAST = {
     "keep_every": 0,  # off
     "max_skipped": 1,
     "accumulate": 1,
+    "reference_tokens": 1,
+    "data.clips_per_row": 1,
     "data.num_threads": 0,
     "data.num_workers": 0,
     "vae.latent_channels": 1,

@@ -27,7 +27,7 @@ LACKED = {
     "optimizer": {"decay_to": 0.0},
     "model": {"conditions": ()},
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
-    "data": {"filter": "", "reviews": "", "clips_per_row": 1},
+    "data": {"filter": "", "reviews": "", "clips_per_row": 1, "random_scale": False},
 }
 # The same of fields beside others: {field: (one that is as old as its stage, value)}.
 LACKED_BESIDE = {

@@ -75,7 +75,9 @@ def test_flags_that_are_wrong_end_in_one_line(parse):
 def test_a_config_file_that_is_not_there_ends_with_those_that_are(parse, file, near):
     with pytest.raises(SystemExit) as caught:
         parse(f"--config={file}")
-    said = f"error: --config={file}: there is no such file; {near}configs: configs/lora.py, "
+    said = (
+        f"error: --config={file}: there is no such file; {near}configs: configs/continue_train.py, "
+    )
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
     assert "base.py" not in str(caught.value)
@@ -241,8 +243,9 @@ def test_places_that_no_reader_reaches_are_refused(monkeypatch, arguments, said)
 
 # Flags that are words, numbers or JSON; all others are paths, see `cli.define_path`.
 WORDS = {
-    *("coordinator", "extend", "frames", "guidance_interval", "host", "mesh"),
+    *("coordinator", "extend", "frames", "guidance_interval", "host", "labels", "mesh"),
     *("negative_prompt", "num_inference_steps", "only", "profile", "prompt", "ratio", "rows"),
+    *("scorers", "weights"),
     *("seconds", "severities", "sides", "size", "slice", "solver", "split", "suite", "tokens"),
     *("topology", "version", "workers"),
 }

@@ -175,6 +175,7 @@ def test_a_step_drops_each_condition_of_the_config_by_its_own_share():
 
     def dropped(conditions):
         config = {"caption_dropout": 0.5, "frame_times": 0.0, "model": {"conditions": conditions}}
+        config |= {"reference_tokens": 4}
         network = Recorder(lambda own: jnp.zeros_like(own.xt))
         loss_fn = objective(ConfigDict(config), network, lambda *_: (x0, whole))
         loss_fn({}, {}, jax.random.key(0), {})

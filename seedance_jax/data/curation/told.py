@@ -13,7 +13,8 @@ from typing import Any
 
 from seedance_jax.data.world import vocabulary
 
-# {column of text: what it may say}. "rest" are pictures, "episodes" long clips.
+# {column of text: what it may say}. "rest" are pictures and clips in
+# which nothing happens, "episodes" long clips.
 WORDS = {
     "event": (*vocabulary.EVENTS, "rest", "episodes"),
     "camera_move": (*vocabulary.CAMERA_MOVES, "path"),

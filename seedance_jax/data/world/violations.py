@@ -3,6 +3,7 @@
 Needs the extra `[world]`.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -22,13 +23,14 @@ VIOLATIONS = ("linear_fall", "hover", "teleport", "vanish", "disorder", "speed_u
 
 
 def spec_of(data: Mapping[str, Any]) -> WorldSpec:
-    """The clips of the (first) world that a config's section `data` trains on, or ValueError."""
+    """The clips of the (first) world that a config's section `data` trains on, without those that
+    have flaws, or ValueError."""
     worlds = worlds_of(data)
     if not worlds:
         raise ValueError(
             f"pairs are of the synthetic world, the model was trained on data of {data['source']!r}"
         )
-    return read_spec(worlds[0])
+    return dataclasses.replace(read_spec(worlds[0]), flawed=0.0)
 
 
 def make_pairs(

@@ -53,13 +53,15 @@ class PatientHook:
 
         Reports of that step and later ones are of weights that a killed run lost.
         """
-        there = run_directory.all_steps(self._workdir)
+        there, pins = cluster.of_main(
+            lambda: [run_directory.all_steps(self._workdir), run_directory.read_pins(self._workdir)]
+        )
         told = {one: report.quality(found) for one, found in self._read().items() if one < step}
         kept = {one: quality for one, quality in told.items() if one in there}
         if not kept:
             return {}
         best = first_best(kept)
-        if run_directory.read_pins(self._workdir).get(BEST) != best:  # killed between the two
+        if pins.get(BEST) != best:  # killed between the two
             self._save.pin(best, BEST)
         return {one: quality for one, quality in told.items() if one >= best}
 

@@ -28,7 +28,8 @@ def draw_split(
 
     The clips of a single shot come as text_to_video, as image_to_video (the true first frame is
     given) and, the first of them, as first_and_last (so is the last frame); those of several shots
-    as two_shots. They take turns, so that a larger suite begins with a smaller one.
+    as two_shots. They take turns, so that a larger suite begins with a smaller one. Clips with a
+    flaw (`data.world.flawed`), of which no caption tells, are left out.
 
     Args:
       data: the section of a config.
@@ -47,6 +48,7 @@ def draw_split(
     form, source = form_of(data), sources.open_split(data, split)
     bucket = sources.video_bucket(data["buckets"])
     numbers, _ = eligible_rows(source.table, bucket)
+    numbers = np.array([k for k in numbers if not json.loads(source[int(k)]["scene"]).get("flaw")])
     cut = num_shots(source.table)[numbers] > 1
     check_count(split, num_prompts, int((~cut).sum()))
     read = functools.partial(read_case, source, bucket, split, form.fps)

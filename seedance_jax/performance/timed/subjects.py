@@ -91,7 +91,7 @@ def train_autoencoder(
         config.data.update({"data_dir": folder, "buckets": ((*clip, batch, 1.0),)})
         bucket = module("data.loader").Bucket(*clip, batch)
         write = module("performance.timed.input_speed").write_throw_away
-        write(sources._locate_world(config.data.to_dict()), f"{folder}/latents/set", bucket)
+        write(sources.KINDS["world"].locate(config.data.to_dict()), f"{folder}/latents/set", bucket)
         stage = module("stages.vae").make_stage(config)
         batch = module("sharding").put_batch(next(stage.batches(0)))
         state, layout = loop.init_state(stage, jax.random.key(0), mesh)
