@@ -94,3 +94,18 @@ def test_an_unknown_command_ends_in_one_line():
     assert done.returncode == 1
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stderr.startswith("error: no command 'trian'; did you mean 'train'?")
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ("--weights=0.5,0.5", "--method=weighted"),
+        ("--scale=1.0", "--method=task_arithmetic"),
+        ("--limit=3", "--method=greedy"),
+        ("--lora_scale=2.0", "--lora"),
+    ],
+)
+def test_a_flag_of_another_way_to_merge_is_refused(given, needed, tmp_path):
+    done = run("merge", "--runs=a,b", given, f"--output={tmp_path / 'new'}")
+    assert done.returncode == 1
+    assert f"{given} does nothing without {needed}" in done.stderr.replace("'", "")

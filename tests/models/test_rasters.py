@@ -91,6 +91,12 @@ def test_the_way_is_that_to_the_next_latent_frame_of_the_shot():
     np.testing.assert_allclose(twice[0], [2, 0], atol=1e-6)
 
 
+def test_no_way_is_longer_than_the_frame():
+    past = {(0, 0): (0.5, 0.5, 2.0, 0.2, 1.0), (1, 0): (4e4, -7e5, 1e-5, 9.0, 0.0)}
+    (way, _) = raster(past)[..., 3:5].sum((1, 2))
+    np.testing.assert_allclose(way, [SIZE[1], -SIZE[0]])
+
+
 def test_of_objects_in_one_latent_pixel_the_means_are_told_and_who_they_are():
     channels = raster({(0, 0): (0.55, 0.5, 2.0, 1 / 3, 0.5), (0, 5): (0.7, 0.5, 8.0, 1 / 3, 0.25)})[
         0, 1, 2

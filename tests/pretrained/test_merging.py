@@ -116,6 +116,22 @@ def test_a_merged_run_names_its_parents_and_is_drawn(family, tmp_path):
     assert run.metadata["weights"] in text.splitlines()[0]
 
 
+def test_a_merged_run_is_there_when_it_is_whole_and_of_no_category(tmp_path, monkeypatch):
+    parent = make_run(tmp_path / "parent", params(0))
+    config = CONFIG | {"category": "falls", "name": "sft"}
+    children = [make_run(tmp_path / name, params(1), parent, config, stopped="x") for name in "ab"]
+    output = tmp_path / "merged"
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_weights", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            merging.merge_runs(children, "uniform", output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "parent"]
+    merging.merge_runs(children, "uniform", output)
+    found = runs.open_run(output, "generator")
+    assert (found.config["name"], found.config["category"]) == ("merged", "")
+    assert "stopped" not in found.metadata
+
+
 def test_a_parent_that_has_changed_or_is_gone_is_said(family, tmp_path):
     parent, (child, *_) = family
     changed = parent.metadata | {"weights": "other"}

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from seedance_jax.models import lora
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import adapters as added
-from seedance_jax.pretrained import generators, runs
+from seedance_jax.pretrained import generators, lineage, runs
 from seedance_jax.stages.lora import adapt
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.loop import Stage
@@ -151,6 +151,11 @@ def test_sampling_and_merging_use_what_was_trained(adapted, base_run, params, tm
     jax.tree.map(np.testing.assert_array_equal, judged, applied)
     np.testing.assert_allclose(squared(applied, INPUTS, None, {})[0], trained, rtol=1e-5)
     merge(base_run, lora_run, tmp_path / "merged")
+    metadata = run_directory.read_json(tmp_path / "merged", "metadata.json")
+    assert metadata["weights"] == lineage.weights_hash(checkpoint.load(tmp_path / "merged"))
+    named = [one["run"] for one in metadata["parents"]["merged"]]
+    assert named == [str(base_run), str(lora_run)]
+    assert "init_from" not in metadata["parents"]
     merged = checkpoint.load(tmp_path / "merged")
     metadata = runs.open_run(tmp_path / "merged", "generator").metadata
     assert metadata["makes"] == "generator"
