@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 
 from seedance_jax.pretrained import runs
 from seedance_jax.training import run_directory
-from seedance_jax.training.checksums import checksums
 
 ROLES = ("init_from", "vae_run", "lora.base_run")  # fields of configs
 FILE = "parents.json"
@@ -25,6 +24,8 @@ UNKNOWN = "unknown"  # weights of older runs
 def weights_hash(params: Any) -> str:
     """Hash (16 hex digits) of a weight tree, of the checksums of its arrays: the same on any
     mesh, and no host need hold them."""
+    from seedance_jax.training.checksums import checksums  # who samples needs no Orbax
+
     sums = json.dumps(checksums(params), sort_keys=True)
     return hashlib.sha256(sums.encode()).hexdigest()[:16]
 
