@@ -41,9 +41,10 @@ def get_config(size: str = "base") -> ConfigDict:
                 size, smoke=12, tiny=6000, released=20_000, small=200_000, base=800_000
             ),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
-            # With random scales, clips of small buckets show pixels of large ones.
-            "data": base.data(size, clips)
-            | {"random_scale": choose(size, smoke=False, released=True)},
+            "data": base.data(size, clips),
+            # Clips are parts of the picture at random scales, so that those of small buckets show
+            # pixels of large ones.
+            "random_scale": choose(size, smoke=False, released=True),
             "vae": base.vae(size),
             "freeze_encoder": False,
             "inherit": ("encoder", "decoder"),

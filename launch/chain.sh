@@ -3,7 +3,7 @@
 # that starts from the run of the line above. Started again, it resumes where it stopped, and what
 # is done already is left as it is; so a stage can also be entered with runs that were made before.
 #
-#   bash launch/chain.sh tiny            an hour on two CPU cores; released: a night
+#   bash launch/chain.sh tiny            on two CPU cores; released: longer
 #   bash launch/chain.sh smoke           the same plumbing in minutes; the clips are noise
 # shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 bash launch/chain.sh released "$runs" "$data"
 rm -rf "$runs/tiny"
-python -m seedance_jax release --workdir="$runs/pretrain" --output="$runs/tiny" --log=seedance_jax/weights/test_runs.jsonl
+python -m seedance_jax release --workdir="$runs/merged" --output="$runs/tiny" --log=seedance_jax/weights/test_runs.jsonl
 rm -rf seedance_jax/weights/tiny
 mkdir -p seedance_jax/weights
 cp -r "$runs/tiny" seedance_jax/weights/tiny

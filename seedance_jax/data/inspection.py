@@ -71,9 +71,8 @@ def inspect(
 def _look(data, split, num_batches, seed, tokenizer, draw_mask):
     """(examples, report) of the data part of a config that has one source; see `inspect`."""
     directory = sources.locate(data)
-    source = storage.open_split(directory, split)
-    if split == "train":  # of others nothing is dropped
-        source.selection = selection.select(data, directory, split)
+    # Of other splits nothing is dropped.
+    source = sources.open_chosen(data) if split == "train" else storage.open_split(directory, split)
     buckets, encoder = sources.make_buckets(data["buckets"]), tokenizer or BYTES
     tokens = loader.count_tokens(source, encoder)
     text_length = data["text_length"] if tokenizer else int(tokens.max())

@@ -29,9 +29,15 @@ def captions_of_rows(source: Any) -> Iterator[dict[int, str]]:
         yield schema.captions_of(row["caption"], schema.read_shots(row))
 
 
+def kept_rows(source: Any) -> np.ndarray:
+    """The rows that the filter of training keeps, if there is one, int64 [N]."""
+    selection = getattr(source, "selection", None)  # a list has none
+    return np.arange(len(source)) if selection is None else np.flatnonzero(selection.kept)
+
+
 def motion_captions(source: Any) -> Iterator[str]:
-    """The motion-only caption of every row that has one; reads all rows, too."""
-    motions = (schema.motion_of(source[number]) for number in range(len(source)))
+    """The motion-only captions of the rows that training keeps; reads them all, too."""
+    motions = (schema.motion_of(source[int(number)]) for number in kept_rows(source))
     return (motion for motion in motions if motion)
 
 
@@ -51,11 +57,12 @@ def check_captions(
     motion: whether the motion-only ones must, too.
     """
     tokens = count_tokens(source, tokenizer)
-    tokens = tokens if source.selection is None else np.where(source.selection.kept, tokens, 0)
-    if (too_long := np.flatnonzero(tokens > text_length)).size:
+    kept = np.isin(np.arange(len(tokens)), kept_rows(source))
+    if (too_long := np.flatnonzero(kept & (tokens > text_length))).size:
         raise ValueError(
             f"text_length={text_length} is too short for the captions of {too_long.size} of "
-            f"{tokens.size} rows (the first is row {too_long[0]}): {tokens.max()} tokens are needed"
+            f"{tokens.size} rows (the first is row {too_long[0]}): {tokens[kept].max()} tokens are "
+            "needed"
         )
     longest = max(map(tokenizer.count, motion_captions(source)), default=0) if motion else 0
     if longest > text_length:

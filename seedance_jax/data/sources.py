@@ -159,6 +159,13 @@ def open_split(data: Mapping[str, Any], split: str) -> Any:
     return storage.open_split(locate(data), split)
 
 
+def open_chosen(data: Mapping[str, Any]) -> Any:
+    """The training split of the (first) data set of a config, with what its filter keeps of it."""
+    source = open_split(data, "train")
+    source.selection = selection.select(data, locate(data), "train")
+    return source
+
+
 def make_buckets(buckets: Sequence[Sequence[float]]) -> tuple[Bucket, ...]:
     """The buckets of a config."""
     return tuple(Bucket(*bucket) for bucket in buckets)
@@ -220,8 +227,7 @@ def open_training(
     buckets, named, datasets = make_buckets(data["buckets"]), sources_of(data), []
     options = {"text_length": data["text_length"], **options}
     for number, (own, _) in enumerate(named):
-        tables, source = side_tables(own), open_split(own, "train")
-        source.selection = selection.select(own, locate(own), "train")
+        tables, source = side_tables(own), open_chosen(own)
         own_seed = loader.child_seed(seed, number) if number else seed
         datasets.append(
             loader.make_dataset(source, buckets, seed=own_seed, side_tables=tables, **options)

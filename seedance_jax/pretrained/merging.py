@@ -1,8 +1,8 @@
 """Merging of generators that were tuned from the same weights: an ordinary run of one generator.
 
 Seedance 1.0 merges its specialists into one model (Section 2.5 of arXiv:2506.09113) without saying
-how. METHODS are the usual ways; all give weights between those of the runs, so they must have
-started from the same weights.
+how. METHODS are the usual ways. Weights of runs that started from the same ones can be averaged
+(arXiv:2203.05482), those of others cannot.
 """
 
 import tempfile
@@ -26,7 +26,6 @@ class Merger(NamedTuple):
 
     Attributes:
       runs: of generators.
-      load: path of a run -> its params, on the host.
       parent: the run that all of them started from, see `lineage.parent`.
       weights: one for each run; () where not given.
       scale: of the sum of the differences from the parent.
@@ -34,7 +33,6 @@ class Merger(NamedTuple):
     """
 
     runs: Sequence[Run]
-    load: Callable[[Any], Any]
     parent: Mapping[str, Any]
     weights: Sequence[float] = ()
     scale: float = 0.5
@@ -56,7 +54,7 @@ def greedy(merger: Merger) -> tuple[Any, dict[str, Any]]:
     """Best first, each is kept in the mean only if `judge` finds it no worse (arXiv:2203.05482)."""
     if merger.judge is None:
         raise ValueError("method=greedy chooses by a suite: --suite=..._dev is missing")
-    scores = [merger.judge(merger.load(run.path)) for run in merger.runs]
+    scores = [merger.judge(checkpoint.load(run.path)) for run in merger.runs]
     order = sorted(range(len(scores)), key=lambda number: -scores[number])
     kept, best = order[:1], scores[order[0]]
     for number in order[1:]:
@@ -70,12 +68,12 @@ def greedy(merger: Merger) -> tuple[Any, dict[str, Any]]:
 
 def task_arithmetic(merger: Merger) -> tuple[Any, dict[str, Any]]:
     """The parent plus `scale` times the sum of the differences from it (arXiv:2212.04089)."""
-    parent = merger.load(merger.parent["run"])
+    parent = checkpoint.load(merger.parent["run"])
     if (found := lineage.weights_hash(parent)) != merger.parent["weights"]:
         raise ValueError(f"the weights of {merger.parent} are {found} now")
     added = jax.tree.map(np.zeros_like, parent)
     for run in merger.runs:
-        added = jax.tree.map(lambda a, x, p: a + (x - p), added, merger.load(run.path), parent)
+        added = jax.tree.map(lambda a, x, p: a + (x - p), added, checkpoint.load(run.path), parent)
     scale = np.float32(merger.scale)
     merged = jax.tree.map(lambda p, a: p + scale * a, parent, added)
     return merged, {"scale": merger.scale}
@@ -105,12 +103,12 @@ def average(merger: Merger, weights: Sequence[float]) -> Any:
     Of equal params it is those, to the last bit: to the first are added differences from it.
     """
     first, *rest = merger.runs
-    start = merger.load(first.path)
+    start = checkpoint.load(first.path)
     total = start
     for run, weight in zip(rest, weights[1:], strict=True):
         share = np.float32(weight)
         add = lambda t, x, s, w=share: t + w * (x - s)  # noqa: E731
-        total = jax.tree.map(add, total, merger.load(run.path), start)
+        total = jax.tree.map(add, total, checkpoint.load(run.path), start)
     return total
 
 
@@ -158,7 +156,7 @@ def merge_runs(
     check_alike(runs)
     run_directory.check_new("--output", output)
     parent = lineage.common_parent(runs)
-    merger = Merger(runs, checkpoint.load, parent, judge=judge, **options)
+    merger = Merger(runs, parent, judge=judge, **options)
     params, said = METHODS[method](merger)
     check_finite(params, f"the runs merged by {method}")
     parents = {"merged": [lineage.parent(run) for run in runs], "init_from": parent}

@@ -263,10 +263,13 @@ def check_words(captions: Collection[str], limit: int) -> None:
 
 
 def check_rows(source: Sequence[Mapping[str, Any]], limit: int, motion: bool = False) -> None:
-    """`check_words` of all captions of every row; motion: and of the motion-only ones."""
+    """`check_words` of all captions of the rows that training keeps; motion: and of the
+    motion-only ones."""
     from seedance_jax.data import loader
 
     for caption in loader.motion_captions(source) if limit and motion else ():
         check_words([caption], limit)
-    for captions in loader.captions_of_rows(source) if limit else ():
-        check_words(captions.values(), limit)
+    kept = {*loader.kept_rows(source).tolist()}
+    for number, captions in enumerate(loader.captions_of_rows(source) if limit else ()):
+        if number in kept:
+            check_words(captions.values(), limit)

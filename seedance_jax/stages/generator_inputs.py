@@ -225,7 +225,7 @@ def open_side_tables(
         return tables | {"texts": text_encoder.open_tokens(data, encoder)}
     limit = config.text.max_words if encoder is None else encoder.max_words
     motion = config.motion_captions > 0
-    text_encoder.check_rows(sources.open_split(data, "train"), limit, motion)
+    text_encoder.check_rows(sources.open_chosen(data), limit, motion)
     return tables
 
 

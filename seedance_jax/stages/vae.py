@@ -52,7 +52,7 @@ def make_stage(config: ConfigDict) -> Stage:
     dataset = sources.open_training(
         data,
         text_length=None,
-        wanted=Wanted(random_scale=data.get("random_scale", False)),
+        wanted=Wanted(random_scale=config.random_scale),
         seed=config.seed,
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
     )

@@ -27,12 +27,13 @@ LACKED = {
     "optimizer": {"decay_to": 0.0},
     "model": {"conditions": ()},
     "text": {"mode": "joint", "path": "", "tokenizer": "bytes", "layers": (-1,)},
-    "data": {"filter": "", "reviews": "", "clips_per_row": 1, "random_scale": False},
+    "data": {"filter": "", "reviews": "", "clips_per_row": 1},
 }
 # The same of fields beside others: {field: (one that is as old as its stage, value)}.
 LACKED_BESIDE = {
     "motion_captions": ("caption_dropout", 0.0),
     "reference_tokens": ("caption_dropout", 256),
+    "random_scale": ("freeze_encoder", False),
 }
 # Fields of models that say how one is run, or where a part of it lies, and not what it computes.
 HOW = ("remat", "dtype", "kernel", "path")

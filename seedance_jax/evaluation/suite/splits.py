@@ -48,19 +48,24 @@ def draw_split(
     form, source = form_of(data), sources.open_split(data, split)
     bucket = sources.video_bucket(data["buckets"])
     numbers, _ = eligible_rows(source.table, bucket)
-    numbers = np.array([k for k in numbers if not json.loads(source[int(k)]["scene"]).get("flaw")])
     cut = num_shots(source.table)[numbers] > 1
-    check_count(split, num_prompts, int((~cut).sum()))
     read = functools.partial(read_case, source, bucket, split, form.fps)
     # Beyond what is wanted, for the scenes of others.
     most = max(num_prompts or 0, NUM_PROMPTS)
-    single = map(read, numbers[~cut][:most])
-    several = (case for case in map(read, numbers[cut][:most]) if len(case.scene["shots"]) > 1)
+    single = list(itertools.islice(filter(is_sound, map(read, numbers[~cut])), most))
+    several = filter(is_sound, map(read, numbers[cut][:most]))
+    several = (case for case in several if len(case.scene["shots"]) > 1)
+    check_count(split, num_prompts, len(single))
     turns = [list(turn) for turn in take_turns(single, several, form.num_frames - 1)]
     cases = [case._replace(number=k) for k, case in enumerate(itertools.chain(*turns))]
     clip = functools.partial(read_clip, source, bucket)
     suite = Suite(split, identify(form, bucket, split, len(source)), form, cases, clip)
     return suite, sum(map(len, turns[: num_prompts or NUM_PROMPTS]))
+
+
+def is_sound(case: Case) -> bool:
+    """Whether a clip has no flaw."""
+    return not case.scene.get("flaw")
 
 
 def form_of(data: Mapping[str, Any]) -> Form:

@@ -159,3 +159,21 @@ def test_what_cannot_be_judged_is_refused(data):
         splits.draw_split(data, SPLIT, 9999)
     with pytest.raises(ValueError, match="only clips of the synthetic world"):
         splits.draw_split(data | {"source": "folder"}, SPLIT)
+
+
+def test_clips_with_a_flaw_are_left_out(data, monkeypatch):
+    whole, _ = splits.draw_split(data, SPLIT)
+    first = whole.cases[0].index
+    read = splits.read_case
+
+    def spoil(source, bucket, split, fps, number):
+        case = read(source, bucket, split, fps, number)
+        flaw = {"name": "shaken", "severity": 0.5} if case.index == first else None
+        return case._replace(scene=case.scene | {"flaw": flaw})
+
+    monkeypatch.setattr(splits, "read_case", spoil)
+    kept, _ = splits.draw_split(data, SPLIT)
+    assert {case.index for case in kept.cases} == {case.index for case in whole.cases} - {first}
+    singles = len({case.index for case in kept.cases if case.group == "text_to_video"})
+    with pytest.raises(ValueError, match=f"must be from 1 to {singles}: "):
+        splits.draw_split(data, SPLIT, singles + 1)

@@ -105,7 +105,7 @@ def test_nothing_tells_which_folder_a_clip_is_of(serve):
 
 def test_the_page_needs_nothing_from_elsewhere(serve):
     with serve() as at:
-        for name in ("", "page.css", "page.js", "player.js"):
+        for name in ("", "page.css", "page.js", "player.js", "asking.js"):
             status, headers, content = get(f"{at}/{name}")
             assert status == 200
             assert not re.search(rb"//\w", content)

@@ -17,6 +17,7 @@ from seedance_jax.data.curation.reviewing.desk import Desk
 from seedance_jax.data.preferences.ballot import voter_name
 from seedance_jax.data.preferences.voting import endpoints
 from seedance_jax.data.preferences.voting.endpoints import (
+    ASKING,
     HEADERS,
     HOSTS,
     ConflictError,
@@ -31,6 +32,7 @@ FILES = ("review.html", "review.css", "review.js")
 def make_app(desk: Desk, hosts: Sequence[str] = HOSTS) -> Starlette:
     """The application; hosts: see `endpoints.make_app`."""
     routes = [
+        ASKING,
         Route("/", make_page(__package__, "review.html")),
         *(Route(f"/{name}", make_page(__package__, name)) for name in FILES),
         Route("/rows", answering(desk, get_rows)),

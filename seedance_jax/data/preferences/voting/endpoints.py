@@ -52,6 +52,9 @@ def make_page(package: str, name: str) -> Callable:
     return endpoint
 
 
+ASKING = Route("/asking.js", make_page(__package__, "asking.js"))  # how pages talk to us
+
+
 def answering(state: Any, handle: Callable) -> Callable:
     """An endpoint of handle(state, request) -> JSON-able or Response; errors become answers."""
 

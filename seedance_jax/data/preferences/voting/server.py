@@ -21,6 +21,7 @@ from seedance_jax.data.preferences import answers, ballot, box, pairs, votes
 from seedance_jax.data.preferences.pairs import Clip, Pair
 from seedance_jax.data.preferences.voting import endpoints
 from seedance_jax.data.preferences.voting.endpoints import (
+    ASKING,
     HEADERS,
     HOSTS,
     ConflictError,
@@ -67,6 +68,7 @@ def make_app(
     """
     poll = Poll(found, votes_box, seed, {}, secrets.token_bytes(16))
     routes = [
+        ASKING,
         Route("/", make_page(__package__, "page.html")),
         *(Route(f"/{name}", make_page(__package__, name)) for name in FILES),
         Route("/ballot", answering(poll, get_ballot)),

@@ -158,7 +158,7 @@ def test_what_is_wrong_is_refused_in_words(serve, tmp_path):
 
 def test_the_page_needs_nothing_from_elsewhere(serve):
     with serve() as at:
-        for name in ("", "review.css", "review.js"):
+        for name in ("", "review.css", "review.js", "asking.js"):
             status, headers, content = get(f"{at}/{name}")
             assert status == 200
             assert not re.search(rb"//\w", content)

@@ -1,5 +1,7 @@
 // The page of reviews: shows clips, sends decisions.
 
+import * as asking from "./asking.js";
+
 const COUNT = 24;
 const COARSE = 256; // clips of fewer pixels a side are shown in squares, not smoothed
 const find = (id) => document.getElementById(id);
@@ -14,22 +16,8 @@ let addresses = []; // of the blobs on the page
 
 // --- talking to the server
 
-async function call(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer. The last decision was not taken: try again.");
-  }
-  if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({ error: response.statusText }));
-  throw new Error(error);
-}
+const LOST = "The last decision was not taken: try again.";
+const call = (path, body) => asking.call(path, body, LOST);
 
 async function attempt(action) {
   tell("");

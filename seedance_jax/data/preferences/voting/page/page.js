@@ -1,5 +1,6 @@
 // The voting page: shows a ballot, sends the answers.
 
+import * as asking from "./asking.js";
 import { nudge, start, stop, toggle } from "./player.js";
 
 const ANSWERS = [
@@ -19,22 +20,8 @@ let addresses = []; // of the blobs on the page
 
 // --- talking to the server
 
-async function call(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer. What you chose is still here: try again.");
-  }
-  if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({ error: response.statusText }));
-  throw Object.assign(new Error(error), { stale: response.status === 409 });
-}
+const LOST = "What you chose is still here: try again.";
+const call = (path, body) => asking.call(path, body, LOST);
 
 async function attempt(action) {
   const buttons = document.querySelectorAll("button");
