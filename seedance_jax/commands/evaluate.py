@@ -16,10 +16,13 @@ weights, those that end in _test for tables: each run of one on the weights that
 package is written down (--show_log).
 
 An autoencoder is measured by how it reconstructs the split, next to trivial codes of its size:
-evaluation_<split>.json and .png in the run's directory.
+evaluation_<split>.json and .png in the run's directory; or, with --suite, by what the judges say of
+the suite's true clips as it returns them: suite_<name>.json there.
 """
 
+import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +31,21 @@ from absl import flags
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
+from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.evaluation import releases
 from seedance_jax.evaluation.reconstruction import report_autoencoder
-from seedance_jax.evaluation.suite import cases, command, comparison, log, report, splits
+from seedance_jax.evaluation.suite import (
+    cases,
+    command,
+    comparison,
+    log,
+    report,
+    round_trip,
+    splits,
+)
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, run_directory
 
 WORKDIR = cli.define_path("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
@@ -53,7 +65,7 @@ NUM_PROMPTS = flags.DEFINE_integer(
     "first frame and, of 16, one from first and last; as many of two shots come on top.",
     1,
 )
-SUITE = flags.DEFINE_string("suite", None, f"Generators: one of {', '.join(cases.SUITES)}.")
+SUITE = flags.DEFINE_string("suite", None, f"One of {', '.join(cases.SUITES)}.")
 LIMIT = flags.DEFINE_integer("limit", None, "Of a suite: its first clips only; default: all.", 1)
 OUTPUT = cli.define_path("output", None, "Of clips or a comparison: directory for results.")
 COMPARE = flags.DEFINE_bool("compare", False, "Compare two directories of results.")
@@ -75,7 +87,8 @@ OF_CLIPS = ("workdir", "batch_size", "vae_run", "output", *SETTINGS)
 USES = {
     "--compare": ("output",),
     "--show_log": ("log",),
-    "--suite": ("limit", "log", "card", *OF_CLIPS),
+    "--suite of a generator": ("limit", "log", "card", "makes", *OF_CLIPS),
+    "--suite of an autoencoder": ("limit", "makes", "workdir", "batch_size"),
     "a run that makes a generator": ("split", "data_dir", "makes", "num_prompts", *OF_CLIPS),
     "a run that makes an autoencoder": (
         "workdir",
@@ -101,16 +114,24 @@ def evaluate_generator(opened: runs.Run) -> None:
     run(opened, suite, limit)
 
 
-def evaluate_suite(workdir: str | Path | None) -> None:
+def generator_on_suite(opened: runs.Run) -> None:
     """Results of a generator on --suite."""
     suite = cases.read_suite(SUITE.value)
-    if not (workdir or OUTPUT.value):
+    if not (WORKDIR.value or OUTPUT.value):
         raise ValueError("--suite without --workdir is of the released weights: give an --output")
-    workdir = workdir or runs.RELEASED
-    kept = log.choose_log(LOG.value, workdir, suite)
-    releases.check_card(workdir, CARD.value)
-    found = run(runs.open_run(workdir, "generator"), suite, LIMIT.value)
-    cluster.of_main(lambda: releases.record(workdir, found, kept, CARD.value))
+    kept = log.choose_log(LOG.value, opened.path, suite)
+    releases.check_card(opened.path, CARD.value)
+    found = run(opened, suite, LIMIT.value)
+    cluster.of_main(lambda: releases.record(opened.path, found, kept, CARD.value))
+
+
+def autoencoder_on_suite(opened: runs.Run) -> None:
+    """What the judges say of true clips of --suite through an autoencoder."""
+    suite = cases.read_suite(SUITE.value)
+    each = functools.partial(ordered_map, num_processes=os.cpu_count() or 1)
+    found = round_trip.judge(opened, suite, LIMIT.value, BATCH_SIZE.value, each)
+    run_directory.write_json(opened.path, f"suite_{suite.name}.json", found)
+    print(round_trip.one_line(found))
 
 
 def run(opened: runs.Run, suite: cases.Suite, limit: int | None) -> dict[str, Any]:
@@ -136,6 +157,7 @@ def compare(folders: list[str]) -> None:
 
 
 EVALUATIONS = {"autoencoder": evaluate_autoencoder, "generator": evaluate_generator}
+ON_SUITES = {"autoencoder": autoencoder_on_suite, "generator": generator_on_suite}
 
 
 def main(argv: list[str]) -> None:
@@ -145,16 +167,18 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--{modes[0]} and --{modes[1]} do not go together")
     if folders and not COMPARE.value:
         raise ValueError(f"{' '.join(folders)!r} belongs to no flag; directories are of --compare")
+    if COMPARE.value or SHOW_LOG.value:
+        cli.needs(USES, f"--{modes[0]}")
+        return compare(folders) if COMPARE.value else show_log()
     if not (modes or WORKDIR.value):
         raise ValueError("--workdir is missing: the run to evaluate")
     wanted = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
-    opened = None if modes else runs.open_run(WORKDIR.value, *wanted)
-    cli.needs(USES, f"--{modes[0]}" if modes else f"a run that makes {runs.MAKES[opened.makes]}")
-    if COMPARE.value:
-        compare(folders)
-    elif SHOW_LOG.value:
-        print(log.table(log.read(Path(LOG.value or log.PATH))))
-    elif SUITE.value:
-        evaluate_suite(WORKDIR.value)
-    else:
-        EVALUATIONS[opened.makes](opened)
+    opened = runs.open_run(WORKDIR.value or runs.RELEASED, *wanted)
+    by = "--suite of" if SUITE.value else "a run that makes"
+    cli.needs(USES, f"{by} {runs.MAKES[opened.makes]}")
+    (ON_SUITES if SUITE.value else EVALUATIONS)[opened.makes](opened)
+
+
+def show_log() -> None:
+    """Prints the runs of test suites."""
+    print(log.table(log.read(Path(LOG.value or log.PATH))))
