@@ -10,6 +10,11 @@
 #   run --accelerator=v5p-128 -- train --config=configs/pretrain.py:base --workdir=...
 #                                          in the background; it outlives the connection
 #   logs | stop | status | delete          stop lets the run save; logs follows the first host
+#   watch --accelerator=... [--spot ...] [--attempts=50] [--failures=3] [--poll=30] [--keep]
+#         [--create-flags="--network=..."] -- train --workdir=gs://... ...
+#                                          all of it, and again when the slice is preempted or a
+#                                          host dies, until the job is finished; then it deletes the
+#                                          slice (--keep: leaves it)
 #
 # The work directory and the data have to be where all hosts see them: a file system that they mount.
 # --dry-run prints the commands and runs none.
@@ -17,6 +22,8 @@ set -euo pipefail
 # shellcheck source=launch/shell.sh
 . "$(dirname "$0")/shell.sh"
 . "$repository/launch/environment.sh"
+# shellcheck source=launch/watch.sh
+. "$repository/launch/watch.sh"
 
 tpus() { # resource, verb, arguments
   run gcloud compute tpus "${@:1:3}" --zone="${option[zone]}" \
@@ -77,20 +84,21 @@ start() {
   on_workers all "$(worker start "${of_type% *}" "${rest[@]}")"
 }
 
-command=${1:-}
+command=${1:-} asked="accelerator= spot reserved service-account= runtime="
 case $command in
-  create) more="accelerator= spot reserved service-account= runtime=" ;;
+  create) more=$asked ;;
   install) more="extras= url= revision=" ;;
   run) more="accelerator=" ;;
+  watch) more="$asked create-flags= extras= url= revision= attempts= failures= poll= keep" ;;
   logs | stop | status | delete) more="" ;;
-  *) fail "no command '$command'; legal: create install run logs stop status delete" ;;
+  *) fail "no command '$command'; legal: create install run logs stop status delete watch" ;;
 esac
 read_options "name= zone= project= dry-run $more" "${@:2}"
 need name zone
-[[ $command == create || $command == run || ${#rest[@]} == 0 ]] || fail "$command takes nothing after --"
+[[ $command =~ ^(create|run|watch)$ || ${#rest[@]} == 0 ]] || fail "$command takes nothing after --"
 
 case $command in
-  create | install) "$command" ;;
+  create | install | watch) "$command" ;;
   run) start ;;
   logs) on_workers 0 "$(worker logs)" -- -t ;;
   stop) on_workers all "$(worker stop)" ;;

@@ -4,7 +4,8 @@
 #
 #   bash launch/worker.sh install EXTRAS
 #   bash launch/worker.sh start GENERATION COMMAND [--flag=value ...]
-#   bash launch/worker.sh idle | stop | status | logs
+#   bash launch/worker.sh idle | stop [WORD] | status | logs
+#   bash launch/worker.sh state | last | tail         for launch/watch.sh
 set -euo pipefail
 # shellcheck source=launch/shell.sh
 . "$(dirname "$0")/shell.sh"
@@ -12,7 +13,9 @@ cd "$repository"
 . launch/environment.sh
 mkdir -p runs/worker
 log=runs/worker/log.txt pid=runs/worker/pid lock=runs/worker/lock
+outcome=runs/worker/outcome stopping=runs/worker/stopping
 grace=600 # seconds that a stopped job has to save
+unfinished=75 # exit status of a training that a signal ended, saved
 
 # The images of some generations have a Python that is too old; uv brings one.
 install() {
@@ -38,20 +41,57 @@ start() {
   exec 9> "$lock"
   flock --nonblock 9 || fail "$(hostname): a job is running; stop it first"
   echo "$(date -Is) $(quoted "$entry" "${@:3}")" >> "$log"
-  setsid nohup .venv/bin/python -m seedance_jax "${@:2}" >> "$log" 2>&1 < /dev/null &
-  echo "$! $entry" > "$pid"
+  rm -f "$outcome" "$stopping"
+  setsid nohup bash launch/worker.sh job "${@:2}" >> "$log" 2>&1 < /dev/null &
   sleep 2 # a mistake in the flags ends it by now
-  if ! kill -0 $! 2> /dev/null && ! wait $!; then
+  if grep -qs ^failed "$outcome"; then
     tail -n 20 "$log" >&2
     fail "$(hostname): $entry ended at once"
   fi
   echo "$(hostname): started $entry, log in $repository/$log"
 }
 
+# In the background: the command, and a word on how it ended. `train` says by its status whether it
+# was a signal, as of a host that shuts down.
+job() {
+  local entry=$1 child watcher status=0
+  [ "$entry" != train ] || set -- "$@" --stopped_status="$unfinished"
+  setsid .venv/bin/python -m seedance_jax "$@" &
+  child=$!
+  echo "$child $entry" > "$pid"
+  notices "$child" 9>&- &
+  watcher=$!
+  wait "$child" || status=$?
+  kill "$watcher" 2> /dev/null || true
+  if [ -e "$stopping" ]; then
+    cat "$stopping"
+  else
+    case $status in 0) echo finished ;; "$unfinished") echo interrupted ;; *) echo "failed $status" ;; esac
+  fi > "$outcome"
+}
+
+# Google tells a host that it is preempted, or shut down for maintenance, a while before: the job
+# saves at once. https://cloud.google.com/compute/docs/metadata/getting-live-migration-notice
+notices() { # process
+  local url=http://metadata.google.internal/computeMetadata/v1/instance key
+  while sleep 5; do
+    for key in preempted maintenance-event; do
+      case $(curl --silent --max-time 4 --header "Metadata-Flavor: Google" "$url/$key") in
+        TRUE | TERMINATE_*)
+          echo "$(date -Is) notice: $key; saving"
+          kill -TERM "$1"
+          return
+          ;;
+      esac
+    done
+  done
+}
+
 stop() {
   running || { echo "$(hostname): nothing is running" && return; }
   local job
   read -r job _ < "$pid"
+  echo "${1:-stopped}" > "$stopping"
   kill -TERM "$job" 2> /dev/null || true
   flock --timeout "$grace" "$lock" true ||
     fail "$(hostname): still running after $grace s; kill -KILL -$job ends it without saving"
@@ -63,11 +103,29 @@ status() {
   tail -n 1 "$log" 2> /dev/null || true
 }
 
+# A word on the job: running, or how it ended.
+state() {
+  if running; then
+    echo "state: $(hostname) running"
+  else
+    echo "state: $(hostname) $(cut -d' ' -f1 "$outcome" 2> /dev/null || echo idle)"
+  fi
+}
+
+last() {
+  tail -c 300 "$log" | tr '\r' '\n' | tail -n 1 # a progress bar rewrites its line
+}
+
+tail_of_log() {
+  tail -n 20 "$log"
+}
+
 logs() {
   tail -n 100 -F "$log"
 }
 
 case ${1:-} in
-  install | idle | start | stop | status | logs) "$@" ;;
+  install | idle | start | job | stop | status | state | last | logs) "$@" ;;
+  tail) tail_of_log ;;
   *) fail "no command '${1:-}'; legal: install idle start stop status logs" ;;
 esac

@@ -6,9 +6,9 @@
 
 A generator (configs/pretrain.py) needs --config.vae_run=runs/vae, too, and the latents that
 `encode` makes. Started again, a training goes on from the last checkpoint of the work directory; a
-finished run is left as it is. SIGTERM saves a checkpoint and exits 0. A run that a hook stops early
-is finished, too, and says why here and as "stopped" in its metadata.json; started again, it goes on
-to num_steps.
+finished run is left as it is. SIGTERM saves a checkpoint and exits with --stopped_status. A run
+that a hook stops early is finished, too, and says why here and as "stopped" in its metadata.json;
+started again, it goes on to num_steps.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
@@ -22,6 +22,7 @@ run or starts from it takes this one, "step" of its metadata.json.
 """
 
 import functools
+import sys
 from pathlib import Path
 
 import jax
@@ -50,6 +51,13 @@ SUITE_LIMIT = flags.DEFINE_integer("suite_limit", 14, "How many of its first cli
 SUITE_PATIENCE = flags.DEFINE_integer(
     "suite_patience", None, "Ends when the suite finds so many times in a row nothing better.", 1
 )
+STOPPED_STATUS = flags.DEFINE_integer(
+    "stopped_status",
+    0,
+    "Exit status of a training that a signal ended, saved: tells a launcher that it is to go on.",
+    0,
+    255,
+)
 
 
 def main(argv: list[str]) -> None:
@@ -60,7 +68,10 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     profile = [lambda *_: hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else []
     suite = [functools.partial(suite_hook, config, workdir)] if SUITE.value else []
-    print(job.train(config, workdir, speed, [*profile, *suite]))
+    outcome = job.train(config, workdir, speed, [*profile, *suite])
+    print(outcome.message)
+    if outcome.interrupted:
+        sys.exit(STOPPED_STATUS.value)
 
 
 def speed(config: ConfigDict, makes: str) -> tuple[float | None, float | None]:

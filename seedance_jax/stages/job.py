@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -39,12 +39,19 @@ MAY_CHANGE = (
 )
 
 
+class Outcome(NamedTuple):
+    """What came of a training, in words; and whether a signal ended it before its end."""
+
+    message: str
+    interrupted: bool = False
+
+
 def train(
     config: ConfigDict,
     workdir: Path,
     speed: Callable[[ConfigDict, str], tuple] = lambda config, makes: (None, None),
     make_hooks: Sequence[Callable] = (),
-) -> str:
+) -> Outcome:
     """Trains the stage of a config to its end, or goes on with it; returns what came of it.
 
     Nothing is written before all that can be checked is: a run that is refused leaves no trace.
@@ -57,7 +64,7 @@ def train(
     """
     prepare(config, workdir)
     if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
-        return f"{workdir}: already trained, {config.num_steps} steps"
+        return Outcome(f"{workdir}: already trained, {config.num_steps} steps")
     mesh = sharding.make_mesh(**config.mesh)
     check_batches(sources.make_buckets(config.data.buckets), config.accumulate, mesh)
     stage = STAGES[config.stage](config)
@@ -66,7 +73,7 @@ def train(
     state, stopped = run(stage, config, workdir, mesh, speed, make_hooks)
     step = int(state.step)
     if step < config.num_steps and not stopped:
-        return f"{workdir}: stopped at step {step} of {config.num_steps}, saved"
+        return Outcome(f"{workdir}: stopped at step {step} of {config.num_steps}, saved", True)
     with jax.set_mesh(mesh):
         metadata = describe(stage, workdir, state)
     metadata |= {"parents": lineage.read_parents(workdir)}
@@ -75,8 +82,8 @@ def train(
         run_directory.write_json(workdir, "metadata.json", metadata)
     best = f"; it stands for step {metadata['step']}, its best" if "trained" in metadata else ""
     if stopped:
-        return f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}{best}"
-    return f"{workdir}: trained, {config.num_steps} steps{best}"
+        return Outcome(f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}{best}")
+    return Outcome(f"{workdir}: trained, {config.num_steps} steps{best}")
 
 
 def describe(stage: loop.Stage, workdir: Path, state: loop.TrainState) -> dict[str, Any]:

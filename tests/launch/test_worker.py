@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ JOB = """
 import os, signal, sys, time
 def save(*_):
     print("saved", flush=True)
-    sys.exit(0)
+    sys.exit(int(sys.argv[-1].partition("--stopped_status=")[2] or 0))
 signal.signal(signal.SIGTERM, save)
 print("flags", *sys.argv[2:], os.environ["LIBTPU_INIT_ARGS"], flush=True)
 if "--bad" in sys.argv:
     sys.exit("error: bad flag")
+if "--short" in sys.argv:
+    sys.exit(0)
 time.sleep(60)
 """
 
@@ -74,6 +78,58 @@ def test_a_job_that_fails_at_once_says_why(host):
     assert status == 1
     assert "error: bad flag" in printed
     assert "job ended at once" in printed
+
+
+def state(host, wanted):
+    """The word on the job, once it is `wanted` or half a minute has passed."""
+    for _ in range(60):
+        found = host("state")[1].split()[-1]
+        if found == wanted:
+            break
+        time.sleep(0.5)
+    return found
+
+
+def test_a_word_tells_how_a_job_ended(host, tmp_path):
+    assert state(host, "idle") == "idle"
+    host("start", "v6e", "job")
+    assert state(host, "running") == "running"
+    host("stop")
+    assert state(host, "stopped") == "stopped"
+    host("start", "v6e", "job")
+    host("stop", "interrupted")  # by `watch`, which goes on
+    assert state(host, "interrupted") == "interrupted"
+    host("start", "v6e", "job", "--bad")
+    assert state(host, "failed") == "failed"
+    host("start", "v6e", "job", "--short")
+    assert state(host, "finished") == "finished"
+
+
+def test_a_training_that_the_system_ends_is_interrupted(host, tmp_path):
+    host("start", "v6e", "train", "--workdir=w")
+    assert "flags --workdir=w --stopped_status=75" in (tmp_path / "runs/worker/log.txt").read_text()
+    job = int((tmp_path / "runs/worker/pid").read_text().split()[0])
+    os.kill(job, signal.SIGTERM)
+    assert state(host, "interrupted") == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("preempted", "TRUE"), ("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE")],
+)
+def test_a_notice_of_the_end_saves_at_once(host, tmp_path, monkeypatch, key, value):
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text(
+        f'#!/bin/sh\ncase "$*" in *instance/{key}) echo {value} ;; *) echo NONE ;; esac\n'
+    )
+    curl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{curl.parent}:{os.environ['PATH']}")
+    host("start", "v6e", "train", "--workdir=w")
+    assert state(host, "interrupted") == "interrupted"
+    log = (tmp_path / "runs/worker/log.txt").read_text().splitlines()
+    assert log[-1] == "saved"
+    assert f"notice: {key}; saving" in log[-2]
 
 
 def test_unknown_words_are_refused(host):

@@ -63,7 +63,7 @@ def told(config, tmp_path_factory):
     job.train(plain, root / "plain")
     config.init_from, printed = str(root / "plain"), io.StringIO()
     with contextlib.redirect_stdout(printed):
-        assert job.train(config, root / "told").endswith("trained, 3 steps")
+        assert job.train(config, root / "told").message.endswith("trained, 3 steps")
     return root / "told", config, printed.getvalue()
 
 

@@ -49,7 +49,7 @@ def make_anew(root):
 
 def test_a_run_goes_on_with_the_rows_it_began_with(config, tmp_path):
     workdir = tmp_path / "run"
-    assert "trained, 2 steps" in job.train(config, workdir)
+    assert "trained, 2 steps" in job.train(config, workdir).message
     identity = run_directory.read_json(workdir, "identity.json")["filter"]["world"]
     assert identity["keeps"] == "not motion < 0 and num_frames > 4"
     assert identity["scores"].keys() == {"motion"}

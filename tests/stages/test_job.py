@@ -180,7 +180,7 @@ def toy(one_device, monkeypatch):
         counts = {"num_steps": NUM_STEPS, "log_every": 2, "max_skipped": 1, "accumulate": 1}
         counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
         own = CONFIG | {"stage": "toy", "ema_decay": 0.5, "init_from": "", "mesh": {}} | counts
-        return job.train(ConfigDict(own | changes), workdir, speed, make_hooks)
+        return job.train(ConfigDict(own | changes), workdir, speed, make_hooks).message
 
     return train
 
