@@ -1,27 +1,30 @@
 #!/usr/bin/env bash
 # Runs a command as N processes on this machine's CPU, to test multi-host runs.
 #
-#   bash launch/local_cluster.sh [--logs=DIR] [--grace=SECONDS] N COMMAND...
+#   bash launch/local_cluster.sh [--logs=DIR] [--grace=SECONDS] [--slices=N] N COMMAND...
 #   bash launch/local_cluster.sh 2 python -m seedance_jax train --config=configs/vae.py:smoke \
 #       --workdir=runs/two
 #
 # Every process gets --coordinator, --num_processes and --process_id. Its output is in DIR/I.log and
 # here, after "[I]". If one fails, the others get SIGTERM and, after the grace, SIGKILL; so they do on
-# Ctrl-C. The exit status is that of the first failure.
+# Ctrl-C. The exit status is that of the first failure. With --slices=2 each half of the processes is
+# taken for a slice.
 set -euo pipefail
 # shellcheck source=launch/shell.sh
 . "$(dirname "$0")/shell.sh"
 
 options=()
 while [[ ${1:-} == --* ]]; do options+=("$1") && shift; done
-read_options "logs= grace=" "${options[@]}"
+read_options "logs= grace= slices=" "${options[@]}"
 number=${1:-} command=("${@:2}")
 logs=${option[logs]:-runs/local_cluster} grace=${option[grace]:-60}
 [[ $number =~ ^[1-9][0-9]*$ ]] || fail "N='$number' processes; legal: 1, 2, ..."
 [[ $grace =~ ^[0-9]+$ ]] || fail "--grace='$grace'; legal: whole seconds"
+slices=${option[slices]:-1}
+[[ $slices =~ ^[1-9][0-9]*$ ]] && ((number % slices == 0)) || fail "--slices='$slices' of $number processes; legal: a number that divides them"
 ((${#command[@]})) || fail "nothing to run; write: local_cluster.sh N COMMAND..."
 
-export JAX_PLATFORMS=cpu
+export JAX_PLATFORMS=cpu MEGASCALE_NUM_SLICES=$slices
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir -p "$logs"
 declare -A alive=() # process id -> its number

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -64,14 +65,51 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, **sizes: int) -> Mesh
     """The mesh with all four axes; see `mesh_shape` for the sizes.
 
     Axes follow the physical topology; where sizes need it, as 8x8 on 4x4x4 chips, two axes share a
-    physical one, which `jax.make_mesh` refuses.
+    physical one, which `jax.make_mesh` refuses. Of several slices each has its own part of `data`;
+    all other axes stay inside of one.
 
     Args:
-      devices: all local ones if None; may be abstract (`performance.chips.open_topology`).
+      devices: those of all processes if None; may be abstract
+        (`performance.chips.open_topology`).
+
+    Raises:
+      ValueError: also if slices differ in size, or do not divide `data`.
     """
-    shape = mesh_shape(jax.device_count() if devices is None else len(devices), **sizes)
-    grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
-    return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+    devices = jax.devices() if devices is None else devices
+    shape, slices = mesh_shape(len(devices), **sizes), {}
+    for device in devices:
+        slices.setdefault(slice_of(device), []).append(device)
+    inside = _inside(shape, [len(slices[index]) for index in sorted(slices)])
+    grids = [
+        mesh_utils.create_device_mesh(inside, slices[index], allow_split_physical_axes=True)
+        for index in sorted(slices)
+    ]
+    return Mesh(np.concatenate(grids), MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
+
+
+def slice_of(device: jax.Device) -> int:
+    """Number of the TPU slice that a device is in.
+
+    CPU devices are in one, unless the variable MEGASCALE_NUM_SLICES divides their processes over
+    several, to rehearse with.
+    """
+    if device.platform == "cpu":
+        count = int(os.environ.get("MEGASCALE_NUM_SLICES", "1"))
+        return device.process_index * count // jax.process_count()
+    return getattr(device, "slice_index", 0) if device.platform == "tpu" else 0
+
+
+def _inside(shape, sizes):
+    """The part of a mesh shape that lies in each of the slices of so many devices."""
+    if len(set(sizes)) > 1:
+        raise ValueError(f"slices of {sizes} devices: they must be of one size")
+    data, *others = shape
+    if data % len(sizes):
+        raise ValueError(
+            f"mesh.data={data} on {len(sizes)} slices, over which it is divided; make it a "
+            f"multiple of {len(sizes)}: --config.mesh.data={len(sizes)}"
+        )
+    return data // len(sizes), *others
 
 
 def plan_mesh(devices: int, **sizes: int) -> AbstractMesh:

@@ -27,6 +27,7 @@ VAE_CONFIG = config_flags.DEFINE_config_file("vae", help_string="configs/vae.py:
 TOPOLOGY = flags.DEFINE_string("topology", None, "CHIP:AxB[xC], such as v5p:4x4x4.", required=True)
 MESH = flags.DEFINE_list("mesh", None, "axis=size,...; one may be -1. Default: the config's.")
 PROGRAM = flags.DEFINE_enum("program", "train", list(plan.PROGRAMS), "Which.")
+SLICES = flags.DEFINE_integer("slices", 1, "Of that topology; mesh.data spans them.", 1)
 SIZE = flags.DEFINE_enum("size", None, list(sizes.SIZES), "Named size, 16:9.")
 SECONDS = flags.DEFINE_float("seconds", 5, "Of the clip, with --size.", 0)
 BATCH = flags.DEFINE_integer("batch", None, "Clips in all, over all devices.", 1)
@@ -41,13 +42,15 @@ def main(argv: list[str]) -> None:
     if SEARCH.value and MESH.value:
         raise ValueError(f"--search={SEARCH.value} looks for the mesh; leave out --mesh")
     clip = sizes.clip_of(config.data.to_dict(), SIZE.value, SECONDS.value)
-    wanted = plan.make_plan(PROGRAM.value, config, topology, clip, BATCH.value, VAE_CONFIG.value)
+    wanted = plan.make_plan(
+        PROGRAM.value, config, topology, clip, BATCH.value, VAE_CONFIG.value, SLICES.value
+    )
     if SEARCH.value:
         settings = plan.search(wanted, SEARCH.value)
     else:
         axes = sharding.read_mesh(MESH.value) if MESH.value else dict(config.mesh)
         settings = [plan.setting_of(wanted, axes)]
-    devices, reports = chips.open_topology(topology), []
+    devices, reports = chips.open_topology(topology, SLICES.value), []
     for setting in settings:
         print(f"{wanted}, {setting}", flush=True)
         reports.append(plan.compile_setting(wanted, setting, devices))

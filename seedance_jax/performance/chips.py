@@ -32,6 +32,7 @@ class Chip(NamedTuple):
       bandwidth: of HBM, bytes per second.
       links: bytes per second to other chips, both directions together.
       devices: JAX devices per chip.
+      network: bytes per second to other slices, in each direction; None if not published.
     """
 
     flops: float
@@ -39,14 +40,15 @@ class Chip(NamedTuple):
     bandwidth: float
     links: float
     devices: int = 1
+    network: float | None = None
 
 
 # docs.cloud.google.com/tpu/docs/{v4,v5e,v5p,v6e,tpu7x}
 CHIPS = {
     "v4": Chip(275e12, 32 * 2**30, 1228e9, 600e9),
-    "v5e": Chip(197e12, 16 * 2**30, 819e9, 400e9),
-    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 1200e9),
-    "v6e": Chip(918e12, 32 * 2**30, 1638e9, 800e9),
+    "v5e": Chip(197e12, 16 * 2**30, 819e9, 400e9, network=25e9 / 8),
+    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 1200e9, network=50e9 / 8),
+    "v6e": Chip(918e12, 32 * 2**30, 1638e9, 800e9, network=100e9 / 8),
     "tpu7x": Chip(2307e12, 192 * 2**30, 7380e9, 1200e9, devices=2),
 }
 
@@ -128,8 +130,18 @@ def check_readable(name: str) -> None:
         )
 
 
-def open_topology(text: str) -> list[jax.Device]:
-    """Abstract devices of a topology to compile for; no TPU is needed.
+def check_slices(text: str, slices: int) -> None:
+    """Raises ValueError if nobody knows how fast slices of a topology exchange data."""
+    name, _ = parse_topology(text)
+    if slices > 1 and CHIPS[name].network is None:
+        legal = [name for name, chip in CHIPS.items() if chip.network]
+        raise ValueError(
+            f"slices={slices}: the network of {name} is not published; of {legal} it is"
+        )
+
+
+def open_topology(text: str, slices: int = 1) -> list[jax.Device]:
+    """Abstract devices of so many slices of a topology to compile for; no TPU is needed.
 
     The compiler gets `pod_flags`, then those in LIBTPU_INIT_ARGS.
 
@@ -147,7 +159,8 @@ def open_topology(text: str) -> list[jax.Device]:
     os.environ["LIBTPU_INIT_ARGS"] = " ".join([*pod_flags(name), own])
     jax.config.update("jax_platforms", "cpu")  # do not open a TPU of this machine
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=text).devices
+        several = {"num_slices": slices} if slices > 1 else {}
+        return topologies.get_topology_desc(text, "tpu", **several).devices
     except Exception as error:  # libtpu raises several types
         reason = str(error).splitlines()[0]
         raise ValueError(f"libtpu has no topology {text!r} of {name}: {reason}") from error

@@ -38,7 +38,9 @@ class Setting:
         return f"mesh {','.join(f'{k}={v}' for k, v in self.mesh.items())}, remat={self.remat}"
 
 
-def candidates(config: ConfigDict, bucket: Bucket, devices: int, limit: float) -> list[Setting]:
+def candidates(
+    config: ConfigDict, bucket: Bucket, devices: int, limit: float, slices: int = 1
+) -> list[Setting]:
     """Settings that divide batch and heads and need at most SLACK * `limit` bytes per device.
 
     Those within `limit` come first; then the smallest `tensor`, the least recomputation and the
@@ -56,7 +58,9 @@ def candidates(config: ConfigDict, bucket: Bucket, devices: int, limit: float) -
         clips = bucket.batch_size // config.accumulate
         if sequence * tensor > devices or config.model.heads % tensor or clips % shards:
             continue
-        axes = {"data": 1, "fsdp": shards, "sequence": sequence, "tensor": tensor}
+        if shards % slices:
+            continue
+        axes = {"data": slices, "fsdp": shards // slices, "sequence": sequence, "tensor": tensor}
         mesh = sharding.plan_mesh(devices, **axes)
         state = sum(memory.state_bytes(program, mesh, settings["optimizer"]))
         for remat in REMAT_POLICIES:

@@ -24,8 +24,10 @@ TOO_MUCH = re.compile(
 )
 
 
-def compile_for(topology: str, program: Program, counted: Program | None = None) -> dict[str, Any]:
-    """The report of a program compiled for a topology.
+def compile_for(
+    topology: str, program: Program, counted: Program | None = None, slices: int = 1
+) -> dict[str, Any]:
+    """The report of a program compiled for so many slices of a topology.
 
     Args:
       counted: the same program without custom kernels, whose FLOPs can be counted; None leaves
@@ -44,7 +46,7 @@ def compile_for(topology: str, program: Program, counted: Program | None = None)
         used, limit = (float(n) * UNITS[unit] for n, unit in (found.group(1, 2), found.group(3, 4)))
         used = {"peak": int(used), "limit": int(limit), "fits": False}
         return {"topology": topology, "memory": used, "seconds": time.time() - start}
-    report = make_report(done, topology, program.model_flops, flops)
+    report = make_report(done, topology, program.model_flops, flops, slices)
     return report | {"seconds": time.time() - start}
 
 
@@ -53,6 +55,7 @@ def make_report(
     topology: str,
     model_flops: float | None = None,
     flops: float | None = None,
+    slices: int = 1,
 ) -> dict[str, Any]:
     """Bytes, FLOPs and lower bounds in seconds of a program compiled for a TPU topology (JSON).
 
@@ -63,9 +66,11 @@ def make_report(
       topology: see `chips.parse_topology`.
       model_flops: FLOPs of the model without recomputation, over all devices.
       flops: FLOPs that the program runs, over all devices (`compiled.flops`).
+      slices: of the topology. What goes from one to another is in "network", and bounds the step
+        by the published rate of a chip.
     """
     name, shape = parse_topology(topology)
-    chip, devices = CHIPS[name], math.prod(shape) * CHIPS[name].devices
+    chip, devices = CHIPS[name], slices * math.prod(shape) * CHIPS[name].devices
     text = compiled.as_text()
     found = hlo.collectives(text, devices)
     report = {
@@ -84,6 +89,10 @@ def make_report(
             "links": sum(one.sent for one in found) / (chip.links / 2 / chip.devices),
         },
     }
+    if slices > 1:
+        times, sent = hlo.between_slices(text, slices)
+        report |= {"slices": slices, "network": {"times": times, "sent": round(sent)}}
+        report["bounds"]["network"] = sent / (chip.network / chip.devices)
     if flops is not None:
         report["bounds"]["compute"] = flops * chip.devices / (devices * chip.flops)
     report["binds"] = max(report["bounds"], key=report["bounds"].get)
@@ -123,6 +132,9 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{fits}: {spare}" + (f"; {_gib(used['on_host'])} on the host" if used["on_host"] else "")
     for kind, one in report["collectives"].items():
         yield f"{kind}: {one['times']:,} times, a device sends {_gib(one['sent'])}"
+    if "network" in report:
+        one = report["network"]
+        yield f"between slices: {one['times']:,} times, a device sends {_gib(one['sent'])}"
     if report["flops"] is not None:
         yield f"FLOPs: {report['flops']:.4g}" + _share(report)
     bounds = ", ".join(f"{name} {1e3 * s:,.3g} ms" for name, s in report["bounds"].items())

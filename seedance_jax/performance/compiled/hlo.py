@@ -34,6 +34,7 @@ CONTEXT = ("u32", "")  # a scalar of asynchronous instructions that is not data
 OPERAND = re.compile(r"%([\w.\-]+)")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
+MEGASCALE, TRANSFER = "xla_megascale_runtime", re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 MESH_AXIS = re.compile(r"'(\w+)'(?:=(\d+)|:\(\d+\)(\d+))?")
 
 
@@ -88,6 +89,28 @@ def collectives(text: str, devices: int) -> list[Collective]:
                 kind, size = "reduce-scatter", size // group
             found.append(Collective(kind, size, group, times[name], times[name] > 1))
     return found
+
+
+def between_slices(text: str, slices: int) -> tuple[int, float]:
+    """(how often a device sends to other slices, bytes of all) in one run of a program.
+
+    XLA reduces within a slice first, so that each of its devices sends its share alone, which the
+    runtime reduces over the slices, here counted as in a ring.
+    """
+    computations = read_computations(text)
+    times, count, sent = count_runs(computations), 0, 0.0
+    for name, lines in computations.items():
+        for line in lines:
+            match = INSTRUCTION.match(line)
+            if not (match and match[3] == "send" and MEGASCALE in line):
+                continue
+            kind = TRANSFER.search(line)[1]
+            factor = {"ALL_REDUCE": 2 * (slices - 1) / slices, "ALL_GATHER": slices - 1}.get(
+                kind, 1
+            )
+            count += times[name]
+            sent += times[name] * factor * size_of(*SHAPE.search(match[2]).groups())
+    return count, sent
 
 
 def summarize(found: Iterable[Collective]) -> dict[str, tuple[int, int]]:

@@ -26,6 +26,7 @@ class Plan(NamedTuple):
       topology: see `chips.parse_topology`.
       bucket: shape and number of the clips, over all devices.
       vae: VAE, or None where the program runs no autoencoder.
+      slices: of that topology.
     """
 
     program: str
@@ -33,10 +34,17 @@ class Plan(NamedTuple):
     topology: str
     bucket: Bucket
     vae: VAE | None
+    slices: int = 1
+
+    @property
+    def devices(self) -> int:
+        """JAX devices of all slices."""
+        return self.slices * chips.count_devices(self.topology)
 
     def __str__(self):
         clip = "x".join(map(str, self.bucket.shape))
-        return f"{self.topology}, {self.program} {self.bucket.batch_size} clips of {clip}"
+        slices = f"{self.slices} slices " * (self.slices > 1)
+        return f"{slices}{self.topology}, {self.program} {self.bucket.batch_size} clips of {clip}"
 
 
 PROGRAMS = {
@@ -61,6 +69,7 @@ def make_plan(
     clip: tuple[int, int, int],
     batch: int | None = None,
     vae_config: ConfigDict | None = None,
+    slices: int = 1,
 ) -> Plan:
     """Checks what is asked for.
 
@@ -78,7 +87,8 @@ def make_plan(
         )
     usual = sources.make_buckets(config.data.buckets)[0].batch_size if program == "train" else 1
     vae = open_vae(program, config, vae_config)
-    return Plan(program, config, topology, Bucket(*clip, batch or usual), vae)
+    chips.check_slices(topology, slices)
+    return Plan(program, config, topology, Bucket(*clip, batch or usual), vae, slices)
 
 
 def open_vae(program: str, config: ConfigDict, vae_config: ConfigDict | None) -> VAE | None:
@@ -97,13 +107,13 @@ def search(plan: Plan, most: int) -> list[Setting]:
     """The likeliest `most` settings of a training step; see `meshes.candidates`."""
     if plan.program != "train":
         raise ValueError(f"--search={most} is of --program=train, not {plan.program}")
-    devices, limit = chips.count_devices(plan.topology), chips.device_memory(plan.topology)
-    return candidates(plan.config, plan.bucket, devices, limit)[:most]
+    limit = chips.device_memory(plan.topology)
+    return candidates(plan.config, plan.bucket, plan.devices, limit, plan.slices)[:most]
 
 
 def setting_of(plan: Plan, sizes: dict[str, int]) -> Setting:
     """The setting of the config on a mesh of {axis: size}, one of which may be -1."""
-    config, count = plan.config, chips.count_devices(plan.topology)
+    config, count = plan.config, plan.devices
     shape, mesh = sharding.mesh_shape(count, **sizes), sharding.plan_mesh(count, **sizes)
     if plan.program == "train":
         job.check_batches([plan.bucket], config.accumulate, mesh)
@@ -125,7 +135,8 @@ def compile_setting(plan: Plan, setting: Setting, devices: Sequence[jax.Device])
         return PROGRAMS[plan.program](plan, changed, mesh)
 
     counted = make("xla") if plan.program in COUNTED else None
-    report = analysis.compile_for(plan.topology, make(plan.config.model.kernel), counted)
+    program = make(plan.config.model.kernel)
+    report = analysis.compile_for(plan.topology, program, counted, plan.slices)
     report |= {"program": plan.program, "mesh": setting.mesh, "remat": setting.remat}
     return report | {"clip": plan.bucket.shape, "batch": plan.bucket.batch_size}
 
