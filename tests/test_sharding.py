@@ -1,4 +1,5 @@
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,29 @@ SIZES = {"data": 2, "fsdp": 2, "sequence": 1, "tensor": 2}
 def test_a_mesh_has_all_axes_and_the_rest_where_asked():
     assert dict(sharding.make_mesh(**SIZES).shape) == SIZES
     assert dict(sharding.make_mesh(tensor=2, fsdp=-1).shape) == SIZES | {"data": 1, "fsdp": 4}
+
+
+def test_data_spans_slices_and_all_else_stays_inside_of_one(monkeypatch):
+    monkeypatch.setattr(sharding, "slice_of", lambda device: device.id % 2)
+    mesh = sharding.make_mesh(data=4, fsdp=2)
+    slices = np.vectorize(lambda device: device.id % 2)(mesh.devices)
+    assert (slices == np.array([0, 0, 1, 1])[:, None, None, None]).all()
+    with pytest.raises(ValueError, match="mesh.data=1 on 2 slices.*--config.mesh.data=2"):
+        sharding.make_mesh(fsdp=8)
+    monkeypatch.setattr(sharding, "slice_of", lambda device: device.id // 3)
+    with pytest.raises(ValueError, match=r"slices of \[3, 3, 2\] devices"):
+        sharding.make_mesh(data=-1)
+
+
+def test_processes_can_be_taken_for_slices(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    devices = [types.SimpleNamespace(platform="cpu", process_index=k) for k in range(4)]
+    assert [sharding.slice_of(device) for device in devices] == [0, 0, 0, 0]
+    monkeypatch.setenv("MEGASCALE_NUM_SLICES", "2")
+    assert [sharding.slice_of(device) for device in devices] == [0, 0, 1, 1]
+    # GPUs are numbered by hosts, over which all axes may go.
+    assert sharding.slice_of(types.SimpleNamespace(platform="gpu", slice_index=3)) == 0
+    assert sharding.slice_of(types.SimpleNamespace(platform="tpu", slice_index=3)) == 3
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """Stem of the file of its report."""
-        parts = [self.model, self.size, f"{self.seconds}s", self.slice]
-        parts += [f"{self.slices}slices"] * (self.slices > 1)
+        slices = f"{self.slices}x" * (self.slices > 1) + self.slice
+        parts = [self.model, self.size, f"{self.seconds}s", slices]
         return "_".join(parts if self.remat == "full" else [*parts, self.remat])
 
 

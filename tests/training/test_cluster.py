@@ -141,6 +141,16 @@ def test_four_processes_train_as_one(alone, tmp_path, sequence):
     assert_trains_as(alone, tmp_path / "run")
 
 
+def test_processes_that_pretend_two_slices_train_as_one(alone, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEGASCALE_NUM_SLICES", "2")
+    results = finish(start_all(tmp_path / "run", 2), PATIENCE)  # data=2
+    assert [status for status, _, _ in results] == [0, 0], results
+    assert_trains_as(alone, tmp_path / "run")
+    whole = ["--config.mesh.data=1"] * 2
+    refused = finish(start_all(tmp_path / "other", 2, *whole), PATIENCE)
+    assert "on 2 slices, over which it is divided" in "".join(error for _, _, error in refused)
+
+
 def test_processes_that_differ_are_named_with_what_differs(tmp_path):
     processes = start_all(tmp_path / "run", 2, "--config.seed=1", "--config.seed=2")
     results = finish(processes, PATIENCE)

@@ -160,6 +160,36 @@ def test_a_product_compiles_for_a_tpu_that_is_not_there():
         chips.open_topology("v5e:3x5x7")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu")
+@pytest.mark.parametrize("slices", [2, 4])
+def test_slices_exchange_what_is_left_when_each_has_added_up_its_own(slices):
+    """The gradient of a matrix, replicated, of a batch over 4 devices in each of the slices."""
+    topology, width = "v5e:2x2", 512
+    mesh = sharding.make_mesh(chips.open_topology(topology, slices), data=slices, fsdp=4)
+    assert [sharding.slice_of(part.flat[0]) for part in mesh.devices] == list(range(slices))
+    x = jax.ShapeDtypeStruct((64 * slices, width), jnp.float32)
+    w = jax.ShapeDtypeStruct((width, width), jnp.float32)
+    x = sharding.place_shapes(x, sharding.batch_sharding(mesh))
+    w = sharding.place_shapes(w, sharding.replicated(mesh))
+    gradient = jax.grad(lambda w, x: (jnp.tanh(x @ w) ** 2).sum())
+    step = jax.jit(gradient, out_shardings=sharding.replicated(mesh))
+    report = analysis.compile_for(
+        topology, programs.Program(step, (w, x), {}, mesh, None), slices=slices
+    )
+    share = 4 * width**2 / 4
+    assert report["network"]["sent"] == pytest.approx(2 * (slices - 1) / slices * share, rel=0.01)
+    rate = chips.CHIPS["v5e"].network
+    assert report["bounds"]["network"] == pytest.approx(report["network"]["sent"] / rate)
+    assert any(line.startswith("between slices: 1 times") for line in analysis.lines(report))
+
+
+def test_slices_of_which_nobody_knows_the_network_are_refused():
+    chips.check_slices("v5p:4x4x4", 2)
+    chips.check_slices("v4:2x2x4", 1)
+    with pytest.raises(ValueError, match=r"slices=2: the network of v4 .*; of \['v5e', 'v5p'"):
+        chips.check_slices("v4:2x2x4", 2)
+
+
 def test_a_chip_whose_programs_cannot_be_read_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
     with pytest.raises(ValueError, match=r"cannot read programs for tpu7x; 0\.11 .*can"):
