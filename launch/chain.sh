@@ -5,6 +5,7 @@
 #
 #   bash launch/chain.sh tiny            on two CPU cores; released: longer
 #   bash launch/chain.sh smoke           the same plumbing in minutes; the clips are noise
+#   VAE=DIR bash launch/chain.sh tiny    with an autoencoder that is there, a run or a release
 # shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
@@ -25,7 +26,7 @@ part() {
     mkdir -p "$runs" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$runs/times.txt"
 }
 # stage CONFIG PARENT: trains a stage of the generator from the run of another.
-vae=(--config.vae_run="$runs/vae")
+vae=(--config.vae_run="${VAE:-$runs/vae}")
 stage() {
     part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") "${vae[@]}" ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
 }
@@ -37,8 +38,10 @@ part score run score $(config continue_train)
 part score run score $(config sft)
 
 # 2. The causal video autoencoder, on clips and images, and its score on clips it has not seen.
-part vae run train $(config vae) --workdir="$runs/vae"
-part "evaluation of vae" run evaluate --workdir="$runs/vae"
+if [ ! "${VAE:-}" ]; then
+    part vae run train $(config vae) --workdir="$runs/vae"
+    part "evaluation of vae" run evaluate --workdir="$runs/vae"
+fi
 
 # 3. Pretraining: images, then clips, then more pixels, then more frames a second. From the third
 #    stage on latents are computed once.
