@@ -25,10 +25,17 @@ part() {
     "${@:2}"
     mkdir -p "$runs" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$runs/times.txt"
 }
-# stage CONFIG PARENT: trains a stage of the generator from the run of another.
+# stage CONFIG PARENT [CATEGORY [FLAG...]]: trains a stage of the generator from the run of another.
 vae=(--config.vae_run="${VAE:-$runs/vae}")
 stage() {
-    part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") "${vae[@]}" ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}"
+    part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") "${vae[@]}" ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}" "${@:4}"
+}
+# Specialists end early by a suite for choosing, at the sizes whose clips have one.
+early() {
+    case $size in
+        tiny) echo --suite=world_v2_dev --suite_every=20 --suite_patience=2 ;;
+        released) echo --suite=world_v2_plain_dev --suite_every=120 --suite_patience=2 ;;
+    esac
 }
 
 # 1. The synthetic physics world: clips, captions and ground truth, as TFDS in ArrayRecord files;
@@ -59,7 +66,8 @@ specialists=()
 categories=$(sed -n 's/^ *\([A-Za-z_][A-Za-z0-9_]*\) *:.*/\1/p' configs/taxonomy.txt)
 case $size in smoke | tiny) categories=$(grep -vx meetings <<<"$categories") ;; esac # one object
 for category in $categories; do
-    stage sft continue_train "$category"
+    # One that ended early would go on.
+    [ -e "$runs/sft_$category/metadata.json" ] || stage sft continue_train "$category" $(early)
     specialists+=("$runs/sft_$category")
 done
 [ -e "$runs/merged/metadata.json" ] || part merge run merge --runs="$(IFS=,; echo "${specialists[*]}")" --output="$runs/merged"

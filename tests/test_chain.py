@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import base, sft
+from seedance_jax.data import sources
 from seedance_jax.data.video import decode_mp4
+from seedance_jax.evaluation.suite import cases
 from seedance_jax.training import run_directory
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -42,30 +45,60 @@ def steps(workdir):
     return [json.loads(line)["step"] for line in log.open()] if log.exists() else []
 
 
-def run_script(root, **variables):
-    """What launch/chain.sh prints at size smoke."""
-    script = ("bash", "launch/chain.sh", "smoke", f"{root}/runs", f"{root}/data")
+def run_script(root, size="smoke", **variables):
+    """What launch/chain.sh prints at a size."""
+    script = ("bash", "launch/chain.sh", size, f"{root}/runs", f"{root}/data")
     process = start(*script, **variables)
     printed, errors = process.communicate()
     assert process.returncode == 0, printed + errors
     return printed
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory, command):
-    """(directory, what was printed): the commands of launch/chain.sh, run in one process."""
-    root = tmp_path_factory.mktemp("chain")
+def note_commands(root, size):
+    """(what launch/chain.sh prints at a size, the commands it would run)."""
     (root / "bin").mkdir()
     python = root / "bin/python"  # it only notes what it is to do
     python.write_text(f'#!/usr/bin/env bash\necho "${{@@Q}}" >> {root}/commands\n')
     python.chmod(0o755)
-    printed = run_script(root, PATH=f"{root}/bin:{PATH}")
-    for line in (root / "commands").read_text().splitlines():
-        python_flag, package, *arguments = shlex.split(line)
-        assert (python_flag, package) == ("-m", "seedance_jax")
+    printed = run_script(root, size, PATH=f"{root}/bin:{PATH}")
+    noted = [shlex.split(line) for line in (root / "commands").read_text().splitlines()]
+    assert {tuple(line[:2]) for line in noted} == {("-m", "seedance_jax")}
+    return printed, [arguments for _, _, *arguments in noted]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory, command):
+    """(directory, what was printed): the commands of launch/chain.sh, run in one process."""
+    root = tmp_path_factory.mktemp("chain")
+    printed, commands = note_commands(root, "smoke")
+    for arguments in commands:
         done = command(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
     return root, printed
+
+
+@pytest.mark.parametrize("size", base.SIZES)
+def test_specialists_end_early_by_a_suite_where_their_clips_have_one(size, tmp_path):
+    _, commands = note_commands(tmp_path, size)
+    specialists = [line for line in commands if line[0] == "train" and "sft.py" in line[1]]
+    named = [[flag for flag in line if flag.startswith("--suite")] for line in specialists]
+    assert len(named) == len(sft.categories(size))
+    assert all(flags == named[0] for flags in named)
+    flags = dict(flag.removeprefix("--suite").split("=") for flag in named[0])
+    fitting = [] if size == "smoke" else suites_of(config := sft.get_config(size).to_dict())
+    assert bool(flags) == bool(fitting)
+    if flags:
+        assert flags[""] in fitting
+        assert int(flags["_patience"]) * int(flags["_every"]) < config["num_steps"]
+
+
+def suites_of(config):
+    """The suites for choosing of the clips (not the images) that a config trains on."""
+    data = config["data"]
+    clips = sources.video_bucket(data["buckets"]).shape
+    made = {"buckets": [clips], "fps": sources.clip_fps(data)}
+    forms = {name: cases.SUITES[name][0] for name in cases.dev_suites()}
+    return [name for name, form in forms.items() if not cases.misfits(name, form, config, made)]
 
 
 @pytest.mark.slow

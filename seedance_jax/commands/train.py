@@ -18,7 +18,8 @@ With --suite=world_v1_dev, a generator of the synthetic world, or adapters merge
 the first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
 evaluate`). With --suite_patience=3 the training ends when three of these in a row are no better
 than the best; that checkpoint, pinned as "best", is then what the run stands for: what opens the
-run or starts from it takes this one, "step" of its metadata.json.
+run or starts from it takes this one, "step" of its metadata.json. Such a run goes on only with the
+same suite.
 """
 
 import functools
@@ -68,7 +69,8 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
     profile = [lambda *_: hooks.ProfileHook(workdir, *read_profile())] if PROFILE.value else []
     suite = [functools.partial(suite_hook, config, workdir)] if SUITE.value else []
-    outcome = job.train(config, workdir, speed, [*profile, *suite])
+    chooses = bool(SUITE_PATIENCE.value)
+    outcome = job.train(config, workdir, speed, [*profile, *suite], chooses)
     print(outcome.message)
     if outcome.interrupted:
         sys.exit(STOPPED_STATUS.value)

@@ -51,6 +51,7 @@ def train(
     workdir: Path,
     speed: Callable[[ConfigDict, str], tuple] = lambda config, makes: (None, None),
     make_hooks: Sequence[Callable] = (),
+    chooses: bool = False,
 ) -> Outcome:
     """Trains the stage of a config to its end, or goes on with it; returns what came of it.
 
@@ -61,10 +62,13 @@ def train(
         devices), for the log; both may be None.
       make_hooks: each (stage, mesh, save) -> a hook of `loop.train`, with a `close()`; it may
         pin checkpoints of the Saver `save`.
+      chooses: whether one of them pins the best checkpoint, for which the run then stands.
     """
     prepare(config, workdir)
     if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
         return Outcome(f"{workdir}: already trained, {config.num_steps} steps")
+    if not chooses:
+        check_unchosen(workdir, config.num_steps)
     mesh = sharding.make_mesh(**config.mesh)
     check_batches(sources.make_buckets(config.data.buckets), config.accumulate, mesh)
     stage = STAGES[config.stage](config)
@@ -184,6 +188,18 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     if found is None and config.get("init_from"):
         settings.check_source(config)
     cluster.wait("the directory is checked")
+
+
+def check_unchosen(workdir: Path, num_steps: int) -> None:
+    """Raises ValueError if a run would go on without what has chosen its best checkpoint, which it
+    would stand for however far it is trained."""
+    best = cluster.of_main(lambda: run_directory.pinned(workdir).get(run_directory.BEST))
+    if best is not None and run_directory.latest_step(workdir) < num_steps:
+        raise ValueError(
+            f"{workdir} stands for step {best}, the best that a suite found: go on with --suite "
+            "and --suite_patience, which compare what follows with it, or start another run from "
+            f"it, --config.init_from={workdir}"
+        )
 
 
 def check_start(stage: loop.Stage, config: ConfigDict) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from seedance_jax.data.curation import selection
+from seedance_jax.data.curation import filters, selection
 from seedance_jax.models import products
 from seedance_jax.models.dit import DiT
 from seedance_jax.pretrained import runs
@@ -57,8 +57,20 @@ def check_values(config: ConfigDict) -> None:
     if "model" in config:
         check_model(config.model.to_dict())
     selection.parse(config.data.to_dict())
+    if config.get("category"):
+        check_category(config)
     if flat.get("vae_run") == "":
         raise ValueError("vae_run is not set: --config.vae_run=RUN")
+
+
+def check_category(config: ConfigDict) -> None:
+    """Raises ValueError unless the filter of a specialist chooses the clips of its category."""
+    name, text = config.category, config.data.filter
+    if not text.strip() or name not in filters.conditions(text):
+        raise ValueError(
+            f"category={name!r}, but data.filter={text!r} does not choose by it: add 'and {name}', "
+            "or take the config without a category"
+        )
 
 
 def check_motion_captions(config: ConfigDict) -> None:

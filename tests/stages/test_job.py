@@ -172,15 +172,17 @@ def test_a_hook_of_a_job_may_pin_the_checkpoint_of_its_step(one_device, tmp_path
 
 @pytest.fixture
 def toy(one_device, monkeypatch):
-    """Function (stage, workdir, hooks, speed, **changes of the config) that trains a stage."""
+    """Function (stage, workdir, hooks, speed, chooses, **changes of the config) that trains."""
+    speed = lambda config, makes: (None, None)  # noqa: E731
 
-    def train(stage, workdir, make_hooks=(), speed=lambda config, makes: (None, None), **changes):
+    def train(stage, workdir, make_hooks=(), speed=speed, chooses=False, **changes):
         monkeypatch.setitem(job.STAGES, "toy", lambda config: stage)
         monkeypatch.setattr(sharding, "make_mesh", lambda **sizes: one_device)
         counts = {"num_steps": NUM_STEPS, "log_every": 2, "max_skipped": 1, "accumulate": 1}
         counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
         own = CONFIG | {"stage": "toy", "ema_decay": 0.5, "init_from": "", "mesh": {}} | counts
-        return job.train(ConfigDict(own | changes), workdir, speed, make_hooks).message
+        settings = (ConfigDict(own | changes), workdir, speed, make_hooks, chooses)
+        return job.train(*settings).message
 
     return train
 
@@ -364,3 +366,13 @@ def test_a_run_whose_best_was_chosen_stands_for_that_until_it_goes_on(toy, tmp_p
     shutil.rmtree(workdir / "checkpoints" / "2")
     with pytest.raises(FileNotFoundError, match="has no checkpoint 2, only"):
         checkpoint.load(workdir)
+
+
+def test_a_run_whose_best_was_chosen_goes_on_only_with_what_chooses(toy, tmp_path):
+    workdir = tmp_path / "run"
+    toy(quadratic(), workdir, [PinAt2], chooses=True)
+    with pytest.raises(ValueError, match="run stands for step 2, the best .* with --suite and"):
+        toy(quadratic(), workdir)
+    assert run_directory.all_steps(workdir) == [2, 4]
+    assert toy(quadratic(), workdir, [PinAt2], chooses=True).startswith(f"{workdir}: trained, 7")
+    assert toy(quadratic(), workdir).endswith("already trained, 7 steps")

@@ -9,6 +9,7 @@ from configs import base, continue_train, sft
 from seedance_jax.data.curation import filters, selection, told
 from seedance_jax.data.world import generate
 from seedance_jax.data.world.spec import read_spec
+from seedance_jax.stages import settings
 
 SIZES = (*base.SIZES, "7b")
 ALL = [(size, name) for size in SIZES for name in ("", *sft.categories(size))]
@@ -50,6 +51,20 @@ def test_an_unknown_category_is_refused_with_the_legal_ones():
         sft.get_config("smoke,")
     with pytest.raises(ValueError, match="no size 'huge'"):
         sft.get_config("huge,falls")
+
+
+def test_a_filter_that_does_not_choose_by_the_category_is_refused():
+    config = config_of("tiny", "falls")
+    config.vae_run = "runs/vae"
+    for text in (config.data.filter, "falls", "not static and falls and motion > 0.5"):
+        config.data.filter = text
+        settings.check_values(config)
+    for text in ("", "not static", "not falls", "falls or cuts", "ground and shots == 1"):
+        config.data.filter = text
+        with pytest.raises(ValueError, match="category='falls', but data.filter=.* 'and falls'"):
+            settings.check_values(config)
+    config.category = ""
+    settings.check_values(config)
 
 
 @pytest.mark.parametrize("line", ["falls", "falls:", "two words: shots > 1", "a: x > 1\na: x > 2"])

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 
 from seedance_jax.data import sources
-from seedance_jax.evaluation.suite import cases, command, report
+from seedance_jax.evaluation.suite import cases, command, report, results
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster
 from seedance_jax.training.loop import Stage
+
+COMPARED = "the best is chosen among clips that are made alike; move one of the two elsewhere"
 
 
 class SuiteHook:
@@ -77,6 +79,25 @@ class SuiteHook:
             found = command.run(pipeline, self._suite, folder, self._limit, self._limit)
         if cluster.is_main():
             print(f"step {step}: {report.one_line(found)}")
+        return found
+
+    def reports(self) -> dict[int, Mapping[str, Any]]:
+        """{step: report of the clips that this hook makes} of the steps at which all were judged.
+
+        What else lies there is left out: `evaluate` may have judged more clips of a step, or fewer.
+
+        Raises ValueError if the clips of two steps were sampled in different ways.
+        """
+        chosen = [case.number for case in cases.first_cases(self._suite, self._limit)]
+        found, last = {}, None
+        for folder in sorted(self.folder.glob("[0-9]*")):
+            rows = results.read_rows(folder)
+            if any(number not in rows for number in chosen):
+                continue
+            rows = {number: rows[number] for number in chosen}
+            one = (str(folder), rows[chosen[0]])
+            results.check_same(*one, *(last or one), ("settings",), COMPARED)
+            found[int(folder.name)], last = report.summarize(self._suite, rows), one
         return found
 
     def _open(self, ema, params):

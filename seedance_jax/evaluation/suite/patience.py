@@ -15,31 +15,30 @@ from seedance_jax.training.stopping import Stop
 class PatientHook:
     """Pins the checkpoint that a suite finds best, and ends the training when none is better.
 
-    Better is by `report.quality`; of equal ones the first is kept. What it knows is in the reports
-    that the suite left in the run, so a training that goes on decides as one that never stopped.
+    Better is by `report.quality`; of equal ones the first is kept. What it knows is what the suite
+    left in the run, so a training that goes on decides as one that never stopped.
     """
 
     def __init__(self, hook: SuiteHook, save: Saver, workdir: Path, patience: int) -> None:
         """patience: after so many reports in a row that are not better than the best.
 
-        Raises ValueError if the run has reports of other clips, which cannot be compared.
+        Raises ValueError if the best of the run was chosen by other clips.
         """
         self._hook, self._save, self._workdir, self._patience = hook, save, workdir, patience
         self._found = None
-        for step, found in self._read().items():
-            if found["clips"] != hook.limit:
-                raise ValueError(
-                    f"suite_limit={hook.limit}: the best of this run was chosen by "
-                    f"{found['clips']} clips, as in {hook.folder}/{step:08d}; use as many"
-                )
+        best = cluster.of_main(lambda: run_directory.pinned(workdir).get(BEST))
+        if best is not None and best not in self._read():
+            raise ValueError(
+                f"{workdir}: step {best}, its best, was not chosen by the first {hook.limit} clips "
+                f"of {hook.folder.name}; go on with the --suite and the --suite_limit of before"
+            )
 
     def __call__(self, step: int, state: Any, metrics: Mapping[str, Any]) -> Stop | None:
         if self._found is None:
             self._found = self._remember(step)
-        found = self._hook.judge(step, state)
-        if found is None:
+        if self._hook.judge(step, state) is None:
             return None
-        self._found[step] = report.quality(found)
+        self._found[step] = self._read()[step]
         best = first_best(self._found)
         if best == step:
             self._save.pin(step, BEST)
@@ -56,7 +55,7 @@ class PatientHook:
         there, pins = cluster.of_main(
             lambda: [run_directory.all_steps(self._workdir), run_directory.read_pins(self._workdir)]
         )
-        told = {one: report.quality(found) for one, found in self._read().items() if one < step}
+        told = {one: quality for one, quality in self._read().items() if one < step}
         kept = {one: quality for one, quality in told.items() if one in there}
         if not kept:
             return {}
@@ -66,12 +65,9 @@ class PatientHook:
         return {one: quality for one, quality in told.items() if one >= best}
 
     def _read(self):
-        """{step: report} of all that the suite left in the run."""
-        read = lambda: [  # noqa: E731
-            [int(path.parent.name), run_directory.read_json(path.parent, path.name)]
-            for path in sorted(self._hook.folder.glob("*/report.json"))
-        ]
-        return dict(cluster.of_main(read))
+        """{step: quality} of all steps that the suite has judged."""
+        read = lambda: [*self._hook.reports().items()]  # noqa: E731
+        return {step: report.quality(found) for step, found in cluster.of_main(read)}
 
     def close(self) -> None:
         """Closes the hook of the suite."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from configs import lora, pretrain, vae
+from seedance_jax.evaluation.suite import command
 from seedance_jax.evaluation.suite import hook as module
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.models.generator import example_inputs
@@ -106,6 +107,45 @@ def test_what_a_killed_run_left_is_made_again(make, fake, quick, tmp_path, monke
             hook(10, SimpleNamespace(ema=jnp.ones(())), {})
     report = json.loads((tmp_path / "suite_world_v1_dev" / "00000010" / "report.json").read_text())
     assert report["weights"] == "again"
+
+
+@pytest.fixture
+def judged(make, fake, bright, quick, tmp_path, monkeypatch):
+    """(hook of two clips that has judged step 10, function that judges steps by hand)."""
+    hook = make(pretrain.get_config("smoke"))
+    monkeypatch.setattr(hook, "_suite", bright)
+    pipeline = fake()
+    pipeline.with_params = lambda params: fake(name="weights")
+    monkeypatch.setattr(hook, "_open", lambda *_: pipeline)
+
+    def by_hand(step, limit, **settings):
+        folder = tmp_path / "suite_world_v1_dev" / f"{step:08d}"
+        with quick():
+            return command.run(fake(name="weights"), bright, folder, limit, **settings)
+
+    with quick():
+        hook(10, SimpleNamespace(ema=jnp.ones(())), {})
+    return hook, by_hand
+
+
+def test_what_was_judged_by_hand_besides_does_not_matter(judged):
+    hook, by_hand = judged
+    before = hook.reports()
+    assert before[10]["clips"] == 2
+    assert by_hand(10, 5)["clips"] == 5
+    assert hook.reports() == before
+    by_hand(20, 1)
+    assert hook.reports() == before
+    by_hand(30, 3)
+    assert hook.reports() == before | {30: before[10]}
+
+
+def test_clips_that_were_made_in_other_ways_are_not_compared(judged):
+    hook, by_hand = judged
+    by_hand(20, 2, num_inference_steps=5)
+    match = "00000020 has settings=.*'num_inference_steps': 5.*00000010 has .*; move one of the two"
+    with pytest.raises(ValueError, match=match):
+        hook.reports()
 
 
 @pytest.mark.parametrize(

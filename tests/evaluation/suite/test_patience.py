@@ -1,5 +1,6 @@
 """A training that a suite ends: what is kept, what is remembered, and what opens the run."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -27,21 +28,22 @@ class Suite:
     """A hook whose reports are given: {step: report}."""
 
     def __init__(self, workdir, reports):
-        self.folder, self.limit, self.reports, self.asked = (
-            workdir / "suite_toy",
-            CLIPS,
-            reports,
-            [],
-        )
+        self.folder, self.limit = workdir / "suite_toy", CLIPS
+        self.given, self.asked = reports, []
 
     def judge(self, step, state):
-        if step not in self.reports:
+        if step not in self.given:
             return None
         self.asked.append(step)
         folder = self.folder / f"{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        run_directory.write_json(folder, "report.json", self.reports[step])
-        return self.reports[step]
+        run_directory.write_json(folder, "report.json", self.given[step])
+        return self.given[step]
+
+    def reports(self):
+        paths = sorted(self.folder.glob("*/report.json"))
+        found = {int(path.parent.name): json.loads(path.read_text()) for path in paths}
+        return {step: report for step, report in found.items() if report["clips"] >= CLIPS}
 
     def close(self):
         """Nothing is pending."""
@@ -119,12 +121,15 @@ def test_a_best_checkpoint_that_was_not_pinned_when_the_process_died_is_pinned(t
     assert run_directory.pinned(tmp_path / "run") == {"best": 2}
 
 
-def test_another_number_of_clips_cannot_be_compared(train, tmp_path):
+def test_a_best_that_other_clips_chose_cannot_be_compared(train, tmp_path):
     train(FOUND)
-    path = tmp_path / "run/suite_toy/00000001/report.json"
-    path.write_text(json.dumps(make_report(0.2, clips=3)))
-    with pytest.raises(ValueError, match="suite_limit=2: the best .* by 3 clips, as in .*00000001"):
-        train(FOUND)
+    path = tmp_path / "run/suite_toy/00000002/report.json"
+    for clips, refused in ((1, True), (3, False)):
+        path.write_text(json.dumps(make_report(0.5, clips=clips)))
+        match = "run: step 2, its best, was not chosen by the first 2 clips of suite_toy"
+        raises = pytest.raises(ValueError, match=match) if refused else contextlib.nullcontext()
+        with raises:
+            train(FOUND)
 
 
 def test_clips_that_pass_come_first_and_headings_break_ties():
