@@ -1,5 +1,6 @@
 """What commands share: errors of one line, the cache of compiled programs, and processes."""
 
+import fnmatch
 import functools
 import os
 import sys
@@ -14,8 +15,14 @@ from ml_collections import ConfigDict
 
 from seedance_jax.commands import flag_errors
 from seedance_jax.data.file_names import at_home, printable
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster, places, run_directory
 from seedance_jax.training.finiteness import NonFiniteError
+
+# Flags and fields of configs that may be in a bucket, besides those that their command says are.
+BUCKETS = {
+    *("data.*.path", "data.data_dir", "data_dir", "init_from", "lineage", "lora", "lora.base_run"),
+    *("runs", "vae_run", "workdir"),
+}
 
 
 class _PathParser(flags.ArgumentParser):
@@ -29,9 +36,14 @@ class _PathsParser(flags.ListParser):
 
 
 def define_path(
-    name: str, default: str | None, help: str, required: bool = False
+    name: str, default: str | None, help: str, required: bool = False, buckets: bool = False
 ) -> flags.FlagHolder:
-    """A flag of a file or a directory; ~ is the home directory, which shells leave behind a =."""
+    """A flag of a file or a directory; ~ is the home directory, which shells leave behind a =.
+
+    buckets: whether it may be gs://bucket/path.
+    """
+    if buckets:
+        BUCKETS.add(name)
     serializer = flags.ArgumentSerializer()
     return flags.DEFINE(
         _PathParser(), name, default, help, serializer=serializer, required=required
@@ -183,7 +195,9 @@ def check_places() -> None:
         for field, part in flat.items():
             for place in part if isinstance(part, list | tuple) else [part]:
                 if isinstance(place, str):
-                    run_directory.check_place(f"--{field}", place)
+                    own = field.removeprefix("config.")
+                    known = any(fnmatch.fnmatchcase(own, pattern) for pattern in BUCKETS)
+                    places.check_place(f"--{field}", place, known)
                     if field.rpartition(".")[2] in STORES and printable(place) != place:
                         raise ValueError(f"--{field}={printable(place)} must be UTF-8 text")
 

@@ -26,8 +26,8 @@ from seedance_jax.evaluation import clips, measurement
 from seedance_jax.evaluation.metrics import features, paired
 from seedance_jax.models.perception.i3d import EPSILONS
 from seedance_jax.pretrained import runs
-from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.training import places
 
 REAL = cli.define_path("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
 FAKE = cli.define_path("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
@@ -68,7 +68,7 @@ def check_flags() -> None:
     if OUTPUT.value:
         if Path(OUTPUT.value).is_dir():
             raise ValueError(f"--output={OUTPUT.value} is a directory; give a file")
-        media.check_writable(Path(OUTPUT.value).parent)
+        places.check_writable(Path(OUTPUT.value).parent)
 
 
 def open_run() -> Pipeline:

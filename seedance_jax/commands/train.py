@@ -22,7 +22,6 @@ run or starts from it takes this one, "step" of its metadata.json.
 """
 
 import functools
-from pathlib import Path
 
 import jax
 from absl import flags
@@ -35,6 +34,7 @@ from seedance_jax.evaluation.suite.patience import PatientHook
 from seedance_jax.performance import chips, cost
 from seedance_jax.stages import job
 from seedance_jax.training import hooks, loop, run_directory
+from seedance_jax.training.places import Place, place
 from seedance_jax.training.saver import Saver
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
@@ -54,7 +54,7 @@ SUITE_PATIENCE = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
     del argv
-    config, workdir = CONFIG.value, Path(WORKDIR.value)
+    config, workdir = CONFIG.value, place(WORKDIR.value)
     for flag in (SUITE_EVERY, SUITE_LIMIT, SUITE_PATIENCE):
         if flag.present and not SUITE.value:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
@@ -70,7 +70,7 @@ def speed(config: ConfigDict, makes: str) -> tuple[float | None, float | None]:
 
 
 def suite_hook(
-    config: ConfigDict, workdir: Path, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
+    config: ConfigDict, workdir: Place, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
 ) -> SuiteHook | PatientHook:
     """The hook of --suite."""
     hook = SuiteHook(

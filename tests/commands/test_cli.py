@@ -219,7 +219,7 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
     [
         (["--prompt=gs://bucket/runs"], "^--prompt=gs://bucket/runs: only local paths and mounted"),
         (["--config.vae_run=s3://a/b"], "^--config.vae_run=s3://a/b: only local"),
-        (["--config.data.data_dir=gs://data"], "^--config.data.data_dir=gs://data: only local"),
+        (["--config.data.data_dir=s3://data"], "^--config.data.data_dir=s3://data: only local"),
         (
             ["--config.data.data_dir=caf\udce9"],
             r"^--config.data.data_dir=caf\\xe9 must be UTF-8 text",

@@ -1,0 +1,107 @@
+"""Files that grow, of a run in a bucket: kept on this machine, and uploaded whole again and again.
+
+They are logs, TensorBoard's events and traces, none of which training reads: if the storage cannot
+be reached, they wait, with a warning, for the next time.
+"""
+
+import contextlib
+import pathlib
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+
+from seedance_jax.training import places
+
+# Uploading takes no more than this share of the time, and rests for so many seconds at least.
+SHARE, REST = 0.05, 1.0
+
+
+class Mirror:
+    """A local directory `path` whose files are those of `target`, which has them after `upload`.
+
+    If `target` is local it is `path` itself, and nothing is to do.
+    """
+
+    def __init__(self, target: str | places.Place):
+        self._target, self._sent, self._next = places.place(target), {}, 0.0
+        self._apart = places.in_bucket(target)
+        self.path = (
+            pathlib.Path(tempfile.mkdtemp(prefix="seedance_")) if self._apart else self._target
+        )
+
+    def fetch(self, name: str) -> pathlib.Path:
+        """The local path of a file, with what `target` has of it, if it does."""
+        path, stored = self.path / name, self._target / name
+        if self._apart and stored.exists():
+            path.write_bytes(stored.read_bytes())
+            self._sent[path] = _stamp(path)
+        return path
+
+    def fetch_all(self) -> None:
+        """Copies all that `target` has."""
+        for path in places.names(self._target) if self._apart else ():
+            (self.path / path).parent.mkdir(parents=True, exist_ok=True)
+            self.fetch(path)
+
+    def upload(self) -> None:
+        """Uploads what has changed, unless the last time is too short ago."""
+        if not self._apart or time.monotonic() < self._next:
+            return
+        start = time.monotonic()
+        try:
+            self._upload()
+        except Exception as error:  # the reasons are many, and all of the storage's making
+            print(f"WARNING: {self._target} is not up to date: {error}", file=sys.stderr)
+        self._next = time.monotonic() + max(REST, (time.monotonic() - start) / SHARE)
+
+    def _upload(self):
+        for path in filter(pathlib.Path.is_file, sorted(self.path.rglob("*"))):
+            stamp = _stamp(path)
+            if self._sent.get(path) != stamp:
+                stored = self._target / path.relative_to(self.path)
+                stored.write_bytes(path.read_bytes())
+                self._sent[path] = stamp
+
+    def close(self) -> None:
+        """Uploads what is left, and removes the local files; if it fails they stay.
+
+        Raises OSError, with the place where they are.
+        """
+        if not self._apart:
+            return
+        try:
+            self._upload()
+        except Exception as error:
+            raise OSError(f"cannot upload {self.path} to {self._target}: {error}") from error
+        shutil.rmtree(self.path)
+
+
+@contextlib.contextmanager
+def mirrored(folder: str | places.Place, every: float = 30.0) -> Iterator[pathlib.Path]:
+    """Yields a folder of this machine to read and write: `folder`, or one that is like it.
+
+    every: seconds, after which a folder in a bucket gets what is new, until at the end it has all.
+    """
+    mirror, ended = Mirror(folder), threading.Event()
+    mirror.fetch_all()
+
+    def go_on():
+        while not ended.wait(every):
+            mirror.upload()
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield mirror.path
+    finally:
+        ended.set()
+        thread.join()
+        mirror.close()
+
+
+def _stamp(path):
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
