@@ -221,6 +221,13 @@ def names(directory: Place) -> list[str]:
     return [name.removeprefix(start) for name in files(directory).find(start)]
 
 
+def total_bytes(directory: Place) -> int:
+    """The size of all files below a directory."""
+    if in_bucket(directory):
+        return files(directory).du(os.fspath(directory))
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
 def remove(directory: Place) -> None:
     """Removes a directory with all that it holds, if it is there."""
     if in_bucket(directory):

@@ -58,7 +58,7 @@ class Mirror:
         self._next = time.monotonic() + max(REST, (time.monotonic() - start) / SHARE)
 
     def _upload(self):
-        for path in filter(pathlib.Path.is_file, sorted(self.path.rglob("*"))):
+        for path in _files(self.path):
             stamp = _stamp(path)
             if self._sent.get(path) != stamp:
                 stored = self._target / path.relative_to(self.path)
@@ -100,6 +100,30 @@ def mirrored(folder: str | places.Place, every: float = 30.0) -> Iterator[pathli
         ended.set()
         thread.join()
         mirror.close()
+
+
+@contextlib.contextmanager
+def assembled(target: places.Place, last: str) -> Iterator[pathlib.Path]:
+    """Yields where on this machine to make a directory, which becomes `target` if all goes well.
+
+    last: the file that a bucket gets last. What lies beside the directory is thrown away.
+    """
+    apart = places.in_bucket(target)
+    if not apart:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    where = None if apart else target.parent
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}_", dir=where) as folder:
+        draft = pathlib.Path(folder) / target.name
+        yield draft
+        if not apart:
+            draft.rename(target)
+            return
+        for path in sorted(_files(draft), key=lambda path: path == draft / last):
+            (target / path.relative_to(draft)).write_bytes(path.read_bytes())
+
+
+def _files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _stamp(path):

@@ -54,6 +54,8 @@ def finish(suite: Suite, folder: str | Path, rows: Mapping[int, dict]) -> dict[s
 
 def compare(first: str | Path, second: str | Path, folder: str | Path) -> Mapping[str, Any]:
     """Compares two folders of `run`; writes comparison.json and .html, and returns the report."""
+    for one in (first, second):
+        places.check_place("--compare", one, buckets=False)
     found, pairs = comparison.compare(Path(first), Path(second))
     name, checksum = (found["first"][key] for key in ("suite", "checksum"))
     if name in cases.SUITES and cases.SUITES[name][1] != checksum:
