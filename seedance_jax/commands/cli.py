@@ -89,6 +89,8 @@ STORES = ("data_dir", "init_from", "lora", "vae_run", "workdir")
 # Modules that come with an extra, and its name.
 PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")
 EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"), "vote")
+# Modules whose errors are those of buckets.
+BUCKET_MODULES = ("aiohttp", "gcsfs", "google", "requests")
 QUOTING = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
 
 
@@ -251,7 +253,12 @@ def one_line_errors(
 
 def is_expected(error: Exception) -> bool:
     """Whether the message of an error says all, so that nobody needs its traceback."""
-    return isinstance(error, EXPECTED) or out_of_memory(error)
+    return isinstance(error, EXPECTED) or out_of_memory(error) or of_bucket(error)
+
+
+def of_bucket(error: Exception) -> bool:
+    """Whether the storage of buckets refuses, or cannot be reached."""
+    return type(error).__module__.partition(".")[0] in BUCKET_MODULES
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -267,6 +274,9 @@ def explain(error: Exception) -> str:
         return f'{error.name} is not installed; it comes with pip install -e ".[{extra}]"'
     if isinstance(error, UnicodeEncodeError):
         return f"{printable(error.object)!r} is not {error.encoding} text; give it another name"
+    if of_bucket(error):
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"a bucket cannot be read or written: {said}; what was saved is safe, start again"
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
     # Messages of the data leave open by which config a command was called.

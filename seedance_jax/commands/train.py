@@ -12,7 +12,8 @@ to num_steps.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
-The work directory must be on storage that all of them share.
+The work directory must be on storage that all of them share, or in a bucket, as gs://bucket/run. It
+has one run at a time: a second one stops and names the first.
 
 With --suite=world_v1_dev, a generator of the synthetic world, or adapters merged into theirs, makes
 the first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
