@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -31,7 +32,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 class Emulator:
-    """Serves what lies in a directory; `stop` and `start` lose nothing."""
+    """Serves what lies in a directory."""
 
     def __init__(self, program, root):
         with socket.create_server(("127.0.0.1", 0)) as at:
@@ -51,6 +52,11 @@ class Emulator:
             except OSError:
                 time.sleep(0.05)
         raise OSError("the emulator does not start")
+
+    def pause(self, seconds):
+        """For a while it answers nothing; it forgets nothing, not even uploads half done."""
+        self._process.send_signal(signal.SIGSTOP)
+        threading.Timer(seconds, self._process.send_signal, [signal.SIGCONT]).start()
 
     def stop(self):
         self._process.send_signal(signal.SIGTERM)

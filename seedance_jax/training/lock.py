@@ -11,6 +11,7 @@ import datetime
 import fcntl
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -37,6 +38,7 @@ class Lock:
             "host": socket.gethostname(),
             "process": os.getpid(),
             "since": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "token": secrets.token_hex(8),  # no other is like it
         }
         self._ended, self._taken, self._close = threading.Event(), "", lambda: None
         if places.in_bucket(directory):

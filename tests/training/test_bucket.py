@@ -1,7 +1,7 @@
 """Runs in a bucket: what a run directory on this machine does, and what buckets do of their own."""
 
 import json
-import threading
+import urllib.request
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from seedance_jax.sampling import media
 from seedance_jax.stages import job
 from seedance_jax.training import checkpoint, hooks, places, release, run_directory, uploads
+from tests.emulator import BUCKET
 from tests.stages.test_job import config, toy  # noqa: F401
 from tests.training.test_loop import (  # noqa: F401
     NUM_STEPS,
@@ -62,11 +63,7 @@ def test_a_damaged_checkpoint_of_a_bucket_is_put_aside(run, whole, bucket, capfd
 
 
 def test_a_run_outlives_storage_that_is_away_for_a_while(run, whole, bucket, emulator):  # noqa: F811
-    def go_away():
-        emulator.stop()
-        threading.Timer(3, emulator.start).start()
-
-    recorder = Recorder(4, go_away)  # its checkpoint is still to be written
+    recorder = Recorder(4, lambda: emulator.pause(3))  # its checkpoint is still to be written
     assert_same(run(bucket, recorder), whole[1])
     assert recorder.losses == whole[0]
     assert run_directory.all_steps(bucket) == [6, 7]
@@ -149,6 +146,17 @@ def test_samples_in_a_bucket_are_numbered_and_a_claimed_number_is_passed_over(bu
         ".0001.claim",
         *("0000.json", "0000.npy", "0002.json", "0002.npy"),
     ]
+
+
+def test_what_others_write_is_seen_at_once(bucket, emulator):
+    folder = places.place(bucket)
+    (folder / "a").write_text("1")
+    assert [path.name for path in folder.iterdir()] == places.names(folder) == ["a"]
+    name = f"{bucket.rpartition('/')[2]}/b"
+    query = f"uploadType=media&name={name}"
+    address = f"{emulator.url}/upload/storage/v1/b/{BUCKET}/o?{query}"
+    urllib.request.urlopen(address, data=b"2").close()
+    assert [path.name for path in folder.iterdir()] == places.names(folder) == ["a", "b"]
 
 
 def test_of_several_one_makes_an_object(bucket):
