@@ -3,6 +3,7 @@
 import json
 import urllib.request
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -135,6 +136,17 @@ def test_a_release_in_a_bucket_is_read(bucket):
     release.write(bucket, params, 5)
     assert release.step(bucket) == run_directory.latest_step(bucket) == 5
     assert_same(checkpoint.load(bucket), params)
+
+
+def test_a_run_that_was_not_trained_is_written_to_a_bucket(bucket):
+    params = {"w": jnp.arange(4.0)}
+    with places.new_directory(places.place(bucket)) as draft:
+        checkpoint.save_weights(draft, params)
+        run_directory.write_json(draft, "metadata.json", {"step": 0})
+    assert run_directory.find_step(bucket) == 0
+    assert_same(checkpoint.load(bucket, like=params), params)
+    with pytest.raises(ValueError, match=f"{bucket} is not empty; use another --output"):
+        run_directory.check_new("--output", places.place(bucket))
 
 
 def test_samples_in_a_bucket_are_numbered_and_a_claimed_number_is_passed_over(bucket):
