@@ -23,7 +23,7 @@ from seedance_jax.training import (
     run_directory,
     saver,
 )
-from seedance_jax.training.lock import FILE, FOLDER, Lock
+from seedance_jax.training.lock import FILE, FOLDER, hold
 from seedance_jax.training.places import Place
 
 # A run may be continued with other values of these fields, and of no others.
@@ -136,18 +136,11 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
-        called += [held.enter_context(contextlib.closing(one)) for one in lock(workdir)]
+        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir)]
         write_config(config, workdir)
         if cluster.is_main() and run_directory.latest_step(workdir) is None:
             lineage.write_parents(workdir, config)
         return loop.train(stage, workdir, options, save, called)
-
-
-def lock(workdir: Place) -> list[Lock]:
-    """[what holds the run directory], of process 0; ValueError, in all, if another run does."""
-    held = []
-    cluster.of_main(lambda: held.append(Lock(workdir)))
-    return held
 
 
 def check_batches(

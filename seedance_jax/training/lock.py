@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any
 
-from seedance_jax.training import places
+from seedance_jax.training import cluster, places
 
 FILE, FOLDER = ".lock", "lock"
 BEAT = 10.0  # seconds from one time to the next
@@ -91,8 +91,9 @@ class Lock:
         if not found or found.get("ended"):
             return
         print(f"{self._explain(found)}, unless that was stopped: waiting for a sign of life")
-        for _ in range(DEAD):
-            time.sleep(self._beat)
+        end = time.monotonic() + DEAD * self._beat
+        while time.monotonic() < end:
+            time.sleep(self._beat / 10)
             if (now := _newest(folder)) != (number, found):
                 if now[1].get("ended"):
                     return
@@ -122,6 +123,16 @@ class Lock:
         names = ("process", "host", "since")
         process, host, since = (found.get(name, "?") for name in names)
         return f"{self._directory} is in use by process {process} on {host} since {since}"
+
+
+def hold(directory: str | places.Place) -> list[Lock]:
+    """[what holds a directory], of process 0, [] in others; ValueError in all if another run does.
+
+    All processes must call it.
+    """
+    held = []
+    cluster.of_main(lambda: held.append(Lock(directory)))
+    return held
 
 
 def _newest(folder):

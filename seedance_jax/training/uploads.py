@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterator
 
 from seedance_jax.training import places
+from seedance_jax.training.lock import FOLDER, hold
 
 # Uploading takes no more than this share of the time, and rests for so many seconds at least.
 SHARE, REST = 0.05, 1.0
+OWN = (".tmp", ".lock")  # drafts, which may be gone at any moment, and locks, of this machine
 
 
 class Mirror:
@@ -41,10 +43,11 @@ class Mirror:
         return path
 
     def fetch_all(self) -> None:
-        """Copies all that `target` has."""
-        for path in places.names(self._target) if self._apart else ():
-            (self.path / path).parent.mkdir(parents=True, exist_ok=True)
-            self.fetch(path)
+        """Copies all that `target` has, but its lock."""
+        for path in places.names(self._target):
+            if not path.startswith(f"{FOLDER}/"):
+                (self.path / path).parent.mkdir(parents=True, exist_ok=True)
+                self.fetch(path)
 
     def upload(self) -> None:
         """Uploads what has changed, unless the last time is too short ago."""
@@ -59,7 +62,7 @@ class Mirror:
 
     def _upload(self):
         for path in _files(self.path):
-            stamp = _stamp(path)
+            stamp = None if path.suffix in OWN else _stamp(path)
             if self._sent.get(path) != stamp:
                 stored = self._target / path.relative_to(self.path)
                 stored.write_bytes(path.read_bytes())
@@ -81,12 +84,30 @@ class Mirror:
 
 @contextlib.contextmanager
 def mirrored(folder: str | places.Place, every: float = 30.0) -> Iterator[pathlib.Path]:
-    """Yields a folder of this machine to read and write: `folder`, or one that is like it.
+    """Yields a folder of this machine to read and write: `folder`, or what becomes like it.
 
-    every: seconds, after which a folder in a bucket gets what is new, until at the end it has all.
+    Of a folder in a bucket process 0 has all files, and uploads what is new every so many seconds
+    and at the end; others have an empty one. All processes must call it.
+
+    Raises ValueError if another run holds the folder in the bucket.
     """
-    mirror, ended = Mirror(folder), threading.Event()
-    mirror.fetch_all()
+    if not places.in_bucket(folder):
+        yield places.place(folder)
+        return
+    if not (held := hold(folder)):
+        with tempfile.TemporaryDirectory(prefix="seedance_") as empty:
+            yield pathlib.Path(empty)
+        return
+    mirror = Mirror(folder)
+    with contextlib.closing(held[0]):
+        mirror.fetch_all()
+        with _repeated(mirror, every):
+            yield mirror.path
+
+
+@contextlib.contextmanager
+def _repeated(mirror, every):
+    ended = threading.Event()
 
     def go_on():
         while not ended.wait(every):
@@ -95,7 +116,7 @@ def mirrored(folder: str | places.Place, every: float = 30.0) -> Iterator[pathli
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
     try:
-        yield mirror.path
+        yield
     finally:
         ended.set()
         thread.join()

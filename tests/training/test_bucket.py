@@ -9,7 +9,7 @@ import pytest
 
 from seedance_jax.sampling import media
 from seedance_jax.stages import job
-from seedance_jax.training import checkpoint, hooks, places, release, run_directory, uploads
+from seedance_jax.training import checkpoint, hooks, lock, places, release, run_directory, uploads
 from tests.emulator import BUCKET
 from tests.stages.test_job import config, toy  # noqa: F401
 from tests.training.test_loop import (  # noqa: F401
@@ -184,9 +184,9 @@ def test_a_folder_of_a_bucket_is_read_and_written_on_this_machine(bucket):
     with uploads.mirrored(bucket) as here:
         assert (here / "clips/a").read_text() == "1"
         (here / "b").write_text("2")
+        (here / "draft.tmp").write_text("3")
     assert not here.exists()
-    assert sorted(places.names(places.place(bucket))) == ["b", "clips/a"]
-    with uploads.mirrored(bucket) as here:
-        pass
+    held = f"{lock.FOLDER}/00000001.json"
+    assert sorted(places.names(places.place(bucket))) == ["b", "clips/a", held]
     places.remove(places.place(bucket))
     assert not places.place(bucket).exists()

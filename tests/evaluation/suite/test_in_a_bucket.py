@@ -1,5 +1,6 @@
 """Suites that are run, releases that are made and clips that are measured in a bucket."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from seedance_jax.data import video
 from seedance_jax.evaluation import clips
 from seedance_jax.evaluation.suite import command, results
 from seedance_jax.training import places, uploads
+from seedance_jax.training.lock import Lock
 
 
 def test_results_of_a_bucket_are_kept_and_added_to(bucket, bright, fake, quick, tmp_path):
@@ -22,6 +24,11 @@ def test_results_of_a_bucket_are_kept_and_added_to(bucket, bright, fake, quick, 
         assert found == command.run(fake(), bright, tmp_path, 3, 1)
     assert (len(first.batches), len(second.batches)) == (2, 1)
     kept = places.names(folder)
+    with (
+        contextlib.closing(Lock(folder, 0.2)),
+        pytest.raises(ValueError, match="is in use by proc"),
+    ):
+        command.run(fake(), bright, folder, 3, 1)
     assert {"report.json", "report.html", "sheet.png", "clips/0002.mp4"} < set(kept)
     rows = (folder / results.FILE).read_text().splitlines()
     assert [json.loads(row)["number"] for row in rows] == [0, 1, 2]
