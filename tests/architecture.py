@@ -29,6 +29,17 @@ FLOORS = {
     "commands": 6,
     "__main__": 7,
 }
+# Of the standard library, what reads and writes paths of this machine alone.
+LOCAL_LIBRARIES = {"fcntl", "glob", "pathlib", "shutil", "tempfile"}
+LOCAL_FUNCTIONS = {
+    f"os.{name}"
+    for name in (
+        *("link", "listdir", "makedirs", "mkdir", "open", "remove", "rename", "replace", "rmdir"),
+        *("scandir", "stat", "symlink", "unlink", "walk"),
+        *("path.abspath", "path.exists", "path.getsize", "path.isdir", "path.isfile"),
+        *("path.islink", "path.realpath"),
+    )
+}
 MEASURING = ("evaluation", "performance")
 SELF = ("self", "cls")
 
@@ -59,6 +70,22 @@ def imports(path):
             assert not node.level, f"relative import in {path}"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def local_names(path):
+    """What a file uses that knows no buckets: libraries, `open`, and functions of os."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & LOCAL_LIBRARIES
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & {*LOCAL_FUNCTIONS, "os.path"} | {node.module} & LOCAL_LIBRARIES
+        elif isinstance(node, ast.Attribute):
+            found |= {ast.unparse(node)} & LOCAL_FUNCTIONS
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found |= {node.func.id} & {"open"}
+    return found
 
 
 def graph(found):

@@ -51,6 +51,7 @@ for name, value in outer.items():
 pytest_plugins = (
     "tests.clip_fixtures",
     "tests.compiling",
+    "tests.emulator",
     "tests.one_process",
     "tests.random_pipeline",
     "tests.samples",

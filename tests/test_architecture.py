@@ -15,6 +15,7 @@ from architecture import (
     functions,
     imports,
     lines,
+    local_names,
     room,
     share_of_measuring,
     unannotated,
@@ -37,6 +38,52 @@ FORBIDDEN = ("utils", "common", "helpers", "misc")
 NAMESAKES = {
     "vae": "the model and its stage",
     "lora": "the model and its stage",
+}
+# What works on paths of this machine alone, in the only modules that may do so, and why. Whatever
+# may be gs://bucket/path goes through `training.places` or, in the data layer, `data.remote`.
+LOCAL = {
+    "where both kinds of places are known": ("data.remote", "training.places", "training.uploads"),
+    "one of two ways, the other is of buckets": (
+        *("data.builders.parts", "data.builders.storage", "data.listing", "training.lock"),
+        *("data.builders.caption_files", "training.hooks"),
+    ),
+    "files that come with the package, and of the machine": (
+        *("data.preferences.voting.endpoints", "evaluation.judges.forms", "evaluation.suite.cases"),
+        *("evaluation.suite.page", "evaluation.suite.pictures", "evaluation.suite.scoring"),
+        *("models.products", "performance.chips", "pretrained.card", "pretrained.runs"),
+        *("sampling.labels", "training.cluster"),
+    ),
+    "copies on this machine, of which decoders and libraries read": (
+        *("data.builders.records", "data.builders.stills", "data.builders.world_clips"),
+        *("data.color_profiles", "data.video.container", "data.video.reader"),
+        *("evaluation.metrics.features", "evaluation.suite.command", "evaluation.suite.results"),
+    ),
+    "caches of this machine": ("commands.cli", "pretrained.executables"),
+    "files that grow under a lock while a page or a command writes to them": (
+        *("data.appended", "data.curation.reviewing.desk", "data.curation.reviews"),
+        *("data.json_lines", "data.preferences.box", "data.preferences.pairs"),
+        *("data.preferences.votes", "evaluation.releases", "evaluation.suite.log"),
+    ),
+    "results that are compared where they were copied to": (
+        *("evaluation.suite.comparison", "evaluation.suite.comparison_page", "evaluation.tally"),
+        "evaluation.metrics.paired",
+    ),
+    "what a user gives, once, to one process": (
+        *("commands.convert", "commands.flag_errors", "data.file_names", "data.images"),
+        *("data.pointers", "data.tokenizer", "models.public.file_kinds", "models.public.qwen"),
+        *("models.public.safetensors_file", "models.public.torch_file", "pretrained.exchange"),
+        *("pretrained.language_model", "sampling.files", "sampling.prompt_files"),
+    ),
+    "sheets and reports for whoever looks at them": (
+        *("commands.inspect_data", "commands.score", "commands.train_features"),
+    ),
+    "measurements of this machine": (
+        *("commands.benchmark", "commands.compile", "commands.pods", "performance.pods"),
+        *("performance.timed.autoencoder_speed", "performance.timed.benchmarks"),
+        *("performance.timed.input_speed", "performance.timed.reports"),
+        *("performance.timed.startup_speed", "performance.timed.subjects"),
+        *("performance.timed.table", "performance.timed.turns"),
+    ),
 }
 # Files of more than 300 lines, and functions of more than 50, and why.
 LONG_FILES = {
@@ -97,6 +144,31 @@ def test_no_network_of_a_metric_on_the_world_is_in_a_loss():
     networks = within("models.perception.world_features", MODULES)
     assert networks <= closure(within("evaluation.metrics", MODULES), ARROWS)
     assert not networks & closure(within("stages", MODULES), ARROWS)
+
+
+def test_only_named_modules_work_on_paths_of_this_machine_alone():
+    named = [f"{PACKAGE}.{name}" for names in LOCAL.values() for name in names]
+    assert len(named) == len(set(named))
+    found = {name for name, path in MODULES.items() if local_names(path)}
+    assert found == set(named), (found - set(named), set(named) - found)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import pathlib", {"pathlib"}),
+        ("def f():\n    from pathlib import Path", {"pathlib"}),
+        ("import os.path, shutil as s", {"shutil"}),
+        ("open(path)", {"open"}),
+        ("path.open()\nfile.replace(a, b)\nos.fspath(a)\nos.path.join(a, b)", set()),
+        ("os.replace(a, b)", {"os.replace"}),
+        ("os.path.isdir(a)", {"os.path.isdir"}),
+        ("from os import path, listdir", {"os.path", "os.listdir"}),
+    ],
+)
+def test_uses_of_paths_of_this_machine_are_found(tmp_path, source, found):
+    (tmp_path / "a.py").write_text(source)
+    assert local_names(tmp_path / "a.py") == found
 
 
 def test_two_modules_share_a_name_for_a_reason_only():

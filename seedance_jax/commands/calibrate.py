@@ -22,7 +22,7 @@ from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.spec import WORLD_VERSION
 from seedance_jax.evaluation.judges import calibration, forms, trials
-from seedance_jax.sampling import media
+from seedance_jax.training import places
 
 LEAST = 10  # clips, for quantiles of what they have
 OUTPUT = cli.define_path("output", None, "Directory for the results.")
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
     if 0 < CALIBRATION.value < LEAST:
         raise ValueError(f"--calibration={CALIBRATION.value}: is 0, or {LEAST} clips or more")
     severities = read_severities(SEVERITIES.value)
-    output = media.check_writable(OUTPUT.value)
+    output = places.check_writable(OUTPUT.value)
     sizes = NUM_FRAMES.value, HEIGHT.value, WIDTH.value, FPS.value
     spec = WorldSpec(*sizes, SLICE.value, version=VERSION.value)
     form = forms.Form(*sizes, spec.slice, spec.version)

@@ -1,5 +1,6 @@
 """What commands share: errors of one line, the cache of compiled programs, and processes."""
 
+import fnmatch
 import functools
 import os
 import sys
@@ -14,8 +15,14 @@ from ml_collections import ConfigDict
 
 from seedance_jax.commands import flag_errors
 from seedance_jax.data.file_names import at_home, printable
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster, places, run_directory
 from seedance_jax.training.finiteness import NonFiniteError
+
+# Flags and fields of configs that may be in a bucket, besides those that their command says are.
+BUCKETS = {
+    *("data.*.path", "data.data_dir", "data_dir", "init_from", "lineage", "lora", "lora.base_run"),
+    *("runs", "vae_run", "workdir"),
+}
 
 
 class _PathParser(flags.ArgumentParser):
@@ -29,9 +36,14 @@ class _PathsParser(flags.ListParser):
 
 
 def define_path(
-    name: str, default: str | None, help: str, required: bool = False
+    name: str, default: str | None, help: str, required: bool = False, buckets: bool = False
 ) -> flags.FlagHolder:
-    """A flag of a file or a directory; ~ is the home directory, which shells leave behind a =."""
+    """A flag of a file or a directory; ~ is the home directory, which shells leave behind a =.
+
+    buckets: whether it may be gs://bucket/path.
+    """
+    if buckets:
+        BUCKETS.add(name)
     serializer = flags.ArgumentSerializer()
     return flags.DEFINE(
         _PathParser(), name, default, help, serializer=serializer, required=required
@@ -77,6 +89,8 @@ STORES = ("data_dir", "init_from", "lora", "vae_run", "workdir")
 # Modules that come with an extra, and its name.
 PARITY = ("diffusers", "lpips", "torch", "torchvision", "transformers")
 EXTRAS = dict.fromkeys(PARITY, "parity") | dict.fromkeys(("starlette", "uvicorn"), "vote")
+# Modules whose errors are those of buckets.
+BUCKET_MODULES = ("aiohttp", "gcsfs", "google", "requests")
 QUOTING = 'flags begin with --, and text with spaces is quoted, as in --prompt="a red ball rolls"'
 
 
@@ -183,7 +197,9 @@ def check_places() -> None:
         for field, part in flat.items():
             for place in part if isinstance(part, list | tuple) else [part]:
                 if isinstance(place, str):
-                    run_directory.check_place(f"--{field}", place)
+                    own = field.removeprefix("config.")
+                    known = any(fnmatch.fnmatchcase(own, pattern) for pattern in BUCKETS)
+                    places.check_place(f"--{field}", place, known)
                     if field.rpartition(".")[2] in STORES and printable(place) != place:
                         raise ValueError(f"--{field}={printable(place)} must be UTF-8 text")
 
@@ -237,7 +253,12 @@ def one_line_errors(
 
 def is_expected(error: Exception) -> bool:
     """Whether the message of an error says all, so that nobody needs its traceback."""
-    return isinstance(error, EXPECTED) or out_of_memory(error)
+    return isinstance(error, EXPECTED) or out_of_memory(error) or of_bucket(error)
+
+
+def of_bucket(error: Exception) -> bool:
+    """Whether the storage of buckets refuses, or cannot be reached."""
+    return type(error).__module__.partition(".")[0] in BUCKET_MODULES
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -253,6 +274,9 @@ def explain(error: Exception) -> str:
         return f'{error.name} is not installed; it comes with pip install -e ".[{extra}]"'
     if isinstance(error, UnicodeEncodeError):
         return f"{printable(error.object)!r} is not {error.encoding} text; give it another name"
+    if of_bucket(error):
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"a bucket cannot be read or written: {said}; what was saved is safe, start again"
     if out_of_memory(error):
         return f"out of memory: {(str(error).splitlines() or ['none is left'])[0]}"
     # Messages of the data leave open by which config a command was called.

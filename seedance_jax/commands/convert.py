@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from seedance_jax.commands import cli
 from seedance_jax.pretrained import exchange
+from seedance_jax.training.places import place
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/vae.py:wan22", "Config of the run to make."
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> None:
     if bool(flags.FLAGS["from"].value) == bool(flags.FLAGS["to"].value):
         raise ValueError("give either --from=wan22 or --to=wan22")
     cli.needs({"--from": ("config",)})
-    path, workdir = Path(PATH.value), Path(WORKDIR.value)
+    path, workdir = Path(PATH.value), place(WORKDIR.value)
     if flags.FLAGS["from"].value:
         print(exchange.import_run(path, workdir, CONFIG.value))
     else:

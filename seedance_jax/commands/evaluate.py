@@ -23,7 +23,6 @@ the suite's true clips as it returns them: suite_<name>.json there.
 import functools
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -46,6 +45,7 @@ from seedance_jax.evaluation.suite import (
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.training import cluster, run_directory
+from seedance_jax.training.places import place
 
 WORKDIR = cli.define_path("workdir", None, "Run to evaluate.")
 SPLIT = flags.DEFINE_string("split", "held_out_combinations", "Split to evaluate on.")
@@ -67,7 +67,7 @@ NUM_PROMPTS = flags.DEFINE_integer(
 )
 SUITE = flags.DEFINE_string("suite", None, f"One of {', '.join(cases.SUITES)}.")
 LIMIT = flags.DEFINE_integer("limit", None, "Of a suite: its first clips only; default: all.", 1)
-OUTPUT = cli.define_path("output", None, "Of clips or a comparison: directory for results.")
+OUTPUT = cli.define_path("output", None, "Of clips or a comparison: directory.", buckets=True)
 COMPARE = flags.DEFINE_bool("compare", False, "Compare two directories of results.")
 CARD = flags.DEFINE_bool("card", False, "Write the report into the card of the release, too.")
 LOG = cli.define_path(
@@ -136,7 +136,7 @@ def autoencoder_on_suite(opened: runs.Run) -> None:
 
 def run(opened: runs.Run, suite: cases.Suite, limit: int | None) -> dict[str, Any]:
     """Runs a suite on all devices, prints what came of it and returns the report."""
-    folder = Path(OUTPUT.value or command.folder_of(opened, suite))
+    folder = place(OUTPUT.value or command.folder_of(opened, suite))
     mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(opened, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
@@ -151,7 +151,7 @@ def compare(folders: list[str]) -> None:
     """Compares two directories and prints what came of it."""
     if len(folders) != 2:
         raise ValueError(f"--compare takes two directories of results, got {folders}")
-    output = Path(OUTPUT.value or "comparison")
+    output = place(OUTPUT.value or "comparison")
     print(comparison.one_line(command.compare(*folders, output)))
     print(output / "comparison.html")
 
@@ -181,4 +181,4 @@ def main(argv: list[str]) -> None:
 
 def show_log() -> None:
     """Prints the runs of test suites."""
-    print(log.table(log.read(Path(LOG.value or log.PATH))))
+    print(log.table(log.read(place(LOG.value or log.PATH))))

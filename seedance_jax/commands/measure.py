@@ -16,7 +16,6 @@ that come with the package. Prints JSON: every metric with its 95 % interval.
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from absl import flags
 
@@ -26,11 +25,12 @@ from seedance_jax.evaluation import clips, measurement
 from seedance_jax.evaluation.metrics import features, paired
 from seedance_jax.models.perception.i3d import EPSILONS
 from seedance_jax.pretrained import runs
-from seedance_jax.sampling import media
 from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.training import places
+from seedance_jax.training.places import place
 
-REAL = cli.define_path("real", "", "Reference: a folder of clips, or RUN:SPLIT.")
-FAKE = cli.define_path("fake", "", "Clips to measure: a folder, or RUN:SPLIT.")
+REAL = cli.define_path("real", "", "Reference: a folder of clips, or RUN:SPLIT.", buckets=True)
+FAKE = cli.define_path("fake", "", "Clips to measure: a folder, or RUN:SPLIT.", buckets=True)
 LIMIT = flags.DEFINE_integer(
     "limit", None, "Clips of either at most, the first ones.", measurement.LEAST
 )
@@ -44,10 +44,10 @@ PAIRED = flags.DEFINE_bool("paired", False, "Files of the same name are pairs: P
 LPIPS = cli.define_paths(
     "lpips", [], "Files of public weights, of VGG16 and of the heads: vgg16-397923af.pth,vgg.pth"
 )
-RUN = cli.define_path("run", "", "Generator to ask for plausibility, or `released`.")
+RUN = cli.define_path("run", "", "Generator to ask for plausibility, or `released`.", buckets=True)
 NUM_PAIRS = flags.DEFINE_integer("num_pairs", 48, "Pairs of clips of each violation.", 1)
 SEED = flags.DEFINE_integer("seed", 0, "Of noise, bootstrap and shuffled frames.", 0)
-OUTPUT = cli.define_path("output", "", "File for the JSON, too.")
+OUTPUT = cli.define_path("output", "", "File for the JSON, too.", buckets=True)
 
 # The flags that have a use, by another one that is given.
 USES = {
@@ -66,9 +66,9 @@ def check_flags() -> None:
     if len(LPIPS.value) not in (0, 2):
         raise ValueError(f"--lpips={','.join(LPIPS.value)}: give two files, VGG16 and the heads")
     if OUTPUT.value:
-        if Path(OUTPUT.value).is_dir():
+        if place(OUTPUT.value).is_dir():
             raise ValueError(f"--output={OUTPUT.value} is a directory; give a file")
-        media.check_writable(Path(OUTPUT.value).parent)
+        places.check_writable(place(OUTPUT.value).parent)
 
 
 def open_run() -> Pipeline:
@@ -101,4 +101,4 @@ def main(argv: list[str]) -> None:
     text = json.dumps(found, indent=2)
     print(text)
     if OUTPUT.value:
-        Path(OUTPUT.value).write_text(text + "\n")
+        place(OUTPUT.value).write_text(text + "\n")

@@ -11,7 +11,6 @@ its metadata, see `describe --lineage`.
 """
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -20,6 +19,7 @@ from seedance_jax.commands import cli
 from seedance_jax.evaluation.suite import cases, command, report
 from seedance_jax.pretrained import adapters, merging, runs
 from seedance_jax.sampling.pipeline import Pipeline
+from seedance_jax.training.places import Place, place
 
 RUNS = cli.define_paths("runs", [], "Runs of generators.")
 METHOD = flags.DEFINE_enum("method", "uniform", list(merging.METHODS), "How runs are merged.")
@@ -32,7 +32,7 @@ LIMIT = flags.DEFINE_integer("limit", None, "Of the suite: its first clips only.
 WORKDIR = cli.define_path("workdir", None, "Run of the generator that gets adapters.")
 LORA = cli.define_path("lora", None, "Run of the adapters.")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
-OUTPUT = cli.define_path("output", None, "New run.", required=True)
+OUTPUT = cli.define_path("output", None, "New run.", required=True, buckets=True)
 
 # The flags that have a use, by what is merged and how.
 USES = {
@@ -47,7 +47,7 @@ USES = {
 
 def main(argv: list[str]) -> None:
     del argv
-    output = Path(OUTPUT.value)
+    output = place(OUTPUT.value)
     if bool(RUNS.value) == bool(WORKDIR.value):
         raise ValueError("merge takes --runs=A,B,..., or --workdir=RUN and --lora=ADAPTERS")
     cli.needs(USES)
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     print(output)
 
 
-def merge_adapters(output: Path) -> None:
+def merge_adapters(output: Place) -> None:
     """Adds the adapters --lora to --workdir."""
     if not LORA.value:
         raise ValueError("--lora=ADAPTERS is missing")
@@ -67,7 +67,7 @@ def merge_adapters(output: Path) -> None:
     adapters.merge_lora(run, added, LORA_SCALE.value, output)
 
 
-def merge_runs(output: Path) -> None:
+def merge_runs(output: Place) -> None:
     """Merges --runs."""
     opened = [runs.open_run(path, "generator", "--runs") for path in RUNS.value]
     options = {"weights": read_weights(), "scale": SCALE.value}
@@ -87,7 +87,7 @@ def read_weights() -> tuple[float, ...]:
 class Judge:
     """Share of the clips of --suite that pass every gate; results go to <output>_judged."""
 
-    def __init__(self, run: runs.Run, output: Path) -> None:
+    def __init__(self, run: runs.Run, output: Place) -> None:
         self._suite, self._run = cases.read_dev_suite(SUITE.value), run
         self._folder = output.with_name(f"{output.name}_judged")
         self._pipeline, self._numbers = None, itertools.count(1)

@@ -28,10 +28,11 @@ from seedance_jax.commands import cli
 from seedance_jax.data import sources
 from seedance_jax.data.world.spec import read_spec
 from seedance_jax.pretrained import runs
-from seedance_jax.sampling import files, media, rewriting
+from seedance_jax.sampling import files, rewriting
 from seedance_jax.sampling.pipeline import Pipeline
 from seedance_jax.sampling.preparation import prepare_all
 from seedance_jax.sampling.prompt_files import COLUMNS, read_requests
+from seedance_jax.training import places
 
 WORKDIR = cli.define_path("workdir", None, "Run of the generator; default: released weights.")
 MESH = flags.DEFINE_list(
@@ -41,7 +42,7 @@ MESH = flags.DEFINE_list(
 VAE_RUN = cli.define_path("vae_run", "", "Run of its autoencoder, if it has moved.")
 LORA = cli.define_path("lora", "", "Run of adapters to add (configs/lora.py).")
 LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "How much of them; 1 is as trained.")
-OUTPUT = cli.define_path("output", "samples", "Directory for the results.")
+OUTPUT = cli.define_path("output", "samples", "Directory for the results.", buckets=True)
 PROMPTS_FILE = cli.define_path("prompts_file", None, "Many prompts: .txt, .csv or .jsonl.")
 WARMUP = flags.DEFINE_bool("warmup", False, "Compile what the requests need, then stop.")
 OUTPUT_TYPE = flags.DEFINE_enum("output_type", "mp4", ["mp4", "np", "latent"], "What to write.")
@@ -86,7 +87,7 @@ def main(argv: list[str]) -> None:
     shared = {name: flags.FLAGS[name].value for name in COLUMNS if name != "prompt"}
     shared = {name: value for name, value in shared.items() if value is not None}
     rows = read_requests(flags.FLAGS.prompt, PROMPTS_FILE.value, shared)
-    output = media.check_writable(OUTPUT.value)
+    output = places.check_writable(OUTPUT.value)
     run = runs.open_run(WORKDIR.value or runs.RELEASED, "generator")
     lora = (LORA.value, LORA_SCALE.value)
     if not WORKDIR.value:

@@ -12,7 +12,8 @@ started again, it goes on to num_steps.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.
-The work directory must be on storage that all of them share.
+The work directory must be on storage that all of them share, or in a bucket, as gs://bucket/run. It
+has one run at a time: a second one stops and names the first.
 
 With --suite=world_v1_dev, a generator of the synthetic world, or adapters merged into theirs, makes
 the first clips of that suite every --suite_every steps, and has them judged (see `seedance_jax
@@ -24,7 +25,6 @@ same suite.
 
 import functools
 import sys
-from pathlib import Path
 
 import jax
 from absl import flags
@@ -37,6 +37,7 @@ from seedance_jax.evaluation.suite.patience import PatientHook
 from seedance_jax.performance import chips, cost
 from seedance_jax.stages import job
 from seedance_jax.training import hooks, loop, run_directory
+from seedance_jax.training.places import Place, place
 from seedance_jax.training.saver import Saver
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="The stage: configs/<stage>.py:size")
@@ -63,7 +64,7 @@ STOPPED_STATUS = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
     del argv
-    config, workdir = CONFIG.value, Path(WORKDIR.value)
+    config, workdir = CONFIG.value, place(WORKDIR.value)
     for flag in (SUITE_EVERY, SUITE_LIMIT, SUITE_PATIENCE):
         if flag.present and not SUITE.value:
             raise ValueError(f"--{flag.name}={flag.value} does nothing without --suite")
@@ -83,7 +84,7 @@ def speed(config: ConfigDict, makes: str) -> tuple[float | None, float | None]:
 
 
 def suite_hook(
-    config: ConfigDict, workdir: Path, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
+    config: ConfigDict, workdir: Place, stage: loop.Stage, mesh: jax.sharding.Mesh, save: Saver
 ) -> SuiteHook | PatientHook:
     """The hook of --suite."""
     hook = SuiteHook(

@@ -13,7 +13,7 @@ from absl import flags
 
 from seedance_jax.commands import cli
 from seedance_jax.evaluation.metrics import features, world_training
-from seedance_jax.sampling import media
+from seedance_jax.training import places
 
 OUTPUT = cli.define_path("output", None, "File to write (.safetensors).", required=True)
 NUM_CLIPS = flags.DEFINE_integer("num_clips", 800, "Clips to render and train on.", 32)
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     del argv
     if not OUTPUT.value.endswith(".safetensors"):
         raise ValueError(f"--output={OUTPUT.value}: must end with .safetensors")
-    media.check_writable(Path(OUTPUT.value).parent)
+    places.check_writable(Path(OUTPUT.value).parent)
     weights, losses = world_training.train(NUM_CLIPS.value, NUM_STEPS.value, SEED.value)
     features.save_world(weights, OUTPUT.value)
     last = np.mean(losses[-20:])

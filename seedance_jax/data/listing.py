@@ -5,6 +5,8 @@ import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
+from seedance_jax.data import remote
+
 # Of files that FFmpeg reads as films, the usual ones first, and Pillow as pictures.
 VIDEO_SUFFIXES = tuple(
     (
@@ -56,7 +58,7 @@ def is_hidden(name: str) -> bool:
 def looks_like_a_film(path: str | Path) -> bool:
     """Whether a file of another suffix begins as films do."""
     try:
-        with open(path, "rb") as file:
+        with remote.place(path).open("rb") as file:
             head = file.read(16)
     except OSError:
         return False
@@ -66,6 +68,8 @@ def looks_like_a_film(path: str | Path) -> bool:
 
 def list_files(folder: str | Path) -> Listing:
     """The files in a folder and those below it, also behind links; every folder is listed once."""
+    if remote.in_bucket(folder):
+        return _list_bucket(folder)
     names, left_out, hidden, seen = [], {}, 0, set()
     real, linked = [""], []  # folders by their own name come before those behind links
     while real or linked:
@@ -90,6 +94,16 @@ def list_files(folder: str | Path) -> Listing:
                 names.append(name)
             else:
                 left_out[name] = "a broken link" if os.path.islink(path) else "no regular file"
+    return _sort(names, left_out, hidden)
+
+
+def _list_bucket(folder):
+    names = remote.names(remote.place(folder))
+    shown = [name for name in names if not is_hidden(name)]
+    return _sort(shown, {}, len(names) - len(shown))
+
+
+def _sort(names, left_out, hidden):
     videos, pictures = ([n for n in sorted(names) if is_(n)] for is_ in (is_video, is_picture))
     others = sorted({*names} - {*videos, *pictures})
     return Listing(videos, pictures, others, left_out, hidden)

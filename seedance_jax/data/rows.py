@@ -10,10 +10,11 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from seedance_jax.data import remote
 from seedance_jax.data.file_names import printable
+from seedance_jax.data.remote import Place
 
 NAMED = 20  # of many that are wrong, so many are named
 # UTF-32 first: its mark begins with that of UTF-16.
@@ -26,12 +27,12 @@ ENCODINGS = {
 Row = tuple[int, Any]  # (number of its line, what stands there or a ValueError)
 
 
-def read_text(path: str | Path, what: str = "") -> str:
+def read_text(path: str | Place, what: str = "") -> str:
     r"""The text of a UTF-8 file without byte order marks, every line of which ends in "\n".
 
     Raises ValueError, beginning with `what` (by default the path), for another encoding.
     """
-    what, data = what or printable(str(path)), Path(path).read_bytes()
+    what, data = what or printable(str(path)), remote.place(path).read_bytes()
     for mark, encoding in ENCODINGS.items():
         if data.startswith(mark):
             raise ValueError(f"{what} is not UTF-8 text: it is {encoding}; save it as UTF-8")
@@ -51,7 +52,7 @@ def read_text(path: str | Path, what: str = "") -> str:
     return re.sub("^\ufeff+", "", text, flags=re.MULTILINE)
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Place) -> Any:
     """The value of a JSON file; ValueError, with its path, unless it is JSON in UTF-8."""
     text = read_text(path)
     try:
@@ -149,9 +150,9 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
-def refuse(path: str | Path, broken: Sequence[tuple[int, Any]]) -> None:
+def refuse(path: str | Place, broken: Sequence[tuple[int, Any]]) -> None:
     """Raises ValueError if there are broken rows (line, what is wrong), naming them."""
-    path = Path(path)
+    path = remote.place(path)
     said = [f"line {line}: {error}" for line, error in broken]
     if len(said) == 1:
         raise ValueError(f"{printable(str(path))}, {said[0]}")

@@ -24,12 +24,12 @@ of one frame rate, unless it knows the rate of each clip: --config.model.conditi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.builders import storage
 from seedance_jax.data.curation import selection
+from seedance_jax.data.remote import Place
 from seedance_jax.data.source_kinds import KINDS
 
 
@@ -90,7 +90,7 @@ def _has_kind(section: Any) -> bool:
     return isinstance(section, Mapping) and section.get("source") in KINDS
 
 
-def build(data: Mapping[str, Any]) -> list[Path]:
+def build(data: Mapping[str, Any]) -> list[Place]:
     """Builds the data sets that a config names, unless they are there; returns their directories.
 
     Raises ValueError, before anything is made, if a folder is not there, or their clips would not
@@ -115,7 +115,7 @@ def check_buckets(data: Mapping[str, Any]) -> None:
                 )
 
 
-def locate(data: Mapping[str, Any]) -> Path:
+def locate(data: Mapping[str, Any]) -> Place:
     """The directory of the (first) data set that a config names; ValueError if it is not built."""
     own, _ = sources_of(data)[0]
     kind = KINDS[own["source"]]

@@ -1,13 +1,13 @@
 """Sets of clips to measure: a folder of video files, or a split of the data set of a run."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
-from seedance_jax.data import listing, loader, sources
+from seedance_jax.data import listing, loader, remote, sources
+from seedance_jax.data.remote import Place, place
 from seedance_jax.data.rows import listed
 from seedance_jax.data.video import ClipError, VideoReader
 from seedance_jax.pretrained import runs
@@ -47,19 +47,19 @@ def read_clips(where: str, limit: int | None = None, data_dir: str = "") -> Clip
       ValueError: it has no clips, one cannot be read, or they differ in length, size or rate.
     """
     run, colon, split = where.rpartition(":")
-    if Path(where).is_dir() or not colon:
+    if place(where).is_dir() or not colon:
         return read_folder(where, limit)
     return read_split(run, split, limit, data_dir)
 
 
-def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
+def read_folder(folder: str | Place, limit: int | None = None) -> Clips:
     """`read_clips` of the video files of a folder, in the order of their names.
 
     Warns of what lies deeper, or looks like a film and is none by its name.
     """
-    if not Path(folder).is_dir():
+    if not place(folder).is_dir():
         raise FileNotFoundError(f"{folder} is no folder of clips, nor a RUN:SPLIT")
-    paths, left_out = find_clips(Path(folder))
+    paths, left_out = find_clips(place(folder))
     if left_out:
         logging.warning("%s: %d files left out:%s", folder, len(left_out), listed(left_out))
     if not paths:
@@ -67,7 +67,7 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
     rows, first = [], None
     for path in paths[:limit]:
         try:
-            with VideoReader(path) as reader:
+            with remote.local(path) as here, VideoReader(here) as reader:
                 frames, fps = reader.read(), float(reader.rate)
         except ClipError as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
@@ -81,7 +81,7 @@ def read_folder(folder: str | Path, limit: int | None = None) -> Clips:
     return Clips(np.stack(rows), first.fps, str(folder), files)
 
 
-def find_clips(folder: Path) -> tuple[list[Path], list[str]]:
+def find_clips(folder: Place) -> tuple[list[Place], list[str]]:
     """(the video files of a folder, what else may be one in it, or below it, and why it is not)."""
     found = listing.list_files(folder)
     deep = [f"{name}: in a folder of its own" for name in found.videos if "/" in name]

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from seedance_jax.pretrained import card
 from seedance_jax.training import run_directory
+from seedance_jax.training.places import Place, place
 
 JUDGED = """\
 {clips} of the {of} clips of `{suite}`, judged by pixels alone, as shares that pass; of the weights
@@ -68,13 +68,13 @@ def share(name: str, found: Sequence[float] | None) -> Iterator[tuple[str, str]]
         yield name.replace("_", " "), f"{found[0]:.2f}"
 
 
-def renew(release: str | Path, report: Mapping[str, Any]) -> None:
+def renew(release: str | Place, report: Mapping[str, Any]) -> None:
     """Writes report and card of a release that is there; its autoencoder stays as judged."""
-    old = Path(release) / "evaluation.json"
+    old = place(release) / "evaluation.json"
     coded = run_directory.read_json(release, old.name).get("autoencoder") if old.exists() else None
     report = report | ({"autoencoder": coded} if coded else {})
     run_directory.write_json(release, old.name, report)
-    page = Path(release) / "README.md"
+    page = place(release) / "README.md"
     released = re.search(r"`, at commit (\S+) \|", page.read_text()) if page.exists() else None
     commit = released[1] if released else card.current_commit()
-    page.write_text(card.write_card(Path(release), describe(report), commit))
+    page.write_text(card.write_card(place(release), describe(report), commit))

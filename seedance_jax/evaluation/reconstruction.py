@@ -16,7 +16,7 @@ from seedance_jax.pretrained import codec, runs
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import media
 from seedance_jax.stages.perceptual import perceptual_distance
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster, places, run_directory
 
 PCA_CLIPS = 400  # fitted to: enough for 48 components, little enough for seconds
 SHEET_CLIPS = 4
@@ -75,7 +75,8 @@ def report_autoencoder(run: Run, split: str, tile: int = 0, **settings: Any) -> 
     stem = f"evaluation_{split}" + (f"_tile{tile}" if tile else "")
     if cluster.is_main():
         run_directory.write_json(run.path, f"{stem}.json", found)
-        sheet.save(run.path / f"{stem}.png")
+        with places.writing(run.path / f"{stem}.png") as file:
+            media.save_png(sheet, file)
     return found
 
 

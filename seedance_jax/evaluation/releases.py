@@ -1,7 +1,5 @@
 """From a finished generator to a release that is judged, with a model card."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +11,9 @@ from seedance_jax.evaluation.suite import cases, command, log, splits
 from seedance_jax.pretrained import card, exchange, runs
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import run_directory
+from seedance_jax.training import places, run_directory, uploads
+from seedance_jax.training.places import Place
+from seedance_jax.training.release import FILE as WEIGHTS
 from seedance_jax.training.release import exists as is_release
 
 
@@ -35,7 +35,7 @@ class Judging(NamedTuple):
     log: Path | None = None
 
 
-def make_release(run: Run, output: Path, judging: Judging) -> Path:
+def make_release(run: Run, output: Place, judging: Judging) -> Place:
     """Makes the release `output` of a run; the directory is there when it is complete.
 
     What the judges have looked at goes to <output>_sheet.png beside it. A generator of other clips
@@ -47,31 +47,30 @@ def make_release(run: Run, output: Path, judging: Judging) -> Path:
     vae_run, judged = exchange.check_release(run, output), card.of_world(run.config)
     if judged:
         check_data(run, vae_run, judging)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
-        draft, results = Path(directory) / output.name, Path(directory) / "results"
+    with uploads.assembled(output, last=WEIGHTS) as draft:
+        results = draft.with_name("results")
         exchange.release_run(run, vae_run, draft)
         report = judge(draft, results, judging) if judged else None
         text = card.write_card(draft, judgement.describe(report), card.current_commit())
         (draft / "README.md").write_text(text)
         if judged:
-            shutil.move(results / "sheet.png", output.with_name(f"{output.name}_sheet.png"))
-        draft.rename(output)
+            sheet = (results / "sheet.png").read_bytes()
+            output.with_name(f"{output.name}_sheet.png").write_bytes(sheet)
     return output
 
 
-def check_card(workdir: str | Path, wanted: bool) -> None:
+def check_card(workdir: str | Place, wanted: bool) -> None:
     """Raises ValueError if a card is wanted of what is no release."""
     if wanted and not is_release(workdir):
         raise ValueError(f"--card: {workdir} is no release; a card comes with one")
 
 
-def record(workdir: str | Path, report: dict[str, Any], kept: Path | None, renew: bool) -> None:
+def record(workdir: str | Place, report: dict[str, Any], kept: Path | None, renew: bool) -> None:
     """Keeps the report of a suite on a run in a log, if there is one, and in the run's card."""
     if kept:
-        log.append(kept, Path(workdir).resolve().name, report)
+        log.append(kept, places.absolute(workdir).name, report)
     if renew:
-        judgement.renew(Path(workdir), report)
+        judgement.renew(workdir, report)
 
 
 def check_data(run: Run, vae_run: Run, judging: Judging) -> None:

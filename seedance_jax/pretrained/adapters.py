@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from seedance_jax.models import lora
@@ -10,6 +9,7 @@ from seedance_jax.pretrained import lineage, merging
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.finiteness import check_finite
+from seedance_jax.training.places import Place
 
 
 def check_scale(scale: float) -> None:
@@ -53,7 +53,7 @@ def trained_part(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict
     return {name: params[name] for name in params if name != "text" or "text" not in metadata}
 
 
-def merge_lora(run: Run, adapters: Run, scale: float, output: Path) -> None:
+def merge_lora(run: Run, adapters: Run, scale: float, output: Place) -> None:
     """Makes the run `output` of the generator `run` and adapters; see `add_lora`.
 
     Raises ValueError, too, if `output` is in use, or the scale is not finite.

@@ -11,6 +11,7 @@ import jax
 from seedance_jax.data import sources
 from seedance_jax.data.world.spec import read_spec
 from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training.places import Place
 
 CARD = """\
 # {name}
@@ -42,7 +43,7 @@ Not at all: the judges know the clips of the synthetic world only, and it was tr
 """
 
 
-def write_card(output: Path, judged: str, commit: str) -> str:
+def write_card(output: Place, judged: str, commit: str) -> str:
     """The model card of a release.
 
     Args:
@@ -54,7 +55,7 @@ def write_card(output: Path, judged: str, commit: str) -> str:
         run_directory.read_json(output, f"{n}.json") for n in ("config", "metadata")
     )
     return CARD.format(
-        name=Path(output).name,
+        name=output.name,
         parameters=count_parameters(output),
         autoencoder_parameters=count_parameters(output / "autoencoder"),
         step=metadata["step"],

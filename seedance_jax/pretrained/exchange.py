@@ -13,9 +13,10 @@ from seedance_jax.models.public import torch_file, wan
 from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import runs
 from seedance_jax.training import checkpoint, release, run_directory
+from seedance_jax.training.places import Place
 
 
-def import_run(path: Path, workdir: Path, config: ConfigDict) -> str:
+def import_run(path: Path, workdir: Place, config: ConfigDict) -> str:
     """Makes the run `workdir` of `config` out of the tensors in `path`; returns what it did.
 
     Raises:
@@ -57,7 +58,7 @@ def statistics(channels: int) -> tuple[list[float], list[float]]:
     return list(wan.MEAN), list(wan.STD)
 
 
-def export_run(path: Path, workdir: str | Path) -> str:
+def export_run(path: Path, workdir: str | Place) -> str:
     """Writes the weights of the run `workdir` to `path`; returns what it did.
 
     Raises:
@@ -74,7 +75,7 @@ def export_run(path: Path, workdir: str | Path) -> str:
     return f"{path}: {len(tensors)} tensors"
 
 
-def check_release(run: runs.Run, output: Path) -> runs.Run:
+def check_release(run: runs.Run, output: Place) -> runs.Run:
     """The run of the autoencoder of the generator `run`, if `output` can be made of both.
 
     Raises:
@@ -88,7 +89,7 @@ def check_release(run: runs.Run, output: Path) -> runs.Run:
     return vae_run
 
 
-def release_run(run: runs.Run, vae_run: runs.Run, output: Path) -> None:
+def release_run(run: runs.Run, vae_run: runs.Run, output: Place) -> None:
     """Makes the release `output` of the generator `run`, with its autoencoder in a directory.
 
     Args:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from seedance_jax.data import schema, sources
 from seedance_jax.data.buckets import Bucket, clips_per_row
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_latents, open_table
+from seedance_jax.data.remote import Place
 from seedance_jax.pretrained import codec
 
 
@@ -71,7 +71,7 @@ def encode_all(
     buckets: Iterable[Bucket],
     fingerprint: str,
     encode_fn: Callable[[np.ndarray], jax.Array],
-) -> list[Path]:
+) -> list[Place]:
     """Writes the latents of every bucket unless they exist; returns their directories.
 
     Args:

@@ -8,13 +8,13 @@ name runs (`init_from`, `vae_run`), and "merged". Until it is finished, parents 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from seedance_jax.pretrained import runs
-from seedance_jax.training import run_directory
+from seedance_jax.training import places, run_directory
+from seedance_jax.training.places import Place, place
 
 ROLES = ("init_from", "vae_run", "lora.base_run")  # fields of configs
 FILE = "parents.json"
@@ -33,7 +33,7 @@ def weights_hash(params: Any) -> str:
 def parent(run: runs.Run) -> dict[str, Any]:
     """How a run is named by those that are made from it."""
     weights = run.metadata.get("weights", UNKNOWN)
-    return {"run": str(run.path.resolve()), "step": run.step, "weights": weights}
+    return {"run": str(places.absolute(run.path)), "step": run.step, "weights": weights}
 
 
 def parents_of(config: ConfigDict) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def parents_of(config: ConfigDict) -> dict[str, Any]:
     return {role: parent(runs.open_run(path, flag=role)) for role, path in opened.items()}
 
 
-def write_parents(workdir: Path, config: ConfigDict) -> None:
+def write_parents(workdir: Place, config: ConfigDict) -> None:
     """Notes the parents of a run that starts."""
     run_directory.write_json(workdir, FILE, parents_of(config))
 
 
-def read_parents(workdir: Path) -> dict[str, Any]:
+def read_parents(workdir: Place) -> dict[str, Any]:
     """What `write_parents` noted; {} of older runs."""
     return _read(workdir, FILE)
 
@@ -68,11 +68,11 @@ def common_parent(opened: Sequence[runs.Run]) -> dict[str, Any]:
     return found[0]
 
 
-def draw(workdir: str | Path) -> Iterator[str]:
+def draw(workdir: str | Place) -> Iterator[str]:
     """Lines of the tree of the runs that a run was made from, itself first; of each run once."""
-    path = Path(workdir)
+    path = place(workdir)
     yield _describe(path, None)
-    yield from _branches(path, "", {path.resolve()})
+    yield from _branches(path, "", {places.absolute(path)})
 
 
 def _branches(path, indent, drawn):
@@ -84,7 +84,7 @@ def _branches(path, indent, drawn):
     ]
     for number, (role, one) in enumerate(entries, start=1):
         last = number == len(entries)
-        below = (path / one["run"]).resolve()  # of a release, in it
+        below = places.absolute(places.join(path, one["run"]))  # of a release, in it
         known = below in drawn
         told = f"{below}, as above" if known else _describe(below, one)
         yield f"{indent}{'└─' if last else '├─'} {role}: {told}"
@@ -93,7 +93,7 @@ def _branches(path, indent, drawn):
             yield from _branches(below, indent + ("   " if last else "│  "), drawn)
 
 
-def _describe(path: Path, named: Mapping[str, Any] | None) -> str:
+def _describe(path: Place, named: Mapping[str, Any] | None) -> str:
     """One line on a run; named: as one that was made from it names it."""
     config, metadata = (_read(path, f"{name}.json") for name in ("config", "metadata"))
     if not metadata:

@@ -5,9 +5,7 @@ how. METHODS are the usual ways. Weights of runs that started from the same ones
 (arXiv:2203.05482), those of others cannot.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +13,9 @@ import numpy as np
 
 from seedance_jax.pretrained import lineage
 from seedance_jax.pretrained.runs import Run
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, places, run_directory
 from seedance_jax.training.finiteness import check_finite
+from seedance_jax.training.places import Place
 
 TOLERANCE = 1e-6  # of a sum of weights
 
@@ -139,7 +138,7 @@ def _parts(run):
 def merge_runs(
     runs: Sequence[Run],
     method: str,
-    output: Path,
+    output: Place,
     judge: Callable[[Any], float] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -169,7 +168,7 @@ OF_TRAINING = ("stopped", "trained")
 
 
 def write_merged(
-    like: Run, output: Path, params: Any, said: Mapping[str, Any], parents: Mapping[str, Any]
+    like: Run, output: Place, params: Any, said: Mapping[str, Any], parents: Mapping[str, Any]
 ) -> None:
     """Writes a run that was not trained; it is there when it is complete.
 
@@ -184,7 +183,7 @@ def write_merged(
         **said,
         "parents": vae | parents,
         "weights": lineage.weights_hash(params),
-        "vae_run": str((like.path / like.metadata["vae_run"]).resolve()),
+        "vae_run": str(places.absolute(places.join(like.path, like.metadata["vae_run"]))),
         "makes": like.makes,
         "step": 0,
     }
@@ -193,11 +192,7 @@ def write_merged(
         | {"name": "merged"}
         | ({"category": ""} if "category" in like.config else {})
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}_", dir=output.parent) as directory:
-        draft = Path(directory) / output.name
-        draft.mkdir()
+    with places.new_directory(output) as draft:
         checkpoint.save_weights(draft, params)
         run_directory.write_json(draft, "config.json", config)
         run_directory.write_json(draft, "metadata.json", metadata)
-        draft.replace(output)

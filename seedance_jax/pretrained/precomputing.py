@@ -2,17 +2,17 @@
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
 from seedance_jax import sharding
 from seedance_jax.data import schema, sources
+from seedance_jax.data.remote import Place
 from seedance_jax.pretrained import latents, runs, text_encoder
 
 
-def precompute(config: ConfigDict) -> Iterator[Path]:
+def precompute(config: ConfigDict) -> Iterator[Place]:
     """Writes the text tokens and the latents that a config reads; yields their directories.
 
     Raises:
@@ -38,7 +38,7 @@ def precompute(config: ConfigDict) -> Iterator[Path]:
         yield from encode_clips(config)
 
 
-def encode_clips(config: ConfigDict) -> Iterator[Path]:
+def encode_clips(config: ConfigDict) -> Iterator[Place]:
     """Writes the latents of every source and bucket; yields their directories."""
     model, weights = runs.load_autoencoder(runs.open_run(config.vae_run, "autoencoder", "vae_run"))
     schema.check_compression(*model.compression)

@@ -9,7 +9,8 @@ import numpy as np
 
 from seedance_jax.data import sources
 from seedance_jax.models.vae import VAE
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, places, run_directory
+from seedance_jax.training.places import Place, place
 from seedance_jax.training.run_directory import MAKES
 
 # The weights that come with the package: a release of `configs/pretrain.py:released`.
@@ -36,7 +37,7 @@ class Run(NamedTuple):
       makes: what it makes, one of MAKES.
     """
 
-    path: Path
+    path: Place
     config: dict[str, Any]
     metadata: dict[str, Any]
     step: int | None
@@ -44,7 +45,7 @@ class Run(NamedTuple):
 
 
 def open_run(
-    workdir: str | Path,
+    workdir: str | Place,
     makes: str | tuple[str, ...] | None = None,
     flag: str = "--workdir",
     finished: bool = True,
@@ -60,10 +61,10 @@ def open_run(
       FileNotFoundError: there is no such run, or it is not finished.
       ValueError: it makes something else, or is of an older layout.
     """
-    run_directory.check_place(flag, workdir)
-    if not workdir or not Path(workdir).is_dir():
+    places.check_place(flag, workdir)
+    if not workdir or not place(workdir).is_dir():
         raise FileNotFoundError(f"{flag}: run directory {str(workdir)!r} does not exist")
-    path, config = Path(workdir), run_directory.read_json(workdir, "config.json")
+    path, config = place(workdir), run_directory.read_json(workdir, "config.json")
     there = (path / "metadata.json").exists()
     metadata = run_directory.read_json(workdir, "metadata.json") if there else {}
     try:
@@ -141,7 +142,7 @@ def load_autoencoder(run: Run) -> tuple[VAE, dict[str, Any]]:
     return VAE(**as_tuples(run.config["vae"])), weights
 
 
-def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Run, VAE, dict[str, Any]]:
+def autoencoder_of(run: Run, vae_run: str | Place = "") -> tuple[Run, VAE, dict[str, Any]]:
     """(its run, VAE, weights) of the autoencoder that a generator was trained with.
 
     By default it is where it was at training; that of a release, in the release.
@@ -150,7 +151,7 @@ def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Run, VAE, dict[s
       FileNotFoundError: there is no finished run.
       ValueError: it makes other latents.
     """
-    vae_run = vae_run or run.path / run.metadata["vae_run"]
+    vae_run = vae_run or places.join(run.path, run.metadata["vae_run"])
     opened = open_run(vae_run, "autoencoder", "vae_run")
     model, weights = load_autoencoder(opened)
     found, wanted = latent_fingerprint(weights), run.metadata["autoencoder"]
@@ -158,7 +159,7 @@ def autoencoder_of(run: Run, vae_run: str | Path = "") -> tuple[Run, VAE, dict[s
         raise ValueError(
             f"{run.path} was trained with autoencoder {wanted}, but {vae_run} is {found}"
         )
-    return opened._replace(path=opened.path.resolve()), model, weights
+    return opened._replace(path=places.absolute(opened.path)), model, weights
 
 
 def as_tuples(value: Any) -> Any:

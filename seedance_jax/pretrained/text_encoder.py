@@ -12,7 +12,6 @@ import functools
 import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ from seedance_jax.data import schema, sources
 from seedance_jax.data import tokenizer as tokenizers
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_texts, open_table
+from seedance_jax.data.remote import Place
 from seedance_jax.models.public import qwen
 from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.pretrained import language_model
@@ -196,7 +196,7 @@ def describe(data: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
     return {**describe_clips(data), **encoder.identity}
 
 
-def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Path:
+def encode_all(data: Mapping[str, Any], encoder: Encoder) -> Place:
     """Writes the text tokens of all training clips unless they exist; returns their directory."""
     from seedance_jax.data import loader  # as below: who reads captions alone needs no Grain
 

@@ -15,8 +15,9 @@ from seedance_jax.pretrained.runs import Run
 from seedance_jax.sampling import given, media
 from seedance_jax.sampling.nonfinite import NonFiniteClip
 from seedance_jax.sampling.prompt_files import PATHS, parse_frames
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, places
 from seedance_jax.training.finiteness import NonFiniteError
+from seedance_jax.training.places import Place
 
 ANIMATIONS = (".gif", ".apng")
 
@@ -132,10 +133,10 @@ def describe_run(run: Run, lora: str = "", lora_scale: float = 1.0) -> dict[str,
 def write_clips(
     pipeline: Any,
     prepared: Iterable,
-    directory: Path,
+    directory: Place,
     origin: Mapping[str, Any],
     output_type: str = "mp4",
-) -> Iterator[Path]:
+) -> Iterator[Place]:
     """Generates and writes clip after clip, numbered on from what the directory holds.
 
     Args:
@@ -167,5 +168,6 @@ def write_clips(
             raise NonFiniteError(fault.named(len(rows)))
     if len(rows) > 1 and movie and cluster.is_main():
         sheet = directory / f"sheet_{paths[0].stem}-{paths[-1].stem}.png"
-        media.contact_sheet(rows).save(sheet)
+        with places.writing(sheet) as file:
+            media.save_png(media.contact_sheet(rows), file)
         yield sheet

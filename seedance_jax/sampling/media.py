@@ -5,7 +5,6 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,37 +12,28 @@ from PIL import Image
 
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.sampling.labels import draw_label
+from seedance_jax.training import places
+from seedance_jax.training.places import Place, place
 
 SHEET_FRAMES = 6
 ANIMATED = 48  # frames of a moving picture, at most
 
 
-def check_writable(directory: str | Path) -> Path:
-    """Makes the output directory; raises OSError with the path if it cannot be written."""
-    directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".write_probe"
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(f"cannot write to output directory {str(directory)!r}: {error}") from error
-    return directory
-
-
-def next_number(directory: str | Path) -> int:
+def next_number(directory: str | Place) -> int:
     """One more than the highest number of the clips and sheets in a directory; 0 if there are none.
 
     Files are 0000.mp4, 0000_sheet.png, 0000.json, and sheet_0000-0005.png of several clips.
     """
     pattern = re.compile(r"(?:sheet_\d+-)?(\d{4,})(?:_sheet)?\.(?:mp4|png|npy|json)")
-    matches = [pattern.fullmatch(path.name) for path in Path(directory).iterdir()]
+    directory = place(directory)
+    paths = directory.iterdir() if directory.exists() else ()  # of a bucket none is there, if empty
+    matches = [pattern.fullmatch(path.name) for path in paths]
     return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
 def write_clip(
-    directory: str | Path, frames: np.ndarray, fps: float, settings: Mapping[str, Any]
-) -> Path:
+    directory: str | Place, frames: np.ndarray, fps: float, settings: Mapping[str, Any]
+) -> Place:
     """Writes the next clip of a directory: mp4 (png for one frame), sheet and sidecar.
 
     Args:
@@ -62,8 +52,8 @@ def write_clip(
 
 
 def write_array(
-    directory: str | Path, array: np.ndarray, fps: float, settings: Mapping[str, Any]
-) -> Path:
+    directory: str | Place, array: np.ndarray, fps: float, settings: Mapping[str, Any]
+) -> Place:
     """Writes the next 0000.npy (frames or latents) of a directory and its sidecar."""
     write = {".npy": lambda file: np.save(file, array)}
     return write_next(directory, write, {**settings, "fps": fps})
@@ -75,25 +65,26 @@ def save_png(image: Image.Image, file: BinaryIO) -> None:
 
 
 def write_next(
-    directory: str | Path,
+    directory: str | Place,
     files: Mapping[str, Callable[[BinaryIO], Any]],
     settings: Mapping[str, Any],
-) -> Path:
+) -> Place:
     """Writes the files {suffix: function that fills it} of the next number, and their sidecar.
 
     The sidecar comes last, so that what it names is there and whole; a hidden file keeps the number
     until then. If a file cannot be written, none of them stays. Returns the path of the first file.
     """
+    directory = place(directory)
     number = next_number(directory)
     while not (claim := _claim(directory, number)):
         number += 1
-    paths = [Path(directory, f"{number:04d}{suffix}") for suffix in files]
+    paths = [directory / f"{number:04d}{suffix}" for suffix in files]
     try:
         for path, fill in zip(paths, files.values(), strict=True):
-            with path.open("wb") as file:
+            with places.writing(path) as file:
                 fill(file)
-        claim.write_text(sidecar({**settings, "file": paths[0].name}))
-        claim.replace(Path(directory, f"{number:04d}.json"))
+        content = sidecar({**settings, "file": paths[0].name})
+        places.finish(claim, directory / f"{number:04d}.json", content)
     except BaseException:
         for path in (*paths, claim):
             path.unlink(missing_ok=True)
@@ -101,17 +92,15 @@ def write_next(
     return paths[0]
 
 
-def _claim(directory: str | Path, number: int) -> Path | None:
+def _claim(directory: Place, number: int) -> Place | None:
     """The hidden file, made now, by which a number is of one run; None if another has the number.
 
     That of a run that was killed stays, and its number is not used again.
     """
-    claim = Path(directory, f".{number:04d}.claim")
-    try:
-        claim.touch(exist_ok=False)
-    except FileExistsError:
+    claim = directory / f".{number:04d}.claim"
+    if not places.create(claim):
         return None
-    if Path(directory, f"{number:04d}.json").exists():  # written since the numbers were listed
+    if (directory / f"{number:04d}.json").exists():  # written since the numbers were listed
         claim.unlink()
         return None
     return claim
@@ -122,7 +111,7 @@ def sidecar(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, indent=2) + "\n"
 
 
-def write_sidecar(stem: Path, settings: Mapping[str, Any]) -> None:
+def write_sidecar(stem: Place, settings: Mapping[str, Any]) -> None:
     """Writes stem.json."""
     stem.with_name(stem.name + ".json").write_text(sidecar(settings))
 

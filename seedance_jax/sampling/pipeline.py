@@ -7,7 +7,6 @@ import functools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from seedance_jax.sampling.nonfinite import NonFiniteClip, find_fault
 from seedance_jax.sampling.requests import Plan, Request, make_plan
 from seedance_jax.training import checkpoint, run_directory
 from seedance_jax.training.finiteness import NonFiniteError
+from seedance_jax.training.places import Place
 
 # Latent frames from which on a clip is decoded piece by piece, at constant memory.
 STREAM_FRAMES = 16
@@ -85,10 +85,10 @@ class Pipeline:
     @classmethod
     def from_run(
         cls,
-        workdir: str | Path | runs.Run = runs.RELEASED,
-        vae_run: str | Path = "",
+        workdir: str | Place | runs.Run = runs.RELEASED,
+        vae_run: str | Place = "",
         mesh: Any = None,
-        lora: str | Path = "",
+        lora: str | Place = "",
         lora_scale: float = 1.0,
     ) -> "Pipeline":
         """Loads the newest checkpoint of a run and the autoencoder it was trained with.
@@ -113,7 +113,7 @@ class Pipeline:
 
     @classmethod
     def of_params(
-        cls, run: runs.Run, params: Any, vae_run: str | Path = "", mesh: Any = None
+        cls, run: runs.Run, params: Any, vae_run: str | Place = "", mesh: Any = None
     ) -> "Pipeline":
         """`from_run` with other weights than those of its checkpoint, which need not be there."""
         generator, params, run = generators.complete(run, params)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ from seedance_jax.diffusion import tasks
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import Generator, example_inputs
 from seedance_jax.pretrained import codec, generators, latents, runs, text_encoder
+from seedance_jax.training import places
 
 MOTION = 2**31 - 1  # folded into the key of a batch: beyond the keys of all of its samples
 # (condition with what a batch has of text, frozen) -> the condition as the model takes it
@@ -88,7 +88,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
         "latent_channels": vae.latent_channels,
         "compression": vae.compression,
         "autoencoder": fingerprint,
-        "vae_run": str(Path(config.vae_run).resolve()),
+        "vae_run": str(places.absolute(config.vae_run)),
         "buckets": [bucket.shape for bucket in sources.make_buckets(data["buckets"])],
         "fps": sources.clip_fps(data),
         "text_length": data["text_length"],
@@ -98,7 +98,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
     if text.encoder is not None:
         identity["text"] = text.encoder.identity
         metadata |= {"text": text.encoder.identity}
-        metadata |= {"text_path": str(Path(config.text.path).resolve())}
+        metadata |= {"text_path": str(places.absolute(config.text.path))}
         frozen |= {} if text.encoder.params is None else {"text": text.encoder.params}
     model, init = make_model(config, vae.latent_channels, text.width)
     read = make_read(config, vae, text.read)

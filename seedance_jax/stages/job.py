@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +13,18 @@ from seedance_jax.data import sources
 from seedance_jax.models import conditioning
 from seedance_jax.pretrained import lineage
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
+from seedance_jax.training import (
+    checkpoint,
+    cluster,
+    hooks,
+    loop,
+    places,
+    release,
+    run_directory,
+    saver,
+)
+from seedance_jax.training.lock import FILE, FOLDER, hold
+from seedance_jax.training.places import Place
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -48,7 +58,7 @@ class Outcome(NamedTuple):
 
 def train(
     config: ConfigDict,
-    workdir: Path,
+    workdir: Place,
     speed: Callable[[ConfigDict, str], tuple] = lambda config, makes: (None, None),
     make_hooks: Sequence[Callable] = (),
     chooses: bool = False,
@@ -90,7 +100,7 @@ def train(
     return Outcome(f"{workdir}: trained, {config.num_steps} steps{best}")
 
 
-def describe(stage: loop.Stage, workdir: Path, state: loop.TrainState) -> dict[str, Any]:
+def describe(stage: loop.Stage, workdir: Place, state: loop.TrainState) -> dict[str, Any]:
     """What metadata say of the weights that a run was trained to, see `run_directory.final_step`.
 
     They are those of the checkpoint that is pinned as the best, if a hook chose one.
@@ -108,7 +118,7 @@ def describe(stage: loop.Stage, workdir: Path, state: loop.TrainState) -> dict[s
 def run(
     stage: loop.Stage,
     config: ConfigDict,
-    workdir: Path,
+    workdir: Place,
     mesh: jax.sharding.Mesh,
     speed: Callable,
     make_hooks: Sequence[Callable],
@@ -117,7 +127,7 @@ def run(
     flops, peak = speed(config, stage.makes)
     names = ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
     options = loop.Settings(mesh=mesh, **{name: config[name] for name in names})
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
         closed = lambda one: stack.enter_context(contextlib.closing(one))  # noqa: E731
         save = closed(
             saver.Saver(
@@ -137,6 +147,7 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
+        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir)]
         write_config(config, workdir)
         if cluster.is_main() and run_directory.latest_step(workdir) is None:
             lineage.write_parents(workdir, config)
@@ -153,7 +164,7 @@ def check_batches(
     sharding.check_batches({bucket: bucket.batch_size // accumulate for bucket in buckets}, mesh)
 
 
-def finished(workdir: Path) -> bool:
+def finished(workdir: Place) -> bool:
     """Whether what later stages need was written, for the newest checkpoint."""
     if not (workdir / "metadata.json").exists():
         return False
@@ -162,7 +173,7 @@ def finished(workdir: Path) -> bool:
     return metadata.get("trained", metadata.get("step")) == newest
 
 
-def prepare(config: ConfigDict, workdir: Path) -> None:
+def prepare(config: ConfigDict, workdir: Place) -> None:
     """Checks a config and its run directory; types that are "auto" are settled in the config.
 
     Raises:
@@ -175,22 +186,28 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     settings.check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
+    if places.in_bucket(workdir):
+        cluster.of_main(lambda: str(places.check_writable(workdir, "the run directory")))
     found = run_directory.latest_step(workdir)
     earlier = None if found is None else run_directory.read_json(workdir, "config.json")
     settings.settle_types(config, earlier)
     wanted = run_directory.as_json(config.to_dict())
-    alike = {"workdir": str(workdir.resolve()), "checkpoint": found, **cluster.code_version()}
+    alike = {
+        "workdir": str(places.absolute(workdir)),
+        "checkpoint": found,
+        **cluster.code_version(),
+    }
     cluster.check_same(run_directory.flatten({"config": wanted}) | alike)
     if earlier is not None:
         check_continues(earlier, wanted, workdir)
-    elif workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
+    elif not (workdir / "config.json").exists() and other_files(workdir):
         raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
     if found is None and config.get("init_from"):
         settings.check_source(config)
     cluster.wait("the directory is checked")
 
 
-def check_unchosen(workdir: Path, num_steps: int) -> None:
+def check_unchosen(workdir: Place, num_steps: int) -> None:
     """Raises ValueError if a run would go on without what has chosen its best checkpoint, which it
     would stand for however far it is trained."""
     best = cluster.of_main(lambda: run_directory.pinned(workdir).get(run_directory.BEST))
@@ -200,6 +217,12 @@ def check_unchosen(workdir: Path, num_steps: int) -> None:
             "and --suite_patience, which compare what follows with it, or start another run from "
             f"it, --config.init_from={workdir}"
         )
+
+
+def other_files(workdir: Place) -> list[Place]:
+    """What is in a directory besides its lock."""
+    found = workdir.iterdir() if workdir.exists() else []
+    return [path for path in found if path.name not in (FILE, FOLDER)]
 
 
 def check_start(stage: loop.Stage, config: ConfigDict) -> None:
@@ -216,7 +239,7 @@ def check_start(stage: loop.Stage, config: ConfigDict) -> None:
         print(f"{config.init_from} does not know the condition {name}: its weights start at zero")
 
 
-def write_config(config: ConfigDict, workdir: Path) -> None:
+def write_config(config: ConfigDict, workdir: Place) -> None:
     """Makes the run directory and writes config.json; ValueError if not all processes see it."""
     if cluster.is_main():
         workdir.mkdir(parents=True, exist_ok=True)
@@ -226,7 +249,7 @@ def write_config(config: ConfigDict, workdir: Path) -> None:
         raise ValueError(f"{workdir} is not on storage that all processes share")
 
 
-def check_continues(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Path) -> None:
+def check_continues(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Place) -> None:
     """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
     flat = (run_directory.flatten(run_directory.complete(config)) for config in (found, wanted))
     differing = compare(*flat)

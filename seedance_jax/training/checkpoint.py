@@ -11,7 +11,6 @@ out to be damaged is moved to `damaged/<step>`.
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from seedance_jax.training import cluster, release, run_directory
+from seedance_jax.training import cluster, places, release, run_directory
 from seedance_jax.training.finiteness import check_finite
+from seedance_jax.training.places import Place, place
 
 
 def restore(
     state: Any,
-    workdir: str | Path,
+    workdir: str | Place,
     init_from: str = "",
     inherit: Sequence[str] = (),
     may_lack: Sequence[tuple[str, ...]] = (),
@@ -76,7 +76,7 @@ def restore(
 
 def check_start(
     config: Mapping[str, Any],
-    init_from: str | Path,
+    init_from: str | Place,
     params: Mapping[str, Any],
     inherit: Sequence[str] = (),
     may_lack: Sequence[tuple[str, ...]] = (),
@@ -96,7 +96,7 @@ def check_start(
 
 def split_new(
     params: Mapping[str, Any],
-    init_from: str | Path,
+    init_from: str | Place,
     inherit: Sequence[str] = (),
     may_lack: Sequence[tuple[str, ...]] = (),
 ) -> tuple[dict, dict]:
@@ -117,16 +117,19 @@ def _set_aside(workdir, step, reason):
     """Moves the checkpoint of a step to damaged/<step>, or <step>.1, ... if there is one."""
     if not cluster.is_main():
         return
-    folder = Path(workdir) / "damaged"
+    folder = place(workdir) / "damaged"
     folder.mkdir(exist_ok=True)
     taken = sum(1 for path in folder.glob(f"{step}*") if path.name.split(".")[0] == str(step))
     target = folder / (f"{step}.{taken}" if taken else str(step))
-    (Path(workdir) / "checkpoints" / str(step)).rename(target)
+    directory = place(workdir) / "checkpoints" / str(step)
+    places.set_aside(directory, target, run_directory.COMMITTED)
     message = f"WARNING: the checkpoint of step {step} cannot be read and is now {target}; going "
     print(message + f"back to an earlier one. {reason}", file=sys.stderr, flush=True)
 
 
-def check_fits(config: Mapping[str, Any], init_from: str | Path, params: Mapping[str, Any]) -> None:
+def check_fits(
+    config: Mapping[str, Any], init_from: str | Place, params: Mapping[str, Any]
+) -> None:
     """Raises ValueError naming the config fields that differ unless `params` can start from a run.
 
     If none of the fields of models does, it names the first weights.
@@ -157,7 +160,7 @@ def check_fits(config: Mapping[str, Any], init_from: str | Path, params: Mapping
 
 
 def load(
-    workdir: str | Path,
+    workdir: str | Place,
     like: Any = None,
     parts: Sequence[str] = (),
     step: int | str | None = None,
@@ -191,7 +194,7 @@ def _load(workdir, like, parts, step):
     return stored.read_weights(path, like)
 
 
-def stored_tree(workdir: str | Path, step: int | str | None = None) -> Any:
+def stored_tree(workdir: str | Place, step: int | str | None = None) -> Any:
     """Names, shapes and dtypes of the EMA weights of a checkpoint; step: as of `load`."""
     path = _checkpoint(workdir, step)
     if release.exists(workdir):
@@ -203,10 +206,10 @@ def stored_tree(workdir: str | Path, step: int | str | None = None) -> Any:
 
 def _checkpoint(workdir, step):
     found = run_directory.find_step(workdir, step)
-    return Path(workdir).resolve() / "checkpoints" / str(found)
+    return places.absolute(workdir) / "checkpoints" / str(found)
 
 
-def save_weights(workdir: str | Path, params: Any) -> None:
+def save_weights(workdir: str | Place, params: Any) -> None:
     """Writes weights that were not trained here as the checkpoint of step 0 of a run."""
     from seedance_jax.training import stored
 

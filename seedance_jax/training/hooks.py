@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +12,8 @@ import tqdm
 
 from seedance_jax.training import cluster
 from seedance_jax.training.finiteness import NonFiniteError
+from seedance_jax.training.places import Place, place
+from seedance_jax.training.uploads import Mirror
 
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
 
@@ -37,7 +38,7 @@ class LogHook:
 
         peak: FLOPs per second that all devices together could do.
         """
-        self._workdir, self._every, self._num_steps = Path(workdir), every, num_steps
+        self._workdir, self._every, self._num_steps = place(workdir), every, num_steps
         self._max_skipped, self._name = max_skipped, name
         self._pending, self._since, self._called, self._times = [], time.monotonic(), None, []
         self._bar, self._flops, self._peak = None, flops, peak
@@ -45,9 +46,11 @@ class LogHook:
     def _open(self, first_step):
         self._main = cluster.is_main()
         if self._main:
-            drop_records_after(self._workdir / "metrics.jsonl", first_step)
-            self._file = open(self._workdir / "metrics.jsonl", "a", buffering=1)
-            self._board = tensorboardX.SummaryWriter(str(self._workdir / "tensorboard"))
+            self._mirror = Mirror(self._workdir)
+            path = self._mirror.fetch("metrics.jsonl")
+            drop_records_after(path, first_step)
+            self._file = open(path, "a", buffering=1)
+            self._board = tensorboardX.SummaryWriter(str(self._mirror.path / "tensorboard"))
         self._bar = tqdm.tqdm(
             total=self._num_steps,
             initial=first_step,
@@ -90,6 +93,7 @@ class LogHook:
             self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
                 self._board.add_scalar(name, value, step)
+            self._mirror.upload()
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")
         return {"step": step, **record}
 
@@ -113,6 +117,7 @@ class LogHook:
         if self._main:
             self._file.close()
             self._board.close()
+            self._mirror.close()
 
 
 def reduce(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -133,27 +138,28 @@ class ProfileHook:
             raise ValueError(
                 f"profile={start},{steps}: the first step compiles; start at 2 or later"
             )
-        self._path, self._start, self._last = Path(workdir) / "profile", start, start + steps - 1
-        self._running = False
+        self._path, self._start, self._last = place(workdir) / "profile", start, start + steps - 1
+        self._mirror = None
 
     def __call__(self, step, state, metrics):
         if step == self._start - 1:
             jax.block_until_ready(metrics)
-            jax.profiler.start_trace(str(self._path))
-            self._running = True
-        if step == self._last and self._running:
+            self._mirror = Mirror(self._path)
+            jax.profiler.start_trace(str(self._mirror.path))
+        if step == self._last and self._mirror:
             jax.block_until_ready(metrics)
             self.close()
 
     def close(self) -> None:
         """Ends the trace of a run that stops before it."""
-        if self._running:
+        if self._mirror:
             jax.profiler.stop_trace()
-            self._running = False
+            self._mirror.close()
+            self._mirror = None
             print(f"profile: {self._path}")
 
 
-def drop_records_after(path: Path, step: int) -> None:
+def drop_records_after(path: Place, step: int) -> None:
     """Removes what a killed run logged after its last checkpoint: those steps are done again."""
     if not path.exists():
         return

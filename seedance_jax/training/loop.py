@@ -8,7 +8,6 @@ A rollout that needs the host waits for what it fetches.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax
@@ -22,6 +21,7 @@ from seedance_jax import sharding
 from seedance_jax.training import checkpoint, cluster, run_directory, saver
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
+from seedance_jax.training.places import Place
 from seedance_jax.training.stopping import StopRequests
 
 
@@ -116,7 +116,7 @@ class Settings(NamedTuple):
     seed: int
     mesh: jax.sharding.Mesh
     ema_decay: float
-    init_from: str | Path = ""
+    init_from: str | Place = ""
     accumulate: int = 1
 
 
@@ -132,7 +132,7 @@ class Trained(NamedTuple):
 
 def train(
     stage: Stage,
-    workdir: str | Path,
+    workdir: str | Place,
     settings: Settings,
     save: saver.Saver,
     hooks: Sequence[Callable] = (),

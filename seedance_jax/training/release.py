@@ -7,7 +7,6 @@ a release, as float32; training cannot be resumed from it.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,18 +14,21 @@ import ml_dtypes
 import numpy as np
 import safetensors
 from flax import traverse_util
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
+
+from seedance_jax.training import places
+from seedance_jax.training.places import Place, place
 
 FILE = "weights.safetensors"
 POINTER = b"version https://git-lfs"  # begins what stands for a file until it is fetched
 
 
-def exists(workdir: str | Path) -> bool:
+def exists(workdir: str | Place) -> bool:
     """Whether a run directory is a release."""
-    return (Path(workdir) / FILE).is_file()
+    return (place(workdir) / FILE).is_file()
 
 
-def check_fetched(path: Path) -> None:
+def check_fetched(path: Place) -> None:
     """Raises ValueError if a file is a Git LFS pointer."""
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
@@ -34,44 +36,49 @@ def check_fetched(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open(workdir: str | Path) -> Iterator[Any]:
+def _open(workdir: str | Place) -> Iterator[Any]:
     """The weights of a release, as safetensors opens them; ValueError if they cannot be read."""
-    path = Path(workdir) / FILE
+    path = place(workdir) / FILE
     check_fetched(path)
     try:
-        with safetensors.safe_open(path, "np") as file:
+        with safetensors.safe_open(places.fetch(path), "np") as file:
             yield file
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def write(workdir: str | Path, params: Mapping[str, Any], step: int) -> None:
+def write(workdir: str | Place, params: Mapping[str, Any], step: int) -> None:
     """Writes parameters (nested dict of float arrays), rounded to bfloat16."""
     flat = traverse_util.flatten_dict(jax.device_get(params), sep=".")
     tensors = {name: np.asarray(leaf).astype(ml_dtypes.bfloat16) for name, leaf in flat.items()}
-    save_tensors(tensors, Path(workdir) / FILE, {"step": str(step)})
+    save_tensors(tensors, place(workdir) / FILE, {"step": str(step)})
 
 
 def save_tensors(
-    tensors: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]
+    tensors: Mapping[str, np.ndarray], path: Place, metadata: Mapping[str, str]
 ) -> None:
     """Writes a safetensors file with the default permissions of new files."""
+    if places.in_bucket(path):
+        path.write_bytes(save(dict(tensors), metadata=dict(metadata)))
+        return
     path.touch()
     mode = path.stat().st_mode
     save_file(tensors, path, metadata=metadata)  # makes it readable by the owner only
     path.chmod(mode)
 
 
-def step(workdir: str | Path) -> int:
+def step(workdir: str | Place) -> int:
     """The training step of a release."""
     with _open(workdir) as file:
         found = (file.metadata() or {}).get("step", "")
     if not found.isdigit():
-        raise ValueError(f"{Path(workdir) / FILE} names no step: these are no weights of a release")
+        raise ValueError(
+            f"{place(workdir) / FILE} names no step: these are no weights of a release"
+        )
     return int(found)
 
 
-def tree(workdir: str | Path) -> dict[str, Any]:
+def tree(workdir: str | Place) -> dict[str, Any]:
     """Shapes of the parameters, a nested dict of jax.ShapeDtypeStruct."""
     with _open(workdir) as file:
         flat = {
@@ -81,7 +88,7 @@ def tree(workdir: str | Path) -> dict[str, Any]:
     return traverse_util.unflatten_dict(flat, sep=".")
 
 
-def read(workdir: str | Path, like: Mapping[str, Any]) -> dict[str, Any]:
+def read(workdir: str | Place, like: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters in `like`, with its dtypes and shardings; numpy arrays without shardings."""
     flat = traverse_util.flatten_dict(like, sep=".")
     with _open(workdir) as file:

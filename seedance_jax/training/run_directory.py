@@ -7,20 +7,20 @@ A run directory is `config.json`, `metadata.json` (once finished), `identity.jso
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from seedance_jax import sharding
-from seedance_jax.training import cluster, release
+from seedance_jax.training import cluster, places, release
+from seedance_jax.training.places import Place, place
 
 # The finished models that a generator reads and writes the language of.
 SHARED = ("autoencoder", "text")
 PINS = "pinned.json"
+COMMITTED = "commit_success.txt"  # in a bucket, the last that Orbax writes of a checkpoint
 BEST = "best"  # name of the checkpoint that a run stands for, where something chose among them
 # Fields of sections that configs of older runs lack, each with the value that it stood for.
 LACKED = {
@@ -48,18 +48,6 @@ MAKES = {
 }
 
 
-def check_place(name: str, place: str | Path) -> None:
-    """Raises ValueError for a place that cannot be reached as a directory or file of this machine.
-
-    name: the flag or field that says it.
-    """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://\S*$", str(place)):
-        raise ValueError(
-            f"{name}={place}: only local paths and mounted storage can be read and written; mount "
-            "it first (gcsfuse, NFS, ...), and give the path of the mount"
-        )
-
-
 def check_makes(makes: str, field: str = "makes") -> str:
     """`makes`; ValueError unless it is one of MAKES. field: the field that says it."""
     if makes not in MAKES:
@@ -67,20 +55,20 @@ def check_makes(makes: str, field: str = "makes") -> str:
     return makes
 
 
-def check_new(flag: str, directory: Path) -> None:
+def check_new(flag: str, directory: Place) -> None:
     """Raises ValueError unless a directory is empty or not there. flag: the one that names it."""
     if directory.exists() and any(directory.iterdir()):
         raise ValueError(f"{directory} is not empty; use another {flag}")
 
 
-def read_json(workdir: str | Path, name: str) -> Any:
+def read_json(workdir: str | Place, name: str) -> Any:
     """A JSON file of a run, `config.json` or `metadata.json`.
 
     Raises:
       FileNotFoundError: `workdir` has no such file.
       ValueError: it is not JSON.
     """
-    path = Path(workdir) / name
+    path = place(workdir) / name
     if not path.is_file():
         what = "is not a run" if name == "config.json" else "is not a finished run"
         raise FileNotFoundError(f"{workdir} {what}: it has no {name}")
@@ -91,12 +79,9 @@ def read_json(workdir: str | Path, name: str) -> Any:
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
-def write_json(workdir: str | Path, name: str, value: Any) -> None:
+def write_json(workdir: str | Place, name: str, value: Any) -> None:
     """Writes a JSON file of a run, whole or not at all."""
-    path = Path(workdir) / name
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
-    draft.replace(path)
+    places.write_whole(place(workdir) / name, json.dumps(value, indent=2) + "\n")
 
 
 def as_json(value: Any) -> Any:
@@ -140,47 +125,50 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def latest_step(workdir: str | Path) -> int | None:
+def latest_step(workdir: str | Place) -> int | None:
     """Step of the newest finished checkpoint of a run, or None."""
     if release.exists(workdir):
         return release.step(workdir)
     return max(all_steps(workdir), default=None)
 
 
-def all_steps(workdir: str | Path) -> list[int]:
+def all_steps(workdir: str | Place) -> list[int]:
     """Steps of the finished checkpoints of a run, rising."""
-    path = Path(workdir) / "checkpoints"
-    return sorted(int(p.name) for p in path.glob("*") if p.name.isdigit()) if path.is_dir() else []
+    path = place(workdir) / "checkpoints"
+    found = [one for one in path.glob("*") if one.name.isdigit()] if path.is_dir() else []
+    if places.in_bucket(path):  # which renames nothing when it is complete
+        found = [one for one in found if (one / COMMITTED).exists()]
+    return sorted(int(one.name) for one in found)
 
 
-def pinned(workdir: str | Path) -> dict[str, int]:
+def pinned(workdir: str | Place) -> dict[str, int]:
     """{name: step} of the checkpoints that `Saver.pin` keeps."""
     steps = all_steps(workdir)  # a damaged one was moved aside
     return {name: step for name, step in read_pins(workdir).items() if step in steps}
 
 
-def read_pins(workdir: str | Path) -> dict[str, int]:
+def read_pins(workdir: str | Place) -> dict[str, int]:
     """{name: step} as `Saver.pin` wrote it, be those checkpoints there or not."""
-    return read_json(workdir, PINS) if (Path(workdir) / PINS).exists() else {}
+    return read_json(workdir, PINS) if (place(workdir) / PINS).exists() else {}
 
 
-def final_step(workdir: str | Path) -> int | None:
+def final_step(workdir: str | Place) -> int | None:
     """Step of the checkpoint that a run stands for: the newest, unless it is finished and BEST is
     another, which its metadata then have as "step", beside "trained", the newest."""
     newest = latest_step(workdir)
-    there = (Path(workdir) / "metadata.json").exists()
+    there = (place(workdir) / "metadata.json").exists()
     metadata = read_json(workdir, "metadata.json") if there else {}
     return metadata["step"] if newest is not None and metadata.get("trained") == newest else newest
 
 
-def find_step(workdir: str | Path, step: int | str | None = None) -> int:
+def find_step(workdir: str | Place, step: int | str | None = None) -> int:
     """The step of a checkpoint of a run: of its number, its name (see `Saver.pin`), or the final.
 
     Raises FileNotFoundError if there is none.
     """
     newest, names = latest_step(workdir), pinned(workdir)
     if newest is None:
-        raise FileNotFoundError(f"no checkpoint in {Path(workdir).resolve() / 'checkpoints'}")
+        raise FileNotFoundError(f"no checkpoint in {places.absolute(workdir) / 'checkpoints'}")
     found = final_step(workdir) if step is None else names.get(step, step)
     steps = [newest] if release.exists(workdir) else all_steps(workdir)
     if found not in steps:
@@ -201,23 +189,23 @@ def fingerprint(params: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_identity(workdir: str | Path, identity: Mapping[str, Any]) -> None:
+def check_identity(workdir: str | Place, identity: Mapping[str, Any]) -> None:
     """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
     if latest_step(workdir) is None:
         if cluster.is_main():
-            Path(workdir).mkdir(parents=True, exist_ok=True)
+            place(workdir).mkdir(parents=True, exist_ok=True)
             write_json(workdir, "identity.json", identity)
     elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 
 
-def check_parts(init_from: str | Path, identity: Mapping[str, Any]) -> None:
+def check_parts(init_from: str | Place, identity: Mapping[str, Any]) -> None:
     """Raises ValueError if a run was trained with another autoencoder or text model.
 
     Parts that either of the two does not name are not compared.
     """
     files = [
-        name for name in ("metadata.json", "identity.json") if (Path(init_from) / name).exists()
+        name for name in ("metadata.json", "identity.json") if (place(init_from) / name).exists()
     ]
     found, wanted = read_json(init_from, files[0]) if files else {}, as_json(dict(identity))
     for part in SHARED:

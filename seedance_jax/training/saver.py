@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import grain
@@ -12,8 +11,9 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster, places, run_directory
 from seedance_jax.training.checksums import ROLLED, checksums
+from seedance_jax.training.places import Place
 
 
 class Saver:
@@ -25,7 +25,7 @@ class Saver:
     `resume`, or the first call.
     """
 
-    def __init__(self, workdir: str | Path, *, every: int, keep: int = 2, keep_every: int = 0):
+    def __init__(self, workdir: str | Place, *, every: int, keep: int = 2, keep_every: int = 0):
         self._every, self._workdir = every, workdir
         self._pins, self._coming = run_directory.read_pins(workdir), {}
         self._options = {"keep": keep, "keep_every": keep_every, "pins": self._pins}
@@ -100,7 +100,7 @@ class Saver:
         self._done = step
         self._manager.reload()  # `restore` may have moved a checkpoint aside
         name = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
-        path = Path(self._manager.directory) / str(step) / "data" / name
+        path = places.place(self._manager.directory) / str(step) / "data" / name
         if not path.exists():
             return
         try:
@@ -156,7 +156,7 @@ class _Pinned:
 
 
 def open_manager(
-    workdir: str | Path,
+    workdir: str | Place,
     keep: int | None = None,
     keep_every: int = 0,
     pins: Mapping[str, int] | None = None,
@@ -168,5 +168,5 @@ def open_manager(
         policies += [managers.EveryNSteps(keep_every)] if keep_every else []
         options["preservation_policy"] = managers.AnyPreservationPolicy(policies)
         options["cleanup_tmp_directories"] = True  # of processes that were killed
-    path = Path(workdir).resolve() / "checkpoints"
+    path = places.absolute(workdir) / "checkpoints"
     return ocp.CheckpointManager(path, options=ocp.CheckpointManagerOptions(**options))

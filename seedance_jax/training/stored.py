@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,11 +9,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from seedance_jax import sharding
+from seedance_jax.training import places
 from seedance_jax.training.checksums import ROLLED, check_sums, checksums
+from seedance_jax.training.places import Place
 from seedance_jax.training.saver import open_manager, stored_fields
 
 
-def read_state(state: Any, workdir: str | Path, step: int) -> tuple[Any, Any]:
+def read_state(state: Any, workdir: str | Place, step: int) -> tuple[Any, Any]:
     """(state, rolled-out batch or None) of a checkpoint."""
     with open_manager(workdir) as manager:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(stored_fields(state))))
@@ -25,9 +26,9 @@ def read_state(state: Any, workdir: str | Path, step: int) -> tuple[Any, Any]:
     return read, _read_rolled(path)
 
 
-def check_rolled(workdir: str | Path, step: int) -> None:
+def check_rolled(workdir: str | Place, step: int) -> None:
     """Raises ValueError if the rolled-out batch of a checkpoint cannot be cut over the mesh."""
-    path, tree = epath.Path(workdir).resolve() / "checkpoints" / str(step), {}
+    path, tree = epath.Path(places.absolute(workdir)) / "checkpoints" / str(step), {}
     if not (path / "rollout").exists():
         return
     with contextlib.suppress(Exception), _reading(path) as (reader, _):
@@ -61,7 +62,7 @@ def _reading(path):
         reader.close()
 
 
-def read_weights(path: Path, like: Any) -> Any:
+def read_weights(path: Place, like: Any) -> Any:
     """The EMA weights of a checkpoint, laid out like `like`; OSError if it is damaged."""
     item = {"ema": _abstract(like)}
     restore_args = ocp.checkpoint_utils.construct_restore_args(item)
@@ -72,13 +73,13 @@ def read_weights(path: Path, like: Any) -> Any:
     return restored
 
 
-def read_tree(path: Path) -> Any:
+def read_tree(path: Place) -> Any:
     """Names, shapes and dtypes of the EMA weights of a checkpoint."""
     with _reading(path) as (reader, path):
         return reader.metadata(path / "state").tree["ema"]
 
 
-def write_weights(workdir: str | Path, params: Any) -> None:
+def write_weights(workdir: str | Place, params: Any) -> None:
     """Writes weights alone, as `checkpoint.save_weights`."""
     with open_manager(workdir) as manager:
         sums = ocp.args.JsonSave(checksums(params, ".ema"))

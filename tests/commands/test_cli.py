@@ -201,10 +201,15 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
     exhausted = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GiB\nof\nthem")
     missing = ModuleNotFoundError("No module named 'torch'", name="torch.utils")
     page = ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+    refused = type("HttpError", (Exception,), {"__module__": "gcsfs.retry"})("503 of storage\nlong")
     for error, message in (
         (missing, r'error: torch.utils is not installed; .* pip install -e "\.\[parity\]"$'),
         (page, r'error: uvicorn is not installed; .* pip install -e "\.\[vote\]"$'),
         (ImportError("the world needs mujoco"), "error: the world needs mujoco$"),
+        (
+            refused,
+            "error: a bucket cannot be read or written: HttpError: 503 of storage; .* start again$",
+        ),
         (MemoryError(), "error: out of memory: none is left$"),
         (exhausted, "error: out of memory: RESOURCE_EXHAUSTED: 9 GiB$"),
     ):
@@ -219,7 +224,7 @@ def test_what_is_missing_and_what_is_full_is_said_in_one_line(monkeypatch):
     [
         (["--prompt=gs://bucket/runs"], "^--prompt=gs://bucket/runs: only local paths and mounted"),
         (["--config.vae_run=s3://a/b"], "^--config.vae_run=s3://a/b: only local"),
-        (["--config.data.data_dir=gs://data"], "^--config.data.data_dir=gs://data: only local"),
+        (["--config.data.data_dir=s3://data"], "^--config.data.data_dir=s3://data: only local"),
         (
             ["--config.data.data_dir=caf\udce9"],
             r"^--config.data.data_dir=caf\\xe9 must be UTF-8 text",

@@ -71,8 +71,10 @@ def test_what_is_no_run_is_said(tmp_path):
     write_run(tmp_path, {"architectures": ["Qwen2ForCausalLM"]})
     with pytest.raises(ValueError, match="not a run that can be opened: .*stage=None; known: "):
         runs.open_run(tmp_path)
-    with pytest.raises(ValueError, match="--of=gs://runs/a: only local paths and mounted storage"):
-        runs.open_run("gs://runs/a", flag="--of")
+    with pytest.raises(
+        ValueError, match="--of=s3://runs/a: only local paths, mounted storage and gs://"
+    ):
+        runs.open_run("s3://runs/a", flag="--of")
 
 
 def test_an_unfinished_run_opens_only_where_that_is_enough(tmp_path):

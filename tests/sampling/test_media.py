@@ -12,6 +12,7 @@ from clips import gradient
 from seedance_jax.data.preferences.pairs import read_folder
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
+from seedance_jax.training import places
 
 
 def test_clip_comes_with_sheet_and_sidecar(tmp_path):
@@ -47,7 +48,7 @@ def test_clips_are_numbered_on_from_what_is_there(tmp_path):
 def test_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="output directory"):
-        media.check_writable(tmp_path / "file" / "sub")
+        places.check_writable(tmp_path / "file" / "sub")
 
 
 def test_arrays_are_written_with_a_sidecar_and_numbered(tmp_path):

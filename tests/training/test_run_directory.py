@@ -99,13 +99,6 @@ def test_unfinished_checkpoints_do_not_count(tmp_path):
     assert run_directory.latest_step(tmp_path) == 10
 
 
-def test_places_are_local_paths_and_not_addresses_of_storage():
-    for place in ("runs/new", "/mnt/bucket/run", "a:b"):
-        run_directory.check_place("--workdir", place)
-    with pytest.raises(ValueError, match="--workdir=gs://bucket/run: only local paths"):
-        run_directory.check_place("--workdir", "gs://bucket/run")
-
-
 def test_a_new_directory_is_not_in_use(tmp_path):
     run_directory.check_new("--output", tmp_path)
     run_directory.check_new("--output", tmp_path / "new")

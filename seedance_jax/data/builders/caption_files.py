@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seedance_jax.data import listing, rows, schema
+from seedance_jax.data import listing, remote, rows, schema
 from seedance_jax.data.file_names import at_home, plain, printable
+from seedance_jax.data.remote import Place
 
 READERS = {"metadata.jsonl": rows.of_json_lines, "metadata.csv": rows.of_csv}
 COLUMNS = ("file_name", "caption", "caption_motion", "shots")
@@ -54,7 +55,7 @@ class Captioned(NamedTuple):
     notes: list[str]
 
 
-def list_captioned(folder: Path) -> Captioned:
+def list_captioned(folder: Place) -> Captioned:
     """All videos and pictures below the folder with their captions.
 
     Captions stand in `metadata.jsonl` or `metadata.csv` (file_name, caption and, if known,
@@ -101,7 +102,7 @@ def _metadata_of(found: listing.Listing) -> list[str]:
     return [name for name in READERS if name in found.others]
 
 
-def _read_metadata(folder: Path, found: listing.Listing) -> Found:
+def _read_metadata(folder: Place, found: listing.Listing) -> Found:
     present = _metadata_of(found)
     if len(present) > 1:
         raise ValueError(f"{folder} must have one of {present}, it has both")
@@ -172,8 +173,8 @@ def _captions(row: Mapping[str, Any]) -> Captions:
 class _Names:
     """The files of a folder by the names that rows may have for them."""
 
-    def __init__(self, folder: Path, found: listing.Listing):
-        self._folder = os.path.abspath(folder)
+    def __init__(self, folder: Place, found: listing.Listing):
+        self._folder = str(folder) if remote.in_bucket(folder) else os.path.abspath(folder)
         everything = [*found.videos, *found.pictures, *found.others, *found.left_out]
         self._names, self._plain = {*everything}, _by(everything, plain)
         self._real = {}
@@ -195,7 +196,8 @@ class _Names:
         """Whether a row means a hidden file of the folder."""
         path = self._place(given)
         inside = self._inside(path)
-        return not inside.startswith("../") and listing.is_hidden(inside) and os.path.exists(path)
+        inner = not inside.startswith("../") and listing.is_hidden(inside)
+        return inner and remote.place(path).exists()
 
     def _place(self, given: str) -> str:
         return os.path.join(self._folder, at_home(given.replace("\\", "/")))
@@ -218,7 +220,7 @@ def _stem(name: str) -> str:
     return plain(os.path.splitext(name)[0])
 
 
-def _read_sidecars(folder: Path, found: listing.Listing) -> Found:
+def _read_sidecars(folder: Place, found: listing.Listing) -> Found:
     others = _by(found.others, lambda name: os.path.splitext(name)[1].lower() == ".txt")
     texts, unread = _by(others.get(True, []), _stem), _by(others.get(False, []), _stem)
     captions, left_out, wrong = {}, {}, []
@@ -245,7 +247,7 @@ def _read_sidecars(folder: Path, found: listing.Listing) -> Found:
     return captions, left_out, []
 
 
-def _read_caption(path: Path, wrong: list[str]) -> Captions:
+def _read_caption(path: Place, wrong: list[str]) -> Captions:
     """The caption in a text file; what is wrong with it is added to a list."""
     try:
         return Captions(rows.read_text(path).strip())

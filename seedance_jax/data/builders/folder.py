@@ -13,15 +13,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import logging
 from tqdm import tqdm
 
-from seedance_jax.data import schema
+from seedance_jax.data import remote, schema
 from seedance_jax.data.builders import parts, storage
 from seedance_jax.data.builders.caption_files import Captioned, CaptionedFile, list_captioned
 from seedance_jax.data.builders.processes import ordered_map
@@ -31,17 +29,18 @@ from seedance_jax.data.builders.transcoding import (
     Transcoded,
     transcode_once,
 )
+from seedance_jax.data.remote import Place, place
 
 REPEATS = "for which the film has not enough frames"
 
 
-def folder_directory(data_dir: str | Path, spec: FolderSpec) -> Path:
+def folder_directory(data_dir: str | Place, spec: FolderSpec) -> Place:
     """Where `build_folder` writes."""
     full_spec = dataclasses.asdict(spec) | {"reader": READER_VERSION}
     return storage.dataset_directory(data_dir, "folder", full_spec)
 
 
-def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1) -> Path:
+def build_folder(data_dir: str | Place, spec: FolderSpec, num_processes: int = 1) -> Place:
     """Writes the splits "train" and "validation" of a folder and returns their directory.
 
     A build that was killed or failed goes on with the films that it had not done.
@@ -49,8 +48,8 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
     Raises ValueError if captions are missing, too many files are lost (as soon as they are), or a
     data set was built here before the folder changed.
     """
-    captioned = list_captioned(Path(spec.path))
-    content = fingerprint(Path(spec.path), captioned.files)
+    captioned = list_captioned(place(spec.path))
+    content = fingerprint(place(spec.path), captioned.files)
     full_spec = dataclasses.asdict(spec) | {"content": content}
     directory = folder_directory(data_dir, spec)
     with storage.writing(directory) as draft:
@@ -60,7 +59,7 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
             report = _write(draft, done, spec, captioned, num_processes)
             storage.write_json(draft / "report.json", report)
             storage.write_json(draft / "spec.json", full_spec)
-    shutil.rmtree(parts.directory_of(directory), ignore_errors=True)
+    parts.remove(parts.directory_of(directory))
     if json.loads((directory / "spec.json").read_text()) != full_spec:
         raise ValueError(
             f"{spec.path} has changed since {directory} was built from it; "
@@ -69,9 +68,9 @@ def build_folder(data_dir: str | Path, spec: FolderSpec, num_processes: int = 1)
     return directory
 
 
-def fingerprint(folder: Path, files: Sequence[CaptionedFile]) -> str:
+def fingerprint(folder: Place, files: Sequence[CaptionedFile]) -> str:
     """A hash of the names, captions and sizes of the files."""
-    listing = [(*file, (folder / file.name).stat().st_size) for file in files]
+    listing = [(*file, remote.version(folder / file.name)[0]) for file in files]
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
@@ -82,7 +81,7 @@ def split_of(name: str, validation_fraction: float) -> str:
 
 
 def _write(
-    draft: Path, done: Path, spec: FolderSpec, captioned: Captioned, num_processes: int
+    draft: Place, done: Place, spec: FolderSpec, captioned: Captioned, num_processes: int
 ) -> dict[str, Any]:
     files, splits = captioned.files, collections.defaultdict(list)
     for file in files:

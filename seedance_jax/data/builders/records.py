@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from seedance_jax.data import schema
+from seedance_jax.data.remote import Place
 
 
 class Source:
@@ -55,7 +56,7 @@ def write(
     return {split: info.num_examples for split, info in builder.info.splits.items()}
 
 
-def read(directory: Path, split: str) -> Any:
+def read(directory: Place, split: str) -> Any:
     """The records of a split of a finished data set; ValueError if it has no such split."""
     [info] = directory.glob("*/*/dataset_info.json")
     builder = tfds.builder_from_directory(info.parent)

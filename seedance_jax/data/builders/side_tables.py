@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -10,13 +9,14 @@ import numpy as np
 
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
+from seedance_jax.data.remote import Place, place
 
 
 def build_latents(
-    directory: str | Path,
+    directory: str | Place,
     rows: Iterable[tuple[str, np.ndarray, np.ndarray]],
     metadata: Mapping[str, Any],
-) -> Path:
+) -> Place:
     """Writes (id, latents, stills), both [n+1,h,w,C], as bfloat16, and returns the directory.
 
     The order is kept, and must be that of the rows that can serve the bucket
@@ -32,10 +32,10 @@ def build_latents(
 
 
 def build_texts(
-    directory: str | Path,
+    directory: str | Place,
     rows: Iterable[tuple[str, np.ndarray, np.ndarray]],
     metadata: Mapping[str, Any],
-) -> Path:
+) -> Place:
     """Writes (id, tokens [n,E], shot [n]) as bfloat16 for every row, as `build_latents` does.
 
     metadata says what made them: clips, split, language model, layers, tokenizer, dtype. The report
@@ -61,13 +61,13 @@ def _short(array: np.ndarray) -> np.ndarray:
 
 
 def _build(
-    directory: str | Path,
+    directory: str | Place,
     kind: str,
     records: Iterable[Mapping[str, Any]],
     metadata: Mapping[str, Any],
     report: Callable[[], Mapping[str, Any]] = dict,
-) -> Path:
-    directory = Path(directory)
+) -> Place:
+    directory = place(directory)
     with storage.writing(directory) as draft:
         if draft is not None:
             fields = schema.SIDE_TABLES[kind]
@@ -80,7 +80,7 @@ def _build(
     return directory
 
 
-def open_table(directory: str | Path, kind: str, expected: Mapping[str, Any]) -> Any:
+def open_table(directory: str | Place, kind: str, expected: Mapping[str, Any]) -> Any:
     """Opens rows of a kind; raises ValueError naming every key in which they are not as expected.
 
     Args:
@@ -88,7 +88,7 @@ def open_table(directory: str | Path, kind: str, expected: Mapping[str, Any]) ->
       expected: of the metadata that they were built with.
     """
     source = storage.open_split(directory, kind)
-    found = json.loads((Path(directory) / "spec.json").read_text())
+    found = json.loads((place(directory) / "spec.json").read_text())
     expected = json.loads(json.dumps(dict(expected)))  # JSON has no tuples
     differing = [key for key in expected if key not in found or found[key] != expected[key]]
     if differing:

@@ -12,13 +12,14 @@ import fcntl
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seedance_jax.data import schema
+from seedance_jax.data import remote, schema
+from seedance_jax.data.remote import Place, place
 
 # Raise it when the same spec would be stored in another form.
 FORMAT_VERSION = 2
@@ -26,31 +27,38 @@ FORMAT_VERSION = 2
 Records = Iterable[Mapping[str, Any]]
 
 
-def dataset_directory(data_dir: str | Path, name: str, spec: Mapping[str, Any]) -> Path:
+def dataset_directory(data_dir: str | Place, name: str, spec: Mapping[str, Any]) -> Place:
     """Where the data set that `spec` asks for lies: other specs have other directories."""
     text = json.dumps({"format": FORMAT_VERSION, **spec}, sort_keys=True)
-    return Path(data_dir) / name / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return place(data_dir) / name / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def describe_clips(directory: Path, split: str) -> dict[str, str]:
+def describe_clips(directory: Place, split: str) -> dict[str, str]:
     """Everything that determines the clips and captions of a split of a data set (JSON)."""
     # The name depends on the settings alone, the spec also on the contents of the source folder.
     content = hashlib.sha256((directory / "spec.json").read_bytes()).hexdigest()[:16]
     return {"clips": directory.name, "content": content, "split": split}
 
 
-def is_complete(directory: Path) -> bool:
+def is_complete(directory: Place) -> bool:
     """True if a data set was written to its end here."""
     return (directory / "spec.json").exists()
 
 
 @contextlib.contextmanager
-def writing(directory: Path) -> Iterator[Path | None]:
+def writing(directory: Place) -> Iterator[Place | None]:
     """Yields an empty directory to write into, which becomes `directory` if all goes well.
 
     Yields None if `directory` is complete. What a killed run left behind is removed. Two processes
     that want to build the same data set wait for each other.
+
+    For a bucket it is a temporary one of this machine, which is uploaded at the end. There two
+    processes do the same work, and what the first one has made stays.
     """
+    if remote.in_bucket(directory):
+        with _uploading(directory) as draft:
+            yield draft
+        return
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = directory.with_name(directory.name + ".incomplete")
     with open(directory.with_name(directory.name + ".lock"), "w") as lock:
@@ -69,13 +77,24 @@ def writing(directory: Path) -> Iterator[Path | None]:
         draft.rename(directory)
 
 
-def write_json(path: Path, value: Any) -> None:
+@contextlib.contextmanager
+def _uploading(directory):
+    if is_complete(directory):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="seedance_") as draft:
+        yield place(draft)
+        if not is_complete(directory):
+            remote.upload(place(draft), directory, last="spec.json")
+
+
+def write_json(path: Place, value: Any) -> None:
     """Writes a value as indented JSON."""
     path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def write_records(
-    directory: Path,
+    directory: Place,
     name: str,
     fields: Mapping[str, schema.Field],
     splits: Mapping[str, Callable[[], Records]],
@@ -110,24 +129,24 @@ def write_records(
     return counts
 
 
-def open_split(directory: str | Path, split: str) -> Any:
+def open_split(directory: str | Place, split: str) -> Any:
     """Opens one split of a finished data set, a `records.Source`.
 
     Raises ValueError if there is none, or no such split (naming those there are).
     """
     from seedance_jax.data.builders import records
 
-    directory = Path(directory)
+    directory = place(directory)
     if not is_complete(directory):
         raise ValueError(f"no complete data set in {directory}")
     rows = records.read(directory, split)
     table = None
     if (directory / "table.npz").exists():
-        with np.load(directory / "table.npz") as columns:
+        with np.load(remote.opened(directory / "table.npz")) as columns:
             table = {column: columns[f"{split}/{column}"] for column in schema.TABLE}
     return records.Source(rows, table)
 
 
-def read_report(directory: str | Path) -> dict[str, Any]:
+def read_report(directory: str | Place) -> dict[str, Any]:
     """What happened when the data set was built."""
-    return json.loads((Path(directory) / "report.json").read_text())
+    return json.loads((place(directory) / "report.json").read_text())

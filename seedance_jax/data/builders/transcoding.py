@@ -4,15 +4,15 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seedance_jax.data import schema, video
+from seedance_jax.data import remote, schema, video
 from seedance_jax.data.builders import parts
 from seedance_jax.data.builders.caption_files import CaptionedFile, Captions
 from seedance_jax.data.builders.stills import read_picture
+from seedance_jax.data.remote import Place, place
 
 # Raise it when the same film would be stored in another form.
 READER_VERSION = 2
@@ -62,15 +62,15 @@ class Transcoded(NamedTuple):
 
 
 def transcode_once(
-    file: CaptionedFile, spec: FolderSpec, done: Path
-) -> tuple[Transcoded, Path | None]:
+    file: CaptionedFile, spec: FolderSpec, done: Place
+) -> tuple[Transcoded, Place | None]:
     """(what came of a file, without records; the part that has them), done before or now.
 
     Raises OSError where a part cannot be written: that is no fault of the file.
     """
     made_by = (READER_VERSION, spec.num_frames, spec.fps, spec.storage_size, *file)
     try:
-        part = parts.part_path(done, Path(spec.path, file.name), made_by)
+        part = parts.part_path(done, place(spec.path, file.name), made_by)
     except OSError as error:
         return Transcoded(file.label, [], lost=f"{type(error).__name__}: {error}"), None
     if summary := parts.read_summary(part):
@@ -85,12 +85,12 @@ def transcode_once(
 
 def transcode(file: CaptionedFile, spec: FolderSpec) -> Transcoded:
     """Cuts one file into clip records; whatever it raises, it is this file that is lost."""
-    path = Path(spec.path, file.name)
     try:
-        if file.is_picture:
-            return _picture(file, spec, path)
-        with video.VideoReader(path) as reader:
-            return _film(file, spec, reader)
+        with remote.local(place(spec.path, file.name)) as path:
+            if file.is_picture:
+                return _picture(file, spec, path)
+            with video.VideoReader(path) as reader:
+                return _film(file, spec, reader)
     except Exception as error:  # of a codec, of memory, of what nobody thought of
         known = type(error) in (video.ClipError, ValueError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
@@ -121,7 +121,7 @@ def _film(file: CaptionedFile, spec: FolderSpec, reader: video.VideoReader) -> T
     return Transcoded(file.label, records, rate, len(frames), repeating, reader.notes)
 
 
-def _picture(file: CaptionedFile, spec: FolderSpec, path: Path) -> Transcoded:
+def _picture(file: CaptionedFile, spec: FolderSpec, path: Place) -> Transcoded:
     frames, notes = read_picture(path, spec.storage_size)
     shown = tell(file.captions, [0])
     check_length(file.captions.shots, 1, 0)

@@ -12,14 +12,15 @@ from tqdm import tqdm
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.processes import ordered_map
+from seedance_jax.data.remote import Place
 from seedance_jax.data.video import encode_parts
 from seedance_jax.data.world import WorldSpec, generate, stream
 from seedance_jax.data.world.spec import CODEC
 
 
 def world_directory(
-    data_dir: str | Path, spec: WorldSpec, splits: Mapping[str, int], dense: bool = False
-) -> Path:
+    data_dir: str | Place, spec: WorldSpec, splits: Mapping[str, int], dense: bool = False
+) -> Place:
     """Where `build_world` writes (dense: where it writes the ground truth per pixel)."""
     return storage.dataset_directory(
         data_dir, "world_dense" if dense else "world", _full_spec(spec, splits)
@@ -36,12 +37,12 @@ def _full_spec(spec: WorldSpec, splits: Mapping[str, int]) -> dict[str, Any]:
 
 
 def build_world(
-    data_dir: str | Path,
+    data_dir: str | Place,
     spec: WorldSpec,
     splits: Mapping[str, int],
     num_processes: int = 1,
     dense: bool = False,
-) -> Path:
+) -> Place:
     """Generates `splits` (name -> number of clips) and returns the directory of the clips.
 
     The bytes do not depend on num_processes. A data set that is there already is left as it is.

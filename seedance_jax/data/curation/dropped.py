@@ -8,7 +8,6 @@ flaw, those with the label).
 import collections
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from seedance_jax.data import video
 from seedance_jax.data.builders import storage
 from seedance_jax.data.curation import filters, selection
+from seedance_jax.data.remote import Place
 from seedance_jax.data.world.flaws import BORING
 
 # The flaws of the world that labels of these names are meant for.
@@ -66,7 +66,7 @@ class Judged(NamedTuple):
         return np.logical_or.reduce([none, *self.reasons.values()])
 
 
-def judge(data: Mapping[str, Any], directory: Path, split: str) -> Judged:
+def judge(data: Mapping[str, Any], directory: Place, split: str) -> Judged:
     """What the data part of a config that has one source says of the rows of a split.
 
     Raises ValueError for an illegal filter or label, or if a table of scores is missing.

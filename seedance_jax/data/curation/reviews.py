@@ -26,6 +26,7 @@ from seedance_jax.data import appended, json_lines
 from seedance_jax.data.appended import Rows
 from seedance_jax.data.builders import storage
 from seedance_jax.data.curation import scores
+from seedance_jax.data.remote import Place
 
 SCHEMA = "seedance_jax.reviews/1"
 DECISIONS = ("keep", "drop")
@@ -139,7 +140,9 @@ def fingerprint(rows: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
-def build(directory: Path, split: str, path: str | Path, data_dir: str | Path) -> tuple[Path, str]:
+def build(
+    directory: Place, split: str, path: str | Path, data_dir: str | Place
+) -> tuple[Place, str]:
     """Writes the table of a file of reviews unless it exists; returns (its directory, its name).
 
     Raises ValueError if the file has no decision on a split of this data set.

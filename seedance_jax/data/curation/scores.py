@@ -12,15 +12,15 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from seedance_jax.data import schema, video
+from seedance_jax.data import remote, schema, video
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.processes import ordered_map
+from seedance_jax.data.remote import Place
 
 MOST = 256  # pixels of the shorter side at which clips are scored
 # What a scorer reads of a clip besides its frames.
@@ -111,8 +111,12 @@ def _decode(row):
 
 
 def build(
-    directory: Path, split: str, names: Sequence[str], data_dir: str | Path, num_processes: int = 1
-) -> list[Path]:
+    directory: Place,
+    split: str,
+    names: Sequence[str],
+    data_dir: str | Place,
+    num_processes: int = 1,
+) -> list[Place]:
     """Writes the tables of the scorers of those names unless they exist; their directories.
 
     Args:
@@ -138,7 +142,7 @@ def build(
     return list(places.values())
 
 
-def describe(directory: Path, split: str, name: str, reviews: str = "") -> dict[str, Any]:
+def describe(directory: Place, split: str, name: str, reviews: str = "") -> dict[str, Any]:
     """Everything that determines a table (JSON), and so where it lies.
 
     name: of a scorer, or REVIEW, whose tables are of `reviews` (`reviews.fingerprint`).
@@ -172,7 +176,7 @@ def type_of(column: str) -> type:
 
 
 def write_table(
-    directory: Path, spec: Mapping[str, Any], columns: Mapping[str, np.ndarray]
+    directory: Place, spec: Mapping[str, Any], columns: Mapping[str, np.ndarray]
 ) -> None:
     """Writes the table of a spec (`describe`), unless it is there."""
     with storage.writing(directory) as draft:
@@ -190,7 +194,7 @@ def fingerprint(columns: Mapping[str, np.ndarray]) -> str:
 
 
 def open_table(
-    directory: Path, split: str, name: str, data_dir: str | Path, reviews: str = ""
+    directory: Place, split: str, name: str, data_dir: str | Place, reviews: str = ""
 ) -> tuple[dict[str, np.ndarray], str]:
     """({column: float32 or text [rows]}, its hash) of the scorer of that name; see `describe`.
 
@@ -206,7 +210,7 @@ def open_table(
             f"; make them with the same config:\n  python -m seedance_jax score --config=... "
             f"--split={split}" + (more if name not in DEFAULT else "")
         )
-    with np.load(place / "scores.npz") as stored:
+    with np.load(remote.opened(place / "scores.npz")) as stored:
         columns = dict(stored)
     wanted = json.loads((place / "spec.json").read_text())["table"]
     if (found := fingerprint(columns)) != wanted:

@@ -8,7 +8,6 @@ names columns of `schema.TABLE` that are numbers, columns of the tables of score
 
 import ast
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from seedance_jax.data import schema
 from seedance_jax.data.builders import storage
 from seedance_jax.data.curation import filters, scores, told
+from seedance_jax.data.remote import Place
 
 OF_TABLES = tuple(name for name, dtype in schema.TABLE.items() if dtype is not str)
 SCORER_OF = {column: name for name, own in schema.SCORES.items() for column in own}
@@ -86,7 +86,7 @@ def trees_of(data: Mapping[str, Any]) -> list[ast.expr]:
 
 
 def read_columns(
-    trees: Sequence[ast.expr], directory: Path, split: str, data: Mapping[str, Any]
+    trees: Sequence[ast.expr], directory: Place, split: str, data: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """({column: [rows]} that filters read, {scorer: hash of its table}) of a split of a data set.
 
@@ -123,7 +123,7 @@ def _check_words(tree, columns, where):
             filters.check_word(f"data.filter at {where}", name, word, there or ("nothing",))
 
 
-def select(data: Mapping[str, Any], directory: Path, split: str) -> Selection | None:
+def select(data: Mapping[str, Any], directory: Place, split: str) -> Selection | None:
     """The filter of a config at a split of a data set; None if it has none, which keeps all rows.
 
     Raises ValueError if it is illegal, or a table of scores is missing.

@@ -1,8 +1,6 @@
 """A small suite during training."""
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,7 +9,7 @@ from seedance_jax.data import sources
 from seedance_jax.evaluation.suite import cases, command, report, results
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, places
 from seedance_jax.training.loop import Stage
 
 COMPARED = "the best is chosen among clips that are made alike; move one of the two elsewhere"
@@ -26,7 +24,7 @@ class SuiteHook:
 
     def __init__(
         self,
-        workdir: str | Path,
+        workdir: str | places.Place,
         config: Mapping[str, Any],
         stage: Stage,
         *,
@@ -45,13 +43,13 @@ class SuiteHook:
         made = [bucket[:3] for bucket in data["buckets"]]
         cases.check_model(suite, config, {"buckets": made, "fps": sources.clip_fps(data)})
         cases.first_cases(suite, limit)
-        self._folder, self._config, self._stage = Path(workdir), config, stage
+        self._folder, self._config, self._stage = places.place(workdir), config, stage
         self._generator_params = jax.jit(stage.generator_params)
         self._suite, self._every, self._limit, self._mesh = suite, every, limit, mesh
         self._pipeline = None
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> places.Place:
         """Where results of all steps go."""
         return self._folder / f"suite_{self._suite.name}"
 
@@ -68,8 +66,8 @@ class SuiteHook:
         if step % self._every:
             return None
         folder = self.folder / f"{step:08d}"
-        if cluster.is_main() and folder.exists():
-            shutil.rmtree(folder)  # a killed run made it, of weights that are lost
+        if cluster.is_main():
+            places.remove(folder)  # a killed run made it, of weights that are lost
         cluster.wait("old results are gone")
         with jax.transfer_guard("allow"):
             params = self._generator_params(state.ema, self._stage.frozen)

@@ -16,6 +16,7 @@ from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, cases, results
 from seedance_jax.evaluation.suite.cases import Suite
 from seedance_jax.pretrained import runs
+from seedance_jax.training import places
 
 PATH = runs.RELEASED.parent / "test_runs.jsonl"
 
@@ -34,7 +35,7 @@ def choose_log(given: str | None, workdir: str | Path, suite: Suite) -> Path | N
         raise ValueError(f"--log={given} keeps runs of test suites, {suite.name} is none")
     if given is not None:
         return try_place(Path(given)) if given else None
-    comes_along = PATH.parent.resolve() in Path(workdir).resolve().parents
+    comes_along = PATH.parent.resolve() in places.absolute(workdir).parents
     return try_place(PATH) if comes_along and cases.is_test(suite) else None
 
 

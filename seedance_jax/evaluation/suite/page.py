@@ -9,6 +9,7 @@ from typing import Any
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.suite import axes, pictures
 from seedance_jax.evaluation.suite import report as summary
+from seedance_jax.training.places import Place, place
 
 STYLE = Path(__file__).with_name("page.css")
 SHOWN = 5  # clips: of the best, of the worst and of random ones
@@ -59,10 +60,10 @@ def write_report(
     write_page(path, f"{report['suite']}", body)
 
 
-def write_page(path: str | Path, title: str, body: Sequence[str]) -> None:
+def write_page(path: str | Place, title: str, body: Sequence[str]) -> None:
     """Writes a page of parts of HTML."""
     text = PAGE.format(title=html.escape(title), style=STYLE.read_text(), body="\n".join(body))
-    Path(path).write_text(text, encoding="utf-8")
+    place(path).write_text(text, encoding="utf-8")
 
 
 def identity(report: Mapping[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """An early end of a training, and its best checkpoint, by a suite."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from seedance_jax.evaluation.suite import report
 from seedance_jax.evaluation.suite.hook import SuiteHook
 from seedance_jax.training import cluster, run_directory
+from seedance_jax.training.places import Place
 from seedance_jax.training.run_directory import BEST
 from seedance_jax.training.saver import Saver
 from seedance_jax.training.stopping import Stop
@@ -19,7 +19,7 @@ class PatientHook:
     left in the run, so a training that goes on decides as one that never stopped.
     """
 
-    def __init__(self, hook: SuiteHook, save: Saver, workdir: Path, patience: int) -> None:
+    def __init__(self, hook: SuiteHook, save: Saver, workdir: Place, patience: int) -> None:
         """patience: after so many reports in a row that are not better than the best.
 
         Raises ValueError if the best of the run was chosen by other clips.

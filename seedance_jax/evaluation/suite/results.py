@@ -21,7 +21,7 @@ from PIL import Image
 from seedance_jax.data import json_lines
 from seedance_jax.data.video import ClipError, decode_mp4, encode_mp4
 from seedance_jax.sampling import media
-from seedance_jax.training import cluster
+from seedance_jax.training import cluster, places
 
 FILE, LOCK = "results.jsonl", "results.lock"
 # What all rows of a folder have in common.
@@ -91,7 +91,7 @@ def open_rows(
         opened = [None]
 
         def begin():
-            stack.enter_context(lock(media.check_writable(folder)))
+            stack.enter_context(lock(places.check_writable(folder)))
             rows = read_rows(folder)
             for row in rows.values():
                 check_same("this run", identity, str(folder), row)
