@@ -75,7 +75,7 @@ categories=$(sed -n 's/^ *\([A-Za-z_][A-Za-z0-9_]*\) *:.*/\1/p' configs/taxonomy
 case $size in smoke | tiny) categories=$(grep -vx meetings <<<"$categories") ;; esac # one object
 for category in $categories; do
     # One that ended early would go on.
-    [ -e "$runs/sft_$category/metadata.json" ] || stage sft continue_train "$category" $(early)
+    exists "$runs/sft_$category/metadata.json" || stage sft continue_train "$category" $(early)
     specialists+=("$runs/sft_$category")
 done
 exists "$runs/merged/metadata.json" || part merge run merge --runs="$(IFS=,; echo "${specialists[*]}")" --output="$runs/merged"

@@ -21,7 +21,8 @@ logs=${option[logs]:-runs/local_cluster} grace=${option[grace]:-60}
 [[ $number =~ ^[1-9][0-9]*$ ]] || fail "N='$number' processes; legal: 1, 2, ..."
 [[ $grace =~ ^[0-9]+$ ]] || fail "--grace='$grace'; legal: whole seconds"
 slices=${option[slices]:-1}
-[[ $slices =~ ^[1-9][0-9]*$ ]] && ((number % slices == 0)) || fail "--slices='$slices' of $number processes; legal: a number that divides them"
+[[ $slices =~ ^[1-9][0-9]*$ && $((number % slices)) == 0 ]] ||
+  fail "--slices='$slices' of $number processes; legal: a number that divides them"
 ((${#command[@]})) || fail "nothing to run; write: local_cluster.sh N COMMAND..."
 
 export JAX_PLATFORMS=cpu MEGASCALE_NUM_SLICES=$slices

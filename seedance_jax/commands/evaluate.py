@@ -20,9 +20,7 @@ evaluation_<split>.json and .png in the run's directory; or, with --suite, by wh
 the suite's true clips as it returns them: suite_<name>.json there.
 """
 
-import functools
 import json
-import os
 from typing import Any
 
 import jax
@@ -30,21 +28,12 @@ from absl import flags
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
-from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.evaluation import releases
 from seedance_jax.evaluation.reconstruction import report_autoencoder
-from seedance_jax.evaluation.suite import (
-    cases,
-    command,
-    comparison,
-    log,
-    report,
-    round_trip,
-    splits,
-)
+from seedance_jax.evaluation.suite import cases, command, comparison, log, report, roundtrip, splits
 from seedance_jax.pretrained import runs
 from seedance_jax.sampling.pipeline import Pipeline
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster
 from seedance_jax.training.places import place
 
 WORKDIR = cli.define_path("workdir", None, "Run to evaluate.")
@@ -83,55 +72,41 @@ flags.DEFINE_integer("seed", None, "Of the first clip; the following ones count 
 SETTINGS = ("num_inference_steps", "guidance_scale", "seed")
 
 # The flags that have a use, by what is done.
-OF_CLIPS = ("workdir", "batch_size", "vae_run", "output", *SETTINGS)
+OF_RUNS = ("workdir", "makes", "batch_size")
+OF_CLIPS = (*OF_RUNS, "vae_run", "output", *SETTINGS)
 USES = {
     "--compare": ("output",),
     "--show_log": ("log",),
-    "--suite of a generator": ("limit", "log", "card", "makes", *OF_CLIPS),
-    "--suite of an autoencoder": ("limit", "makes", "workdir", "batch_size"),
-    "a run that makes a generator": ("split", "data_dir", "makes", "num_prompts", *OF_CLIPS),
-    "a run that makes an autoencoder": (
-        "workdir",
-        "batch_size",
-        "split",
-        "data_dir",
-        "makes",
-        "tile",
-    ),
+    "--suite of a generator": ("limit", "log", "card", *OF_CLIPS),
+    "--suite of an autoencoder": ("limit", *OF_RUNS),
+    "a run that makes a generator": ("split", "data_dir", "num_prompts", *OF_CLIPS),
+    "a run that makes an autoencoder": ("split", "data_dir", "tile", *OF_RUNS),
 }
 
 
 def evaluate_autoencoder(opened: runs.Run) -> None:
-    """Report and sheet of an autoencoder."""
+    """Report and sheet of an autoencoder on a split, or what judges say of it on --suite."""
+    if SUITE.value:
+        suite = cases.read_suite(SUITE.value)
+        print(roundtrip.one_line(roundtrip.report(opened, suite, LIMIT.value, BATCH_SIZE.value)))
+        return
     settings = {"batch_size": BATCH_SIZE.value, "tile": TILE.value, "data_dir": DATA_DIR.value}
     print(json.dumps(report_autoencoder(opened, SPLIT.value, **settings), indent=2))
 
 
 def evaluate_generator(opened: runs.Run) -> None:
-    """Results of a generator on a split."""
-    data = runs.read_data(opened, DATA_DIR.value)
-    suite, limit = splits.draw_split(data, SPLIT.value, NUM_PROMPTS.value)
-    run(opened, suite, limit)
-
-
-def generator_on_suite(opened: runs.Run) -> None:
-    """Results of a generator on --suite."""
-    suite = cases.read_suite(SUITE.value)
+    """Results of a generator on a split, or on --suite."""
+    if not SUITE.value:
+        data = runs.read_data(opened, DATA_DIR.value)
+        run(opened, *splits.draw_split(data, SPLIT.value, NUM_PROMPTS.value))
+        return
     if not (WORKDIR.value or OUTPUT.value):
         raise ValueError("--suite without --workdir is of the released weights: give an --output")
+    suite = cases.read_suite(SUITE.value)
     kept = log.choose_log(LOG.value, opened.path, suite)
     releases.check_card(opened.path, CARD.value)
     found = run(opened, suite, LIMIT.value)
     cluster.of_main(lambda: releases.record(opened.path, found, kept, CARD.value))
-
-
-def autoencoder_on_suite(opened: runs.Run) -> None:
-    """What the judges say of true clips of --suite through an autoencoder."""
-    suite = cases.read_suite(SUITE.value)
-    each = functools.partial(ordered_map, num_processes=os.cpu_count() or 1)
-    found = round_trip.judge(opened, suite, LIMIT.value, BATCH_SIZE.value, each)
-    run_directory.write_json(opened.path, f"suite_{suite.name}.json", found)
-    print(round_trip.one_line(found))
 
 
 def run(opened: runs.Run, suite: cases.Suite, limit: int | None) -> dict[str, Any]:
@@ -157,7 +132,6 @@ def compare(folders: list[str]) -> None:
 
 
 EVALUATIONS = {"autoencoder": evaluate_autoencoder, "generator": evaluate_generator}
-ON_SUITES = {"autoencoder": autoencoder_on_suite, "generator": generator_on_suite}
 
 
 def main(argv: list[str]) -> None:
@@ -167,18 +141,15 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--{modes[0]} and --{modes[1]} do not go together")
     if folders and not COMPARE.value:
         raise ValueError(f"{' '.join(folders)!r} belongs to no flag; directories are of --compare")
-    if COMPARE.value or SHOW_LOG.value:
-        cli.needs(USES, f"--{modes[0]}")
-        return compare(folders) if COMPARE.value else show_log()
     if not (modes or WORKDIR.value):
         raise ValueError("--workdir is missing: the run to evaluate")
+    if COMPARE.value or SHOW_LOG.value:
+        cli.needs(USES, f"--{modes[0]}")
+        if COMPARE.value:
+            return compare(folders)
+        return print(log.table(log.read(place(LOG.value or log.PATH))))
     wanted = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
     opened = runs.open_run(WORKDIR.value or runs.RELEASED, *wanted)
     by = "--suite of" if SUITE.value else "a run that makes"
     cli.needs(USES, f"{by} {runs.MAKES[opened.makes]}")
-    (ON_SUITES if SUITE.value else EVALUATIONS)[opened.makes](opened)
-
-
-def show_log() -> None:
-    """Prints the runs of test suites."""
-    print(log.table(log.read(place(LOG.value or log.PATH))))
+    EVALUATIONS[opened.makes](opened)

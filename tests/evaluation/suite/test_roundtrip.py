@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seedance_jax.evaluation.suite import round_trip
+from seedance_jax.evaluation.suite import roundtrip
 from seedance_jax.pretrained import runs
 
 
@@ -12,10 +12,10 @@ def judge(bright, quick, monkeypatch):
     """Function of what an autoencoder does to [B,T,H,W,3] in [-1, 1]: the report on five clips."""
 
     def report(code, **settings):
-        monkeypatch.setattr(round_trip, "autoencoder_method", lambda model, weights: code)
+        monkeypatch.setattr(roundtrip, "autoencoder_method", lambda model, weights: code)
         run = runs.open_run(runs.RELEASED / "autoencoder")
         with quick():
-            return round_trip.judge(run, bright, **{"limit": 5, "batch_size": 2} | settings)
+            return roundtrip.judge(run, bright, **{"limit": 5, "batch_size": 2} | settings)
 
     return report
 
@@ -50,5 +50,5 @@ def test_a_true_clip_that_passes_none_keeps_no_share(judge, bright):
     odd = [case for case in bright.cases if (10 + case.number) % 2][:1]
     found = judge(lambda video: video, limit=odd[0].number + 1)
     assert found["kept"][0] == 1
-    assert "pass through the autoencoder" in round_trip.one_line(found)
-    assert "before" not in round_trip.one_line(found | {"kept": None})
+    assert "pass through the autoencoder" in roundtrip.one_line(found)
+    assert "before" not in roundtrip.one_line(found | {"kept": None})

@@ -4,19 +4,31 @@ The second is the best that any generator of its latents can be expected to do.
 """
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.evaluation.judges import verdict
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.reconstruction import autoencoder_method
-from seedance_jax.evaluation.suite import cases, report, scoring
+from seedance_jax.evaluation.suite import cases, scoring
 from seedance_jax.evaluation.suite.cases import Suite
+from seedance_jax.evaluation.suite.report import shares
 from seedance_jax.pretrained import codec, runs
 from seedance_jax.pretrained.runs import Run
+from seedance_jax.training import run_directory
+
+
+def report(run: Run, suite: Suite, limit: int | None, batch_size: int) -> dict[str, Any]:
+    """`judge`, by as many processes as there are CPUs, kept as suite_<name>.json in the run."""
+    each = functools.partial(ordered_map, num_processes=os.cpu_count() or 1)
+    found = judge(run, suite, limit, batch_size, each)
+    run_directory.write_json(run.path, f"suite_{suite.name}.json", found)
+    return found
 
 
 def judge(
@@ -50,9 +62,9 @@ def judge(
         "weights": runs.latent_fingerprint(weights),
         "judges": scoring.judges(),
         "clips": len(true),
-        "true": report.shares(before),
-        "autoencoder": report.shares(after),
-        "kept": report.shares(kept)["passed"],
+        "true": shares(before),
+        "autoencoder": shares(after),
+        "kept": shares(kept)["passed"],
     }
 
 
