@@ -1,7 +1,8 @@
 """Commands that run one after another in a process of their own, which is started once.
 
 Each is what `python -m seedance_jax COMMAND ...` is, but for the seconds of starting Python and of
-compiling what the one before has compiled.
+compiling what the one before has compiled. A notebook and a folder in the place of a command are
+what `python -m tests.notebook_cells` is.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import traceback
 
 import pytest
 
-from tests import xla
+from tests import notebook_cells, xla
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -70,16 +71,17 @@ def capture(argv):
 
 
 def call(argv):
-    """The exit status of `python -m seedance_jax` with these arguments."""
+    """The exit status of `python -m seedance_jax`, or of a notebook, with these arguments."""
     from absl.testing import flagsaver
 
     from seedance_jax import __main__
 
+    notebook = argv[0].endswith(".ipynb")
     sys.argv = ["seedance_jax", *argv]
     sys.modules.pop(f"seedance_jax.commands.{argv[0]}", None)
     with flagsaver.flagsaver():  # commands define flags of the same names
         try:
-            __main__.main()
+            notebook_cells.keep(*argv) if notebook else __main__.main()
         except SystemExit as end:
             if isinstance(end.code, str):
                 print(end.code, file=sys.stderr)
