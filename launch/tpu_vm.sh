@@ -25,8 +25,10 @@ set -euo pipefail
 # shellcheck source=launch/watch.sh
 . "$repository/launch/watch.sh"
 
+patience=() # a command before gcloud: timeout, where somebody has to go on without an answer
+
 tpus() { # resource, verb, arguments
-  run gcloud compute tpus "${@:1:3}" --zone="${option[zone]}" \
+  run "${patience[@]}" gcloud compute tpus "${@:1:3}" --zone="${option[zone]}" \
     ${option[project]:+--project="${option[project]}"} "${@:4}"
 }
 
@@ -106,5 +108,5 @@ case $command in
     tpus queued-resources describe "${option[name]}" --format="value(state.state)"
     on_workers all "$(worker status)"
     ;;
-  delete) tpus queued-resources delete "${option[name]}" --force ;;
+  delete) tpus queued-resources delete "${option[name]}" --force --quiet ;;
 esac

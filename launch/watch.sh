@@ -18,10 +18,11 @@ watch() {
   for name in service-account runtime; do [ ! "${option[$name]:-}" ] || wishes+=("--$name=${option[$name]}"); done
   read -ra flags <<< "${option[create-flags]:-}"
   local poll=${option[poll]:-30} attempts=${option[attempts]:-50} failures=${option[failures]:-3}
-  local spent=0 failed=0 silent=0 since=0 told="" state
+  local spent=0 failed=0 silent=0 since=0 told="" state patience=(timeout 120)
   while true; do
     state=$(slice_state)
     [ "$state" == "$told" ] || say "the slice ${option[name]}: $state"
+    [ "${state%%:*}" == "${told%%:*}" ] || silent=0
     told=$state
     case $state in
       NONE)
@@ -51,6 +52,7 @@ look_after() {
   words=$(sed -n 's/^state: [^ ]* //p' <<< "$answer" | sort -u | tr '\n' ' ')
   case " $words" in
     *" stopped "*) say "the job was stopped by hand: ending the watch, the slice stays" && exit 0 ;;
+    *" leaving "*) [ "${seen:-}" == leaving ] || say "a host is told that it ends soon: waiting" && seen=leaving ;;
     *" failed "*) again_after_failure ;;
     " running ") follow ;;
     " finished ") finish ;;
@@ -63,7 +65,8 @@ look_after() {
 }
 
 begin() { # why, commands before
-  local command
+  # shellcheck disable=SC2034 # of tpus; a job that is stopped has ten minutes to save
+  local command patience=(timeout 900)
   spend "$1"
   for command in "${@:2}" run; do
     case $command in
@@ -96,7 +99,8 @@ finish() {
   if [ "${option[keep]:-}" ]; then
     say "the slice stays: --keep"
   else
-    say "deleting the slice" && self delete
+    say "deleting the slice"
+    self delete || { silence "it could not be deleted" && return; }
   fi
   exit 0
 }
@@ -135,13 +139,23 @@ state_of_host() {
   echo "if [ -x seedance-jax/.venv/bin/python ]; then $(worker state); else echo state: \$(hostname) new; fi"
 }
 
-# Disks go with the slice.
+# Disks go with the slice, so what a command writes must be elsewhere.
 check_place() {
-  local word place
-  for word in "${rest[@]}"; do
-    case $word in --workdir=* | --output=*) place=${word#*=} ;; *) continue ;; esac
-    [[ $place == gs://* || $place == /* ]] ||
-      fail "$word is on the disk of a host, which goes with its slice; legal: gs://..., or a path that all hosts mount"
+  local word needed="" legal="gs://..., or a path that all hosts mount"
+  case ${rest[0]} in
+    train | evaluate) needed=workdir ;;
+    sample | merge | measure | release) needed=output ;;
+    build_data | encode | score) needed=config.data.data_dir ;;
+  esac
+  [[ ! $needed || " ${rest[*]}" == *" --$needed="* ]] || fail "--$needed=... is missing, where it writes: $legal"
+  for word in "${rest[@]:1}"; do
+    case $word in
+      --workdir=[!/]* | --output=[!/]* | --config.data.data_dir=[!/]*)
+        [[ ${word#*=} == gs://* ]] || fail "$word is on the disk of a host, which goes with its slice; legal: $legal"
+        ;;
+      --*) ;;
+      *) fail "'$word' is no flag; write --flag=value in one word" ;;
+    esac
   done
 }
 

@@ -73,18 +73,26 @@ job() {
 # Google tells a host that it is preempted, or shut down for maintenance, a while before: the job
 # saves at once. https://cloud.google.com/compute/docs/metadata/getting-live-migration-notice
 notices() { # process
-  local url=http://metadata.google.internal/computeMetadata/v1/instance key
+  local key
   while sleep 5; do
-    for key in preempted maintenance-event; do
-      case $(curl --silent --max-time 4 --header "Metadata-Flavor: Google" "$url/$key") in
-        TRUE | TERMINATE_*)
-          echo "$(date -Is) notice: $key; saving"
-          kill -TERM "$1"
-          return
-          ;;
-      esac
-    done
+    if key=$(announced); then
+      echo "$(date -Is) notice: $key; saving"
+      echo interrupted > "$stopping" # also if it is so young that the signal just ends it
+      kill -TERM "$1"
+      return
+    fi
   done
+}
+
+# What the host is told to expect, if anything.
+announced() {
+  local url=http://metadata.google.internal/computeMetadata/v1/instance key
+  for key in preempted maintenance-event; do
+    case $(curl --silent --max-time 4 --header "Metadata-Flavor: Google" "$url/$key") in
+      TRUE | TERMINATE_*) echo "$key" && return ;;
+    esac
+  done
+  return 1
 }
 
 stop() {
@@ -103,13 +111,14 @@ status() {
   tail -n 1 "$log" 2> /dev/null || true
 }
 
-# A word on the job: running, or how it ended.
+# A word on the job: running, how it ended, or leaving: the host ends soon, and nothing starts here.
 state() {
-  if running; then
-    echo "state: $(hostname) running"
-  else
-    echo "state: $(hostname) $(cut -d' ' -f1 "$outcome" 2> /dev/null || echo idle)"
+  local word=running
+  if ! running; then
+    word=$(cut -d' ' -f1 "$outcome" 2> /dev/null || echo idle)
+    [[ ! $word =~ ^(interrupted|idle)$ ]] || ! announced > /dev/null || word=leaving
   fi
+  echo "state: $(hostname) $word"
 }
 
 last() {

@@ -135,6 +135,18 @@ def test_a_job_that_is_not_whole_is_started_on_all_hosts(watch, answer, expected
     assert calls == [*expected, "delete"]
 
 
+def test_a_host_that_is_about_to_leave_is_left_alone(watch):
+    done, calls, _ = watch("ACTIVE", "running running,leaving leaving idle running finished")
+    assert (done.returncode, calls) == (0, ["idle", "start", "delete"])
+    assert done.stdout.count("told that it ends soon") == 1
+
+
+def test_a_network_that_was_down_is_no_host_that_is(watch):
+    """The first host that does not answer then is not the tenth."""
+    done, calls, _ = watch(9 * "DENIED " + "ACTIVE", "refused running finished")
+    assert (done.returncode, calls) == (0, ["delete"])
+
+
 def test_a_job_that_fails_again_and_again_is_given_up_and_its_slice_stays(watch):
     done, calls, _ = watch("ACTIVE", "failed", "--failures=2")
     assert done.returncode == 1
@@ -172,6 +184,13 @@ def test_a_gcloud_that_does_not_answer_is_no_lost_slice(watch):
         (("--attempts=many",), TRAIN, "--attempts=many; legal: 0, 1"),
         (("--dry-run",), TRAIN, "--dry-run is of create, install"),
         ((), ("trian",), "no command 'trian'"),
+        ((), ("sample", "--workdir=gs://b/r", "--prompt=a"), "--output=... is missing, where"),
+        ((), ("encode", "--config=configs/pretrain.py:base"), "--config.data.data_dir=... is miss"),
+        (
+            (),
+            ("train", "--workdir=/shared/r", "--output", "r"),
+            "'r' is no flag; write --flag=value",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(watch, options, job, message):
