@@ -87,6 +87,11 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, **sizes: int) -> Mesh
     return Mesh(np.concatenate(grids), MESH_AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
+def spread(axis: str) -> Mesh:
+    """The mesh of all devices along one axis; of several slices each has its part of `data`."""
+    return make_mesh(data=len({slice_of(device) for device in jax.devices()}), **{axis: -1})
+
+
 def slice_of(device: jax.Device) -> int:
     """Number of the TPU slice that a device is in.
 
@@ -106,8 +111,8 @@ def _inside(shape, sizes):
     data, *others = shape
     if data % len(sizes):
         raise ValueError(
-            f"mesh.data={data} on {len(sizes)} slices, over which it is divided; make it a "
-            f"multiple of {len(sizes)}: --config.mesh.data={len(sizes)}"
+            f"mesh: data={data} on {len(sizes)} slices, over which it is divided; make it a "
+            f"multiple of {len(sizes)}, such as data={len(sizes)}"
         )
     return data // len(sizes), *others
 

@@ -23,8 +23,11 @@ def test_data_spans_slices_and_all_else_stays_inside_of_one(monkeypatch):
     mesh = sharding.make_mesh(data=4, fsdp=2)
     slices = np.vectorize(lambda device: device.id % 2)(mesh.devices)
     assert (slices == np.array([0, 0, 1, 1])[:, None, None, None]).all()
-    with pytest.raises(ValueError, match="mesh.data=1 on 2 slices.*--config.mesh.data=2"):
+    with pytest.raises(ValueError, match="mesh: data=1 on 2 slices.*such as data=2"):
         sharding.make_mesh(fsdp=8)
+    assert dict(sharding.spread("sequence").shape) == {
+        "data": 2, "fsdp": 1, "sequence": 4, "tensor": 1,
+    }  # fmt: skip
     monkeypatch.setattr(sharding, "slice_of", lambda device: device.id // 3)
     with pytest.raises(ValueError, match=r"slices of \[3, 3, 2\] devices"):
         sharding.make_mesh(data=-1)

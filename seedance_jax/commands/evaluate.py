@@ -87,7 +87,7 @@ USES = {
 def evaluate_autoencoder(opened: runs.Run) -> None:
     """Report and sheet of an autoencoder on a split, or what judges say of it on --suite."""
     if SUITE.value:
-        suite = cases.read_suite(SUITE.value)
+        suite = cases.read_dev_suite(SUITE.value)  # reports on generators have tables
         print(roundtrip.one_line(roundtrip.report(opened, suite, LIMIT.value, BATCH_SIZE.value)))
         return
     settings = {"batch_size": BATCH_SIZE.value, "tile": TILE.value, "data_dir": DATA_DIR.value}
@@ -112,7 +112,7 @@ def evaluate_generator(opened: runs.Run) -> None:
 def run(opened: runs.Run, suite: cases.Suite, limit: int | None) -> dict[str, Any]:
     """Runs a suite on all devices, prints what came of it and returns the report."""
     folder = place(OUTPUT.value or command.folder_of(opened, suite))
-    mesh = sharding.make_mesh(sequence=-1) if jax.device_count() > 1 else None
+    mesh = sharding.spread("sequence") if jax.device_count() > 1 else None
     pipeline = Pipeline.from_run(opened, VAE_RUN.value, mesh)
     given = {name: flags.FLAGS[name].value for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}

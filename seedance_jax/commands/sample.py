@@ -110,8 +110,9 @@ def main(argv: list[str]) -> None:
 
 def make_mesh() -> jax.sharding.Mesh | None:
     """The mesh of --mesh; without, that of all devices, or None for one."""
-    sizes = sharding.read_mesh(MESH.value) if MESH.value else {"sequence": -1}
-    return sharding.make_mesh(**sizes) if MESH.value or jax.device_count() > 1 else None
+    if MESH.value:
+        return sharding.make_mesh(**sharding.read_mesh(MESH.value))
+    return sharding.spread("sequence") if jax.device_count() > 1 else None
 
 
 def rewriter_settings(config: Mapping[str, Any]) -> dict[str, Any]:

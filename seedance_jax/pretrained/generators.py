@@ -49,7 +49,7 @@ def complete(run: Run, params: Mapping[str, Any]) -> tuple[Generator, Mapping[st
     if text["mode"] == "joint":
         return model, params, run
     text["path"] = run.metadata["text_path"]
-    encoder = text_encoder.open_encoder(text, sharding.make_mesh(fsdp=-1))
+    encoder = text_encoder.open_encoder(text, sharding.spread("fsdp"))
     if (wanted := run.metadata["text"]) != encoder.identity:
         raise ValueError(
             f"the generator was trained with {wanted}, but {text['path']} is {encoder.identity}"

@@ -81,7 +81,7 @@ def make_rewriter(
     if name == "lm":
         if not (0 <= top_p <= 1 and temperature > 0):
             raise ValueError(f"{top_p=}, {temperature=}: must be in [0, 1] and above 0")
-        model = language_model.open_language(directory, sharding.make_mesh(fsdp=-1))
+        model = language_model.open_language(directory, sharding.spread("fsdp"))
         draws = {"top_p": top_p, "temperature": temperature, "seed": seed}
         return functools.partial(REWRITERS[name], model=model, pipeline=pipeline, **draws)
     return REWRITERS[name]

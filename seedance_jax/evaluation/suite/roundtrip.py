@@ -12,6 +12,7 @@ import numpy as np
 
 from seedance_jax.data.builders.processes import ordered_map
 from seedance_jax.evaluation.judges import verdict
+from seedance_jax.evaluation.judges.forms import find_bounds
 from seedance_jax.evaluation.metrics.batches import batches
 from seedance_jax.evaluation.metrics.intervals import in_words
 from seedance_jax.evaluation.reconstruction import autoencoder_method
@@ -20,15 +21,24 @@ from seedance_jax.evaluation.suite.cases import Suite
 from seedance_jax.evaluation.suite.report import shares
 from seedance_jax.pretrained import codec, runs
 from seedance_jax.pretrained.runs import Run
-from seedance_jax.training import run_directory
+from seedance_jax.training import cluster, places, run_directory
 
 
 def report(run: Run, suite: Suite, limit: int | None, batch_size: int) -> dict[str, Any]:
-    """`judge`, by as many processes as there are CPUs, kept as suite_<name>.json in the run."""
-    each = functools.partial(ordered_map, num_processes=os.cpu_count() or 1)
-    found = judge(run, suite, limit, batch_size, each)
-    run_directory.write_json(run.path, f"suite_{suite.name}.json", found)
-    return found
+    """`judge`, by as many processes as there are CPUs, kept as suite_<name>.json in the run.
+
+    Raises an error before, if judges have no thresholds or the run cannot be written.
+    """
+    find_bounds(suite.form)
+
+    def make():
+        places.check_writable(run.path, "the run")
+        each = functools.partial(ordered_map, num_processes=os.cpu_count() or 1)
+        found = judge(run, suite, limit, batch_size, each)
+        run_directory.write_json(run.path, f"suite_{suite.name}.json", found)
+        return found
+
+    return cluster.of_main(make)
 
 
 def judge(

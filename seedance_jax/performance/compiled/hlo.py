@@ -34,6 +34,14 @@ CONTEXT = ("u32", "")  # a scalar of asynchronous instructions that is not data
 OPERAND = re.compile(r"%([\w.\-]+)")
 GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 MESH_GROUPS = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
+# How much of what a device sends goes to other slices, of so many.
+TRANSFERS = {
+    "ALL_REDUCE": lambda slices: 2 * (slices - 1) / slices,
+    "ALL_GATHER": lambda slices: slices - 1,
+    "REDUCE_SCATTER": lambda slices: (slices - 1) / slices,
+    "ALL_TO_ALL": lambda slices: (slices - 1) / slices,
+    "ONE_TO_ONE": lambda slices: 1,
+}
 MEGASCALE, TRANSFER = "xla_megascale_runtime", re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 MESH_AXIS = re.compile(r"'(\w+)'(?:=(\d+)|:\(\d+\)(\d+))?")
 
@@ -104,10 +112,12 @@ def between_slices(text: str, slices: int) -> tuple[int, float]:
             match = INSTRUCTION.match(line)
             if not (match and match[3] == "send" and MEGASCALE in line):
                 continue
-            kind = TRANSFER.search(line)[1]
-            factor = {"ALL_REDUCE": 2 * (slices - 1) / slices, "ALL_GATHER": slices - 1}.get(
-                kind, 1
-            )
+            kind = TRANSFER.search(line)
+            if not kind or kind[1] not in TRANSFERS:
+                raise ValueError(
+                    f"between slices, of a kind that is not known: {line.strip()[:300]}"
+                )
+            factor = TRANSFERS[kind[1]](slices)
             count += times[name]
             sent += times[name] * factor * size_of(*SHAPE.search(match[2]).groups())
     return count, sent
