@@ -34,7 +34,6 @@ part() {
     mkdir -p "$(dirname "$times")" && printf '%6d s  %s\n' $((SECONDS - start)) "$1" >>"$times"
 }
 # stage CONFIG PARENT [CATEGORY [FLAG...]]: trains a stage of the generator from the run of another.
-vae=(--config.vae_run="${VAE:-$runs/vae}")
 stage() {
     part "$1${3:+ $3}" run train $(config "$1" "${3:+,$3}") "${vae[@]}" ${2:+--config.init_from="$runs/$2"} --workdir="$runs/$1${3:+_$3}" "${@:4}"
 }
@@ -54,9 +53,15 @@ part score run score $(config sft)
 
 # 2. The causal video autoencoder, on clips and images, and its score on clips it has not seen.
 if [ ! "${VAE:-}" ]; then
-    part vae run train $(config vae) --workdir="$runs/vae"
-    part "evaluation of vae" run evaluate --workdir="$runs/vae"
+    VAE=$runs/vae
+    part vae run train $(config vae) --workdir="$VAE"
+    if [ "$size" = released ]; then
+        VAE=$runs/vae_decoder
+        part vae_decoder run train $(config vae_decoder) --config.init_from="$runs/vae" --workdir="$VAE"
+    fi
+    part "evaluation of vae" run evaluate --workdir="$VAE"
 fi
+vae=(--config.vae_run="$VAE")
 
 # 3. Pretraining: images, then clips, then more pixels, then more frames a second. From the third
 #    stage on latents are computed once.
