@@ -153,7 +153,8 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
-        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir)]
+        locks = hold(workdir, log.lose)
+        called += [held.enter_context(contextlib.closing(one)) for one in locks]
         if (found := standing(workdir)) != before:
             raise ValueError(
                 f"{workdir} has changed meanwhile, start again: [newest step, pins] were {before} "

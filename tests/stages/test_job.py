@@ -300,7 +300,9 @@ def test_a_job_does_not_go_on_from_what_another_run_left_behind(toy, tmp_path, p
             save(tmp_path, 5)
         return AtStep3(lambda: None)
 
-    with pytest.raises(ValueError, match=r"has changed meanwhile, start again: .*\[3, {}\] and are"):
+    with pytest.raises(
+        ValueError, match=r"has changed meanwhile, start again: .*\[3, {}\] and are"
+    ):
         toy(quadratic(), tmp_path, [other_ends], num_steps=9)
     assert (tmp_path / "config.json").read_text() == before
     if not pins:
