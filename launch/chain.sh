@@ -17,11 +17,16 @@ cd "$(dirname "$0")/.."
 # steps on a CPU (glibc only; elsewhere these names mean nothing).
 export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296
 
-times=${runs#gs://}/times.txt
-# exists PATH: whether there is such a file, or such an object in a bucket.
+case $runs in gs://*) times=runs/${runs#gs://}/times.txt ;; *) times=$runs/times.txt ;; esac
+# exists PATH: whether there is such a file, or such an object in a bucket; what cannot be asked
+# ends the script.
 exists() {
+    local found
     case $1 in
-    gs://*) python -c 'import sys; from seedance_jax.training.places import place; sys.exit(not place(sys.argv[1]).exists())' "$1" ;;
+    gs://*)
+        found=$(python -c 'import sys; from seedance_jax.training.places import place; print(place(sys.argv[1]).exists())' "$1") || exit
+        [ "$found" = True ]
+        ;;
     *) [ -e "$1" ] ;;
     esac
 }

@@ -61,8 +61,8 @@ LOCAL = {
     "caches of this machine": ("commands.cli", "pretrained.executables"),
     "files that grow under a lock while a page or a command writes to them": (
         *("data.appended", "data.curation.reviewing.desk", "data.curation.reviews"),
-        *("data.json_lines", "data.preferences.box", "data.preferences.pairs"),
-        *("data.preferences.votes", "evaluation.releases", "evaluation.suite.log"),
+        *("data.preferences.box", "data.preferences.pairs", "data.preferences.votes"),
+        *("evaluation.releases", "evaluation.suite.log"),
     ),
     "results that are compared where they were copied to": (
         *("evaluation.suite.comparison", "evaluation.suite.comparison_page", "evaluation.tally"),

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -64,6 +65,31 @@ def note_commands(root, size):
     noted = [shlex.split(line) for line in (root / "commands").read_text().splitlines()]
     assert {tuple(line[:2]) for line in noted} == {("-m", "seedance_jax")}
     return printed, [arguments for _, _, *arguments in noted]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "made"),
+    [("echo True", 0, 0), ("echo False", 0, 1), ("echo no gcsfs >&2; exit 3", 3, 0)],
+)
+def test_a_bucket_that_cannot_be_asked_ends_the_chain(tmp_path, answer, status, made):
+    """In a copy of the repository, with a python that notes commands, and answers about objects."""
+    for name in ("launch/chain.sh", "configs/taxonomy.txt"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(ROOT / name, tmp_path / name)
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    noted = f'echo "$3 $4" >> {tmp_path}/commands'
+    python.write_text(f"#!/usr/bin/env bash\nif [ $1 = -c ]; then {answer}; else {noted}; fi\n")
+    python.chmod(0o755)
+    script = ("bash", f"{tmp_path}/launch/chain.sh", "smoke", "gs://some-bucket/my/runs")
+    process = start(*script, PATH=f"{tmp_path}/bin:{PATH}")
+    _, errors = process.communicate()
+    assert process.returncode == status, errors
+    commands = (tmp_path / "commands").read_text()
+    assert commands.count("merge ") == made
+    assert commands.count("configs/sft.py:smoke,") == made * len(sft.categories("smoke"))
+    assert "continue_train" in (tmp_path / "runs/some-bucket/my/runs/times.txt").read_text()
+    assert not (tmp_path / "some-bucket").exists()
 
 
 @pytest.fixture(scope="module")

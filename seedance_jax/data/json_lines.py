@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from seedance_jax.data.remote import Place, place
 
-def read(path: str | Path) -> Iterator[tuple[str, Any]]:
+
+def read(path: str | Place) -> Iterator[tuple[str, Any]]:
     """Yields (its path and line number in words, the value) of every line that ends.
 
     Raises ValueError, with that place, for a line that is not JSON.
     """
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], 1):
+    for number, line in enumerate(place(path).read_bytes().split(b"\n")[:-1], 1):
         where = f"{path} line {number}"
         try:
             value = json.loads(line)

@@ -74,7 +74,7 @@ def train(
         pin checkpoints of the Saver `save`.
       chooses: whether one of them pins the best checkpoint, for which the run then stands.
     """
-    prepare(config, workdir)
+    before = prepare(config, workdir)
     if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
         return Outcome(f"{workdir}: already trained, {config.num_steps} steps")
     if not chooses:
@@ -84,7 +84,7 @@ def train(
     stage = STAGES[config.stage](config)
     if config.init_from and run_directory.latest_step(workdir) is None:
         check_start(stage, config)
-    state, stopped = run(stage, config, workdir, mesh, speed, make_hooks)
+    state, stopped = run(stage, config, workdir, mesh, speed, make_hooks, before)
     step = int(state.step)
     if step < config.num_steps and not stopped:
         return Outcome(f"{workdir}: stopped at step {step} of {config.num_steps}, saved", True)
@@ -122,8 +122,14 @@ def run(
     mesh: jax.sharding.Mesh,
     speed: Callable,
     make_hooks: Sequence[Callable],
+    before: list,
 ) -> loop.Trained:
-    """Runs the loop with the hooks and the checkpoints of a training job; see `train`."""
+    """Runs the loop with the hooks and the checkpoints of a training job; see `train`.
+
+    before: what `standing` said before anything else was read in the directory.
+
+    Raises ValueError if that has changed by the time that no other run can write there.
+    """
     flops, peak = speed(config, stage.makes)
     names = ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
     options = loop.Settings(mesh=mesh, **{name: config[name] for name in names})
@@ -147,11 +153,24 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
-        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir)]
+        locks = hold(workdir, log.lose)
+        called += [held.enter_context(contextlib.closing(one)) for one in locks]
+        if (found := standing(workdir)) != before:
+            raise ValueError(
+                f"{workdir} has changed meanwhile, start again: [newest step, pins] were {before} "
+                f"and are {found}"
+            )
         write_config(config, workdir)
         if cluster.is_main() and run_directory.latest_step(workdir) is None:
             lineage.write_parents(workdir, config)
         return loop.train(stage, workdir, options, save, called)
+
+
+def standing(workdir: Place) -> list:
+    """[newest step, pins] that process 0 finds in a run directory; all processes must call it."""
+    return cluster.of_main(
+        lambda: [run_directory.latest_step(workdir), run_directory.read_pins(workdir)]
+    )
 
 
 def check_batches(
@@ -173,8 +192,10 @@ def finished(workdir: Place) -> bool:
     return metadata.get("trained", metadata.get("step")) == newest
 
 
-def prepare(config: ConfigDict, workdir: Place) -> None:
+def prepare(config: ConfigDict, workdir: Place) -> list:
     """Checks a config and its run directory; types that are "auto" are settled in the config.
+
+    Returns what `standing` said before all else was read.
 
     Raises:
       ValueError: a value is illegal, the processes were not started alike, or the directory holds
@@ -188,6 +209,7 @@ def prepare(config: ConfigDict, workdir: Place) -> None:
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
     if places.in_bucket(workdir):
         cluster.of_main(lambda: str(places.check_writable(workdir, "the run directory")))
+    before = standing(workdir)
     found = run_directory.latest_step(workdir)
     earlier = None if found is None else run_directory.read_json(workdir, "config.json")
     settings.settle_types(config, earlier)
@@ -205,6 +227,7 @@ def prepare(config: ConfigDict, workdir: Place) -> None:
     if found is None and config.get("init_from"):
         settings.check_source(config)
     cluster.wait("the directory is checked")
+    return before
 
 
 def check_unchosen(workdir: Place, num_steps: int) -> None:

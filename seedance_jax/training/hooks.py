@@ -1,6 +1,7 @@
 """Hooks of the training loop: called as hook(step, state, metrics) when a step is dispatched."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ class LogHook:
         self._max_skipped, self._name = max_skipped, name
         self._pending, self._since, self._called, self._times = [], time.monotonic(), None, []
         self._bar, self._flops, self._peak = None, flops, peak
+        self._lost = False
 
     def _open(self, first_step):
         self._main = cluster.is_main()
@@ -75,6 +77,10 @@ class LogHook:
         if step == self._num_steps:
             self._check(self._write())
 
+    def lose(self) -> None:
+        """Another run has the directory: what this one logs stays on this machine from now on."""
+        self._lost = True
+
     def _check(self, record):
         if record["streak"] >= self._max_skipped:
             raise NonFiniteError(
@@ -93,7 +99,8 @@ class LogHook:
             self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
                 self._board.add_scalar(name, value, step)
-            self._mirror.upload()
+            if not self._lost:
+                self._mirror.upload()
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")
         return {"step": step, **record}
 
@@ -117,7 +124,11 @@ class LogHook:
         if self._main:
             self._file.close()
             self._board.close()
-            self._mirror.close()
+            if self._lost:
+                kept = self._mirror.path
+                print(f"the log of this run, of {self._workdir}, is in {kept}", file=sys.stderr)
+            else:
+                self._mirror.leave()
 
 
 def reduce(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -154,7 +165,7 @@ class ProfileHook:
         """Ends the trace of a run that stops before it."""
         if self._mirror:
             jax.profiler.stop_trace()
-            self._mirror.close()
+            self._mirror.leave()
             self._mirror = None
             print(f"profile: {self._path}")
 

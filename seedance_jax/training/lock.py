@@ -15,6 +15,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from seedance_jax.training import cluster, places
@@ -28,10 +29,17 @@ class Lock:
     """Makes a directory, and holds it from now until `close`. It is a hook of the loop, too.
 
     Raises ValueError, with the host and the time of the other, if another run holds it; called as
-    a hook, if another has taken it, which one that could not reach the storage must expect.
+    a hook, if another has taken it, which one that could not reach the storage must expect. Then
+    `lost()` is called as soon as this is found out, in another thread.
     """
 
-    def __init__(self, directory: str | places.Place, beat: float = BEAT):
+    def __init__(
+        self,
+        directory: str | places.Place,
+        beat: float = BEAT,
+        lost: Callable[[], None] = lambda: None,
+    ):
+        self._lost = lost
         self._directory, self._beat = places.place(directory), beat
         self._directory.mkdir(parents=True, exist_ok=True)
         self._about = {
@@ -107,6 +115,7 @@ class Lock:
                 newest, found = _newest(folder)
                 if newest > number:
                     self._taken = self._explain(found)
+                    self._lost()
                     return
                 self._path.write_bytes(self._content(count))
             except Exception:  # of the storage, of many kinds; it may be back in time
@@ -125,13 +134,13 @@ class Lock:
         return f"{self._directory} is in use by process {process} on {host} since {since}"
 
 
-def hold(directory: str | places.Place) -> list[Lock]:
+def hold(directory: str | places.Place, lost: Callable[[], None] = lambda: None) -> list[Lock]:
     """[what holds a directory], of process 0, [] in others; ValueError in all if another run does.
 
-    All processes must call it.
+    All processes must call it. lost: see `Lock`.
     """
     held = []
-    cluster.of_main(lambda: held.append(Lock(directory)))
+    cluster.of_main(lambda: held.append(Lock(directory, lost=lost)))
     return held
 
 

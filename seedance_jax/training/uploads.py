@@ -81,6 +81,13 @@ class Mirror:
             raise OSError(f"cannot upload {self.path} to {self._target}: {error}") from error
         shutil.rmtree(self.path)
 
+    def leave(self) -> None:
+        """As `close`, but what cannot be uploaded stays here, with a warning that says where."""
+        try:
+            self.close()
+        except OSError as error:
+            print(f"WARNING: {error}; it is kept in {self.path}", file=sys.stderr)
+
 
 @contextlib.contextmanager
 def mirrored(folder: str | places.Place, every: float = 30.0) -> Iterator[pathlib.Path]:

@@ -164,7 +164,8 @@ def test_a_hook_of_a_job_may_pin_the_checkpoint_of_its_step(one_device, tmp_path
     counts |= {"checkpoint_every": 100, "keep_checkpoints": 1, "keep_every": 0}
     own = {"stage": "toy", "seed": 0, "ema_decay": 0.5, "init_from": "", **counts}
     speed = lambda config, makes: (None, None)  # noqa: E731
-    run(quadratic(), ConfigDict(own), tmp_path, one_device, speed, [Pinning])
+    before = job.standing(tmp_path)
+    run(quadratic(), ConfigDict(own), tmp_path, one_device, speed, [Pinning], before)
     assert run_directory.pinned(tmp_path) == {"best": 3}
     assert run_directory.all_steps(tmp_path) == [3, NUM_STEPS]
     assert made[0].closed
@@ -285,6 +286,28 @@ def test_a_job_that_a_signal_stops_is_saved_but_not_finished(toy, tmp_path):
     assert said == f"{tmp_path}: stopped at step 3 of {NUM_STEPS}, saved"
     assert run_directory.latest_step(tmp_path) == 3
     assert not finished(tmp_path)
+
+
+@pytest.mark.parametrize("pins", [{}, {"best": 3}])
+def test_a_job_does_not_go_on_from_what_another_run_left_behind(toy, tmp_path, pins):
+    toy(quadratic(), tmp_path, [lambda *made: AtStep3(lambda: Stop("enough"))])
+    before = (tmp_path / "config.json").read_text()
+
+    def other_ends(*made):
+        """The run that held the directory ends when this one has read what it will go on from."""
+        run_directory.write_json(tmp_path, run_directory.PINS, pins)
+        if not pins:
+            save(tmp_path, 5)
+        return AtStep3(lambda: None)
+
+    with pytest.raises(
+        ValueError, match=r"has changed meanwhile, start again: .*\[3, {}\] and are"
+    ):
+        toy(quadratic(), tmp_path, [other_ends], num_steps=9)
+    assert (tmp_path / "config.json").read_text() == before
+    if not pins:
+        (tmp_path / "checkpoints" / "5").rmdir()
+    assert f"trained, {NUM_STEPS} steps" in toy(quadratic(), tmp_path, chooses=True)
 
 
 def test_a_directory_of_other_files_is_refused(tmp_path):

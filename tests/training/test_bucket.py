@@ -1,6 +1,11 @@
 """Runs in a bucket: what a run directory on this machine does, and what buckets do of their own."""
 
+import functools
 import json
+import pathlib
+import re
+import shutil
+import time
 import urllib.request
 
 import jax.numpy as jnp
@@ -110,6 +115,66 @@ def test_what_cannot_be_uploaded_waits_and_at_the_end_is_kept(bucket, emulator, 
     mirror.close()
     assert (places.place(bucket) / "log").read_text() == "1"
     assert not path.exists()
+
+
+def test_a_training_whose_log_cannot_be_uploaded_is_finished_and_says_where_it_is(
+    toy,  # noqa: F811
+    bucket,
+    monkeypatch,
+    capfd,
+):
+    workdir = places.place(bucket)
+    kept = type(workdir).write_bytes
+
+    def fail(self, content):
+        if self.name == "metrics.jsonl":
+            raise OSError("unreachable")
+        return kept(self, content)
+
+    monkeypatch.setattr(type(workdir), "write_bytes", fail)
+    assert "trained" in toy(quadratic(), workdir)
+    assert (workdir / "metadata.json").exists()
+    told = re.search(
+        f"cannot upload .* to {bucket}: unreachable; .* in (.*)", capfd.readouterr().err
+    )
+    log = pathlib.Path(told[1], "metrics.jsonl")
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == NUM_STEPS
+    shutil.rmtree(log.parent)
+
+
+def test_the_log_of_a_run_that_lost_its_directory_stays_on_its_machine(
+    toy,  # noqa: F811
+    bucket,
+    monkeypatch,
+    capfd,
+):
+    workdir = places.place(bucket)
+    monkeypatch.setattr(lock, "Lock", functools.partial(lock.Lock, beat=0.1))
+    monkeypatch.setattr(uploads, "REST", 0.0)
+    monkeypatch.setattr(uploads, "SHARE", 1.0)
+
+    class Taken:
+        """At step 3 another run, which takes this one for dead, has the directory and its log."""
+
+        def __init__(self, *made):
+            pass
+
+        def __call__(self, step, state, metrics):
+            if step == 3:
+                (workdir / lock.FOLDER / "00000009.json").write_text('{"host": "other"}')
+                (workdir / "metrics.jsonl").write_text("theirs")
+                time.sleep(1)
+
+        def close(self):
+            pass
+
+    with pytest.raises(ValueError, match="is in use by process . on other .* this one ends"):
+        toy(quadratic(), workdir, [Taken], log_every=1)
+    assert (workdir / "metrics.jsonl").read_text() == "theirs"
+    told = re.search(f"of {bucket}, is in (.*)", capfd.readouterr().err)
+    log = pathlib.Path(told[1], "metrics.jsonl")
+    assert [json.loads(line)["step"] for line in log.open()] == [1, 2, 3]
+    shutil.rmtree(log.parent)
 
 
 def test_a_bucket_that_is_not_there_is_named_before_anything_is_made(emulator):

@@ -82,13 +82,16 @@ class SuiteHook:
     def reports(self) -> dict[int, Mapping[str, Any]]:
         """{step: report of the clips that this hook makes} of the steps at which all were judged.
 
-        What else lies there is left out: `evaluate` may have judged more clips of a step, or fewer.
+        What else lies there is left out: `evaluate` may have judged more clips of a step, or fewer,
+        or steps at which this hook is not due.
 
         Raises ValueError if the clips of two steps were sampled in different ways.
         """
         chosen = [case.number for case in cases.first_cases(self._suite, self._limit)]
         found, last = {}, None
         for folder in sorted(self.folder.glob("[0-9]*")):
+            if int(folder.name) % self._every:
+                continue
             rows = results.read_rows(folder)
             if any(number not in rows for number in chosen):
                 continue

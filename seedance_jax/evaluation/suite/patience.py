@@ -22,15 +22,18 @@ class PatientHook:
     def __init__(self, hook: SuiteHook, save: Saver, workdir: Place, patience: int) -> None:
         """patience: after so many reports in a row that are not better than the best.
 
-        Raises ValueError if the best of the run was chosen by other clips.
+        Raises ValueError if the best of the run was chosen by other clips or at other steps, or
+        reports of the run cannot be compared.
         """
         self._hook, self._save, self._workdir, self._patience = hook, save, workdir, patience
         self._found = None
         best = cluster.of_main(lambda: run_directory.pinned(workdir).get(BEST))
-        if best is not None and best not in self._read():
+        known = self._read()
+        if best is not None and best not in known:
             raise ValueError(
                 f"{workdir}: step {best}, its best, was not chosen by the first {hook.limit} clips "
-                f"of {hook.folder.name}; go on with the --suite and the --suite_limit of before"
+                f"of {hook.folder.name}; go on with the --suite, the --suite_limit and the "
+                "--suite_every of before"
             )
 
     def __call__(self, step: int, state: Any, metrics: Mapping[str, Any]) -> Stop | None:

@@ -34,7 +34,7 @@ OF_ONE_RUN = (
 )
 
 
-def read_rows(folder: str | Path) -> dict[int, dict]:
+def read_rows(folder: str | places.Place) -> dict[int, dict]:
     """{number: row} of a folder, in order; {} if there is none yet.
 
     A last line that a killed run has not finished is passed over.
@@ -42,7 +42,7 @@ def read_rows(folder: str | Path) -> dict[int, dict]:
     Raises ValueError if a row cannot be read, is of something else or of another run than the first
     one, or comes twice.
     """
-    path = Path(folder) / FILE
+    path = places.place(folder) / FILE
     if not path.exists():
         return {}
     rows = {}

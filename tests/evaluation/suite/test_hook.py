@@ -13,6 +13,7 @@ from configs import lora, pretrain, vae
 from seedance_jax.evaluation.suite import command
 from seedance_jax.evaluation.suite import hook as module
 from seedance_jax.evaluation.suite.hook import SuiteHook
+from seedance_jax.evaluation.suite.patience import PatientHook
 from seedance_jax.models.generator import example_inputs
 from seedance_jax.pretrained import generators, runs, text_encoder
 from seedance_jax.training import checkpoint, run_directory
@@ -136,16 +137,20 @@ def test_what_was_judged_by_hand_besides_does_not_matter(judged):
     assert hook.reports() == before
     by_hand(20, 1)
     assert hook.reports() == before
+    by_hand(25, 2)
+    assert hook.reports() == before
     by_hand(30, 3)
     assert hook.reports() == before | {30: before[10]}
 
 
-def test_clips_that_were_made_in_other_ways_are_not_compared(judged):
+def test_clips_that_were_made_in_other_ways_are_not_compared(judged, tmp_path):
     hook, by_hand = judged
     by_hand(20, 2, num_inference_steps=5)
     match = "00000020 has settings=.*'num_inference_steps': 5.*00000010 has .*; move one of the two"
     with pytest.raises(ValueError, match=match):
         hook.reports()
+    with pytest.raises(ValueError, match=match):  # at the start, though nothing is pinned yet
+        PatientHook(hook, None, tmp_path, patience=2)
 
 
 @pytest.mark.parametrize(

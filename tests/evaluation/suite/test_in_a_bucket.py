@@ -2,14 +2,18 @@
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from clips import moving_square
 
+from configs import pretrain
 from seedance_jax.data import video
 from seedance_jax.evaluation import clips
 from seedance_jax.evaluation.suite import command, results
+from seedance_jax.evaluation.suite.hook import SuiteHook
+from seedance_jax.evaluation.suite.patience import PatientHook
 from seedance_jax.training import places, uploads
 from seedance_jax.training.lock import Lock
 
@@ -34,6 +38,34 @@ def test_results_of_a_bucket_are_kept_and_added_to(bucket, bright, fake, quick, 
     assert [json.loads(row)["number"] for row in rows] == [0, 1, 2]
     with pytest.raises(ValueError, match=f"--compare={folder}: only local paths and mounted"):
         command.compare(folder, tmp_path, tmp_path / "comparison")
+
+
+class Pins:
+    """A saver that keeps the names it was given: {name: step}."""
+
+    def __init__(self):
+        self.given = {}
+
+    def pin(self, step, name):
+        self.given[name] = step
+
+
+def test_a_suite_ends_the_training_of_a_run_in_a_bucket(bucket, bright, fake, quick, monkeypatch):
+    stage = SimpleNamespace(finish=dict, generator_params=lambda ema, _: ema, frozen={})
+    settings = {"name": "world_v1_dev", "every": 10, "limit": 1, "mesh": None}
+    suite = SuiteHook(bucket, pretrain.get_config("smoke").to_dict(), stage, **settings)
+    monkeypatch.setattr(suite, "_suite", bright)
+    pipeline = fake()
+    pipeline.with_params = lambda params: fake(name="weights")
+    monkeypatch.setattr(suite, "_open", lambda *_: pipeline)
+    pins = Pins()
+    hook = PatientHook(suite, pins, places.place(bucket), patience=1)
+    with quick():
+        assert hook(10, SimpleNamespace(ema=1.0), {}) is None
+        stopped = hook(20, SimpleNamespace(ema=1.0), {})
+    assert pins.given == {"best": 10}
+    assert stopped.reason.startswith("1 times no better by suite_world_v1_dev than at step 10")
+    assert [*suite.reports()] == [10, 20]
 
 
 def test_a_directory_that_is_assembled_is_in_the_bucket_when_all_went_well(bucket):
