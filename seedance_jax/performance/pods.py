@@ -32,7 +32,6 @@ class Cell(NamedTuple):
       mesh: value of the flag --mesh.
       batch: clips per step, over all devices.
       remat: policy of the DiT.
-      slices: how many of them.
     """
 
     model: str
@@ -42,14 +41,12 @@ class Cell(NamedTuple):
     mesh: str
     batch: int
     remat: str = "full"
-    slices: int = 1
 
     @property
     def name(self) -> str:
         """Stem of the file of its report."""
-        slices = f"{self.slices}x" * (self.slices > 1) + self.slice
-        parts = [self.model, self.size, f"{self.seconds}s", slices]
-        return "_".join(parts if self.remat == "full" else [*parts, self.remat])
+        parts = self.model, self.size, f"{self.seconds}s", self.slice
+        return "_".join(parts if self.remat == "full" else (*parts, self.remat))
 
 
 CELLS = (
@@ -85,22 +82,13 @@ REMAT = tuple(
 )
 
 
-# Several slices: each has its part of `data`.
-SEVERAL = (
-    Cell("7b", "480p", 5, "v5e-256", "data=2,fsdp=64,sequence=4", 128, slices=2),
-    Cell("7b", "480p", 5, "v5e-256", "data=4,fsdp=64,sequence=4", 256, slices=4),
-    Cell("7b", "480p", 5, "v5p-128", "data=4,fsdp=32", 128, slices=2),
-    Cell("7b", "480p", 5, "v5p-128", "data=8,fsdp=32", 256, slices=4),
-)
-
-
 def choose(parts: Sequence[str]) -> list[Cell]:
     """The cells whose names contain one of `parts`; all cells if `parts` is empty.
 
     Raises:
       ValueError: one of the parts is in no name.
     """
-    cells = CELLS + REMAT + SEVERAL
+    cells = CELLS + REMAT
     for part in parts:
         if not any(part in cell.name for cell in cells):
             raise ValueError(f"{part!r} is in the name of no cell: {[c.name for c in cells]}")
@@ -149,7 +137,6 @@ def command(cell: Cell) -> list[str]:
         "--config.accumulate=1",
         f"--config.model.remat={cell.remat}",
         f"--topology={SLICES[cell.slice]}",
-        f"--slices={cell.slices}",
         f"--mesh={cell.mesh}",
         f"--batch={cell.batch}",
         f"--size={cell.size}",
@@ -173,8 +160,7 @@ def line(cell: Cell, report: Mapping[str, Any]) -> str:
     used = f"{memory['peak'] / 2**30:.1f} of {memory['limit'] / 2**30:.0f} GiB"
     if memory.get("on_host"):
         used += f", {memory['on_host'] / 2**30:.1f} GiB on the host"
-    where = f"{cell.slices} x {cell.slice}" if cell.slices > 1 else cell.slice
-    parts = [what, where, cell.mesh.replace(",", ", "), str(cell.batch)]
+    parts = [what, cell.slice, cell.mesh.replace(",", ", "), str(cell.batch)]
     if not memory["fits"]:
         return "| " + " | ".join([*parts, f"{used}: does not fit", "", ""]) + " |"
     bound = f"{max(report['bounds'].values()):.2f} s, {report['binds']}"

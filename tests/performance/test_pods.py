@@ -18,7 +18,7 @@ from seedance_jax.performance import chips, pods
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests/golden/pods.json").read_text())
-ALL = pods.CELLS + pods.REMAT + pods.SEVERAL
+ALL = pods.CELLS + pods.REMAT
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu")
 
 
@@ -34,10 +34,9 @@ def test_every_cell_has_a_name_of_its_own_and_can_be_chosen():
 
 @pytest.mark.parametrize("cell", ALL, ids=lambda cell: cell.name)
 def test_meshes_use_all_devices_and_divide_the_batch(cell):
-    devices = cell.slices * chips.count_devices(pods.SLICES[cell.slice])
+    devices = chips.count_devices(pods.SLICES[cell.slice])
     mesh = sharding.plan_mesh(devices, **sharding.read_mesh(cell.mesh.split(",")))
     sharding.check_batches({"clips": cell.batch}, mesh)
-    assert mesh.shape["data"] % cell.slices == 0
 
 
 def test_the_pages_have_the_rows_of_the_table_and_all_of_it_fits():
