@@ -13,18 +13,9 @@ from seedance_jax.data import sources
 from seedance_jax.models import conditioning
 from seedance_jax.pretrained import lineage
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import (
-    checkpoint,
-    cluster,
-    hooks,
-    loop,
-    places,
-    release,
-    run_directory,
-    saver,
-)
+from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
 from seedance_jax.training.lock import FILE, FOLDER, hold
-from seedance_jax.training.places import Place
+from seedance_jax.training.places import Place, absolute, check_writable, in_bucket
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -207,15 +198,15 @@ def prepare(config: ConfigDict, workdir: Place) -> list:
     settings.check_values(config)
     if release.exists(workdir):
         raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
-    if places.in_bucket(workdir):
-        cluster.of_main(lambda: str(places.check_writable(workdir, "the run directory")))
+    if in_bucket(workdir):
+        cluster.of_main(lambda: str(check_writable(workdir, "the run directory")))
     before = standing(workdir)
     found = run_directory.latest_step(workdir)
     earlier = None if found is None else run_directory.read_json(workdir, "config.json")
     settings.settle_types(config, earlier)
     wanted = run_directory.as_json(config.to_dict())
     alike = {
-        "workdir": str(places.absolute(workdir)),
+        "workdir": str(absolute(workdir)),
         "checkpoint": found,
         **cluster.code_version(),
     }
