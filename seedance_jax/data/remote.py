@@ -5,6 +5,7 @@ and NumPy read files of this machine, or what is in memory.
 """
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
@@ -24,16 +25,29 @@ def in_bucket(path: str | Place) -> bool:
 
 
 def place(path: str | Place, *parts: str) -> Place:
-    """A path of this machine as `pathlib.Path`, one of a bucket as `epath.Path`."""
-    return (epath.Path if in_bucket(path) else pathlib.Path)(path, *parts)
+    """A path of this machine as `pathlib.Path`, one of a bucket as `epath.Path`.
+
+    Raises ImportError if what reads buckets is not installed.
+    """
+    if not in_bucket(path):
+        return pathlib.Path(path, *parts)
+    _fsspec().get_filesystem_class("gcs")
+    return epath.Path(path, *parts)
+
+
+@functools.cache
+def _fsspec():
+    import fsspec  # of local files alone nobody needs it
+
+    # Others write to the same bucket: what lies there is asked, not remembered.
+    fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
+    return fsspec
 
 
 def names(folder: Place) -> list[str]:
     """The objects of a bucket below a folder, relative to it, sorted."""
-    import fsspec  # of local files alone nobody needs it
-
     start = f"{os.fspath(folder).removeprefix(BUCKET)}/"
-    return [name.removeprefix(start) for name in fsspec.filesystem("gcs").find(start)]
+    return [name.removeprefix(start) for name in _fsspec().filesystem("gcs").find(start)]
 
 
 def upload(folder: pathlib.Path, target: Place, last: str) -> None:

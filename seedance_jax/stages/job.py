@@ -144,8 +144,7 @@ def run(
             peak=peak,
         )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
-        locks = hold(workdir, log.lose)
-        called += [held.enter_context(contextlib.closing(one)) for one in locks]
+        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir, log.lose)]
         if (found := standing(workdir)) != before:
             raise ValueError(
                 f"{workdir} has changed meanwhile, start again: [newest step, pins] were {before} "

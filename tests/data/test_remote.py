@@ -3,6 +3,8 @@
 import dataclasses
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,34 @@ from seedance_jax.data.builders import side_tables, storage, transcoding
 from seedance_jax.data.builders.folder import build_folder
 from seedance_jax.data.builders.transcoding import FolderSpec
 from seedance_jax.data.curation import scores
+
+
+def test_a_data_set_of_a_bucket_without_the_extra_says_which():
+    script = (
+        "import sys; sys.modules['gcsfs'] = None; from seedance_jax.data import remote; "
+        "remote.place('data'); remote.place('gs://bucket/data')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: Please install gcsfs")
+
+
+def test_what_others_add_to_a_folder_of_a_bucket_is_listed(bucket, tmp_path):
+    """In a new process, which knows the data layer alone, and remembers no listing."""
+    script = tmp_path / "list.py"
+    script.write_text(
+        "import sys\n"
+        "from seedance_jax.data import remote\n"
+        "folder = remote.place(sys.argv[1])\n"
+        "for _ in range(2):\n"
+        "    print([path.name for path in folder.iterdir()], remote.names(folder), flush=True)\n"
+        "    input()\n"
+    )
+    (remote.place(bucket) / "a").write_text("1")
+    command, pipe = [sys.executable, script, bucket], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout.readline() == "['a'] ['a']\n"
+        (remote.place(bucket) / "b").write_text("2")
+        assert process.communicate("\n\n")[0] == "['a', 'b'] ['a', 'b']\n"
 
 
 def assert_same_rows(one, other):
