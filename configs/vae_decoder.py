@@ -19,16 +19,11 @@ def get_config(size: str = "base") -> ConfigDict:
     config.data.buckets = base.choose(
         size,
         smoke=((17, 64, 64, 2, 4.0),),
-        released=((17, 64, 64, 4, 4.0), (1, 64, 64, 16, 1.0)),
         small=((17, 128, 128, 32, 1.0),),
         base=((17, 480, 480, 32, 1.0), (9, 480, 480, 32, 1.0)),
     )
-    config.num_steps = base.choose(
-        size, smoke=12, tiny=4000, released=1100, small=20_000, base=100_000
-    )
-    config.optimizer.peak_lr = base.choose(size, smoke=5e-4, released=4e-3, small=1e-4, base=3e-5)
-    if size == "released":  # for edges as steep as they are
-        config.loss.l2, config.loss.perceptual = 0.0, 2.0
+    config.num_steps = base.choose(size, smoke=12, tiny=4000, small=20_000, base=100_000)
+    config.optimizer.peak_lr = base.choose(size, smoke=5e-4, small=1e-4, base=3e-5)
     config.loss.adversarial_start = base.choose(size, smoke=0, small=2000)
     config.freeze_encoder = True
     return config.lock()

@@ -60,10 +60,6 @@ part score run score $(config sft)
 if [ ! "${VAE:-}" ]; then
     VAE=$runs/vae
     part vae run train $(config vae) --workdir="$VAE"
-    if [ "$size" = released ]; then
-        VAE=$runs/vae_decoder
-        part vae_decoder run train $(config vae_decoder) --config.init_from="$runs/vae" --workdir="$VAE"
-    fi
     part "evaluation of vae" run evaluate --workdir="$VAE"
 fi
 vae=(--config.vae_run="$VAE")
