@@ -148,6 +148,9 @@ def main(argv: list[str]) -> None:
         if COMPARE.value:
             return compare(folders)
         return print(log.table(log.read(place(LOG.value or log.PATH))))
+    if SUITE.value:  # what no suite takes is refused before the run is opened
+        of_suites = {*USES["--suite of a generator"], *USES["--suite of an autoencoder"]}
+        cli.needs(USES | {"--suite": of_suites}, "--suite")
     wanted = (MAKES.value, "--makes") if MAKES.value else (tuple(EVALUATIONS), "--workdir")
     opened = runs.open_run(WORKDIR.value or runs.RELEASED, *wanted)
     by = "--suite of" if SUITE.value else "a run that makes"
