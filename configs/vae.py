@@ -38,7 +38,7 @@ def get_config(size: str = "base") -> ConfigDict:
         {
             "stage": "vae",
             "num_steps": choose(
-                size, smoke=12, tiny=6000, released=7300, small=200_000, base=800_000
+                size, smoke=12, tiny=6000, released=20_000, small=200_000, base=800_000
             ),
             "ema_decay": choose(size, smoke=0.99, small=0.999),
             "data": base.data(size, clips),

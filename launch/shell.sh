@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # What the launchers share. Sourced by them; needs bash 5.1.
 
+# Exit status of a training that a signal ended, saved: tells who started it that it is to go on.
+# shellcheck disable=SC2034
+unfinished=75
+
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 fail() {

@@ -16,7 +16,8 @@
 #                                          host dies, until the job is finished; then it deletes the
 #                                          slice (--keep: leaves it)
 #
-# The work directory and the data have to be where all hosts see them: a file system that they mount.
+# The work directory and the data have to be where all hosts see them: a bucket, gs://..., or a file
+# system that they mount.
 # --dry-run prints the commands and runs none.
 set -euo pipefail
 # shellcheck source=launch/shell.sh

@@ -15,7 +15,6 @@ mkdir -p runs/worker
 log=runs/worker/log.txt pid=runs/worker/pid lock=runs/worker/lock
 outcome=runs/worker/outcome stopping=runs/worker/stopping
 grace=600 # seconds that a stopped job has to save
-unfinished=75 # exit status of a training that a signal ended, saved
 
 # The images of some generations have a Python that is too old; uv brings one.
 install() {
@@ -125,16 +124,12 @@ last() {
   tail -c 300 "$log" | tr '\r' '\n' | tail -n 1 # a progress bar rewrites its line
 }
 
-tail_of_log() {
-  tail -n 20 "$log"
-}
-
 logs() {
   tail -n 100 -F "$log"
 }
 
 case ${1:-} in
   install | idle | start | job | stop | status | state | last | logs) "$@" ;;
-  tail) tail_of_log ;;
+  tail) tail -n 20 "$log" ;;
   *) fail "no command '${1:-}'; legal: install idle start stop status logs" ;;
 esac

@@ -8,5 +8,5 @@ set -euo pipefail
 cd "$repository"
 . launch/environment.sh
 tpu_environment "$1"
-[ "$2" != train ] || set -- "$@" --stopped_status=75
+[ "$2" != train ] || set -- "$@" --stopped_status="$unfinished"
 exec python -m seedance_jax "${@:2}"

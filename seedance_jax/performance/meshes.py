@@ -58,7 +58,7 @@ def candidates(
         clips = bucket.batch_size // config.accumulate
         if sequence * tensor > devices or config.model.heads % tensor or clips % shards:
             continue
-        if shards % slices:
+        if shards % slices:  # each has its own part of `data`
             continue
         axes = {"data": slices, "fsdp": shards // slices, "sequence": sequence, "tensor": tensor}
         mesh = sharding.plan_mesh(devices, **axes)

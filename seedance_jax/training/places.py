@@ -170,7 +170,7 @@ def create(path: Place, content: bytes = b"") -> bool:
     """
     try:
         if in_bucket(path):
-            files(path).pipe_file(os.fspath(path), content, mode="create")
+            files().pipe_file(os.fspath(path), content, mode="create")
         else:
             with path.open("xb") as file:
                 file.write(content)
@@ -191,12 +191,12 @@ def fetch(path: Place) -> pathlib.Path:
 def _fetch(path, length, mtime):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="seedance_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    files(place(path)).get_file(path, folder / place(path).name)
+    files().get_file(path, folder / place(path).name)
     return folder / place(path).name
 
 
-def files(path: Place) -> Any:
-    """The fsspec file system of a bucket."""
+def files() -> Any:
+    """The fsspec file system of buckets."""
     import fsspec
 
     return fsspec.filesystem("gcs")
@@ -212,19 +212,19 @@ def set_aside(directory: Place, target: Place, mark: str) -> None:
         return
     (directory / mark).unlink(missing_ok=True)
     for name in names(directory):
-        files(directory).mv(os.fspath(directory / name), os.fspath(target / name))
+        files().mv(os.fspath(directory / name), os.fspath(target / name))
 
 
 def names(directory: Place) -> list[str]:
     """The objects of a bucket below a directory, relative to it."""
     start = os.fspath(directory).removeprefix(BUCKET) + "/"
-    return [name.removeprefix(start) for name in files(directory).find(start)]
+    return [name.removeprefix(start) for name in files().find(start)]
 
 
 def total_bytes(directory: Place) -> int:
     """The size of all files below a directory."""
     if in_bucket(directory):
-        return files(directory).du(os.fspath(directory))
+        return files().du(os.fspath(directory))
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 

@@ -199,7 +199,7 @@ class VideoReader:
                     yield frame
         except av.FFmpegError as error:
             raise ClipError(f"truncated: {reason_of(error)} after {frames} frames") from error
-        except IndexError as error:  # of PyAV before 19, of streams that begin later
+        except IndexError as error:  # of PyAV, which does not know streams that begin later
             raise ClipError(f"a stream that its header lacks, after {frames} frames") from error
         if packets < self._packets:
             raise ClipError(f"truncated: {packets} frames of the {self._packets} that it claims")

@@ -12,7 +12,7 @@ from seedance_jax import sharding
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.models.vae import VAE
 from seedance_jax.performance import chips, programs
-from seedance_jax.performance.compiled import analysis
+from seedance_jax.performance.compiled import analysis, hlo
 from seedance_jax.performance.compiled.flops import traced_flops
 from seedance_jax.performance.meshes import candidates
 from seedance_jax.pretrained.runs import as_tuples
@@ -181,6 +181,32 @@ def test_slices_exchange_what_is_left_when_each_has_added_up_its_own(slices):
     rate = chips.CHIPS["v5e"].network
     assert report["bounds"]["network"] == pytest.approx(report["network"]["sent"] / rate)
     assert any(line.startswith("between slices: 1 times") for line in analysis.lines(report))
+
+
+# What a device that holds a quarter of the rows of its slice sends of an array, as parts of it.
+EXCHANGES = {
+    "all_gather": (lambda x: jax.lax.all_gather(x, "data", tiled=True), 3),
+    "psum_scatter": (lambda x: jax.lax.psum_scatter(x, "data", tiled=True), 3 / 4),
+    "all_to_all": (lambda x: jax.lax.all_to_all(x, "data", 0, 1, tiled=True), 3 / 4),
+    "ppermute": (lambda x: jax.lax.ppermute(x, "data", [(i, (i + 1) % 4) for i in range(4)]), 1),
+    "psum": (lambda x: jax.lax.psum(x, "data"), 2 * 3 / 4),
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu")
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_every_way_to_exchange_something_between_slices_is_counted(name):
+    exchange, parts = EXCHANGES[name]
+    mesh = sharding.make_mesh(chips.open_topology("v5e:2x2", 4), data=4, fsdp=4)
+    where = sharding.batch_sharding(mesh)
+    x = sharding.place_shapes(jax.ShapeDtypeStruct((1024, 512), jnp.float32), where)
+    spec = {"in_specs": where.spec, "out_specs": where.spec, "check_vma": False}
+    text = jax.jit(jax.shard_map(exchange, mesh=mesh, **spec)).lower(x).compile().as_text()
+    times, sent = hlo.between_slices(text, 4)
+    assert (times, sent) == (1, parts * 4 * 1024 * 512 / 16)
+    unknown = text.replace("_xla_megascale_transfer_type", "_another")
+    with pytest.raises(ValueError, match="between slices, of a kind that is not known: .*send"):
+        hlo.between_slices(unknown, 4)
 
 
 def test_slices_of_which_nobody_knows_the_network_are_refused():
