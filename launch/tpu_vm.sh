@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command on all hosts of a Cloud TPU slice.
+# Runs a command on all hosts of a Cloud TPU slice, or of several.
 #
-#   bash launch/tpu_vm.sh COMMAND --name=NAME --zone=ZONE [--project=PROJECT] [--dry-run] ...
+#   bash launch/tpu_vm.sh COMMAND --name=NAME --zone=ZONE [--project=PROJECT] [--slices=N] [--dry-run] ...
 #
 #   create --accelerator=v5p-128 [--spot | --reserved] [--service-account=EMAIL] [--runtime=VERSION]
 #          [-- --network=...]              asks for the slice; after -- flags of gcloud
@@ -18,7 +18,8 @@
 #
 # The work directory and the data have to be where all hosts see them: a bucket, gs://..., or a file
 # system that they mount.
-# --dry-run prints the commands and runs none.
+# --slices=2, of every command, is two slices of that type in one request, NAME-0 and NAME-1, which
+# come and go together. --dry-run prints the commands and runs none.
 set -euo pipefail
 # shellcheck source=launch/shell.sh
 . "$(dirname "$0")/shell.sh"
@@ -33,8 +34,15 @@ tpus() { # resource, verb, arguments
     ${option[project]:+--project="${option[project]}"} "${@:4}"
 }
 
+# Several slices are reached by their request, whose nodes they are.
+reach() { # ssh or scp, workers (all, or 0: the first host), arguments
+  local kind=tpu-vm nodes=()
+  ((slices == 1)) || kind=queued-resources nodes=(--node="$2")
+  tpus "$kind" "$1" --worker="$2" "${nodes[@]}" "${@:3}"
+}
+
 on_workers() { # workers, command line
-  tpus tpu-vm ssh "${option[name]}" --worker="$1" --command="$2" "${@:3}"
+  reach ssh "$1" "${option[name]}" --command="$2" "${@:3}"
 }
 
 worker() { # a command line for launch/worker.sh
@@ -43,11 +51,12 @@ worker() { # a command line for launch/worker.sh
 
 create() {
   need accelerator
-  local type=${option[accelerator]} of_type
+  local type=${option[accelerator]} of_type nodes=(--node-id="${option[name]}")
+  ((slices == 1)) || nodes=(--node-count="$slices" --node-prefix="${option[name]}")
   [ ! "${option[spot]:-}" ] || [ ! "${option[reserved]:-}" ] || fail "--spot and --reserved exclude each other"
   of_type=$(of_accelerator_type "$type")
   [[ $type != tpu7x-* ]] || echo "note: Google's documentation offers tpu7x through GKE: launch/gke" >&2
-  tpus queued-resources create "${option[name]}" --node-id="${option[name]}" \
+  tpus queued-resources create "${option[name]}" "${nodes[@]}" \
     --accelerator-type="$type" --runtime-version="${option[runtime]:-${of_type#* }}" \
     ${option[spot]:+--spot} ${option[reserved]:+--reserved} \
     ${option[service-account]:+--service-account="${option[service-account]}"} "${rest[@]}"
@@ -66,7 +75,7 @@ copy() {
   local archive=${TMPDIR:-/tmp}/seedance-jax.tar.gz
   git -C "$repository" diff --quiet HEAD || echo "note: changes that are not committed stay here" >&2
   run git -C "$repository" archive --prefix=seedance-jax/ --output="$archive" HEAD
-  tpus tpu-vm scp "$archive" "${option[name]}:seedance-jax.tar.gz" --worker=all
+  reach scp all "$archive" "${option[name]}:seedance-jax.tar.gz"
   # Files that are no longer in the repository must not linger; data, runs and .venv stay.
   on_workers all "cd && rm -rf seedance-jax/{seedance_jax,configs,launch} && tar -xzf seedance-jax.tar.gz"
 }
@@ -96,8 +105,10 @@ case $command in
   logs | stop | status | delete) more="" ;;
   *) fail "no command '$command'; legal: create install run logs stop status delete watch" ;;
 esac
-read_options "name= zone= project= dry-run $more" "${@:2}"
+read_options "name= zone= project= slices= dry-run $more" "${@:2}"
 need name zone
+slices=${option[slices]:-1}
+[[ $slices =~ ^[1-9][0-9]*$ ]] || fail "--slices=$slices; legal: 1, 2, ..."
 [[ $command =~ ^(create|run|watch)$ || ${#rest[@]} == 0 ]] || fail "$command takes nothing after --"
 
 case $command in

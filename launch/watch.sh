@@ -26,7 +26,7 @@ watch() {
     told=$state
     case $state in
       NONE)
-        spend "asking for ${option[accelerator]}"
+        spend "asking for ${option[slices]:-1} of ${option[accelerator]}"
         self create --accelerator="${option[accelerator]}" "${wishes[@]}" -- "${flags[@]}" || silence "the request was refused"
         ;;
       ACTIVE) look_after ;;
@@ -161,7 +161,7 @@ check_place() {
 
 self() { # command, options
   bash "$0" "$1" --name="${option[name]}" --zone="${option[zone]}" \
-    ${option[project]:+--project="${option[project]}"} "${@:2}"
+    ${option[project]:+--project="${option[project]}"} --slices="${option[slices]:-1}" "${@:2}"
 }
 
 last_line() {

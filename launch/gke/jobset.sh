@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs a command on a TPU slice of a GKE cluster, the one that kubectl talks to.
+# Runs a command on a TPU slice, or on several, of a GKE cluster, the one that kubectl talks to.
 #
 #   bash launch/gke/jobset.sh apply --name=NAME --accelerator=v5e --topology=16x16 --image=IMAGE
-#       --claim=CLAIM [--nodes=N] [--chips-per-node=N] [--restarts=N] [--service-account=NAME]
-#       [--dry-run] -- train --config=configs/pretrain.py:base --workdir=/shared/runs/base
+#       --claim=CLAIM [--nodes=N] [--chips-per-node=N] [--slices=N] [--restarts=N]
+#       [--service-account=NAME] [--dry-run] -- train --config=configs/pretrain.py:base --workdir=/shared/runs/base
 #   bash launch/gke/jobset.sh logs | status | delete --name=NAME [--dry-run]
 #
 # CLAIM is a PersistentVolumeClaim that all pods may write (Filestore, Lustre); /shared is its place.
@@ -59,11 +59,12 @@ yaml_list() {
 }
 
 manifest() {
-  local -A value=([name]=${option[name]} [restarts]=${option[restarts]:-10})
+  local -A value=([name]=${option[name]} [restarts]=${option[restarts]:-10} [slices]=${option[slices]:-1})
   local generation=${option[accelerator]} total text key
   check_generation "$generation"
   check_topology "$generation" "${option[topology]}"
   [[ ${value[restarts]} =~ ^[0-9]+$ ]] || fail "--restarts=${value[restarts]}; legal: 0, 1, ..."
+  [[ ${value[slices]} =~ ^[1-9][0-9]*$ ]] || fail "--slices=${value[slices]}; legal: 1, 2, ..."
   total=$((${option[topology]//x/*}))
   value[chips]=$(chips_per_node "$generation" "${option[topology]}" "$total") || exit 1
   value[nodes]=$((total / value[chips]))
@@ -89,7 +90,7 @@ apply() {
 
 command=${1:-}
 case $command in
-  apply) more="accelerator= topology= image= claim= nodes= chips-per-node= restarts= service-account=" ;;
+  apply) more="accelerator= topology= image= claim= nodes= chips-per-node= slices= restarts= service-account=" ;;
   logs | status | delete) more="" ;;
   *) fail "no command '$command'; legal: apply logs status delete" ;;
 esac
@@ -100,7 +101,7 @@ selector=--selector=jobset.sigs.k8s.io/jobset-name=${option[name]}
 
 case $command in
   apply) apply ;;
-  logs) run kubectl logs --follow --tail=100 "$selector,batch.kubernetes.io/job-completion-index=0" ;;
+  logs) run kubectl logs --follow --tail=100 "$selector,jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0" ;;
   status) run kubectl get jobset,pods "$selector" --output=wide ;;
   delete) run kubectl delete jobset "${option[name]}" ;;
 esac

@@ -124,6 +124,19 @@ def test_the_other_commands():
     assert delete[3:6] == ["queued-resources", "delete", "pod"]
 
 
+def test_several_slices_are_one_request_and_its_nodes():
+    (create,) = dry("create", "--accelerator=v5p-128", "--slices=4")
+    assert {"--node-count=4", "--node-prefix=pod"} < set(create)
+    assert not [word for word in create if word.startswith("--node-id")]
+    _, copy, *others = dry("install", "--slices=4")
+    for command in (copy, *others, *dry("stop", "--slices=4")):
+        assert command[3] == "queued-resources"
+        assert {"--node=all", "--worker=all"} < set(command)
+    (logs,) = dry("logs", "--slices=4")
+    assert {"--node=0", "--worker=0"} < set(logs)
+    assert dry("stop", "--slices=1") == dry("stop")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -143,6 +156,7 @@ def test_the_other_commands():
             ("run", *HERE, "--accelerator=v6e-8", "--", "train", "--config=configs/sftt.py:base"),
             "configs/sftt.py:base: no such file; legal: .*configs/pretrain.py",
         ),
+        (("stop", *HERE, "--slices=0"), "--slices=0; legal: 1, 2, ..."),
         (("stop", *HERE, "--", "now"), "stop takes nothing after --"),
     ],
 )
@@ -187,6 +201,14 @@ def test_a_2x4_can_be_one_host_of_eight_chips():
     assert jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["parallelism"] == 1
 
 
+def test_a_manifest_of_several_slices_has_a_job_for_each():
+    for options, replicas in (((), 1), (("--slices=4",), 4)):
+        jobset = manifest("--accelerator=v5e", "--topology=4x4", *options)
+        (job,) = jobset["spec"]["replicatedJobs"]
+        assert job["replicas"] == replicas
+        assert job["template"]["spec"]["completions"] == 4
+
+
 def test_words_with_quotes_survive_the_manifest():
     prompt = """--prompt=it's "red": #1, [a] ${name} \\n"""
     options = ("--accelerator=v6e", "--topology=2x2", "--dry-run", "--", "sample", prompt)
@@ -211,6 +233,7 @@ def test_words_with_quotes_survive_the_manifest():
             "--chips-per-node=8 for v6e 4x4; legal: 4",
         ),
         (("--accelerator=v6e",), "--topology=... is missing"),
+        (("--accelerator=v6e", "--topology=2x2", "--slices=two"), "--slices=two; legal: 1, 2"),
         (("--accelerator=v6e", "--topology=2x2", "--restarts=x"), "--restarts=x; legal: 0, 1"),
     ],
 )
@@ -224,7 +247,8 @@ def test_a_manifest_that_cannot_run_is_refused(options, message):
 def test_the_other_commands_of_gke():
     (logs,) = printed("gke/jobset.sh", "logs", "--name=pod")
     assert logs[:2] == ["kubectl", "logs"]
-    assert "job-completion-index=0" in " ".join(logs)
+    for first in ("job-index=0", "job-completion-index=0"):
+        assert first in " ".join(logs)
     (status,) = printed("gke/jobset.sh", "status", "--name=pod")
     assert status[:3] == ["kubectl", "get", "jobset,pods"]
     (delete,) = printed("gke/jobset.sh", "delete", "--name=pod")

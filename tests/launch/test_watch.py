@@ -95,6 +95,15 @@ def test_a_slice_that_is_there_is_used_and_may_be_kept(watch):
     assert calls == []
 
 
+def test_several_slices_come_and_go_together(watch):
+    states = "NOT_FOUND ACTIVE SUSPENDED NOT_FOUND ACTIVE"
+    answers = "new,new,new,new finished,finished,finished,finished"
+    done, calls, [create, *_] = watch(states, answers, "--slices=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert calls == ["create", *BEGIN, "delete", "create", "delete"]
+    assert {"--node-count=2", "--node-prefix=pod"} < set(create.split())
+
+
 @pytest.mark.parametrize("lost", ["SUSPENDED", "SUSPENDING", "FAILED"])
 def test_a_lost_slice_is_deleted_and_asked_for_again(watch, lost):
     done, calls, _ = watch(
