@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from seedance_jax.data.curation import filters
 from seedance_jax.pretrained import lineage
 from seedance_jax.pretrained.runs import Run
 from seedance_jax.training import checkpoint, places, run_directory
@@ -159,7 +160,12 @@ def merge_runs(
     params, said = METHODS[method](merger)
     check_finite(params, f"the runs merged by {method}")
     parents = {"merged": [lineage.parent(run) for run in runs], "init_from": parent}
-    write_merged(runs[0], output, params, {"merged": {"method": method, **said}}, parents)
+    like = runs[0]
+    if all("filter" in run.config.get("data", {}) for run in runs):
+        kept = filters.any_of([run.config["data"]["filter"] for run in runs])
+        data = like.config["data"] | {"filter": kept}
+        like = like._replace(config=like.config | {"data": data})
+    write_merged(like, output, params, {"merged": {"method": method, **said}}, parents)
     return said
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from seedance_jax.data.curation import filters
 from seedance_jax.pretrained import lineage, merging, runs
 from seedance_jax.training import checkpoint, run_directory
 
@@ -130,6 +131,28 @@ def test_a_merged_run_is_there_when_it_is_whole_and_of_no_category(tmp_path, mon
     found = runs.open_run(output, "generator")
     assert (found.config["name"], found.config["category"]) == ("merged", "")
     assert "stopped" not in found.metadata
+
+
+@pytest.mark.parametrize(
+    "texts", [("a < 0.5 and b > 0.5", "b < 0.2"), ("b < 0.2",) * 2, ("", "a < 1")]
+)
+def test_the_data_of_a_merged_run_are_those_of_any_of_its_parts(tmp_path, texts):
+    parent = make_run(tmp_path / "parent", params(0))
+    configs = [CONFIG | {"data": {"filter": text}} for text in texts]
+    children = [
+        make_run(tmp_path / name, params(1), parent, config)
+        for name, config in zip("ab", configs, strict=True)
+    ]
+    merging.merge_runs(children, "uniform", tmp_path / "merged")
+    found = runs.open_run(tmp_path / "merged", "generator").config["data"]["filter"]
+    rows = dict(zip("ab", np.random.default_rng(0).uniform(size=(2, 50)), strict=True))
+
+    def keeps(text):
+        tree = filters.parse(text or "a < 1 or a >= 1", "ab", {}, "filter")
+        return filters.evaluate(tree, rows)
+
+    np.testing.assert_array_equal(keeps(found), np.any([keeps(text) for text in texts], axis=0))
+    assert texts[0] != texts[1] or found == texts[0]
 
 
 def test_a_parent_that_has_changed_or_is_gone_is_said(family, tmp_path):

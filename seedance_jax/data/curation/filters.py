@@ -8,7 +8,7 @@ every comparison with it is false.
 
 import ast
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -209,6 +209,14 @@ def negation(text: str) -> str:
     if isinstance(tree, ast.UnaryOp):
         return ast.unparse(tree.operand)
     return ast.unparse(ast.UnaryOp(ast.Not(), tree))
+
+
+def any_of(texts: Sequence[str]) -> str:
+    """The filter of the rows that any of these keeps; "" keeps all."""
+    if "" in texts:
+        return ""
+    first, *others = dict.fromkeys(texts)
+    return " or ".join(f"({text})" for text in (first, *others)) if others else first
 
 
 def evaluate(tree: ast.expr, columns: Mapping[str, np.ndarray]) -> np.ndarray:
