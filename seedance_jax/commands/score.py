@@ -44,14 +44,19 @@ def score_source(name: str, data: dict) -> tuple[list, dict]:
     options = (data["data_dir"], data["num_processes"])
     for place in scores.build(directory, SPLIT.value, scorers_of(data), *options):
         print(place)
-    if REVIEWS.value:
-        place, made = reviews.build(directory, SPLIT.value, REVIEWS.value, data["data_dir"])
-        data = data | {"reviews": made}
-        print(f"{place}\nfilters read it with --config.data.reviews={made}")
     judged = dropped.judge(data, directory, SPLIT.value)
     report = dropped.make_report(judged)
     print(f"{name}, {SPLIT.value}: {dropped.format_report(report)}")
     return [*dropped.examples(judged, storage.open_split(directory, SPLIT.value))], report
+
+
+def add_reviews(named: dict[str, dict]) -> dict[str, dict]:
+    """The data parts of all sources, which read the tables that are made of --reviews."""
+    directories = [sources.locate(data) for data in named.values()]
+    data_dir = next(iter(named.values()))["data_dir"]
+    places, made = reviews.build(directories, SPLIT.value, REVIEWS.value, data_dir)
+    print(*places, f"filters read it with --config.data.reviews={made}", sep="\n")
+    return {name: data | {"reviews": made} for name, data in named.items()}
 
 
 def main(argv: list[str]) -> None:
@@ -61,9 +66,12 @@ def main(argv: list[str]) -> None:
     named = dict(zip(data["source"].split(","), sources.sources_of(data), strict=True))
     if SPLIT.value != "train":
         named = dict([next(iter(named.items()))])
+    named = {name: own.data for name, own in named.items()}
+    if REVIEWS.value:
+        named = add_reviews(named)
     shown, reports = [], {}
     for name, own in named.items():
-        examples, reports[name] = score_source(name, own.data)
+        examples, reports[name] = score_source(name, own)
         shown += examples
     storage.write_json(written := output.with_suffix(".json"), reports)
     if shown:

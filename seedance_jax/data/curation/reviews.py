@@ -141,21 +141,27 @@ def fingerprint(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def build(
-    directory: Place, split: str, path: str | Path, data_dir: str | Place
-) -> tuple[Place, str]:
-    """Writes the table of a file of reviews unless it exists; returns (its directory, its name).
+    directories: Sequence[Place], split: str, path: str | Path, data_dir: str | Place
+) -> tuple[list[Place], str]:
+    """Writes a table of a file of reviews for each data set, unless it exists.
 
-    Raises ValueError if the file has no decision on a split of this data set.
+    Where the file decides nothing of a data set, its table says so of all rows. Returns (the
+    directories of the tables, the name that they share).
+
+    Raises ValueError if the file has no decision on a split of any of the data sets.
     """
-    rows, of = read_rows(path), storage.describe_clips(directory, split)
-    decided = latest(rows, of)
-    if not decided:
-        raise ValueError(f"{path} has no decision on a clip of {directory}, {split}")
+    rows, made = read_rows(path), []
     name = fingerprint(rows)
-    spec = scores.describe(directory, split, scores.REVIEW, name)
-    place = storage.dataset_directory(data_dir, "scores", spec)
-    scores.write_table(place, spec, columns(decided, len(storage.open_split(directory, split))))
-    return place, name
+    decided = [latest(rows, storage.describe_clips(one, split)) for one in directories]
+    if not any(decided):
+        where = " or ".join(map(str, directories))
+        raise ValueError(f"{path} has no decision on a clip of {where}, {split}")
+    for directory, own in zip(directories, decided, strict=True):
+        spec = scores.describe(directory, split, scores.REVIEW, name)
+        made.append(storage.dataset_directory(data_dir, "scores", spec))
+        count = len(storage.open_split(directory, split))
+        scores.write_table(made[-1], spec, columns(own, count))
+    return made, name
 
 
 def labels(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

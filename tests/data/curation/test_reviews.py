@@ -106,7 +106,7 @@ def test_a_filter_reads_the_table_that_the_config_names_and_no_later_decision(pa
         decide(file, "ann", 0, "drop", of=of)
         decide(file, "ann", 1, label="fall", of=of)
         decide(file, "ann", 2, label="roll", of=of)
-    place, name = reviews.build(directory, "train", path, tmp_path)
+    [place], name = reviews.build([directory], "train", path, tmp_path)
     data = {"data_dir": str(tmp_path), "reviews": name}
 
     def kept(text, **changes):
@@ -120,7 +120,7 @@ def test_a_filter_reads_the_table_that_the_config_names_and_no_later_decision(pa
     assert kept("kept == 1") == [False, True, True, False]
     with pytest.raises(ValueError, match="label is never 'spin'; legal: fall, roll"):
         kept("label == 'spin'")
-    later, other = reviews.build(directory, "train", path, tmp_path)
+    [later], other = reviews.build([directory], "train", path, tmp_path)
     assert (later != place, other != name) == (True, True)
     assert kept("label == 'spin'", reviews=other) == [False, False, False, True]
     with pytest.raises(ValueError, match=r"data.reviews is not set, .* `score --reviews=FILE`"):
@@ -139,4 +139,16 @@ def test_reviews_of_other_clips_make_no_table(path, tmp_path):
     with reviews.open_file(path) as file:
         decide(file, "ann", 0)
     with pytest.raises(ValueError, match="has no decision on a clip of .*a, train"):
-        reviews.build(directory, "train", path, tmp_path)
+        reviews.build([directory], "train", path, tmp_path)
+
+
+def test_reviews_of_one_of_several_data_sets_make_tables_for_all(path, tmp_path):
+    directories = [tmp_path / "clips" / name for name in "ab"]
+    for number, directory in enumerate(directories):
+        write_clips(directory, [clip_record(number), clip_record(number + 2)])
+    with reviews.open_file(path) as file:
+        decide(file, "ann", 1, of=storage.describe_clips(directories[1], "train"))
+    _, name = reviews.build(directories, "train", path, tmp_path)
+    data = {"data_dir": str(tmp_path), "reviews": name, "filter": "not kept == 1"}
+    kept = [selection.select(data, directory, "train").kept for directory in directories]
+    np.testing.assert_array_equal(kept, [[True, True], [True, False]])
