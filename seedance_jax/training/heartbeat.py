@@ -23,7 +23,7 @@ from seedance_jax.training.places import Place, place
 from seedance_jax.training.progress import Progress
 
 FILE, STARTS, BOARD = "heartbeats.json", "starts.jsonl", "heartbeats"
-BEAT = 10.0  # seconds from one line of a host to the next
+BEAT, POSTS = 10.0, 5  # seconds from one file to the next; lines that a host leaves meanwhile
 SAID, REPEATED = 60.0, 600.0  # seconds between lines in the log, and the same warning
 
 
@@ -40,7 +40,7 @@ class Heartbeat:
         self._state, self._error, self._lost = "running", "", False
         self._count, self._heard, self._told = 0, {}, {}
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._thread = threading.Thread(target=self._go_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()
@@ -65,14 +65,16 @@ class Heartbeat:
         while True:
             ending = self._closed.is_set()
             line = {**self._about, "beat": self._count, **self.progress.report(), "ended": ending}
+            self._try(lambda line=line: cluster.post(BOARD, line))
+            if cluster.is_main() and (ending or self._count % POSTS == 0):
+                self._try(lambda line=line: self._write(line, start))
             self._count += 1
-            self._try(lambda line=line: self._tell(line, start))
             if ending:
                 return
             if cluster.joined() and time.monotonic() - said >= SAID:
                 said = time.monotonic()
                 say(f"heartbeat: {lag.describe(line)}")
-            self._closed.wait(self._beat)
+            self._closed.wait(self._beat / POSTS)
 
     def _try(self, act):
         try:
@@ -80,9 +82,8 @@ class Heartbeat:
         except Exception as error:  # of the storage or the coordinator; training needs neither
             self._warn("file", textwrap.shorten(f"no heartbeat: {error}", 300))
 
-    def _tell(self, line, start):
-        cluster.post(BOARD, line)
-        if not cluster.is_main() or self._lost:
+    def _write(self, line, start):
+        if self._lost:
             return
         hosts = self._hear({0: line} | cluster.posted(BOARD), start)
         about = {"state": self._state, "error": self._error, "written": now()}

@@ -99,6 +99,7 @@ class LogHook:
             self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
                 self._board.add_scalar(name, value, step)
+            self._board.flush()  # what is uploaded, and what a kill leaves, has this record
             if not self._lost:
                 self._mirror.upload()
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")

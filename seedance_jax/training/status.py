@@ -36,7 +36,6 @@ def read(workdir: str | Place, clips_per_step: float) -> dict[str, Any]:
     step = max((one for one in steps if one is not None), default=0)
     reached = step if state == "running" else saved or 0
     found = lag.find(hosts, heartbeat.BEAT) if state == "running" else None
-    rate = last.get("steps_per_second")
     return {
         "workdir": str(workdir),
         "state": state,
@@ -45,8 +44,7 @@ def read(workdir: str | Place, clips_per_step: float) -> dict[str, Any]:
         "step": step,
         "num_steps": config.get("num_steps"),
         "loss": last.get("loss"),
-        "steps_per_second": rate,
-        "clips_per_second": rate and rate * clips_per_step,
+        **_rates(hosts, records, clips_per_step),
         "checkpoint": saved,
         "checkpoint_age": _checkpoint_age(workdir, saved),
         **_efficiency(starts, records, reached, beats),
@@ -116,6 +114,14 @@ def useful_seconds(records: Sequence[Mapping[str, Any]], start: int, end: int) -
                 pace = record["goodput"] / record["steps_per_second"]
             total, done = total + steps * pace, done + steps
     return total + max(end - done, 0) * usual
+
+
+def _rates(hosts, records, clips_per_step):
+    """Of the last minute; else of the last few records, one of which has the time of compiling."""
+    pace = hosts[0]["seconds_per_step"] if hosts else None
+    last = [one["steps_per_second"] for one in records[-5:] if one.get("steps_per_second")]
+    rate = 1 / pace if pace else statistics.median(last) if last else None
+    return {"steps_per_second": rate, "clips_per_second": rate and rate * clips_per_step}
 
 
 def _checkpoint_age(workdir, step):

@@ -229,6 +229,15 @@ def test_the_log_averages_between_records_and_counts_skips(tmp_path):
     assert (record["loss"], record["skipped"], record["streak"]) == (2.0, 1, 1)
 
 
+def test_tensorboard_has_a_record_as_soon_as_it_is_logged(tmp_path):
+    hook = log_hook(tmp_path)
+    for step in (1, 2, 3):
+        hook(step, None, {"loss": 0.5, "streak": 0})
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert events.read_bytes().count(b"loss") == 2  # the last is not yet fetched
+    hook.close()
+
+
 def test_what_was_not_written_yet_is_when_the_log_is_closed(tmp_path):
     settings = {"num_steps": 9, "every": 4, "max_skipped": 9, "name": "test"}
     LogHook(tmp_path, **settings).close()  # of a run without a step
