@@ -16,6 +16,7 @@ from seedance_jax.training.finiteness import NonFiniteError
 from seedance_jax.training.places import Place, place
 from seedance_jax.training.uploads import Mirror
 
+FLUSH = 10  # seconds that TensorBoard's events, which a thread writes, are behind at most
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
 
 
@@ -52,7 +53,8 @@ class LogHook:
             path = self._mirror.fetch("metrics.jsonl")
             drop_records_after(path, first_step)
             self._file = open(path, "a", buffering=1)
-            self._board = tensorboardX.SummaryWriter(str(self._mirror.path / "tensorboard"))
+            folder = str(self._mirror.path / "tensorboard")
+            self._board = tensorboardX.SummaryWriter(folder, flush_secs=FLUSH)
         self._bar = tqdm.tqdm(
             total=self._num_steps,
             initial=first_step,
@@ -99,7 +101,6 @@ class LogHook:
             self._file.write(json.dumps({"step": step, **line}) + "\n")
             for name, value in record.items():
                 self._board.add_scalar(name, value, step)
-            self._board.flush()  # what is uploaded, and what a kill leaves, has this record
             if not self._lost:
                 self._mirror.upload()
             self._bar.set_postfix(loss=f"{record['loss']:.4f}")

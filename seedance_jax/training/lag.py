@@ -63,9 +63,11 @@ def _stuck(hosts, beat):
 
 
 def _doing(host):
+    if host["step"] is None:
+        return "has waited for its first batch" if host["waiting"] else "has been starting"
     if host["waiting"]:
         return f"has waited for its input, after step {host['step']},"
-    return "has been starting" if host["step"] is None else f"has been in step {host['step']}"
+    return f"has been in step {host['step']}"
 
 
 def _slow(hosts):

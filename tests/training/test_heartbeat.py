@@ -96,6 +96,12 @@ STARTING = dict.fromkeys(("input", "late", "seconds_per_step"))
         ([line(0, 101), line(1, still=40.0, seconds_per_step=20.0)], None, None, None),
         ([line(0, still=900.0), line(1, still=900.0)], None, None, None),  # all in the same step
         ([line(0), line(1, None, still=40.0, **STARTING)], 1, "step", "has been starting for 40 s"),
+        (
+            [line(0), line(1, None, still=40.0, waiting=True, **STARTING)],
+            1,
+            "input",
+            "has waited for its first batch for 40 s",
+        ),
         ([line(0), line(1, age=31.0)], 1, "heartbeat", "process 1 on h1 has not been heard of"),
         (
             [line(0), {"process": 1, "host": None, "step": None, "age": 31.0}],
