@@ -189,7 +189,8 @@ def test_a_training_in_a_bucket_is_read_as_one_on_this_machine(toy, bucket):  # 
 
 
 def test_what_is_no_run_is_refused(tmp_path, bucket):
-    for place in (tmp_path / "none", tmp_path, places.place(bucket)):
+    buckets = places.place(bucket), places.place("gs://not-there/run")
+    for place in (tmp_path / "none", tmp_path, *buckets):
         with pytest.raises(FileNotFoundError, match=f"{place} is not a run: it has no config.json"):
             status.read(place, 1.0)
     (tmp_path / release.FILE).touch()
