@@ -31,6 +31,7 @@ COMMANDS = {
     "review": Command("make data", "Serve a page where people keep, drop and relabel clips."),
     "encode": Command("make data", "Precompute latents and text tokens for a config."),
     "train": Command("train", "Train one stage.", many=True),
+    "status": Command("train", "Say how a run goes on, from anywhere.", operands=True),
     "merge": Command("train", "Merge adapters into the weights they were trained on."),
     "train_features": Command("train", "Train the feature network of fvd_world and kvd_world."),
     "sample": Command("sample", "Generate clips from prompts, images and clips.", many=True),

@@ -8,7 +8,7 @@ A generator (configs/pretrain.py) needs --config.vae_run=runs/vae, too, and the 
 `encode` makes. Started again, a training goes on from the last checkpoint of the work directory; a
 finished run is left as it is. SIGTERM saves a checkpoint and exits with --stopped_status. A run
 that a hook stops early is finished, too, and says why here and as "stopped" in its metadata.json;
-started again, it goes on to num_steps.
+started again, it goes on to num_steps. `seedance_jax status WORKDIR` says how far a training is.
 
 On several hosts, or as several processes, start the same command once per process: TPU pods, GKE
 and SLURM are recognised, elsewhere say --coordinator=host:port --num_processes=2 --process_id=0.

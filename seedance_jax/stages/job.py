@@ -14,8 +14,10 @@ from seedance_jax.models import conditioning
 from seedance_jax.pretrained import lineage
 from seedance_jax.stages import STAGES, settings
 from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
+from seedance_jax.training.heartbeat import Heartbeat
 from seedance_jax.training.lock import FILE, FOLDER, hold
 from seedance_jax.training.places import Place, absolute, check_writable, in_bucket
+from seedance_jax.training.run_directory import finished
 
 # A run may be continued with other values of these fields, and of no others.
 MAY_CHANGE = (
@@ -121,9 +123,9 @@ def run(
 
     Raises ValueError if that has changed by the time that no other run can write there.
     """
-    flops, peak = speed(config, stage.makes)
     names = ("num_steps", "seed", "ema_decay", "init_from", "accumulate")
     options = loop.Settings(mesh=mesh, **{name: config[name] for name in names})
+    log, heart = make_log(config, workdir, *speed(config, stage.makes)), Heartbeat(workdir)
     with contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
         closed = lambda one: stack.enter_context(contextlib.closing(one))  # noqa: E731
         save = closed(
@@ -134,17 +136,9 @@ def run(
                 keep_every=config.keep_every,
             )
         )
-        log = hooks.LogHook(
-            workdir,
-            num_steps=config.num_steps,
-            every=config.log_every,
-            max_skipped=config.max_skipped,
-            name=config.stage,
-            flops=flops,
-            peak=peak,
-        )
         called = [closed(log), *(closed(make(stage, mesh, save)) for make in make_hooks)]
-        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir, log.lose)]
+        lost = lambda: (log.lose(), heart.lose())  # noqa: E731
+        called += [held.enter_context(contextlib.closing(one)) for one in hold(workdir, lost)]
         if (found := standing(workdir)) != before:
             raise ValueError(
                 f"{workdir} has changed meanwhile, start again: [newest step, pins] were {before} "
@@ -153,7 +147,26 @@ def run(
         write_config(config, workdir)
         if cluster.is_main() and run_directory.latest_step(workdir) is None:
             lineage.write_parents(workdir, config)
-        return loop.train(stage, workdir, options, save, called)
+        held.enter_context(heart)
+        trained = loop.train(stage, workdir, options, save, called, heart.progress)
+        if trained.stopped or int(trained.state.step) == config.num_steps:
+            heart.ended = "finished"
+        return trained
+
+
+def make_log(
+    config: ConfigDict, workdir: Place, flops: float | None, peak: float | None
+) -> hooks.LogHook:
+    """The log of a training job; flops, peak: as of LogHook."""
+    return hooks.LogHook(
+        workdir,
+        num_steps=config.num_steps,
+        every=config.log_every,
+        max_skipped=config.max_skipped,
+        name=config.stage,
+        flops=flops,
+        peak=peak,
+    )
 
 
 def standing(workdir: Place) -> list:
@@ -171,15 +184,6 @@ def check_batches(
         if bucket.batch_size % accumulate:
             raise ValueError(f"accumulate={accumulate} does not divide the batch of {bucket}")
     sharding.check_batches({bucket: bucket.batch_size // accumulate for bucket in buckets}, mesh)
-
-
-def finished(workdir: Place) -> bool:
-    """Whether what later stages need was written, for the newest checkpoint."""
-    if not (workdir / "metadata.json").exists():
-        return False
-    metadata = run_directory.read_json(workdir, "metadata.json")
-    newest = run_directory.latest_step(workdir)
-    return metadata.get("trained", metadata.get("step")) == newest
 
 
 def prepare(config: ConfigDict, workdir: Place) -> list:

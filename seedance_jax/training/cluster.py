@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax._src import distributed  # JAX shows the store of the coordinator nowhere else
 from jax.experimental import multihost_utils
 
 # Parts of the runtime's messages when another process has stopped.
@@ -142,6 +143,22 @@ def gather(value: Any) -> list[Any]:
     padded[: own.size] = own
     rows = multihost_utils.process_allgather(padded)
     return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
+
+
+def post(board: str, value: Any) -> None:
+    """Leaves `value` (JSON) on a board for the others, in the place of what was left before.
+
+    Unlike `gather` it waits for nobody: the coordinator keeps it.
+    """
+    if joined():
+        client, name = distributed.global_state.client, f"{board}/{jax.process_index()}"
+        client.key_value_set(name, json.dumps(value), allow_overwrite=True)
+
+
+def posted(board: str) -> dict[int, Any]:
+    """{process: what it left last on a board}, of those that did; {} of a process alone."""
+    found = distributed.global_state.client.key_value_dir_get(board + "/") if joined() else []
+    return {int(name.rpartition("/")[2]): json.loads(text) for name, text in found}
 
 
 def of_main(make: Callable[[], Any]) -> Any:

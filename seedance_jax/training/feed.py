@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from seedance_jax import sharding
+from seedance_jax.training.progress import Progress
 
 NO_STEP = 2**32 - 1  # no run comes to it
 
@@ -18,8 +19,9 @@ class Feed:
     ceil(n / rollout_every) batches are consumed.
     """
 
-    def __init__(self, stage, settings, frozen: Mapping, start: int):
-        """stage, settings: of `loop.train`; start: how many steps are done."""
+    def __init__(self, stage, settings, frozen: Mapping, start: int, progress=None):
+        """stage, settings, progress: of `loop.train`; start: how many steps are done."""
+        self.progress = progress or Progress()
         self._mesh, self._frozen = settings.mesh, frozen
         self._rollout, self._every = stage.rollout, stage.rollout_every
         self.batches = stage.batches(-(-start // self._every))
@@ -50,7 +52,9 @@ class Feed:
         return step % self._every == 0 and self._make(state, loss)
 
     def _make(self, state, loss=None):
-        batch = sharding.put_batch(next(self.batches), self._mesh)
+        with self.progress.waiting():
+            batch = next(self.batches)
+        batch = sharding.put_batch(batch, self._mesh)
         idle = loss is not None and loss.is_ready()
         if self._rollout is not None:
             key, given = self._key(state.step), with_state(self._frozen, state)

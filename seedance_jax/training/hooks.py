@@ -16,6 +16,7 @@ from seedance_jax.training.finiteness import NonFiniteError
 from seedance_jax.training.places import Place, place
 from seedance_jax.training.uploads import Mirror
 
+FLUSH = 10  # seconds that TensorBoard's events, which a thread writes, are behind at most
 COUNTERS = ("skipped", "streak")  # the highest value since the last record counts, not the mean
 
 
@@ -52,7 +53,8 @@ class LogHook:
             path = self._mirror.fetch("metrics.jsonl")
             drop_records_after(path, first_step)
             self._file = open(path, "a", buffering=1)
-            self._board = tensorboardX.SummaryWriter(str(self._mirror.path / "tensorboard"))
+            folder = str(self._mirror.path / "tensorboard")
+            self._board = tensorboardX.SummaryWriter(folder, flush_secs=FLUSH)
         self._bar = tqdm.tqdm(
             total=self._num_steps,
             initial=first_step,

@@ -22,6 +22,7 @@ from seedance_jax.training import checkpoint, cluster, run_directory, saver
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
 from seedance_jax.training.places import Place
+from seedance_jax.training.progress import Progress
 from seedance_jax.training.stopping import StopRequests
 
 
@@ -136,6 +137,7 @@ def train(
     settings: Settings,
     save: saver.Saver,
     hooks: Sequence[Callable] = (),
+    progress: Progress | None = None,
 ) -> Trained:
     """Trains from where `workdir` left off, or else from the EMA of `init_from`, or from scratch.
 
@@ -147,6 +149,7 @@ def train(
         being computed: a hook that fetches them waits, unless it does so at its next call. One that
         returns a `Stop` ends the training after this step (of several processes: after one of the
         next steps, the same in all). Started again, the training goes on.
+      progress: where the loop writes down how far it is, for other threads.
     """
     run_directory.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(settings.mesh):
@@ -157,16 +160,11 @@ def train(
         if int(state.step) >= settings.num_steps:
             return Trained(state)
         frozen = sharding.put_whole(dict(stage.frozen), settings.mesh)
-        feed = Feed(stage, settings, frozen, int(state.step))
+        feed = Feed(stage, settings, frozen, int(state.step), progress)
         save.resume(feed.batches, int(state.step))
         feed.start(state, rolled)
-        step_fn = make_step(
-            stage,
-            layout,
-            seed=settings.seed,
-            ema_decay=settings.ema_decay,
-            accumulate=settings.accumulate,
-        )
+        options = {"ema_decay": settings.ema_decay, "accumulate": settings.accumulate}
+        step_fn = make_step(stage, layout, seed=settings.seed, **options)
         return run_steps(step_fn, state, frozen, feed, settings.num_steps, save, hooks)
 
 
@@ -184,6 +182,7 @@ def run_steps(
     with StopRequests() as requests:
         for step in range(int(state.step) + 1, num_steps + 1):
             announce(feed.batch, seen)
+            feed.progress.begin(step, late=before is not None and before["loss"].is_ready())
             with jax.transfer_guard("disallow"):
                 state, metrics = step_fn(state, feed.batch, frozen)
                 for hook in hooks:  # evaluate, log: each knows its own period

@@ -1,8 +1,8 @@
 """The files of a run directory that are not arrays, what names a run's weights, and its steps.
 
 A run directory is `config.json`, `metadata.json` (once finished), `identity.json`, `metrics.jsonl`,
-`checkpoints/<step>/` and `pinned.json`, which names checkpoints that are kept. Or it is a release
-(`training/release.py`).
+`checkpoints/<step>/`, `pinned.json`, which names checkpoints that are kept, and what says how the
+training goes on (`training/heartbeat.py`). Or it is a release (`training/release.py`).
 """
 
 import hashlib
@@ -84,6 +84,13 @@ def write_json(workdir: str | Place, name: str, value: Any) -> None:
     places.write_whole(place(workdir) / name, json.dumps(value, indent=2) + "\n")
 
 
+def read_lines(workdir: str | Place, name: str) -> list[Any]:
+    """The records of a file of JSON lines, but one that is half written; [] if there is none."""
+    path = place(workdir) / name
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
 def as_json(value: Any) -> Any:
     """The value that `read_json` would give back: tuples become lists."""
     return json.loads(json.dumps(value))
@@ -150,6 +157,14 @@ def pinned(workdir: str | Place) -> dict[str, int]:
 def read_pins(workdir: str | Place) -> dict[str, int]:
     """{name: step} as `Saver.pin` wrote it, be those checkpoints there or not."""
     return read_json(workdir, PINS) if (place(workdir) / PINS).exists() else {}
+
+
+def finished(workdir: str | Place) -> bool:
+    """Whether what later stages need was written, for the newest checkpoint."""
+    if not (place(workdir) / "metadata.json").exists():
+        return False
+    metadata = read_json(workdir, "metadata.json")
+    return metadata.get("trained", metadata.get("step")) == latest_step(workdir)
 
 
 def final_step(workdir: str | Place) -> int | None:

@@ -14,7 +14,7 @@ from processes import finish, place
 
 from seedance_jax import sharding
 from seedance_jax.commands import cli
-from seedance_jax.training import cluster, run_directory
+from seedance_jax.training import cluster, heartbeat, run_directory
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "tests/training/process.py"
@@ -103,6 +103,10 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
     saved = workdir / "checkpoints" / str(stopped) / "data"
     assert len(list(saved.glob("process_*-of-2.json"))) == 2
     assert max(losses(workdir)) == stopped
+    found = heartbeat.read_heartbeats(workdir)
+    assert found["state"] == "interrupted"
+    assert [host["process"] for host in found["hosts"]] == [0, 1]
+    assert all(first < host["step"] <= stopped for host in found["hosts"])
 
     last = start(workdir)  # in one process: another number of hosts
     ((status, _, errors),) = finish([last], PATIENCE)
@@ -115,6 +119,11 @@ def test_two_processes_survive_a_kill_and_a_preemption_and_train_as_one(alone, t
         "step": NUM_STEPS,
     }
     assert_trains_as(alone, workdir)
+    starts = run_directory.read_lines(workdir, heartbeat.STARTS)
+    assert [start["processes"] for start in starts] == [2, 2, 1]
+    assert [start["step"] for start in starts] == [0, first, stopped]
+    assert starts[1]["reached"] >= first
+    assert starts[2]["reached"] == stopped
 
 
 def test_a_hook_of_one_process_stops_all_at_the_same_step(tmp_path, monkeypatch):

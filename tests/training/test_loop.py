@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import signal
+import time
 import types
 
 import grain
@@ -227,6 +228,19 @@ def test_the_log_averages_between_records_and_counts_skips(tmp_path):
     hook.close()
     (record,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert (record["loss"], record["skipped"], record["streak"]) == (2.0, 1, 1)
+
+
+def test_tensorboard_soon_has_what_was_logged(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "FLUSH", 0.05)
+    hook = log_hook(tmp_path)
+    for step in (1, 2, 3):
+        hook(step, None, {"loss": 0.5, "streak": 0})
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    end = time.monotonic() + 60
+    while events.read_bytes().count(b"loss") < 2:  # the last is not yet fetched
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    hook.close()
 
 
 def test_what_was_not_written_yet_is_when_the_log_is_closed(tmp_path):
