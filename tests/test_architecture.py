@@ -51,14 +51,14 @@ LOCAL = {
         *("data.preferences.voting.endpoints", "evaluation.judges.forms", "evaluation.suite.cases"),
         *("evaluation.suite.page", "evaluation.suite.pictures", "evaluation.suite.scoring"),
         *("models.products", "performance.chips", "pretrained.card", "pretrained.runs"),
-        *("sampling.labels", "training.cluster"),
+        *("sampling.labels", "training.cluster", "training.startup"),
     ),
     "copies on this machine, of which decoders and libraries read": (
         *("data.builders.records", "data.builders.stills", "data.builders.world_clips"),
         *("data.color_profiles", "data.video.container", "data.video.reader"),
         *("evaluation.metrics.features", "evaluation.suite.command", "evaluation.suite.results"),
     ),
-    "caches of this machine": ("commands.cli", "pretrained.executables"),
+    "caches of this machine": ("pretrained.executables",),
     "files that grow under a lock while a page or a command writes to them": (
         *("data.appended", "data.curation.reviewing.desk", "data.curation.reviews"),
         *("data.preferences.box", "data.preferences.pairs", "data.preferences.votes"),

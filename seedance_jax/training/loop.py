@@ -18,7 +18,7 @@ import optax
 import tqdm
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, cluster, run_directory, saver
+from seedance_jax.training import checkpoint, cluster, run_directory, saver, startup
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
 from seedance_jax.training.places import Place
@@ -151,15 +151,18 @@ def train(
     run_directory.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(settings.mesh):
         state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)
+        startup.mark("init", state)
         state, rolled = checkpoint.restore(
             state, workdir, settings.init_from, stage.inherit, stage.may_lack
         )
+        startup.mark("restore", state)
         if int(state.step) >= settings.num_steps:
             return Trained(state)
         frozen = sharding.put_whole(dict(stage.frozen), settings.mesh)
         feed = Feed(stage, settings, frozen, int(state.step))
         save.resume(feed.batches, int(state.step))
         feed.start(state, rolled)
+        startup.mark("batch", feed.batch)
         step_fn = make_step(
             stage,
             layout,
