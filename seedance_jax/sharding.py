@@ -352,6 +352,11 @@ def first_replica(layouts: Sequence[Any]) -> list[NamedSharding] | None:
     return [NamedSharding(first, layout.spec) for layout in layouts]
 
 
+def only(device: jax.Device) -> Any:
+    """Context in which single arrays of one device are computed with, whatever mesh is set."""
+    return jax.set_mesh(Mesh(np.array([device]), ("one",)))
+
+
 def by_replica(layout: NamedSharding) -> tuple[NamedSharding, int]:
     """(the sharding of an array of one value for each index along `data`, how many there are)."""
     spec = PartitionSpec("data", *layout.spec)

@@ -4,6 +4,7 @@ A replica is what `data` of the mesh counts: devices that together hold every pa
 of several processes reads what its devices hold, storage is read once for every replica.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -91,12 +92,12 @@ def _spread(value, leaf):
     """[replicas, ...]: of the first `value`, of the others zeros."""
     layout, replicas = sharding.by_replica(leaf.sharding)
     shards = {} if value is None else {one.device: one.data for one in value.addressable_shards}
-    shape = (1, *leaf.sharding.shard_shape(leaf.shape))
-    parts = []
+    shape, parts = (1, *leaf.sharding.shard_shape(leaf.shape)), []
     for device in layout.addressable_devices:
-        here = shards.get(device)
-        zeros = np.zeros(shape, leaf.dtype)
-        parts.append(jax.device_put(zeros, device) if here is None else here[None])
+        with sharding.only(device):
+            here = shards.get(device)
+            zeros = functools.partial(jnp.zeros, shape, leaf.dtype, device=device)
+            parts.append(zeros() if here is None else here[None])
     return jax.make_array_from_single_device_arrays((replicas, *leaf.shape), layout, parts)
 
 
