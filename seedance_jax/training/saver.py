@@ -105,8 +105,8 @@ class Saver:
         if not path.exists():
             return
         try:
-            data = grain.checkpoint.CheckpointRestore(batches)
-            self._manager.restore(step, args=ocp.args.Composite(data=data))
+            # The manager would have every process look through the whole checkpoint.
+            grain.checkpoint.CheckpointHandler().restore(path.parent, item=batches)
         except ValueError as error:
             raise OSError(f"{path} is damaged; delete it to go on by the step: {error}") from error
 
