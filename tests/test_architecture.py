@@ -58,7 +58,7 @@ LOCAL = {
         *("data.color_profiles", "data.video.container", "data.video.reader"),
         *("evaluation.metrics.features", "evaluation.suite.command", "evaluation.suite.results"),
     ),
-    "caches of this machine": ("pretrained.executables",),
+    "caches of this machine": ("commands.cli", "pretrained.executables"),
     "files that grow under a lock while a page or a command writes to them": (
         *("data.appended", "data.curation.reviewing.desk", "data.curation.reviews"),
         *("data.preferences.box", "data.preferences.pairs", "data.preferences.votes"),

@@ -255,15 +255,15 @@ def test_compiled_programs_are_kept_in_a_bucket(bucket, settings_of_jax):
     compiling.use(f"{bucket}/compiled")
     compilation_cache.reset_cache()
 
-    def run():
+    def compute():
         jax.clear_caches()
         return jax.jit(lambda x: jnp.sin(x) * 3)(jnp.arange(5.0))
 
-    first = run()
+    first = compute()
     [name] = [name for name in places.names(places.place(f"{bucket}/compiled")) if "lambda" in name]
     assert name.endswith("-cache")
     hits.clear()
-    np.testing.assert_array_equal(run(), first)
+    np.testing.assert_array_equal(compute(), first)
     assert "/jax/compilation_cache/cache_hits" in hits
 
 
