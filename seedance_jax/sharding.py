@@ -329,6 +329,40 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh | None = None) -> dict
     return {name: place(array) for name, array in batch.items()}
 
 
+def on_several(tree: Any) -> bool:
+    """Whether arrays, or shapes with shardings, lie on devices of several processes."""
+    layouts = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree)]
+    return any(layout is not None and not layout.is_fully_addressable for layout in layouts)
+
+
+def first_replica(layouts: Sequence[Any]) -> list[NamedSharding] | None:
+    """The same shardings over the devices that have index 0 along `data`.
+
+    None if these are of all processes, or if not all arrays are whole at each of several indices.
+    """
+    meshes = {getattr(layout, "mesh", None) for layout in layouts}
+    mesh = meshes.pop() if len(meshes) == 1 else None
+    split = any("data" in jax.tree.leaves(tuple(layout.spec)) for layout in layouts)
+    if not isinstance(mesh, Mesh) or mesh.shape.get("data", 1) == 1 or split:
+        return None
+    processes = {device.process_index for device in mesh.devices[0].flat}
+    if len(processes) == jax.process_count():
+        return None
+    first = Mesh(mesh.devices[:1], mesh.axis_names, axis_types=mesh.axis_types)
+    return [NamedSharding(first, layout.spec) for layout in layouts]
+
+
+def only(device: jax.Device) -> Any:
+    """Context in which single arrays of one device are computed with, whatever mesh is set."""
+    return jax.set_mesh(Mesh(np.array([device]), ("one",)))
+
+
+def by_replica(layout: NamedSharding) -> tuple[NamedSharding, int]:
+    """(the sharding of an array of one value for each index along `data`, how many there are)."""
+    spec = PartitionSpec("data", *layout.spec)
+    return NamedSharding(layout.mesh, spec), layout.mesh.shape["data"]
+
+
 def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The sharding of an array that is whole on every device."""
     return NamedSharding(mesh, PartitionSpec())

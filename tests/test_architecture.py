@@ -51,7 +51,7 @@ LOCAL = {
         *("data.preferences.voting.endpoints", "evaluation.judges.forms", "evaluation.suite.cases"),
         *("evaluation.suite.page", "evaluation.suite.pictures", "evaluation.suite.scoring"),
         *("models.products", "performance.chips", "pretrained.card", "pretrained.runs"),
-        *("sampling.labels", "training.cluster"),
+        *("sampling.labels", "training.cluster", "training.startup"),
     ),
     "copies on this machine, of which decoders and libraries read": (
         *("data.builders.records", "data.builders.stills", "data.builders.world_clips"),

@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 
 import jax
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict
 
 from seedance_jax.commands import flag_errors
 from seedance_jax.data.file_names import at_home, printable
-from seedance_jax.training import cluster, places, run_directory
+from seedance_jax.training import cluster, compiling, places, run_directory, startup
 from seedance_jax.training.finiteness import NonFiniteError
 
 # Flags and fields of configs that may be in a bucket, besides those that their command says are.
@@ -59,7 +58,8 @@ define_path(
     "compilation_cache",
     None,
     "Compiled programs are kept here; '' is off. Default: JAX_COMPILATION_CACHE_DIR, or else "
-    "~/.cache/seedance_jax.",
+    "~/.cache/seedance_jax; of several processes that train, WORKDIR/compiled.",
+    buckets=True,
 )
 flags.DEFINE_bool("traceback", False, "Show the traceback of an error, not only its message.")
 flags.DEFINE_string(
@@ -229,14 +229,13 @@ def one_line_errors(
     def wrapped(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate at INFO
-        path = flags.FLAGS.compilation_cache
-        if path is None:
-            path = jax.config.jax_compilation_cache_dir or "~/.cache/seedance_jax"
-        path = str(Path(path).expanduser()) if path else None
-        jax.config.update("jax_compilation_cache_dir", path)
+        startup.begin(of_process=True)
+        startup.mark("imports")
         try:
             check_places()
             join_processes(many)
+            startup.mark("cluster")
+            compiling.use(flags.FLAGS.compilation_cache)
             main(argv)
         except Exception as error:
             expected = is_expected(error) and not flags.FLAGS.traceback

@@ -109,10 +109,38 @@ def make_dataset(
     int32 [B,S] (with "texts", text float32 [B,S,E]), text_mask bool [B,S], frame_shot int32
     [B,n+1], fps float32 [B], and the others that are wanted.
     """
+    options = {"text_length": text_length, "part": part, "side_tables": side_tables}
+    check_dataset(source, buckets, wanted=wanted, **options)
+    return arrange(source, buckets, seed=seed, wanted=wanted, **options)
+
+
+def check_dataset(
+    source: Any,
+    buckets: Sequence[Bucket],
+    *,
+    text_length: int | None,
+    part: tuple[int, int] = (0, 1),
+    side_tables: Mapping[str, Any] = NO_TABLES,
+    wanted: Wanted = PLAIN,
+) -> None:
+    """Raises ValueError for what `make_dataset` cannot make; it may have to read all rows."""
     _check(buckets, part, side_tables)
-    index, count = part
     if "texts" not in side_tables and text_length is not None:
         check_captions(source, text_length, wanted.tokenizer, wanted.motion)
+
+
+def arrange(
+    source: Any,
+    buckets: Sequence[Bucket],
+    *,
+    text_length: int | None,
+    seed: int,
+    part: tuple[int, int] = (0, 1),
+    side_tables: Mapping[str, Any] = NO_TABLES,
+    wanted: Wanted = PLAIN,
+) -> grain.MapDataset:
+    """`make_dataset` of what `check_dataset` has passed; reads no row."""
+    index, count = part
     parts = []
     for number, bucket in enumerate(buckets):
         rows = BucketRows(source, bucket, side_tables)

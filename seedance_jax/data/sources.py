@@ -23,6 +23,7 @@ All of them serve the same buckets. Validation goes by the first. A generator is
 of one frame rate, unless it knows the rate of each clip: --config.model.conditions=fps.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -213,6 +214,7 @@ def open_training(
     *,
     seed: int,
     side_tables: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda data: {},
+    share: Callable[[Callable[[], Any]], Any] = lambda make: make(),
     **options: Any,
 ) -> Any:
     """The training batches of a config, of all its sources: a `grain.MapDataset`.
@@ -220,17 +222,25 @@ def open_training(
     Args:
       seed: of the order and of the augmentation.
       side_tables: data part of a config that has one source -> what was precomputed of its rows.
+      share: make -> its result, which one of several processes may make for all. What all of them
+        read, which is everything but the rows of batches, is read in it.
       **options: others of `loader.make_dataset`; text_length is the config's unless given.
     """
     from seedance_jax.data import loader  # as below: whoever reads configs needs no Grain
 
     buckets, named, datasets = make_buckets(data["buckets"]), sources_of(data), []
     options = {"text_length": data["text_length"], **options}
-    for number, (own, _) in enumerate(named):
+
+    def open_one(own):
         tables, source = side_tables(own), open_chosen(own)
+        loader.check_dataset(source, buckets, side_tables=tables, **options)
+        return tables, source
+
+    for number, (own, _) in enumerate(named):
+        tables, source = share(functools.partial(open_one, own))
         own_seed = loader.child_seed(seed, number) if number else seed
         datasets.append(
-            loader.make_dataset(source, buckets, seed=own_seed, side_tables=tables, **options)
+            loader.arrange(source, buckets, seed=own_seed, side_tables=tables, **options)
         )
     return loader.mix(datasets, [weight for _, weight in named])
 

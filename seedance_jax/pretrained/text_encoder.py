@@ -106,7 +106,7 @@ def open_encoder(text: Mapping[str, Any], mesh: Mesh | None = None) -> Encoder:
     """
     model, own = read_model(text)
     opened = _open_run if own else _open_directory
-    params, tokenizer, fingerprint = opened(text["path"], model, own, mesh)
+    params, tokenizer, fingerprint = opened(text["path"], model, own)
     max_words = own["max_words"] if own else 0
     identity = {
         "language": fingerprint,
@@ -115,7 +115,16 @@ def open_encoder(text: Mapping[str, Any], mesh: Mesh | None = None) -> Encoder:
         "dtype": jnp.dtype(model.dtype).name,
         "max_words": max_words,
     }
-    return Encoder(model, params, tokenizer, max_words, identity)
+    encoder = Encoder(model, params, tokenizer, max_words, identity)
+    return encoder if mesh is None else with_params(encoder, text, mesh)
+
+
+def with_params(encoder: Encoder, text: Mapping[str, Any], mesh: Mesh) -> Encoder:
+    """An encoder of `open_encoder` with its parameters, of which each process reads its shards."""
+    if encoder.params is not None:
+        return encoder
+    params = qwen.load_params(encoder.model, qwen.open_directory(text["path"]), mesh)
+    return dataclasses.replace(encoder, params=params)
 
 
 def read_model(text: Mapping[str, Any]) -> tuple[TextModel, dict[str, Any]]:
@@ -135,18 +144,17 @@ def read_model(text: Mapping[str, Any]) -> tuple[TextModel, dict[str, Any]]:
     return TextModel(**model_fields(own) | chosen), own
 
 
-def _open_directory(path, model, own, mesh):
-    """(params, tokenizer, fingerprint) of a Hugging Face directory."""
+def _open_directory(path, model, own):
+    """(None, tokenizer, fingerprint) of a Hugging Face directory; see `with_params`."""
     del own
-    params = None if mesh is None else qwen.load_params(model, qwen.open_directory(path), mesh)
     tokenizer = tokenizers.open_tokenizer(path)
     language_model.check_vocabulary(model, tokenizer)
-    return params, tokenizer, qwen.fingerprint(path)
+    return None, tokenizer, qwen.fingerprint(path)
 
 
-def _open_run(path, model, own, mesh):
-    """The same of the byte-level model that was trained with the generator of a run."""
-    del model, mesh  # it is small enough for one device
+def _open_run(path, model, own):
+    """(params, tokenizer, fingerprint) of the byte-level model trained with a generator."""
+    del model  # it is small enough for one device
     params = checkpoint.load(path, parts=("text",))["text"]
     tokenizer = tokenizers.open_tokenizer(own["tokenizer"])
     return params, tokenizer, run_directory.fingerprint(params)

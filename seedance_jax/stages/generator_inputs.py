@@ -16,8 +16,9 @@ from seedance_jax.data.tokenizer import BYTES, Tokenizer
 from seedance_jax.diffusion import tasks
 from seedance_jax.models.conditioning import Condition
 from seedance_jax.models.generator import Generator, example_inputs
+from seedance_jax.models.vae import VAE
 from seedance_jax.pretrained import codec, generators, latents, runs, text_encoder
-from seedance_jax.training import places
+from seedance_jax.training import cluster, places
 
 MOTION = 2**31 - 1  # folded into the key of a batch: beyond the keys of all of its samples
 # (condition with what a batch has of text, frozen) -> the condition as the model takes it
@@ -68,10 +69,9 @@ class TextInput(NamedTuple):
 
 def open_inputs(config: ConfigDict) -> GeneratorInputs:
     """Opens the autoencoder, the text model and the data that a config of a generator names."""
-    opened = runs.open_run(config.vae_run, "autoencoder", "vae_run")
-    vae, autoencoder = runs.load_autoencoder(opened)
+    vae, autoencoder, fingerprint = cluster.of_main(lambda: open_autoencoder(config.vae_run))
     schema.check_compression(*vae.compression)
-    fingerprint, data = runs.latent_fingerprint(autoencoder), config.data.to_dict()
+    data = config.data.to_dict()
     tasks.check_weights(config.tasks)
     if "fps" not in config.model.get("conditions", ()):
         sources.check_frame_rates(data)
@@ -82,6 +82,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
         text_length=text.length,
         wanted=wanted_of(config, text.tokenizer),
+        share=cluster.of_main,
         side_tables=functools.partial(open_side_tables, config, text.encoder, fingerprint),
     )
     metadata = {
@@ -94,7 +95,7 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
         "text_length": data["text_length"],
     }
     frozen, identity = {"vae": autoencoder}, {"autoencoder": fingerprint}
-    identity |= sources.filter_identity(data)
+    identity |= cluster.of_main(lambda: sources.filter_identity(data))
     if text.encoder is not None:
         identity["text"] = text.encoder.identity
         metadata |= {"text": text.encoder.identity}
@@ -104,6 +105,12 @@ def open_inputs(config: ConfigDict) -> GeneratorInputs:
     read = make_read(config, vae, text.read)
     batches = functools.partial(sources.iterate, data, dataset)
     return GeneratorInputs(model, init, read, batches, frozen, identity, metadata)
+
+
+def open_autoencoder(vae_run: str) -> tuple[VAE, dict[str, Any], str]:
+    """(VAE, weights, `runs.latent_fingerprint`) of a finished run."""
+    vae, weights = runs.load_autoencoder(runs.open_run(vae_run, "autoencoder", "vae_run"))
+    return vae, weights, runs.latent_fingerprint(weights)
 
 
 def wanted_of(config: ConfigDict, tokenizer: Tokenizer) -> Wanted:
@@ -244,17 +251,19 @@ def as_batched(condition: Condition, frozen: Mapping[str, Any]) -> Condition:
 
 def _joint(text, length, config):
     del config
-    return TextInput(None, as_batched, length, generators.open_tokenizer(text))
+    tokenizer = cluster.of_main(lambda: generators.open_tokenizer(text))
+    return TextInput(None, as_batched, length, tokenizer)
 
 
 def _precomputed(text, length, config):
     del config
-    encoder = text_encoder.open_encoder(text)
+    encoder = cluster.of_main(lambda: text_encoder.open_encoder(text))
     return TextInput(encoder, as_batched, encoder.positions(length))
 
 
 def _frozen(text, length, config):
-    encoder = text_encoder.open_encoder(text, sharding.make_mesh(**config.mesh))
+    encoder = cluster.of_main(lambda: text_encoder.open_encoder(text))
+    encoder = text_encoder.with_params(encoder, text, sharding.make_mesh(**config.mesh))
 
     def read(condition, frozen):
         ids = condition.text, condition.text_mask, condition.text_shot

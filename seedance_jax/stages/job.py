@@ -1,7 +1,7 @@
 """A training job: checks its run directory, trains its stage, and writes what it made."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,33 +13,25 @@ from seedance_jax.data import sources
 from seedance_jax.models import conditioning
 from seedance_jax.pretrained import lineage
 from seedance_jax.stages import STAGES, settings
-from seedance_jax.training import checkpoint, cluster, hooks, loop, release, run_directory, saver
-from seedance_jax.training.heartbeat import Heartbeat
-from seedance_jax.training.lock import FILE, FOLDER, hold
-from seedance_jax.training.places import Place, absolute, check_writable, in_bucket
-from seedance_jax.training.run_directory import finished
-
-# A run may be continued with other values of these fields, and of no others.
-MAY_CHANGE = (
-    "name",
-    "num_steps",
-    "mesh",
-    "log_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "keep_every",
-    "accumulate",  # the random draws become others, and nothing else
-    "max_skipped",
-    "model.kernel",
-    "model.remat",
-    "model.gradients",
-    "text.gradients",
-    "data.data_dir",
-    "data.num_processes",
-    "data.num_threads",
-    "data.num_workers",
-    "data.labels",  # those that a filter names are in the identity of the run
+from seedance_jax.stages.directory import (
+    check_continues,
+    check_unchosen,
+    look_at,
+    standing,
 )
+from seedance_jax.training import (
+    checkpoint,
+    cluster,
+    compiling,
+    hooks,
+    loop,
+    run_directory,
+    saver,
+    startup,
+)
+from seedance_jax.training.heartbeat import Heartbeat
+from seedance_jax.training.lock import hold
+from seedance_jax.training.places import Place, absolute, in_bucket
 
 
 class Outcome(NamedTuple):
@@ -67,23 +59,28 @@ def train(
         pin checkpoints of the Saver `save`.
       chooses: whether one of them pins the best checkpoint, for which the run then stands.
     """
+    startup.begin()
     before = prepare(config, workdir)
-    if run_directory.latest_step(workdir) == config.num_steps and finished(workdir):
+    newest = before[0]
+    if newest == config.num_steps and cluster.of_main(lambda: run_directory.finished(workdir)):
         return Outcome(f"{workdir}: already trained, {config.num_steps} steps")
     if not chooses:
         check_unchosen(workdir, config.num_steps)
     mesh = sharding.make_mesh(**config.mesh)
     check_batches(sources.make_buckets(config.data.buckets), config.accumulate, mesh)
+    startup.mark("checks")
     stage = STAGES[config.stage](config)
-    if config.init_from and run_directory.latest_step(workdir) is None:
-        check_start(stage, config)
+    if config.init_from and newest is None:
+        cluster.of_main(lambda: check_start(stage, config))
+    startup.mark("stage", stage.frozen)
+    make_hooks = [lambda *_: startup.StartupHook(workdir), *make_hooks]
     state, stopped = run(stage, config, workdir, mesh, speed, make_hooks, before)
     step = int(state.step)
     if step < config.num_steps and not stopped:
         return Outcome(f"{workdir}: stopped at step {step} of {config.num_steps}, saved", True)
     with jax.set_mesh(mesh):
         metadata = describe(stage, workdir, state)
-    metadata |= {"parents": lineage.read_parents(workdir)}
+    metadata |= {"parents": cluster.of_main(lambda: lineage.read_parents(workdir))}
     metadata |= {"stopped": stopped} if stopped else {}
     if cluster.is_main():
         run_directory.write_json(workdir, "metadata.json", metadata)
@@ -145,8 +142,9 @@ def run(
                 f"and are {found}"
             )
         write_config(config, workdir)
-        if cluster.is_main() and run_directory.latest_step(workdir) is None:
-            lineage.write_parents(workdir, config)
+        compiling.share(workdir)
+        if before[0] is None:
+            cluster.of_main(lambda: lineage.write_parents(workdir, config))
         held.enter_context(heart)
         trained = loop.train(stage, workdir, options, save, called, heart.progress)
         if trained.stopped or int(trained.state.step) == config.num_steps:
@@ -166,13 +164,6 @@ def make_log(
         name=config.stage,
         flops=flops,
         peak=peak,
-    )
-
-
-def standing(workdir: Place) -> list:
-    """[newest step, pins] that process 0 finds in a run directory; all processes must call it."""
-    return cluster.of_main(
-        lambda: [run_directory.latest_step(workdir), run_directory.read_pins(workdir)]
     )
 
 
@@ -199,47 +190,20 @@ def prepare(config: ConfigDict, workdir: Place) -> list:
     if config.stage not in STAGES:
         raise ValueError(f"stage={config.stage!r}; legal stages: {sorted(STAGES)}")
     settings.check_values(config)
-    if release.exists(workdir):
-        raise ValueError(f"{workdir} is a release: start from it with --config.init_from={workdir}")
-    if in_bucket(workdir):
-        cluster.of_main(lambda: str(check_writable(workdir, "the run directory")))
-    before = standing(workdir)
-    found = run_directory.latest_step(workdir)
-    earlier = None if found is None else run_directory.read_json(workdir, "config.json")
+    before, earlier = cluster.of_main(lambda: look_at(workdir))
+    found = before[0]
     settings.settle_types(config, earlier)
     wanted = run_directory.as_json(config.to_dict())
-    alike = {
-        "workdir": str(absolute(workdir)),
-        "checkpoint": found,
-        **cluster.code_version(),
-    }
+    # A bucket is the same for all; of a path of its machine each must say what it sees there.
+    seen = found if in_bucket(workdir) else run_directory.latest_step(workdir)
+    alike = {"workdir": str(absolute(workdir)), "checkpoint": seen, **cluster.code_version()}
     cluster.check_same(run_directory.flatten({"config": wanted}) | alike)
     if earlier is not None:
-        check_continues(earlier, wanted, workdir)
-    elif not (workdir / "config.json").exists() and other_files(workdir):
-        raise ValueError(f"{workdir} is not empty and is not a run; use another --workdir")
+        check_continues(earlier, wanted, workdir, found)
     if found is None and config.get("init_from"):
-        settings.check_source(config)
+        cluster.of_main(lambda: settings.check_source(config))
     cluster.wait("the directory is checked")
     return before
-
-
-def check_unchosen(workdir: Place, num_steps: int) -> None:
-    """Raises ValueError if a run would go on without what has chosen its best checkpoint, which it
-    would stand for however far it is trained."""
-    best = cluster.of_main(lambda: run_directory.pinned(workdir).get(run_directory.BEST))
-    if best is not None and run_directory.latest_step(workdir) < num_steps:
-        raise ValueError(
-            f"{workdir} stands for step {best}, the best that a suite found: go on with --suite "
-            "and --suite_patience, which compare what follows with it, or start another run from "
-            f"it, --config.init_from={workdir}"
-        )
-
-
-def other_files(workdir: Place) -> list[Place]:
-    """What is in a directory besides its lock."""
-    found = workdir.iterdir() if workdir.exists() else []
-    return [path for path in found if path.name not in (FILE, FOLDER)]
 
 
 def check_start(stage: loop.Stage, config: ConfigDict) -> None:
@@ -264,32 +228,3 @@ def write_config(config: ConfigDict, workdir: Place) -> None:
     cluster.wait("the directory is there")
     if not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not on storage that all processes share")
-
-
-def check_continues(found: Mapping[str, Any], wanted: Mapping[str, Any], workdir: Place) -> None:
-    """Raises ValueError unless the run of config `found` can go on with config `wanted`."""
-    flat = (run_directory.flatten(run_directory.complete(config)) for config in (found, wanted))
-    differing = compare(*flat)
-    if differing:
-        lines = "".join(f"\n  {name}: {old!r} -> {new!r}" for name, old, new in differing)
-        raise ValueError(
-            f"{workdir} holds a run of another config; use another --workdir, or undo:{lines}"
-        )
-    old, new, saved = found["num_steps"], wanted["num_steps"], run_directory.latest_step(workdir)
-    if new < saved:
-        raise ValueError(
-            f"num_steps={new}, but {workdir} is at step {saved} already; use another --workdir"
-        )
-    if new != old:
-        print(f"num_steps: {old} -> {new}; the learning rate follows another schedule from here on")
-
-
-def compare(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple]:
-    """(name, found value, wanted value) of the fields that differ and may not."""
-    names = sorted(found.keys() | wanted.keys())
-    return [
-        (name, found.get(name), wanted.get(name))
-        for name in names
-        if found.get(name) != wanted.get(name)
-        and not any(name == free or name.startswith(free + ".") for free in MAY_CHANGE)
-    ]

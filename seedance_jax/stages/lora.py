@@ -10,7 +10,7 @@ import jax
 from seedance_jax import sharding
 from seedance_jax.models import lora
 from seedance_jax.pretrained import runs
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, cluster, run_directory
 from seedance_jax.training.loop import Stage
 
 
@@ -28,7 +28,7 @@ def adapt(stage: Stage, config: Any) -> Stage:
     if not settings.base_run:
         raise ValueError("lora needs the run that it adapts: --config.lora.base_run=RUN")
     boxed = jax.eval_shape(stage.init, jax.random.key(0))
-    run = runs.open_run(settings.base_run, stage.makes, "lora.base_run")
+    run = cluster.of_main(lambda: runs.open_run(settings.base_run, stage.makes, "lora.base_run"))
     base = load_base(run, boxed, config, stage.identity)
     fingerprint, scale = run_directory.fingerprint(base), settings.alpha / settings.rank
 
@@ -80,7 +80,7 @@ def load_base(run: runs.Run, boxed: Any, config: Any, identity: Mapping[str, Any
     wanted = run_directory.as_json(config.to_dict())
     if lines := run_directory.differences(model_of(run.config), model_of(wanted)):
         raise ValueError(f"{run.path} is another model than the config's:{lines}")
-    checkpoint.check_fits(wanted, run.path, shapes)
+    cluster.of_main(lambda: checkpoint.check_fits(wanted, run.path, shapes))
     layout = sharding.layout(boxed, sharding.make_mesh(**config.mesh))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),

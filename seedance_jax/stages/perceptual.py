@@ -6,6 +6,7 @@ from typing import Any
 from seedance_jax.models.perception import gradients
 from seedance_jax.models.perception.lpips import LPIPS, from_torch
 from seedance_jax.models.public import torch_file
+from seedance_jax.training import cluster
 
 
 def perceptual_distance(config: Mapping[str, Any]) -> tuple[Callable, dict[str, Any]]:
@@ -25,8 +26,8 @@ def perceptual_distance(config: Mapping[str, Any]) -> tuple[Callable, dict[str, 
             "torchvision) and --config.perceptual.heads=lpips/weights/v0.1/vgg.pth (of lpips); "
             "without them --config.perceptual.name=gradients is the stand-in"
         )
-    files = [torch_file.open_tensors(config[part]) for part in ("vgg", "heads")]
-    params = from_torch(*files)
+    files = [config[part] for part in ("vgg", "heads")]
+    params = cluster.of_main(lambda: from_torch(*map(torch_file.open_tensors, files)))
     return lambda frozen, x, y: LPIPS(precision="default").apply(
         {"params": frozen["lpips"]}, x, y
     ), {"lpips": params}

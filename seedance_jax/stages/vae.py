@@ -26,7 +26,7 @@ from seedance_jax.models.discriminator import Discriminator, hinge_discriminator
 from seedance_jax.models.vae import VAE, last_layer
 from seedance_jax.pretrained import codec, runs
 from seedance_jax.stages.perceptual import perceptual_distance
-from seedance_jax.training import run_directory
+from seedance_jax.training import cluster, run_directory
 from seedance_jax.training.loop import Stage
 from seedance_jax.training.optimizer import make_optimizer
 
@@ -47,7 +47,8 @@ def make_stage(config: ConfigDict) -> Stage:
     for bucket in sources.make_buckets(data["buckets"]):
         model.latent_shape(*bucket.shape)
     if config.freeze_encoder:
-        statistics = read_statistics(config.vae.to_dict(), config.init_from)
+        settings = config.vae.to_dict(), config.init_from
+        statistics = cluster.of_main(lambda: read_statistics(*settings))
     distance, frozen = perceptual_distance(config.perceptual.to_dict())
     dataset = sources.open_training(
         data,
@@ -55,6 +56,7 @@ def make_stage(config: ConfigDict) -> Stage:
         wanted=Wanted(random_scale=config.random_scale),
         seed=config.seed,
         part=sharding.batch_part(sharding.make_mesh(**config.mesh)),
+        share=cluster.of_main,
     )
 
     def loss_fn(params, batch, key, frozen):
@@ -75,7 +77,7 @@ def make_stage(config: ConfigDict) -> Stage:
         batches=functools.partial(sources.iterate, data, dataset),
         optimizer=make_optimizers(config),
         frozen=frozen,
-        identity=sources.filter_identity(data),
+        identity=cluster.of_main(lambda: sources.filter_identity(data)),
         inherit=config.inherit,
         finish=finish,
         makes="autoencoder",

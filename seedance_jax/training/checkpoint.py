@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from seedance_jax.training import cluster, places, release, run_directory
+from seedance_jax.training import cluster, places, release, replicas, run_directory
 from seedance_jax.training.finiteness import check_finite
 from seedance_jax.training.places import Place, place
 
@@ -46,7 +46,7 @@ def restore(
     """
     from seedance_jax.training import stored
 
-    steps, errors = run_directory.all_steps(workdir), {}
+    steps, errors = cluster.of_main(lambda: run_directory.all_steps(workdir)), {}
     for step in reversed(steps):
         stored.check_rolled(workdir, step)
         try:
@@ -107,7 +107,9 @@ def split_new(
     params = {name: params[name] for name in inherit} if inherit else params
     flat = traverse_util.flatten_dict(params)
     below = lambda tree, path: [full for full in tree if full[: len(path)] == path]  # noqa: E731
-    stored = traverse_util.flatten_dict(stored_tree(init_from)) if may_lack else {}
+    ask = replicas.asker(params)
+    names = lambda: [*traverse_util.flatten_dict(stored_tree(init_from))]  # noqa: E731
+    stored = ask(names) if may_lack else []
     absent = [path for path in may_lack if below(flat, path) and not below(stored, path)]
     new = {full: flat.pop(full) for path in absent for full in below(flat, path)}
     return traverse_util.unflatten_dict(flat), new
@@ -167,6 +169,8 @@ def load(
 ) -> Any:
     """Reads the EMA weights of a checkpoint, laid out like `like` (or on the host).
 
+    If `like` lies on several processes, all of these must call it.
+
     Args:
       parts: names of the top-level parts to read; () is all.
       step: see `run_directory.find_step`.
@@ -186,9 +190,10 @@ def _load(workdir, like, parts, step):
         tree = stored_tree(workdir, step)
         tree = {part: tree[part] for part in parts} if parts else tree
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-    path = _checkpoint(workdir, step)
-    if release.exists(workdir):
-        return release.read(workdir, like)
+    ask = replicas.asker(like)
+    path, released = ask(lambda: (_checkpoint(workdir, step), release.exists(workdir)))
+    if released:
+        return release.placed(ask(lambda: release.read(workdir, like)), like)
     from seedance_jax.training import stored  # as below: releases are read without Orbax
 
     return stored.read_weights(path, like)

@@ -14,14 +14,19 @@ from seedance_jax import sharding
 ROLLED = ".rollout"  # begins the names of the checksums of a rolled-out batch
 
 
-def check_sums(found: Mapping[str, int], directory: epath.Path) -> None:
-    """Raises ValueError if arrays are not those of a checkpoint, as far as it has their sums."""
+def read_sums(directory: epath.Path) -> dict[str, int]:
+    """The checksums that a checkpoint has; {} of old ones."""
     path = directory / "checksums"
     if not path.exists():
-        return
+        return {}
     reader = ocp.JsonCheckpointHandler()
     stored = reader.restore(epath.Path(path))
     reader.close()
+    return stored
+
+
+def check_sums(found: Mapping[str, int], stored: Mapping[str, int]) -> None:
+    """Raises ValueError if arrays are not those of a checkpoint, as far as it has their sums."""
     wrong = [name for name in found if name in stored and found[name] != stored[name]]
     if wrong:
         names = ", ".join(wrong[:3])

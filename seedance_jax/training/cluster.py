@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ import numpy as np
 from jax._src import distributed  # JAX shows the store of the coordinator nowhere else
 from jax.experimental import multihost_utils
 
+# Bytes that are sent at once; every size is a program, so there are few.
+LEAST, MOST = 2**12, 2**26
 # Parts of the runtime's messages when another process has stopped.
 LOST = ("gloo", "coordination service", "heartbeat", "connection reset", "unavailable", "aborted")
 
@@ -139,7 +142,7 @@ def gather(value: Any) -> list[Any]:
         return [value]
     own = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = multihost_utils.process_allgather(np.array(own.size))
-    padded = np.zeros(sizes.max(), np.uint8)
+    padded = np.zeros(_padded(int(sizes.max())), np.uint8)
     padded[: own.size] = own
     rows = multihost_utils.process_allgather(padded)
     return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
@@ -161,18 +164,53 @@ def posted(board: str) -> dict[int, Any]:
     return {int(name.rpartition("/")[2]): json.loads(text) for name, text in found}
 
 
+def _padded(size):
+    """The next power of two, which is LEAST at least."""
+    return max(LEAST, 1 << (size - 1).bit_length())
+
+
 def of_main(make: Callable[[], Any]) -> Any:
-    """The result (JSON) of make() in process 0; its ValueError or OSError is raised in all."""
-    found, caught = {}, None
+    """The result of make() in process 0, which alone calls it; what it raises there, all raise.
+
+    So files that all processes need are read once. All must call this, and make() must not. What it
+    returns is pickled: JSON, arrays, records of these.
+
+    Raises ValueError, in the other processes, for any error of process 0, with its message.
+    """
+    found, caught = None, None
     if is_main():
         try:
             found = {"value": make()}
-        except (ValueError, OSError) as error:
-            found, caught = {"error": str(error)}, error
-    found = gather(found)[0]
+        except Exception as error:  # any, or the others would wait for a process that is gone
+            found, caught = {"error": _said(error)}, error
+    found = broadcast(found)
     if "error" in found:
         raise caught or ValueError(f"in process 0: {found['error']}")
     return found["value"]
+
+
+def _said(error):
+    """The message of an error; its type, too, unless it is one of those that explain themselves."""
+    plain = isinstance(error, ValueError | OSError | ImportError)
+    return str(error) if plain else f"{type(error).__name__}: {error}"
+
+
+def broadcast(value: Any) -> Any:
+    """`value` of process 0, pickled, in all processes; theirs do not count."""
+    if not joined():
+        return value
+    content = pickle.dumps(value) if is_main() else b""
+    size = np.frombuffer(len(content).to_bytes(8, "little"), np.uint8)  # JAX has no 64-bit numbers
+    size = int.from_bytes(multihost_utils.broadcast_one_to_all(size).tobytes(), "little")
+    received = [_broadcast_part(content[at : at + MOST], size - at) for at in range(0, size, MOST)]
+    return value if is_main() else pickle.loads(b"".join(received))
+
+
+def _broadcast_part(content, left):
+    """The first of `left` bytes, at most MOST, as process 0 has them in `content`."""
+    padded = np.zeros(min(MOST, _padded(left)), np.uint8)
+    padded[: len(content)] = np.frombuffer(content, np.uint8)
+    return multihost_utils.broadcast_one_to_all(padded)[:left].tobytes()
 
 
 def check_same(values: Mapping[str, Any], what: str = "differ from process 0") -> None:

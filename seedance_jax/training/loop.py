@@ -18,7 +18,7 @@ import optax
 import tqdm
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, cluster, run_directory, saver
+from seedance_jax.training import checkpoint, cluster, run_directory, saver, startup
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
 from seedance_jax.training.places import Place
@@ -147,22 +147,23 @@ def train(
       save: saves when due, at the end, and when the training is stopped.
       hooks: called as hook(step, state, metrics) when a step is dispatched. The metrics are still
         being computed: a hook that fetches them waits, unless it does so at its next call. One that
-        returns a `Stop` ends the training after this step (of several processes: after one of the
-        next steps, the same in all). Started again, the training goes on.
+        returns a `Stop` ends the training after this step (of several processes: in all the same).
       progress: where the loop writes down how far it is, for other threads.
     """
     run_directory.check_identity(workdir, dict(stage.identity))
     with jax.set_mesh(settings.mesh):
         state, layout = init_state(stage, jax.random.key(settings.seed), settings.mesh)
-        state, rolled = checkpoint.restore(
-            state, workdir, settings.init_from, stage.inherit, stage.may_lack
-        )
+        startup.mark("init", state)
+        parts = stage.inherit, stage.may_lack
+        state, rolled = checkpoint.restore(state, workdir, settings.init_from, *parts)
+        startup.mark("restore", state)
         if int(state.step) >= settings.num_steps:
             return Trained(state)
         frozen = sharding.put_whole(dict(stage.frozen), settings.mesh)
         feed = Feed(stage, settings, frozen, int(state.step), progress)
         save.resume(feed.batches, int(state.step))
         feed.start(state, rolled)
+        startup.mark("batch", feed.batch)
         options = {"ema_decay": settings.ema_decay, "accumulate": settings.accumulate}
         step_fn = make_step(stage, layout, seed=settings.seed, **options)
         return run_steps(step_fn, state, frozen, feed, settings.num_steps, save, hooks)

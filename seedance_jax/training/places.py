@@ -89,6 +89,11 @@ def absolute(path: str | Place) -> Place:
     return place(path) if in_bucket(path) else place(path).resolve()
 
 
+def at_home(path: str) -> Place:
+    """A path with ~ at its start written out; that of a bucket as it is."""
+    return place(path) if in_bucket(path) else place(path).expanduser()
+
+
 def join(base: str | Place, path: str | Place) -> Place:
     """The place that `path`, if it is relative, means in the directory `base`."""
     return place(path) if in_bucket(path) or os.path.isabs(path) else place(base) / path

@@ -89,16 +89,20 @@ def tree(workdir: str | Place) -> dict[str, Any]:
 
 
 def read(workdir: str | Place, like: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters in `like`, with its dtypes and shardings; numpy arrays without shardings."""
+    """The parameters in `like`, with its dtypes, as numpy arrays."""
     flat = traverse_util.flatten_dict(like, sep=".")
     with _open(workdir) as file:
-        read = {name: _place(file.get_tensor(name), leaf) for name, leaf in flat.items()}
+        read = {name: file.get_tensor(name).astype(leaf.dtype) for name, leaf in flat.items()}
     return traverse_util.unflatten_dict(read, sep=".")
 
 
-def _place(value, like):
-    value = value.astype(like.dtype)
-    sharding = getattr(like, "sharding", None)
-    if sharding is None:
-        return value
-    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+def placed(params: Any, like: Any) -> Any:
+    """Numpy arrays with the shardings of `like`, where it has some."""
+
+    def place(value, leaf):
+        layout = getattr(leaf, "sharding", None)
+        if layout is None:
+            return value
+        return jax.make_array_from_callback(value.shape, layout, lambda index: value[index])
+
+    return jax.tree.map(place, params, like)

@@ -205,11 +205,17 @@ def fingerprint(params: Any) -> str:
 
 
 def check_identity(workdir: str | Place, identity: Mapping[str, Any]) -> None:
-    """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs."""
+    """Writes identity.json, or, once there are checkpoints, raises ValueError if it differs.
+
+    All processes must call it.
+    """
+    cluster.of_main(lambda: _check_identity(workdir, identity))
+
+
+def _check_identity(workdir, identity):
     if latest_step(workdir) is None:
-        if cluster.is_main():
-            place(workdir).mkdir(parents=True, exist_ok=True)
-            write_json(workdir, "identity.json", identity)
+        place(workdir).mkdir(parents=True, exist_ok=True)
+        write_json(workdir, "identity.json", identity)
     elif lines := differences(read_json(workdir, "identity.json"), as_json(identity)):
         raise ValueError(f"{workdir} was trained with other parts than those found now:{lines}")
 

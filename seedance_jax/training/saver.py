@@ -22,14 +22,15 @@ class Saver:
     Kept are the last `keep` checkpoints, those of every `keep_every` steps (0: none of these) and
     those that `pin` names. Training goes on while a checkpoint is written. If that fails, the next
     call, or `close`, raises an OSError that says what is safe. Nothing is made or opened before
-    `resume`, or the first call.
+    `resume`, or the first call. All processes must make one.
     """
 
     def __init__(self, workdir: str | Place, *, every: int, keep: int = 2, keep_every: int = 0):
         self._every, self._workdir = every, workdir
-        self._pins, self._coming = run_directory.read_pins(workdir), {}
+        read = lambda: (run_directory.read_pins(workdir), run_directory.latest_step(workdir))  # noqa: E731
+        (self._pins, newest), self._coming = cluster.of_main(read), {}
         self._options = {"keep": keep, "keep_every": keep_every, "pins": self._pins}
-        self._done = run_directory.latest_step(workdir) or 0
+        self._done = newest or 0
 
     @functools.cached_property
     def _manager(self):
@@ -104,8 +105,8 @@ class Saver:
         if not path.exists():
             return
         try:
-            data = grain.checkpoint.CheckpointRestore(batches)
-            self._manager.restore(step, args=ocp.args.Composite(data=data))
+            # The manager would have every process look through the whole checkpoint.
+            grain.checkpoint.CheckpointHandler().restore(path.parent, item=batches)
         except ValueError as error:
             raise OSError(f"{path} is damaged; delete it to go on by the step: {error}") from error
 
@@ -162,7 +163,8 @@ def open_manager(
     pins: Mapping[str, int] | None = None,
 ) -> ocp.CheckpointManager:
     """Orbax's manager of the checkpoints of a run; those of the `Saver` alone are ever deleted."""
-    options = {"enable_async_checkpointing": True}
+    # Of several processes one lists what is there.
+    options = {"enable_async_checkpointing": True, "single_host_load_and_broadcast": True}
     if keep is not None:
         policies = [managers.LatestN(keep), _Pinned(pins)]
         policies += [managers.EveryNSteps(keep_every)] if keep_every else []

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -9,45 +10,71 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from seedance_jax import sharding
-from seedance_jax.training import places
-from seedance_jax.training.checksums import ROLLED, check_sums, checksums
+from seedance_jax.training import cluster, places, replicas
+from seedance_jax.training.checksums import ROLLED, check_sums, checksums, read_sums
 from seedance_jax.training.places import Place
 from seedance_jax.training.saver import open_manager, stored_fields
 
 
 def read_state(state: Any, workdir: str | Place, step: int) -> tuple[Any, Any]:
-    """(state, rolled-out batch or None) of a checkpoint."""
-    with open_manager(workdir) as manager:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(stored_fields(state))))
-        read = manager.restore(step, args=args).state
-        read = state.replace(**read) if dataclasses.is_dataclass(state) else read
-        path = epath.Path(manager.directory) / str(step)
-        check_sums(checksums(read), path)
-    return read, _read_rolled(path)
+    """(state, rolled-out batch or None) of a checkpoint. All processes must call it."""
+    path = _path(workdir, step)
+    like = _abstract(stored_fields(state))
+    read = replicas.read_once(functools.partial(_read_whole, path / "state"), like)
+    sums = cluster.of_main(lambda: read_sums(path))
+    check_sums(checksums(read), sums)
+    read = state.replace(**read) if dataclasses.is_dataclass(state) else read
+    return read, _read_rolled(path, sums)
+
+
+def _path(workdir, step):
+    return epath.Path(places.absolute(workdir)) / "checkpoints" / str(step)
+
+
+def _read_whole(path, like):
+    reader = ocp.StandardCheckpointHandler()
+    try:
+        return reader.restore(path, args=ocp.args.StandardRestore(like))
+    finally:
+        reader.close()
 
 
 def check_rolled(workdir: str | Place, step: int) -> None:
     """Raises ValueError if the rolled-out batch of a checkpoint cannot be cut over the mesh."""
-    path, tree = epath.Path(places.absolute(workdir)) / "checkpoints" / str(step), {}
-    if not (path / "rollout").exists():
-        return
-    with contextlib.suppress(Exception), _reading(path) as (reader, _):
-        tree = reader.metadata(path / "rollout").tree  # if damaged, `_read_rolled` says so
+    path, tree = _path(workdir, step), {}
+    with contextlib.suppress(Exception):  # if damaged, `_read_rolled` says so
+        tree = cluster.of_main(lambda: _rolled_shapes(path))
     sizes = {f"rollout of {path}": leaf.shape[0] for leaf in jax.tree.leaves(tree)}
-    sharding.check_batches(sizes, jax.sharding.get_mesh())
+    if sizes:
+        sharding.check_batches(sizes, jax.sharding.get_mesh())
 
 
-def _read_rolled(path):
+def _rolled_shapes(path):
+    """Shapes and dtypes of the rolled-out batch of a checkpoint; None if it has none."""
     if not (path / "rollout").exists():
         return None
     with _reading(path) as (reader, _):
-        where = sharding.batch_sharding(jax.sharding.get_mesh())
-        like = sharding.place_shapes(reader.metadata(path / "rollout").tree, where)
-        restore_args = ocp.checkpoint_utils.construct_restore_args(like)
-        args = ocp.args.PyTreeRestore(like, restore_args=restore_args)
-        batch = reader.restore(path / "rollout", args=args)
-    check_sums(checksums(batch, ROLLED), path)
+        tree = reader.metadata(path / "rollout").tree
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
+def _read_rolled(path, sums):
+    shapes = cluster.of_main(lambda: _rolled_shapes(path))
+    if shapes is None:
+        return None
+    where = sharding.batch_sharding(jax.sharding.get_mesh())
+    like = sharding.place_shapes(shapes, where)
+    batch = replicas.read_once(functools.partial(_read_parts, path, "rollout"), like)
+    check_sums(checksums(batch, ROLLED), sums)
     return batch
+
+
+def _read_parts(path, name, like):
+    """Some of the arrays that a checkpoint has under a name."""
+    restore_args = ocp.checkpoint_utils.construct_restore_args(like)
+    args = ocp.args.PyTreeRestore(like, restore_args=restore_args, partial_restore=True)
+    with _reading(path) as (reader, path):
+        return reader.restore(path / name, args=args)
 
 
 @contextlib.contextmanager
@@ -63,13 +90,15 @@ def _reading(path):
 
 
 def read_weights(path: Place, like: Any) -> Any:
-    """The EMA weights of a checkpoint, laid out like `like`; OSError if it is damaged."""
-    item = {"ema": _abstract(like)}
-    restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-    args = ocp.args.PyTreeRestore(item, restore_args=restore_args, partial_restore=True)
-    with _reading(path) as (reader, path):
-        restored = reader.restore(path / "state", args=args)["ema"]
-        check_sums(checksums(restored, ".ema"), path)
+    """The EMA weights of a checkpoint, laid out like `like`; OSError if it is damaged.
+
+    All processes that `like` lies on must call it.
+    """
+    path, item = epath.Path(path), {"ema": _abstract(like)}
+    restored = replicas.read_once(functools.partial(_read_parts, path, "state"), item)["ema"]
+    ask = replicas.asker(like)
+    with _reading(path):
+        check_sums(checksums(restored, ".ema"), ask(lambda: read_sums(path)))
     return restored
 
 

@@ -14,9 +14,10 @@ from seedance_jax.data.buckets import Bucket
 from seedance_jax.models import conditioning
 from seedance_jax.pretrained import lineage, runs
 from seedance_jax.stages import job, settings
-from seedance_jax.stages.job import check_batches, compare, finished, run
+from seedance_jax.stages.directory import compare
+from seedance_jax.stages.job import check_batches, run
 from seedance_jax.training import checkpoint, run_directory
-from seedance_jax.training.run_directory import flatten
+from seedance_jax.training.run_directory import finished, flatten
 from seedance_jax.training.stopping import Stop
 from tests.training.test_loop import NUM_STEPS, quadratic
 

@@ -3,7 +3,8 @@
     python -m tests.training.process --config=tests/training/process.py --workdir=runs/vectors
 
 is `seedance_jax train` on it; it takes PAUSE seconds for each batch, and with STOP=process,step a
-hook of that process stops it from that step on.
+hook of that process stops it from that step on. With READS=file,directory it writes which paths
+below a directory it opens, lists and asks about until its first step, one a line.
 """
 
 import os
@@ -96,6 +97,28 @@ def stop_when_asked():
     hooks.LogHook.__call__ = log_and_stop
 
 
+def note_reads():
+    """Writes what READS asks for."""
+    from seedance_jax.training import startup
+
+    file, directory = os.environ["READS"].split(",")
+    log = open(file, "w", buffering=1)
+
+    def note(event, path):
+        if not startup.CLOCKS or startup.CLOCKS[0].ended or not isinstance(path, str | os.PathLike):
+            return
+        if (path := os.path.join(os.getcwd(), os.fspath(path))).startswith(directory):
+            log.write(f"{event} {os.path.relpath(path, directory)}\n")
+
+    def asking(path, *args, **more):
+        note("stat", path)
+        return stat(path, *args, **more)
+
+    stat, os.stat = os.stat, asking
+    events = ("open", "os.listdir", "os.scandir")
+    sys.addaudithook(lambda event, args: note(event, args[0]) if event in events else None)
+
+
 if __name__ == "__main__":
     from seedance_jax.commands import cli, train
     from seedance_jax.stages import STAGES
@@ -103,4 +126,6 @@ if __name__ == "__main__":
     STAGES["vectors"] = make_stage
     if "STOP" in os.environ:
         stop_when_asked()
+    if "READS" in os.environ:
+        note_reads()
     cli.run(train, sys.argv[1:], many=True)

@@ -8,13 +8,24 @@ import shutil
 import time
 import urllib.request
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from seedance_jax.sampling import media
 from seedance_jax.stages import job
-from seedance_jax.training import checkpoint, hooks, lock, places, release, run_directory, uploads
+from seedance_jax.training import (
+    checkpoint,
+    compiling,
+    hooks,
+    lock,
+    places,
+    release,
+    run_directory,
+    uploads,
+)
 from tests.emulator import BUCKET
 from tests.stages.test_job import config, toy  # noqa: F401
 from tests.training.test_loop import (  # noqa: F401
@@ -223,6 +234,37 @@ def test_samples_in_a_bucket_are_numbered_and_a_claimed_number_is_passed_over(bu
         ".0001.claim",
         *("0000.json", "0000.npy", "0002.json", "0002.npy"),
     ]
+
+
+@pytest.fixture
+def settings_of_jax():
+    """Those of JAX's cache are as before at the end."""
+    names = ("compilation_cache_dir", "persistent_cache_enable_xla_caches")
+    names += ("persistent_cache_min_compile_time_secs",)
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def test_compiled_programs_are_kept_in_a_bucket(bucket, settings_of_jax):
+    hits = []
+    jax.monitoring.register_event_listener(lambda event, **said: hits.append(event))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compiling.use(f"{bucket}/compiled")
+    compilation_cache.reset_cache()
+
+    def compute():
+        jax.clear_caches()
+        return jax.jit(lambda x: jnp.sin(x) * 3)(jnp.arange(5.0))
+
+    first = compute()
+    [name] = [name for name in places.names(places.place(f"{bucket}/compiled")) if "lambda" in name]
+    assert name.endswith("-cache")
+    hits.clear()
+    np.testing.assert_array_equal(compute(), first)
+    assert "/jax/compilation_cache/cache_hits" in hits
 
 
 def test_what_others_write_is_seen_at_once(bucket, emulator):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,6 +161,42 @@ def test_processes_that_pretend_two_slices_train_as_one(alone, tmp_path, monkeyp
     assert "on 2 slices, over which it is divided" in "".join(error for _, _, error in refused)
 
 
+def test_of_two_processes_the_first_reads_for_both_and_keeps_what_it_compiles(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("JAX_LOG_COMPILES", "1")
+    workdir = tmp_path / "run"
+    for stop, first in (("0,3", 1), ("0,9", None)):
+        monkeypatch.setenv("STOP", stop)
+        first, common, processes = first or run_directory.latest_step(workdir) + 1, place(2), []
+        for i in range(2):
+            monkeypatch.setenv("READS", f"{tmp_path}/{i},{workdir}")
+            processes.append(start(workdir, *common, f"--process_id={i}", devices=2, pause=0.1))
+        results = finish(processes, PATIENCE)
+        assert [status for status, _, _ in results] == [0, 0], results
+        line = f" s from the start to step {first}: imports "
+        assert [printed.count(line) for _, printed, _ in results] == [1, 0]
+        main, other = (set((tmp_path / str(i)).read_text().splitlines()) for i in range(2))
+        assert "open .lock" in main
+        # What is its own, what Orbax keeps of each checkpoint, and whether it sees what others do.
+        own = r"checkpoints/\d+/(data/process_1-of-2.json|_CHECKPOINT_METADATA)|compiled/.*"
+        reads = [line for line in other if not re.fullmatch(f"stat .*|open ({own})", line)]
+        assert set(reads) <= {"os.scandir checkpoints"}
+    assert {"open config.json", "open identity.json"} <= main  # the second start reads those
+    assert list((workdir / "compiled").glob("jit_step_fn-*"))
+    assert "Persistent compilation cache hit for 'jit_step_fn'" in results[0][2]
+
+
+def test_what_fails_in_process_0_ends_all_with_its_message(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    results = finish(start_all(tmp_path, 2), PATIENCE)
+    for status, _, errors in results:
+        assert status == 1
+        assert f"{tmp_path} is not empty and is not a run; use another --workdir" in errors
+
+
 def test_processes_that_differ_are_named_with_what_differs(tmp_path):
     processes = start_all(tmp_path / "run", 2, "--config.seed=1", "--config.seed=2")
     results = finish(processes, PATIENCE)
@@ -219,14 +256,21 @@ def test_what_process_0_makes_or_fails_with_is_of_all(monkeypatch):
     with pytest.raises(OSError, match="no room") as own:
         cluster.of_main(fail)
     assert own.value is caught
-    told = []
-    monkeypatch.setattr(cluster, "gather", lambda value: [*told, value])
+    told = [{"value": 3}]
+    monkeypatch.setattr(cluster, "broadcast", lambda value: told[0])
     monkeypatch.setattr(cluster, "is_main", lambda: False)
-    told.append({"value": 3})
     assert cluster.of_main(fail) == 3
     told[0] = {"error": "no room"}
     with pytest.raises(ValueError, match="in process 0: no room"):
         cluster.of_main(fail)
+
+
+def test_an_error_that_nobody_expects_has_its_type_and_leaves_no_process_waiting(monkeypatch):
+    told = []
+    monkeypatch.setattr(cluster, "broadcast", lambda value: told.append(value) or value)
+    with pytest.raises(KeyError, match="width"):
+        cluster.of_main(lambda: {}["width"])
+    assert told == [{"error": "KeyError: 'width'"}]
 
 
 def test_a_command_for_one_process_refuses_several():

@@ -22,17 +22,18 @@ class Source:
     """
 
     def __init__(self, records: Any, table: Mapping[str, np.ndarray] | None):
-        self._records = records
+        # Without TFDS's builder, which would read its files again where a source is unpickled.
+        self._records, self._features = records.data_source, records.dataset_info.features
         self.table = table
         self.selection = None
-        features = records.dataset_info.features
+        features = self._features
         self._text = [key for key in features if isinstance(features[key], tfds.features.Text)]
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = dict(self._records[index])
+        row = dict(self._features.deserialize_example_np(self._records[int(index)]))
         return row | {key: row[key].decode() for key in self._text}
 
 
