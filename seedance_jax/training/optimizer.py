@@ -48,10 +48,10 @@ def matrices(params: Any) -> Any:
 
 
 def muon(schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
-    """Muon for convolution kernels [..., in, out], AdamW for the rest (optax.contrib.muon).
+    """Muon for the kernels of `kernel_dimensions`, AdamW for the rest (optax.contrib.muon).
 
-    Orthogonalised updates (arXiv:2502.16982): the autoencoder needs fewer steps than with AdamW,
-    each with a few more matrix products.
+    Orthogonalised updates (arXiv:2502.16982) need fewer steps than AdamW's, each with a few more
+    matrix products.
     """
     return optax.contrib.muon(
         schedule,
@@ -63,20 +63,35 @@ def muon(schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransfo
 
 
 def kernel_dimensions(params: Any) -> Any:
-    """Muon's dimension numbers of convolution kernels; None for other parameters.
+    """Muon's dimension numbers of the convolutions of an autoencoder, or of the kernels in the
+    blocks of a generator; None for other parameters.
 
     Raises:
-      ValueError: the parameters are not an autoencoder's.
+      ValueError: the parameters are of neither.
     """
+    if set(params) & {"encoder", "decoder"}:
+        return jax.tree.map(_of_convolution, params)
+    if "video" in params:
+        return jax.tree.map_with_path(_of_block, params)
+    raise ValueError("optimizer.name='muon' is for the autoencoder and the generator")
 
-    def of(leaf):
-        if leaf.ndim < 4:
-            return None
-        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
-    if not set(params) & {"encoder", "decoder"}:
-        raise ValueError("optimizer.name='muon' is for the autoencoder's convolutions")
-    return jax.tree.map(of, params)
+def _of_convolution(leaf):
+    """Kernels [..., in, out]: all inputs of an output together."""
+    if leaf.ndim < 4:
+        return None
+    return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+
+def _of_block(path, leaf):
+    """Kernels [layers, in, out], [layers, in, heads, size] or, of layers called `out`,
+    [layers, heads, size, out]: all heads together."""
+    *modules, name = (entry.key for entry in path)
+    if name != "kernel" or not {"pairs", "blocks"} & set(modules):
+        return None
+    inputs = leaf.ndim - 2 if modules[-1].endswith("out") else 1
+    axes = tuple(range(1, leaf.ndim))
+    return optax.contrib.MuonDimensionNumbers(axes[:inputs], axes[inputs:])
 
 
 OPTIMIZERS = {

@@ -131,6 +131,42 @@ def test_muon_takes_all_inputs_of_a_kernel_together():
     assert moved[0] < 0.1 * moved[1:].min()
 
 
+def blocks(seed=0):
+    """Kernels as a generator's blocks have them, and one outside of its blocks."""
+    rng = np.random.default_rng(seed)
+    normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    block = {
+        "query": {"kernel": normal(2, 8, 2, 4)},
+        "video_out": {"kernel": normal(2, 2, 4, 8)},
+        "modulation": {"bias": normal(2, 6, 8)},
+    }
+    return {"video": {"pairs": block, "patch": {"kernel": normal(8, 8)}}}
+
+
+def test_muon_of_a_generator_takes_each_layer_and_all_of_its_heads_together():
+    block, _ = first_update()
+    for kernels in (block["query"]["kernel"], block["video_out"]["kernel"]):
+        for kernel in kernels.reshape(2, 8, 8):
+            values = np.linalg.svd(kernel, compute_uv=False) / SETTINGS["peak_lr"]
+            # The gradient's differ by a factor of more than 15; its smallest may be lost.
+            assert 0.6 < values[-2] < values[0] < 1.3
+
+
+def test_muon_of_a_generator_leaves_the_rest_to_adamw():
+    """Whose first updates have one size."""
+    block, patch = first_update()
+    sizes = np.abs(np.concatenate([patch.ravel(), block["modulation"]["bias"].ravel()]))
+    np.testing.assert_allclose(sizes, sizes[0], rtol=1e-3)
+
+
+def first_update():
+    """(of the block, of the kernel outside) by Muon, of random gradients."""
+    muon = optimizer.make_optimizer(**SETTINGS | {"name": "muon", "warmup_steps": 0})
+    grads = blocks()
+    update, _ = muon.update(grads, muon.init(grads), grads)
+    return jax.device_get((update["video"]["pairs"], update["video"]["patch"]["kernel"]))
+
+
 def test_muon_decays_kernels_alone():
     settings = {"name": "muon", "warmup_steps": 0, "weight_decay": 0.5}
     muon = optimizer.make_optimizer(**SETTINGS | settings)
