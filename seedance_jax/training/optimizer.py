@@ -86,7 +86,8 @@ def _of_convolution(leaf):
 def _of_block(path, leaf):
     """Kernels [layers, in, out], [layers, in, heads, size] or, of layers called `out`,
     [layers, heads, size, out]: all heads together."""
-    *modules, name = (entry.key for entry in path)
+    # A box of a parameter's logical axes is a step of its path, too, and has no key.
+    *modules, name = (entry.key for entry in path if hasattr(entry, "key"))
     if name != "kernel" or not {"pairs", "blocks"} & set(modules):
         return None
     inputs = leaf.ndim - 2 if modules[-1].endswith("out") else 1
