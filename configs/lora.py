@@ -25,5 +25,6 @@ def get_config(size: str = "base") -> ConfigDict:
         "targets": ("query", "key", "value", "out", "video_out", "text_out"),
     }
     config.num_steps = base.choose(config.size, smoke=12, tiny=500, small=2000)
+    config.optimizer.name = base.choose(config.size, smoke="adamw", **{"7b": "adamw_bf16"})
     config.optimizer.peak_lr = base.choose(config.size, smoke=2e-3, small=2e-4)
     return config.lock()

@@ -100,10 +100,12 @@ def get_config(size: str = "base") -> ConfigDict:
             # Share of clips with a time per latent frame. Sampling mostly uses one time for all, so
             # short trainings have few of them.
             "frame_times": choose(size, smoke=0.1, small=0.2),
-            # "adafactor" needs almost no memory for its second moment.
+            # "adafactor" needs almost no memory for its second moment, "muon" fewer steps.
             "optimizer": {
-                "name": choose(size, smoke="adamw", **{"7b": "adamw_bf16"}),
-                "peak_lr": choose(size, smoke=2e-3, small=4e-4, base=1e-4),
+                "name": choose(
+                    size, smoke="adamw", released="muon", small="adamw", **{"7b": "adamw_bf16"}
+                ),
+                "peak_lr": choose(size, smoke=2e-3, released=1e-2, small=4e-4, base=1e-4),
                 "warmup_steps": choose(size, smoke=2, tiny=200, small=2000),
                 "weight_decay": 0.01,
                 "clip_norm": 1.0,

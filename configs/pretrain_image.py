@@ -18,13 +18,13 @@ def get_config(size: str = "base") -> ConfigDict:
     config.name = "pretrain_image"
     choose = base.choose
     config.num_steps = choose(
-        size, smoke=6, tiny=400, released=3000, small=30_000, base=100_000, **{"7b": 200_000}
+        size, smoke=6, tiny=400, released=600, small=30_000, base=100_000, **{"7b": 200_000}
     )
     config.data.buckets = choose(
         size,
         smoke=((1, 32, 32, 32, 1.0),),
         tiny=((1, 32, 32, 64, 1.0),),
-        released=((1, 64, 64, 64, 1.0),),
+        released=((1, 64, 64, 32, 1.0),),
         small=((1, 64, 64, 1024, 1.0),),
         base=((1, 256, 256, 2048, 1.0),),
     )

@@ -19,13 +19,13 @@ def get_config(size: str = "base") -> ConfigDict:
     config.name = "pretrain_video"
     choose = base.choose
     config.num_steps = choose(
-        size, smoke=6, tiny=1000, released=12_000, small=50_000, base=200_000, **{"7b": 400_000}
+        size, smoke=6, tiny=1000, released=8000, small=50_000, base=200_000, **{"7b": 400_000}
     )
     # Every second frame (the last number) of what is stored.
     config.data.buckets = choose(
         size,
         smoke=((9, 32, 32, 16, 3.0, 2), (1, 32, 32, 32, 1.0)),
-        released=((13, 64, 64, 16, 4.0, 2), (1, 64, 64, 64, 1.0)),
+        released=((13, 64, 64, 16, 4.0, 2), (1, 64, 64, 32, 1.0)),
         small=((25, 64, 64, 256, 4.0, 2), (1, 64, 64, 1024, 1.0)),
         base=((25, 256, 256, 512, 4.0, 2), (1, 256, 256, 2048, 1.0)),
         **{"7b": ((61, 256, 256, 512, 4.0, 2), (1, 256, 256, 2048, 1.0))},

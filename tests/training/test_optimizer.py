@@ -159,6 +159,13 @@ def test_muon_of_a_generator_leaves_the_rest_to_adamw():
     np.testing.assert_allclose(sizes, sizes[0], rtol=1e-3)
 
 
+def test_muon_of_a_generator_finds_the_kernels_of_new_weights_that_have_axes():
+    boxed = jax.tree.map(lambda leaf: nn.LogicallyPartitioned(leaf, (None,) * leaf.ndim), blocks())
+    found = nn.unbox(optimizer.kernel_dimensions(boxed))
+    assert found == optimizer.kernel_dimensions(blocks())
+    assert found["video"]["pairs"]["query"]["kernel"] is not None
+
+
 def first_update():
     """(of the block, of the kernel outside) by Muon, of random gradients."""
     muon = optimizer.make_optimizer(**SETTINGS | {"name": "muon", "warmup_steps": 0})
