@@ -226,5 +226,5 @@ def write_config(config: ConfigDict, workdir: Place) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
     cluster.wait("the directory is there")
-    if not (workdir / "config.json").exists():
+    if not in_bucket(workdir) and not (workdir / "config.json").exists():
         raise ValueError(f"{workdir} is not on storage that all processes share")

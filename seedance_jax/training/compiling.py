@@ -4,7 +4,10 @@ Of several processes the first alone writes to JAX's cache, and all read: it mus
 all of them, of storage that they share. So it is one of the run directory, unless another is named.
 """
 
+from typing import Any
+
 import jax
+import tqdm
 
 from seedance_jax.training import cluster, places
 from seedance_jax.training.places import Place
@@ -39,3 +42,20 @@ def _set(folder):
     if folder and places.in_bucket(folder):
         # XLA would open a folder of its own in there, by names of files alone.
         jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def announce(batch: Any, seen: set[str]) -> None:
+    """Says that a step will be compiled, or fetched from the cache, for a batch of new shapes.
+
+    seen: what was said; it is added to.
+    """
+    leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
+    path, largest = max(leaves, key=lambda leaf: leaf[1].size)
+    name, shape = jax.tree_util.keystr(path, simple=True), "x".join(map(str, largest.shape[1:]))
+    line = (
+        f"compiling the step for {name} {shape}, batch {largest.shape[0]}, unless the cache has it"
+    )
+    if line not in seen:
+        seen.add(line)
+        if cluster.is_main():
+            tqdm.tqdm.write(line)

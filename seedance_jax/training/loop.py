@@ -15,10 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-import tqdm
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, cluster, run_directory, saver, startup
+from seedance_jax.training import checkpoint, compiling, run_directory, saver, startup
 from seedance_jax.training.accumulation import accumulated
 from seedance_jax.training.feed import Feed, step_key, with_state
 from seedance_jax.training.places import Place
@@ -182,7 +181,7 @@ def run_steps(
     before, idle, stopped, seen = None, False, "", set()
     with StopRequests() as requests:
         for step in range(int(state.step) + 1, num_steps + 1):
-            announce(feed.batch, seen)
+            compiling.announce(feed.batch, seen)
             feed.progress.begin(step, late=before is not None and before["loss"].is_ready())
             with jax.transfer_guard("disallow"):
                 state, metrics = step_fn(state, feed.batch, frozen)
@@ -199,23 +198,6 @@ def run_steps(
             before = metrics
     feed.batches.close()
     return Trained(state, stopped)
-
-
-def announce(batch: Any, seen: set[str]) -> None:
-    """Says that a step will be compiled, or fetched from the cache, for a batch of new shapes.
-
-    seen: what was said; it is added to.
-    """
-    leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
-    path, largest = max(leaves, key=lambda leaf: leaf[1].size)
-    name, shape = jax.tree_util.keystr(path, simple=True), "x".join(map(str, largest.shape[1:]))
-    line = (
-        f"compiling the step for {name} {shape}, batch {largest.shape[0]}, unless the cache has it"
-    )
-    if line not in seen:
-        seen.add(line)
-        if cluster.is_main():
-            tqdm.tqdm.write(line)
 
 
 def make_init(stage: Stage) -> Callable[[jax.Array], TrainState]:

@@ -34,17 +34,17 @@ def read_once(read: Callable[[Any], Any], like: Any) -> Any:
         return read(like)
     first = sharding.first_replica([leaf.sharding for leaf in jax.tree.leaves(like)])
     own = like if first is None else _placed(like, first)
-    found, caught = None, None
+    found, caught = [], None
     if first is None or jax.process_index() in _processes(first):
         try:
-            found = read(own)
+            found = [read(own)]
         except Exception as error:  # of storage, of many kinds
             caught = error
     reasons = cluster.gather(caught and f"{type(caught).__name__}: {caught}")
     if any(reasons):
         number = next(number for number, reason in enumerate(reasons) if reason)
         raise caught or OSError(f"in process {number}: {reasons[number]}")
-    return found if first is None else send(found, like)
+    return found.pop() if first is None else send(found and jax.tree.leaves(found.pop()), like)
 
 
 def asker(like: Any) -> Callable[[Callable[[], Any]], Any]:
@@ -52,15 +52,16 @@ def asker(like: Any) -> Callable[[Callable[[], Any]], Any]:
     return cluster.of_main if sharding.on_several(like) else lambda make: make()
 
 
-def send(found: Any, like: Any) -> Any:
-    """Arrays as `like`, to the bit, of those of the first replica; other processes give None."""
+def send(values: list[jax.Array], like: Any) -> Any:
+    """Arrays as `like`, to the bit, of those of the first replica, in order; others give [].
+
+    The list is emptied on the way, so that no array is held twice.
+    """
     leaves, tree = jax.tree.flatten(like)
-    values = jax.tree.leaves(found) if found is not None else [None] * len(leaves)
+    values = values or [None] * len(leaves)
     sent = []
     for chosen in _groups(leaves):
-        spread = [_spread(values[i], leaves[i]) for i in chosen]
-        for i in chosen:
-            values[i] = None  # or its memory would be held
+        spread = [_spread(values.pop(0), leaves[i]) for i in chosen]
         layouts = [leaves[i].sharding for i in chosen]
         sent += jax.block_until_ready(_merge(layouts)(spread))
     return tree.unflatten(sent)
