@@ -179,4 +179,6 @@ def line(cell: Cell, report: Mapping[str, Any]) -> str:
     if not memory["fits"]:
         return "| " + " | ".join([*parts, f"{used}: does not fit", "", ""]) + " |"
     bound = f"{max(report['bounds'].values()):.2f} s, {report['binds']}"
+    if "network" in report:
+        bound += f"; network {report['bounds']['network']:.2f} s"
     return "| " + " | ".join([*parts, used, bound, f"{100 * report['mfu_at_most']:.0f} %"]) + " |"
