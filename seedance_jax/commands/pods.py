@@ -31,5 +31,5 @@ def main(argv: list[str]) -> None:
         reports.append(pods.compile_cell(cell, pods.report_of(cell, folder)))
     print("", *pods.lines(cells, reports), sep="\n")
     pairs = zip(cells, reports, strict=True)
-    if not all(report["memory"]["fits"] for cell, report in pairs if cell in pods.CELLS):
+    if not all(report["memory"]["fits"] for cell, report in pairs if cell not in pods.REMAT):
         sys.exit(1)

@@ -32,6 +32,7 @@ class Cell(NamedTuple):
       mesh: value of the flag --mesh.
       batch: clips per step, over all devices.
       remat: policy of the DiT.
+      slices: of that kind, with `data` over the network between them.
     """
 
     model: str
@@ -41,11 +42,17 @@ class Cell(NamedTuple):
     mesh: str
     batch: int
     remat: str = "full"
+    slices: int = 1
+
+    @property
+    def place(self) -> str:
+        """Its slice, or how many of them: 2xv5p-128."""
+        return f"{self.slices}x{self.slice}" if self.slices > 1 else self.slice
 
     @property
     def name(self) -> str:
         """Stem of the file of its report."""
-        parts = self.model, self.size, f"{self.seconds}s", self.slice
+        parts = self.model, self.size, f"{self.seconds}s", self.place
         return "_".join(parts if self.remat == "full" else (*parts, self.remat))
 
 
@@ -75,11 +82,19 @@ CELLS = (
     Cell("7b", "1080p", 5, "v6e-256", "fsdp=32,sequence=8", 32),
     Cell("7b", "1080p", 5, "tpu7x-64", "data=2,fsdp=8,sequence=4", 16),
 )
+# Several slices: each has clips of its own, and all add up their gradients.
+SEVERAL = (
+    Cell("7b", "480p", 5, "v5e-256", "data=2,fsdp=64,sequence=4", 128, slices=2),
+    Cell("7b", "480p", 5, "v5e-256", "data=4,fsdp=64,sequence=4", 256, slices=4),
+    Cell("7b", "480p", 5, "v5p-128", "data=4,fsdp=32", 128, slices=2),
+    Cell("7b", "480p", 5, "v5p-128", "data=8,fsdp=32", 256, slices=4),
+)
 # The other remat policies, on one slice.
 REMAT = tuple(
     Cell("7b", "480p", 5, "v5p-128", "data=2,fsdp=32", 64, remat)
     for remat in ("none", "save_attention", "offload")
 )
+ALL = CELLS + SEVERAL + REMAT
 
 
 def choose(parts: Sequence[str]) -> list[Cell]:
@@ -88,11 +103,10 @@ def choose(parts: Sequence[str]) -> list[Cell]:
     Raises:
       ValueError: one of the parts is in no name.
     """
-    cells = CELLS + REMAT
     for part in parts:
-        if not any(part in cell.name for cell in cells):
-            raise ValueError(f"{part!r} is in the name of no cell: {[c.name for c in cells]}")
-    return [cell for cell in cells if not parts or any(part in cell.name for part in parts)]
+        if not any(part in cell.name for cell in ALL):
+            raise ValueError(f"{part!r} is in the name of no cell: {[c.name for c in ALL]}")
+    return [cell for cell in ALL if not parts or any(part in cell.name for part in parts)]
 
 
 def report_of(cell: Cell, folder: Path) -> Path:
@@ -137,6 +151,7 @@ def command(cell: Cell) -> list[str]:
         "--config.accumulate=1",
         f"--config.model.remat={cell.remat}",
         f"--topology={SLICES[cell.slice]}",
+        f"--slices={cell.slices}",
         f"--mesh={cell.mesh}",
         f"--batch={cell.batch}",
         f"--size={cell.size}",
@@ -160,8 +175,10 @@ def line(cell: Cell, report: Mapping[str, Any]) -> str:
     used = f"{memory['peak'] / 2**30:.1f} of {memory['limit'] / 2**30:.0f} GiB"
     if memory.get("on_host"):
         used += f", {memory['on_host'] / 2**30:.1f} GiB on the host"
-    parts = [what, cell.slice, cell.mesh.replace(",", ", "), str(cell.batch)]
+    parts = [what, cell.place, cell.mesh.replace(",", ", "), str(cell.batch)]
     if not memory["fits"]:
         return "| " + " | ".join([*parts, f"{used}: does not fit", "", ""]) + " |"
     bound = f"{max(report['bounds'].values()):.2f} s, {report['binds']}"
+    if "network" in report:
+        bound += f"; network {report['bounds']['network']:.2f} s"
     return "| " + " | ".join([*parts, used, bound, f"{100 * report['mfu_at_most']:.0f} %"]) + " |"

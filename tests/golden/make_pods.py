@@ -9,11 +9,11 @@ from pathlib import Path
 
 from seedance_jax.performance import pods
 
-KEPT = ("memory", "collectives", "flops", "bounds", "binds", "mfu_at_most")
+KEPT = ("slices", "network", "memory", "collectives", "flops", "bounds", "binds", "mfu_at_most")
 
 folder = Path(sys.argv[1])
 found = {}
-for cell in pods.CELLS + pods.REMAT:
+for cell in pods.ALL:
     path = folder / f"{cell.name}.json"
     if path.exists():
         report = json.loads(path.read_text())

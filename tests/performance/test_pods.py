@@ -18,7 +18,7 @@ from seedance_jax.performance import chips, pods
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests/golden/pods.json").read_text())
-ALL = pods.CELLS + pods.REMAT
+ALL = pods.ALL
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="extra: tpu")
 
 
@@ -34,7 +34,7 @@ def test_every_cell_has_a_name_of_its_own_and_can_be_chosen():
 
 @pytest.mark.parametrize("cell", ALL, ids=lambda cell: cell.name)
 def test_meshes_use_all_devices_and_divide_the_batch(cell):
-    devices = chips.count_devices(pods.SLICES[cell.slice])
+    devices = cell.slices * chips.count_devices(pods.SLICES[cell.slice])
     mesh = sharding.plan_mesh(devices, **sharding.read_mesh(cell.mesh.split(",")))
     sharding.check_batches({"clips": cell.batch}, mesh)
 
