@@ -148,12 +148,12 @@ def test_process_0_alone_reads_and_writes(score, fake, tmp_path, monkeypatch):
     """The others sample the same batches, whatever lies on their own disk, or fail with it."""
     score(limit=2)
     monkeypatch.setattr(cluster, "is_main", lambda: False)
-    monkeypatch.setattr(cluster, "gather", lambda found: [{"value": [0, 1]}, found])
+    monkeypatch.setattr(cluster, "broadcast", lambda found: {"value": [0, 1]})
     pipeline = fake()
     assert score("elsewhere", pipeline=pipeline) == {}
     assert [seed for _, _, seed in pipeline.batches] == [2, 4]
     assert not (tmp_path / "elsewhere").exists()
-    monkeypatch.setattr(cluster, "gather", lambda found: [{"error": "no room"}, found])
+    monkeypatch.setattr(cluster, "broadcast", lambda found: {"error": "no room"})
     with pytest.raises(ValueError, match="in process 0: no room"):
         score("elsewhere")
 
