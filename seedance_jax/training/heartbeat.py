@@ -137,5 +137,5 @@ def read_heartbeats(workdir: str | Place) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time, in UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    """The time in UTC, to a millisecond: a short run may last less than a second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
