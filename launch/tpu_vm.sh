@@ -5,8 +5,9 @@
 #
 #   create --accelerator=v5p-128 [--spot | --reserved] [--service-account=EMAIL] [--runtime=VERSION]
 #          [-- --network=...]              asks for the slice; after -- flags of gcloud
-#   install [--extras=tpu,world] [--url=URL [--revision=REVISION]]
-#                                          the last commit here, or a clone, on every host
+#   install [--extras=tpu,gcs] [--url=URL [--revision=REVISION]]
+#                                          the last commit here, or a clone, on every host; gcs
+#                                          reads buckets, and watch adds it where a job names one
 #   run --accelerator=v5p-128 -- train --config=configs/pretrain.py:base --workdir=...
 #                                          in the background; it outlives the connection
 #   logs | stop | status | delete          stop lets the run save; logs follows the first host

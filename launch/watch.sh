@@ -70,13 +70,20 @@ begin() { # why, commands before
   spend "$1"
   for command in "${@:2}" run; do
     case $command in
-      install) self install ${option[extras]:+--extras="${option[extras]}"} \
+      install) self install --extras="$(extras_of_command)" \
         ${option[url]:+--url="${option[url]}"} ${option[revision]:+--revision="${option[revision]}"} ;;
       run) self run --accelerator="${option[accelerator]}" -- "${rest[@]}" ;;
       stop) on_workers all "$(worker stop interrupted)" ;;
     esac || { silence "$command did not work on all hosts" && return; }
   done
   since=$SECONDS
+}
+
+# What the hosts need of the package: with --workdir=gs://... also what reads buckets.
+extras_of_command() {
+  local extras=${option[extras]:-tpu}
+  [[ " ${rest[*]}" != *=gs://* || ,$extras, == *,gcs,* ]] || extras+=,gcs
+  echo "$extras"
 }
 
 again_after_failure() {

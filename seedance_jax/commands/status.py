@@ -27,7 +27,10 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"{USAGE}; given: {argv[1:]}")
     places.check_place("WORKDIR", argv[1])
     workdir = places.place(argv[1])
-    report = status.read(workdir, clips_per_step(run_directory.read_json(workdir, "config.json")))
+    config = run_directory.read_json(workdir, "config.json")
+    if "data" not in config:
+        raise ValueError(f"{workdir} is not a run: its config.json is that of something else")
+    report = status.read(workdir, clips_per_step(config))
     if JSON.value:
         with places.place(JSON.value).open("a") as file:
             file.write(json.dumps(report) + "\n")

@@ -82,8 +82,7 @@ def train(
         metadata = describe(stage, workdir, state)
     metadata |= {"parents": cluster.of_main(lambda: lineage.read_parents(workdir))}
     metadata |= {"stopped": stopped} if stopped else {}
-    if cluster.is_main():
-        run_directory.write_json(workdir, "metadata.json", metadata)
+    cluster.of_main(lambda: run_directory.write_json(workdir, "metadata.json", metadata))
     best = f"; it stands for step {metadata['step']}, its best" if "trained" in metadata else ""
     if stopped:
         return Outcome(f"{workdir}: stopped at step {step} of {config.num_steps}: {stopped}{best}")
@@ -221,10 +220,20 @@ def check_start(stage: loop.Stage, config: ConfigDict) -> None:
 
 
 def write_config(config: ConfigDict, workdir: Place) -> None:
-    """Makes the run directory and writes config.json; ValueError if not all processes see it."""
-    if cluster.is_main():
+    """Makes the run directory and writes config.json.
+
+    Raises ValueError in all processes if not all of them see it.
+    """
+
+    def write():
         workdir.mkdir(parents=True, exist_ok=True)
         run_directory.write_json(workdir, "config.json", run_directory.as_json(config.to_dict()))
-    cluster.wait("the directory is there")
-    if not in_bucket(workdir) and not (workdir / "config.json").exists():
-        raise ValueError(f"{workdir} is not on storage that all processes share")
+
+    cluster.of_main(write)
+    seen = cluster.gather(in_bucket(workdir) or (workdir / "config.json").exists())
+    if not all(seen):
+        blind = [process for process, there in enumerate(seen) if not there]
+        raise ValueError(
+            f"{workdir} is not on storage that all processes share: process 0 wrote config.json, "
+            f"and processes {blind} do not see it"
+        )

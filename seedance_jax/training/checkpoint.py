@@ -35,7 +35,8 @@ def restore(
     Returns (state, the rolled-out batch of the checkpoint or None), the batch laid out over the
     mesh of `jax.set_mesh`.
 
-    A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken.
+    A checkpoint that cannot be read is moved aside, loudly, and the one before it is taken; but
+    first both are read again, as the storage may have been away for a while.
     `inherit` names the top-level parts of the weights to take from the other run; () is all. What
     lies at the paths `may_lack` it may be without: that stays as it is in `state`. Whether the
     others fit, `check_start` says before.
@@ -44,26 +45,8 @@ def restore(
       OSError: there are checkpoints, and none can be read; they stay where they are.
       ValueError: the mesh does not divide the rolled-out batch; its checkpoint stays, too.
     """
-    from seedance_jax.training import stored
-
-    steps, errors = cluster.of_main(lambda: run_directory.all_steps(workdir)), {}
-    for step in reversed(steps):
-        stored.check_rolled(workdir, step)
-        try:
-            restored = stored.read_state(state, workdir, step)
-        except Exception as error:  # the reasons are many, and all of the storage's making
-            restored, errors[step] = None, f"{type(error).__name__}: {stored.one_line(error)}"
-        # If one process cannot read its part, none may go on with this step.
-        reasons = [reason for reason in cluster.gather(errors.get(step)) if reason]
-        if not reasons:
-            for bad, reason in errors.items():
-                _set_aside(workdir, bad, reason)
-            cluster.wait("damaged checkpoints are aside")
-            return restored
-        errors[step] = reasons[0]
-    if errors:
-        lines = "".join(f"\n  step {step}: {reason}" for step, reason in errors.items())
-        raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
+    if (restored := _newest(state, workdir)) is not None:
+        return restored
     if init_from:
         parts, new = split_new(state.ema, init_from, inherit, may_lack)
         ema = traverse_util.flatten_dict(load(init_from, like=parts)) | new
@@ -72,6 +55,43 @@ def restore(
         slow = {name: copy() for name in state.slow}
         return state.replace(params=ema, ema=copy(), slow=slow), None
     return state, None
+
+
+def _newest(state, workdir, failed=frozenset()):
+    """What `restore` returns of the newest checkpoint that can be read; None if there are none.
+
+    failed: steps that could not be read before, when an earlier one could.
+    """
+    steps, errors = cluster.of_main(lambda: run_directory.all_steps(workdir)), {}
+    for step in reversed(steps):
+        restored, reason = _attempt(state, workdir, step)
+        if reason:
+            errors[step] = reason
+        elif errors.keys() <= failed:
+            cluster.of_main(lambda: _set_aside(workdir, errors))
+            return restored
+        else:
+            del restored  # there may be no room for another
+            return _newest(state, workdir, failed | errors.keys())
+    if errors:
+        lines = "".join(f"\n  step {step}: {reason}" for step, reason in errors.items())
+        raise OSError(f"no checkpoint of {workdir} can be read:{lines}")
+    return None
+
+
+def _attempt(state, workdir, step):
+    """(what `restore` returns of a checkpoint, "") or (None, why it cannot be read), in all."""
+    from seedance_jax.training import stored
+
+    stored.check_rolled(workdir, step)
+    restored, reason = None, ""
+    try:
+        restored = stored.read_state(state, workdir, step)
+    except Exception as error:  # the reasons are many, and all of the storage's making
+        reason = f"{type(error).__name__}: {stored.one_line(error)}"
+    # If one process cannot read its part, none may go on with this step.
+    reason = next(filter(None, cluster.gather(reason)), "")
+    return (None if reason else restored), reason
 
 
 def check_start(
@@ -115,10 +135,13 @@ def split_new(
     return traverse_util.unflatten_dict(flat), new
 
 
-def _set_aside(workdir, step, reason):
-    """Moves the checkpoint of a step to damaged/<step>, or <step>.1, ... if there is one."""
-    if not cluster.is_main():
-        return
+def _set_aside(workdir, errors):
+    """Moves the checkpoints of {step: reason} to damaged/<step>, or <step>.1, ..."""
+    for step, reason in errors.items():
+        _move_aside(workdir, step, reason)
+
+
+def _move_aside(workdir, step, reason):
     folder = place(workdir) / "damaged"
     folder.mkdir(exist_ok=True)
     taken = sum(1 for path in folder.glob(f"{step}*") if path.name.split(".")[0] == str(step))

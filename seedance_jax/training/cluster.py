@@ -201,7 +201,7 @@ def broadcast(value: Any) -> Any:
         return value
     content = pickle.dumps(value) if is_main() else b""
     size = np.frombuffer(len(content).to_bytes(8, "little"), np.uint8)  # JAX has no 64-bit numbers
-    size = int.from_bytes(multihost_utils.broadcast_one_to_all(size).tobytes(), "little")
+    size = int.from_bytes(_of_first(size).tobytes(), "little")
     received = [_broadcast_part(content[at : at + MOST], size - at) for at in range(0, size, MOST)]
     return value if is_main() else pickle.loads(b"".join(received))
 
@@ -210,7 +210,12 @@ def _broadcast_part(content, left):
     """The first of `left` bytes, at most MOST, as process 0 has them in `content`."""
     padded = np.zeros(min(MOST, _padded(left)), np.uint8)
     padded[: len(content)] = np.frombuffer(content, np.uint8)
-    return multihost_utils.broadcast_one_to_all(padded)[:left].tobytes()
+    return _of_first(padded)[:left].tobytes()
+
+
+def _of_first(array):
+    with jax.transfer_guard("allow"):  # hooks of the loop are under one that is not
+        return multihost_utils.broadcast_one_to_all(array)
 
 
 def check_same(values: Mapping[str, Any], what: str = "differ from process 0") -> None:

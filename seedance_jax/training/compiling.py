@@ -19,7 +19,10 @@ OF_ONE = "~/.cache/seedance_jax"
 def use(path: str | None) -> None:
     """Sets the folder of JAX's cache that was chosen, maybe in a bucket; "" is none.
 
-    None is JAX's own choice, or else OF_ONE; of several processes nothing before `share`.
+    None is JAX's own choice, or else OF_ONE; of several processes nothing before `share`. All of
+    them must call it.
+
+    Raises OSError if it is in a bucket that is not there, or may not be written.
     """
     path = jax.config.jax_compilation_cache_dir if path is None else path
     if path is None and not cluster.joined():
@@ -27,6 +30,8 @@ def use(path: str | None) -> None:
     if path == "" and cluster.joined():
         jax.config.update("jax_enable_compilation_cache", False)
     _set(places.at_home(path) if path else None)
+    if path and places.in_bucket(path):
+        cluster.of_main(lambda: places.check_writable(path, "the compilation cache"))
 
 
 def share(workdir: Place) -> None:

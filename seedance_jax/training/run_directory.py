@@ -85,10 +85,16 @@ def write_json(workdir: str | Place, name: str, value: Any) -> None:
 
 
 def read_lines(workdir: str | Place, name: str) -> list[Any]:
-    """The records of a file of JSON lines, but one that is half written; [] if there is none."""
+    """The records of a file of JSON lines, but one that is half written; [] if there is none.
+
+    Raises ValueError for a line that is not JSON.
+    """
     path = place(workdir) / name
     lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    try:
+        return [json.loads(line) for line in lines if line.endswith("}")]
+    except ValueError as error:
+        raise ValueError(f"{path} has a line that is not JSON: {error}") from error
 
 
 def as_json(value: Any) -> Any:

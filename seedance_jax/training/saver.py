@@ -87,10 +87,10 @@ class Saver:
     def _hold(self, step, name):
         with self._failures():
             self._manager.wait_until_finished()  # a name is of a checkpoint that is there
-        self._coming.pop(name, None)
-        self._pins[name] = step
-        if cluster.is_main():
-            run_directory.write_json(self._workdir, run_directory.PINS, self._pins)
+            self._coming.pop(name, None)
+            self._pins[name] = step
+            write = functools.partial(run_directory.write_json, self._workdir, run_directory.PINS)
+            cluster.of_main(lambda: write(self._pins))
 
     def resume(self, batches: grain.DatasetIterator, step: int) -> None:
         """Restores the iterator saved at `step`, if it was saved by as many processes.

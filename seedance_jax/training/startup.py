@@ -1,6 +1,7 @@
 """How long a training takes from the start of its process to its first step, part by part."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,13 @@ class StartupHook:
             seconds = {name: round(value, 3) for name, value in CLOCKS[0].seconds.items()}
             tqdm.tqdm.write(told(seconds, step))
             found = {"step": step, "processes": jax.process_count(), "seconds": seconds}
+            self._write(found)
+
+    def _write(self, found):
+        try:
             run_directory.write_json(self._workdir, FILE, found)
+        except Exception as error:  # of the storage, of many kinds; training needs no such file
+            tqdm.tqdm.write(f"WARNING: no {FILE}: {error}", file=sys.stderr)
 
     def close(self) -> None:
         """There is nothing to close."""

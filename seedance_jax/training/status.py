@@ -31,11 +31,12 @@ def read(workdir: str | Place, clips_per_step: float) -> dict[str, Any]:
     saved, last = run_directory.latest_step(workdir), records[-1] if records else {}
     silence = _seconds_since(beats["written"]) if beats else 0.0
     hosts = [{**host, "age": host["age"] + silence} for host in beats.get("hosts", [])]
-    state, why = _state(workdir, beats, silence)
+    state, why = _state(workdir, beats, silence, starts)
     steps = [saved, last.get("step"), *(host["step"] for host in hosts)]
     step = max((one for one in steps if one is not None), default=0)
     reached = step if state == "running" else saved or 0
-    found = lag.find(hosts, heartbeat.BEAT) if state == "running" else None
+    # By the ages as process 0 saw them: since then it has not looked.
+    found = lag.find(beats["hosts"], heartbeat.BEAT) if beats and state == "running" else None
     return {
         "workdir": str(workdir),
         "state": state,
@@ -53,11 +54,12 @@ def read(workdir: str | Place, clips_per_step: float) -> dict[str, Any]:
     }
 
 
-def _state(workdir, beats, silence):
+def _state(workdir, beats, silence, starts):
     """(a word, why)."""
     if not beats:
         done = run_directory.finished(workdir)
-        return ("finished", "") if done else ("unknown", "no start of it was written down")
+        why = "no sign of it since its start" if starts else "no start of it was written down"
+        return ("finished", "") if done else ("unknown", why)
     state, error = beats["state"], beats["error"]
     if state == "running" and silence > LOST:
         return "lost", f"no sign of it for {duration(silence)}; started again, it goes on"
@@ -83,7 +85,7 @@ def _efficiency(starts, records, reached, beats):
     were not lost: each of them counts with the median of its record.
     """
     names = ("since", "seconds", "goodput", "restarts", "repeated_steps")
-    if not starts:
+    if not starts or not beats:
         return dict.fromkeys(names)
     seconds = _seconds_between(starts[0]["time"], beats["written"])
     repeated = sum(max(one["reached"] - one["step"], 0) for one in starts)

@@ -30,6 +30,12 @@ def test_a_run_is_described_in_words_and_as_json(run_command, tmp_path, capsys):
     assert [report["step"] for report in reports] == [9, 9]
 
 
+def test_a_directory_of_something_else_is_refused(run_command, tmp_path):
+    run_directory.write_json(tmp_path, "config.json", {"model_type": "qwen3"})
+    with pytest.raises(ValueError, match=f"{tmp_path} is not a run: its config.json is that of"):
+        run_command("status", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

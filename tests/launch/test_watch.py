@@ -41,7 +41,7 @@ elif verb == "ssh" and ("worker.sh last" in line or "worker.sh tail" in line):
     print("step 7 of 9")
 elif verb == "ssh":
     known = [c for c in ("install", "idle", "start", "stop") if f"worker.sh {{c}}" in line]
-    note(known[0] if known else "unpack")
+    note(known[0] + " " + line if known else "unpack")
 else:
     note(verb + " " + line if verb == "create" else verb)
 """
@@ -87,6 +87,22 @@ def test_it_asks_waits_installs_starts_follows_and_deletes(watch):
     order = ["asking", "WAITING", "ACTIVE", "installing", "step 7 of 9", "finished", "deleting"]
     places = [said.index(word) for word in order]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("options", "workdir", "extras"),
+    [
+        ((), "gs://bucket/run", "tpu,gcs"),
+        (("--extras=tpu,world",), "gs://bucket/run", "tpu,world,gcs"),
+        (("--extras=gcs,tpu",), "gs://bucket/run", "gcs,tpu"),
+        ((), "/shared/run", "tpu"),
+    ],
+)
+def test_hosts_get_what_reads_buckets_where_the_job_names_one(watch, options, workdir, extras):
+    job = ("train", f"--workdir={workdir}")
+    _, _, calls = watch("ACTIVE", "new finished", *options, job=job)
+    [install] = [call for call in calls if call.startswith("install")]
+    assert install.endswith(f"worker.sh install {extras}")
 
 
 def test_a_slice_that_is_there_is_used_and_may_be_kept(watch):

@@ -16,7 +16,7 @@ from seedance_jax.pretrained import lineage, runs
 from seedance_jax.stages import job, settings
 from seedance_jax.stages.directory import compare
 from seedance_jax.stages.job import check_batches, run
-from seedance_jax.training import checkpoint, run_directory
+from seedance_jax.training import checkpoint, cluster, run_directory
 from seedance_jax.training.run_directory import finished, flatten
 from seedance_jax.training.stopping import Stop
 from tests.training.test_loop import NUM_STEPS, quadratic
@@ -67,6 +67,13 @@ def test_what_does_not_change_the_result_may_change(tmp_path, change):
     assert run_directory.read_json(tmp_path, "config.json") == run_directory.as_json(
         config(**change).to_dict()
     )
+
+
+def test_a_directory_that_one_process_does_not_see_is_refused_by_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "gather", lambda seen: [seen, True, False])
+    with pytest.raises(ValueError, match=r"all processes share.*processes \[2\] do not see it"):
+        job.write_config(config(), tmp_path)  # in process 0, which does
+    assert (tmp_path / "config.json").exists()
 
 
 def test_an_automatic_type_is_written_and_kept_on_another_machine(tmp_path, monkeypatch):

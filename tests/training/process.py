@@ -81,10 +81,10 @@ def make_stage(config):
 
 
 def stop_when_asked():
-    """Has the log of the process that STOP names stop the training."""
+    """Has the log of the process that STOP names stop the training; its hooks ask process 0."""
     import jax
 
-    from seedance_jax.training import hooks
+    from seedance_jax.training import cluster, hooks
     from seedance_jax.training.stopping import Stop
 
     process, first = map(int, os.environ["STOP"].split(","))
@@ -92,6 +92,7 @@ def stop_when_asked():
 
     def log_and_stop(self, step, state, metrics):
         log(self, step, state, metrics)
+        assert cluster.of_main(lambda: [step, jax.process_index()]) == [step, 0]
         return Stop("enough") if jax.process_index() == process and step >= first else None
 
     hooks.LogHook.__call__ = log_and_stop

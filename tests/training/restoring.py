@@ -1,9 +1,9 @@
-"""Saves arrays, and restores them where process 1 knows no place to read them from.
+"""Saves arrays, and restores them where the second replica knows no place to read them from.
 
-    python -m tests.training.restoring DIRECTORY COORDINATOR PROCESS
+    python -m tests.training.restoring DIRECTORY COORDINATOR COUNT PROCESS
 
-is one of two processes, each with two devices, of which the first is the first replica. It ends
-with an error unless all arrays have their bits again.
+is one of so many processes, of whose devices the first half is the first replica. It ends with an
+error unless all arrays have their bits again.
 """
 
 import pathlib
@@ -64,14 +64,17 @@ def save(directory, state):
     cluster.wait("saved")
 
 
-def main(directory, coordinator, process):
-    """Saves and restores, as one of two processes."""
-    cluster.join(coordinator, 2, int(process), connect_timeout=120, heartbeat=60)
+def main(directory, coordinator, count, process):
+    """Saves and restores, as one of several processes."""
+    cluster.join(coordinator, int(count), int(process), connect_timeout=120, heartbeat=60)
     mesh = sharding.make_mesh(data=2, fsdp=-1)
     arrays = make_arrays(mesh)
     state = {"params": arrays, "ema": {"numbers": arrays["numbers"]}}
     save(directory, state)
-    root, like = directory if cluster.is_main() else "/nowhere", jax.tree.map(jnp.zeros_like, state)
+    reads = {device.process_index for device in mesh.devices[0].flat}
+    assert len(reads) == int(count) // 2
+    root = directory if jax.process_index() in reads else "/nowhere"
+    like = jax.tree.map(jnp.zeros_like, state)
     with jax.set_mesh(mesh):
         found, rolled = stored.read_state(like, f"{root}/run", STEP)
         assert rolled is None

@@ -188,7 +188,9 @@ def test_the_log_of_a_run_that_lost_its_directory_stays_on_its_machine(
     shutil.rmtree(log.parent)
 
 
-def test_a_bucket_that_is_not_there_is_named_before_anything_is_made(emulator):
+def test_a_bucket_that_is_not_there_is_named_before_anything_is_made(emulator, settings_of_jax):
+    with pytest.raises(OSError, match="the compilation cache .*: there is no bucket 'not-there'"):
+        compiling.use("gs://not-there/compiled")
     with pytest.raises(OSError, match="the run directory .*: there is no bucket 'not-there'"):
         job.prepare(config(), places.place("gs://not-there/run"))
 

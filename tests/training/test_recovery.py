@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seedance_jax import sharding
-from seedance_jax.training import checkpoint, loop, run_directory, saver, stored
+from seedance_jax.training import checkpoint, cluster, loop, run_directory, saver, stored
 from tests.training.test_cluster import PATIENCE, start
 from tests.training.test_loop import Recorder, assert_same, quadratic, run  # noqa: F401
 
@@ -91,6 +91,46 @@ def test_weights_of_a_damaged_checkpoint_are_an_error_that_names_it(
         with pytest.raises(OSError, match=r"cannot read the checkpoint .*run/checkpoints/7: "):
             read(tmp_path / "run")
     assert "Traceback" not in capfd.readouterr().err
+    assert run_directory.all_steps(tmp_path / "run") == [6, 7]
+
+
+def test_a_checkpoint_is_not_damaged_because_the_storage_was_away(
+    run,  # noqa: F811
+    finished,
+    tmp_path,
+    monkeypatch,
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    read, asked = stored.read_state, []
+
+    def away_at_first(state, workdir, step):
+        asked.append(step)
+        if len(asked) == 1:
+            raise OSError("the storage is away")
+        return read(state, workdir, step)
+
+    monkeypatch.setattr(stored, "read_state", away_at_first)
+    recorder = Recorder()
+    assert_same(run(tmp_path / "run", recorder), finished[1])
+    assert asked == [7, 6, 7]
+    assert not recorder.losses  # no step is done twice
+    assert not (tmp_path / "run/damaged").exists()
+
+
+def test_what_keeps_process_0_from_moving_a_checkpoint_is_told_to_all(
+    run,  # noqa: F811
+    finished,
+    tmp_path,
+    monkeypatch,
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run/checkpoints/7/state/_METADATA").unlink()
+    (tmp_path / "run/damaged").touch()
+    told, broadcast = [], cluster.broadcast
+    monkeypatch.setattr(cluster, "broadcast", lambda value: told.append(value) or broadcast(value))
+    with pytest.raises(FileExistsError, match="damaged"):
+        run(tmp_path / "run")
+    assert "damaged" in told[-1]["error"]
     assert run_directory.all_steps(tmp_path / "run") == [6, 7]
 
 

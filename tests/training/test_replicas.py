@@ -14,21 +14,23 @@ from seedance_jax import sharding
 from seedance_jax.training import replicas
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 600
+PATIENCE, DEVICES = 600, 4
 
 
-def start(directory, process, coordinator):
-    flags = "--xla_force_host_platform_device_count=2"
+def start(directory, coordinator, count, process):
+    flags = f"--xla_force_host_platform_device_count={DEVICES // count}"
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
-    command = (sys.executable, "-m", "tests.training.restoring", directory, coordinator, process)
+    words = (directory, coordinator, count, process)
+    command = [sys.executable, "-m", "tests.training.restoring", *map(str, words)]
     pipe = subprocess.PIPE
-    command = [str(part) for part in command]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_the_other_replicas_have_every_bit_and_need_no_storage(tmp_path):
-    coordinator = place(2)[0].partition("=")[2]
-    results = finish([start(tmp_path, number, coordinator) for number in range(2)], PATIENCE)
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_other_replica_has_every_bit_and_needs_no_storage(tmp_path, count):
+    """Of four processes two read their parts of the first replica, together."""
+    where = tmp_path, place(count)[0].partition("=")[2], count
+    results = finish([start(*where, number) for number in range(count)], PATIENCE)
     for status, printed, errors in results:
         assert (status, "restored" in printed) == (0, True), errors
 

@@ -135,6 +135,31 @@ def test_a_run_whose_hosts_do_not_keep_up_names_the_slowest(tmp_path):
     assert status.read(tmp_path, 1.0)["slowest"] is None
 
 
+def test_no_host_is_silent_because_the_last_look_at_all_was_a_while_ago(tmp_path):
+    write(tmp_path, hosts=[host(9), host(9, process=1, age=12.0)], silence=50)
+    found = status.read(tmp_path, 1.0)
+    assert (found["state"], found["slowest"]) == ("running", None)
+    assert found["hosts"][1]["age"] >= 60
+    write(tmp_path, hosts=[host(9), host(9, process=1, age=42.0)], silence=5)
+    assert "has not been heard of for 42 s" in status.read(tmp_path, 1.0)["slowest"]
+
+
+def test_a_start_that_has_given_no_sign_yet_is_unknown(tmp_path):
+    write(tmp_path, starts=[start(5)])
+    os.remove(tmp_path / heartbeat.FILE)
+    found = status.read(tmp_path, 1.0)
+    assert (found["state"], found["why"]) == ("unknown", "no sign of it since its start")
+    assert found["goodput"] is None
+    assert not any("goodput" in line for line in status.lines(found))
+
+
+def test_a_damaged_log_is_named(tmp_path):
+    write(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, oops}\n{"step": 3}\n')
+    with pytest.raises(ValueError, match=rf"{tmp_path}/metrics\.jsonl has a line that is not JSON"):
+        status.read(tmp_path, 1.0)
+
+
 class Killed:
     """A hook in whose fifth step the run dies; its files stay as of a process that was killed."""
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seedance_jax.training import startup
+from seedance_jax.training import run_directory, startup
 from tests.stages.test_job import toy  # noqa: F401
 from tests.training.test_loop import NUM_STEPS, quadratic
 
@@ -31,6 +31,17 @@ def test_a_job_says_how_long_each_part_of_its_start_took(toy, tmp_path, capsys):
     found = json.loads((tmp_path / startup.FILE).read_text())
     assert found["step"] == 3 < NUM_STEPS
     assert list(found["seconds"]) == OF_A_JOB
+
+
+def test_a_start_that_cannot_be_written_down_stops_no_training(
+    toy,  # noqa: F811
+    tmp_path,
+    capsys,
+):
+    (tmp_path / "run" / startup.FILE).mkdir(parents=True)  # where no file can be put
+    run_directory.write_json(tmp_path / "run", "config.json", {})
+    assert "trained" in toy(quadratic(), tmp_path / "run")
+    assert f"WARNING: no {startup.FILE}: " in capsys.readouterr().err
 
 
 def test_what_came_before_the_job_is_a_part_of_its_start(toy, tmp_path, monkeypatch):  # noqa: F811

@@ -66,9 +66,8 @@ class SuiteHook:
         if step % self._every:
             return None
         folder = self.folder / f"{step:08d}"
-        if cluster.is_main():
-            places.remove(folder)  # a killed run made it, of weights that are lost
-        cluster.wait("old results are gone")
+        # A killed run made it, of weights that are lost.
+        cluster.of_main(lambda: places.remove(folder))
         with jax.transfer_guard("allow"):
             params = self._generator_params(state.ema, self._stage.frozen)
             if self._pipeline is None:
