@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import generate
-from seedance_jax.data.world.showing import expected_scene
-from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
-from seedance_jax.evaluation.judges import quality, reduction, sight, verdict
+from seedance_jax.data.world.spec import OLD_WORLD
+from seedance_jax.evaluation.judges import quality, reduction, sight, true_clips, verdict
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -88,7 +85,7 @@ def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
     Args:
       each: (function, items) -> the results in order, such as `map` or by several processes.
     """
-    indices = range(CALIBRATION, CALIBRATION + count)
+    indices = true_clips.shown_indices(form, SPLIT, CALIBRATION, count)
     found = list(each(functools.partial(measure_true, form), indices))
     bounds = {"alignment_event": [0.0, 1e3]}
     side = min(form.height, form.width) / reduction.factor_of(form.height, form.width)
@@ -115,20 +112,9 @@ def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
 
 def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:
     """(scene, {gate: `Finding`}) of a true clip."""
-    frames, scene = read_true(form, index)
+    frames, scene = true_clips.read(form, SPLIT, index)
     shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
     return scene, verdict.measure(shots, form.fps, scene)
-
-
-def read_true(form: Form, index: int) -> tuple[np.ndarray, dict]:
-    """(frames, scene) of a true clip, as data sets store it."""
-    row = generate(SPLIT, index, WorldSpec(*form))
-    return stored(row["frames"], form.fps), expected_scene(row)
-
-
-def stored(frames: np.ndarray, fps: float) -> np.ndarray:
-    """Frames uint8 [T,H,W,3] after the codec of the data sets."""
-    return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
 
 
 def shown(name: str, scene: Mapping[str, Any], fps: float) -> bool:
