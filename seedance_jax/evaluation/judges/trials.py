@@ -58,7 +58,7 @@ def report(
     true = list(each(judge, indices))
     scenes = {index: scene for index, (scene, _, _) in zip(indices, true, strict=True)}
     trials = plan(scenes, corrupted, severities)
-    judge = functools.partial(judge_wrong, form, bounds)
+    judge = functools.partial(judge_wrong, form, bounds, scenes)
     wrong = list(each(judge, trials))
     verdicts = dict(zip(trials, wrong, strict=True))
     right = {index: v.passed for index, (_, v, _) in zip(indices, true, strict=True)}
@@ -91,14 +91,15 @@ def judge_true(
     return scene, found, time.process_time() - start
 
 
-def judge_wrong(form: Form, bounds: Mapping[str, Any], trial: Trial) -> verdict.Verdict:
+def judge_wrong(
+    form: Form, bounds: Mapping[str, Any], scenes: Mapping[int, Mapping], trial: Trial
+) -> verdict.Verdict:
     """The verdict on a clip that is made wrong, by the scene of the true one."""
-    spec = true_clips.stored_spec(form)
-    [shot] = corruptions.stage(SPLIT, trial.index, spec)
+    shot = true_clips.stage(form, SPLIT, trial.index)
     rng = np.random.default_rng(trial.index)
-    frames = corruptions.corrupt(trial.name, shot, trial.severity, rng, spec.fps)
-    _, scene = true_clips.read(form, SPLIT, trial.index)
-    frames = true_clips.take(form, frames)
+    frames = corruptions.corrupt(trial.name, shot, trial.severity, rng, form.fps)
+    frames = true_clips.stored(form, frames, range(form.num_frames))
+    scene = scenes[trial.index]
     return verdict.judge_clip(frames, form.fps, scene, {str(form): {"bounds": bounds}})
 
 

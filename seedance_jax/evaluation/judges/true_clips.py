@@ -5,6 +5,7 @@ So its true clips are made in that way, too: the same scenes as those of the ful
 codec and the same resizing (`data.transforms` with a bucket's size and stride).
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from seedance_jax.data import schema
 from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import corruptions, generate
+from seedance_jax.data.world import checks, corruptions, generate, physics
 from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.spec import CODEC, WorldSpec
 from seedance_jax.evaluation.judges.forms import Form
@@ -40,14 +41,33 @@ def frame_numbers(form: Form) -> range:
 
 def take(form: Form, frames: np.ndarray) -> np.ndarray:
     """A clip uint8 [T,H,W,3] of a form, of what is stored in its data sets (uint8 as well)."""
+    return stored(form, frames, frame_numbers(form))
+
+
+def stored(form: Form, frames: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Some of the frames, after the codec of the data sets, in the size of a form."""
     data = encode_mp4(frames, stored_spec(form).fps, **CODEC)
-    return decode_mp4(data, frame_numbers(form), (form.height, form.width))[0]
+    return decode_mp4(data, numbers, (form.height, form.width))[0]
 
 
 def read(form: Form, split: str, index: int) -> tuple[np.ndarray, dict[str, Any]]:
     """(frames uint8 [T,H,W,3], scene) of a true clip, as data sets give it."""
     row = generate(split, index, stored_spec(form))
     return take(form, row["frames"]), expected_scene(row, frame_numbers(form))
+
+
+def stage(form: Form, split: str, index: int) -> checks.Shot:
+    """The frames of a form of a simulated shot, in the size that is stored: what is to be made
+    wrong, so that clips of a low rate are wrong at that rate."""
+    spec, numbers = stored_spec(form), frame_numbers(form)
+    [shot] = corruptions.stage(split, index, spec)
+    if numbers.step == 1:
+        return shot
+    kept = [*numbers, spec.num_frames]  # one more, which is not shown
+    views = {name: getattr(shot.cameras, name)[kept] for name in ("intrinsics", "rotation", "eye")}
+    cameras = dataclasses.replace(shot.cameras, **views)
+    motion = physics.simulate(shot.scene, form.num_frames, form.fps)
+    return checks.preview(shot.scene, motion, shot.plan, cameras)
 
 
 def shows(form: Form, shot_frames: Sequence[int]) -> bool:

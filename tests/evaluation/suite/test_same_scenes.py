@@ -9,7 +9,7 @@ import pytest
 from configs import pretrain_24fps, pretrain_highres, pretrain_image, pretrain_video
 from seedance_jax.data import sources, transforms
 from seedance_jax.data.video import encode_mp4
-from seedance_jax.data.world import generate
+from seedance_jax.data.world import corruptions, generate
 from seedance_jax.data.world.spec import CODEC
 from seedance_jax.evaluation.judges import forms, true_clips
 from seedance_jax.evaluation.judges.forms import Form
@@ -111,6 +111,21 @@ def test_numbers_of_clips_that_a_form_does_not_show_are_passed_over():
     assert len(low) == 40
     assert low[-1] > full[-1]
     assert low == sorted({*low})
+
+
+@pytest.mark.parametrize("form", [true_clips.LOW, true_clips.SLOW, true_clips.PLAIN])
+def test_what_is_made_wrong_is_the_true_clip_of_the_form(form):
+    """At severity 0 nothing is wrong: every second frame of the full clip, and its simulation."""
+    row = generate("validation", 9_000_027, true_clips.stored_spec(form))
+    shot = true_clips.stage(form, "validation", 9_000_027)
+    rng = np.random.default_rng(0)
+    frames = corruptions.corrupt("jitter", shot, 0.0, rng, form.fps)
+    numbers = true_clips.frame_numbers(form)
+    np.testing.assert_array_equal(frames, row["frames"][numbers.start : numbers.stop : numbers.step])
+    again = corruptions.corrupt("slow_gravity", shot, 0.0, rng, form.fps)
+    np.testing.assert_array_equal(again, frames)
+    shown = true_clips.stored(form, frames, range(form.num_frames)).astype(float)
+    assert np.abs(shown - true_clips.take(form, row["frames"])).mean() < 1
 
 
 @pytest.mark.parametrize("name", [name for name in cases.SUITES if "v2" in name])
