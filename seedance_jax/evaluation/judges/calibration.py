@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from seedance_jax.data.video import decode_mp4, encode_mp4
-from seedance_jax.data.world import generate
-from seedance_jax.data.world.showing import expected_scene
-from seedance_jax.data.world.spec import CODEC, OLD_WORLD, WorldSpec
-from seedance_jax.evaluation.judges import quality, reduction, sight, verdict
+from seedance_jax.data.world.spec import OLD_WORLD
+from seedance_jax.evaluation.judges import quality, reduction, sight, true_clips, verdict
 from seedance_jax.evaluation.judges.findings import Finding
 from seedance_jax.evaluation.judges.forms import Form
 
@@ -76,6 +73,11 @@ OLD_LIMITS = {
     "camera_orbit": (-1e3, 18.0),
     "jitter": (-1e3, 0.085),
 }
+# At fewer frames a second what speeds up or stops within a frame or two looks like trembling:
+# bounds of these gates are by event then, within wider limits.
+STEADY = 12
+BY_EVENT = ("jitter",)
+SLOW_LIMITS = {"jitter": (-1e3, 0.3)}
 # Gates whose room and limits are pixels of a frame of 64.
 IN_PIXELS = ("camera_pan", "camera_shake")
 # Share of the least and the most motion of true clips of the same event.
@@ -83,57 +85,60 @@ DYNAMICS = (0.6, 1.6)
 
 
 def calibrate(form: Form, count: int, each: Callable = map) -> dict[str, Any]:
-    """{gate: [least, most]}, of dynamics by event, from `count` true clips of a form.
+    """{gate: [least, most]}, of some gates by event, from `count` true clips of a form.
 
     Args:
       each: (function, items) -> the results in order, such as `map` or by several processes.
     """
-    indices = range(CALIBRATION, CALIBRATION + count)
+    indices = true_clips.shown_indices(form, SPLIT, CALIBRATION, count)
     found = list(each(functools.partial(measure_true, form), indices))
     bounds = {"alignment_event": [0.0, 1e3]}
     side = min(form.height, form.width) / reduction.factor_of(form.height, form.width)
     limits = LIMITS | OLD_LIMITS if form.version == OLD_WORLD else LIMITS
+    limits = limits | SLOW_LIMITS if form.fps < STEADY else limits
     blurred = 1 / (2 * quality.reach(form.height, form.width))
     limits = limits | {"sharpness": (blurred + SHARPER, 1e3)}
     rules = RULES | RULES_OF_PICTURES if form.num_frames == 1 else RULES
     for name, rule in rules.items():
-        values = [f[name].value for a, f in found if f[name].valid and shown(name, a, form.fps)]
-        if values:
+        shown_by = [(a, f[name]) for a, f in found if f[name].valid and shown(name, a, form.fps)]
+        if shown_by:
             unit = side / 64 if name in IN_PIXELS else 1.0
-            edges = bound([v / unit for v in values], rule, limits.get(name, (-1e3, 1e3)))
-            bounds[name] = [edge * unit for edge in edges]
-    moving = [(a, f["dynamics"].value) for a, f in found if f["dynamics"].valid]  # no pictures
-    motion = {"any": [value for _, value in moving]} if moving else {}
-    for scene, value in moving:
-        motion.setdefault(scene["event"], []).append(value)
-    bounds["dynamics"] = {
-        event: [round(DYNAMICS[0] * min(values), 2), round(DYNAMICS[1] * max(values), 2)]
-        for event, values in motion.items()
-    }
+            values = [(scene["event"], finding.value / unit) for scene, finding in shown_by]
+            edges = functools.partial(bound, rule=rule, limits=limits.get(name, (-1e3, 1e3)))
+            if form.fps < STEADY and name in BY_EVENT:
+                bounds[name] = by_event(values, edges)
+            else:
+                bounds[name] = [edge * unit for edge in edges([value for _, value in values])]
+    moving = [(a["event"], f["dynamics"].value) for a, f in found if f["dynamics"].valid]
+    bounds["dynamics"] = by_event(moving, motion_bound) if moving else {}  # of pictures
     return bounds
+
+
+def motion_bound(values: Sequence[float]) -> list[float]:
+    """[least, most] of "dynamics", of those of true clips of an event."""
+    return [round(DYNAMICS[0] * min(values), 2), round(DYNAMICS[1] * max(values), 2)]
 
 
 def measure_true(form: Form, index: int) -> tuple[dict, dict[str, Finding]]:
     """(scene, {gate: `Finding`}) of a true clip."""
-    frames, scene = read_true(form, index)
+    frames, scene = true_clips.read(form, SPLIT, index)
     shots = sight.look(frames, verdict.shot_lengths(scene, frames), scene)
     return scene, verdict.measure(shots, form.fps, scene)
-
-
-def read_true(form: Form, index: int) -> tuple[np.ndarray, dict]:
-    """(frames, scene) of a true clip, as data sets store it."""
-    row = generate(SPLIT, index, WorldSpec(*form))
-    return stored(row["frames"], form.fps), expected_scene(row)
-
-
-def stored(frames: np.ndarray, fps: float) -> np.ndarray:
-    """Frames uint8 [T,H,W,3] after the codec of the data sets."""
-    return decode_mp4(encode_mp4(frames, fps, **CODEC))[0]
 
 
 def shown(name: str, scene: Mapping[str, Any], fps: float) -> bool:
     """Whether a scene shows what a gate judges."""
     return verdict.shown(scene, fps).get(name, True)
+
+
+def by_event(
+    values: Sequence[tuple[str, float]], edges: Callable[[Sequence[float]], list[float]]
+) -> dict[str, list[float]]:
+    """{event or "any": `edges` of the values of its clips}, of (event, value) of clips."""
+    own = {"any": [value for _, value in values]}
+    for event, value in values:
+        own.setdefault(event, []).append(value)
+    return {event: edges(of_event) for event, of_event in own.items()}
 
 
 def bound(

@@ -36,7 +36,8 @@ class Form(NamedTuple):
 def read_thresholds() -> dict[str, dict]:
     """{str of a form: {"clips": how many set them, "bounds": {gate: [least, most]}}}.
 
-    Of "dynamics" the bounds are by event: {event or "any": [least, most]}.
+    Of "dynamics", and of some gates at low frame rates, the bounds are by event: {event or "any":
+    [least, most]}.
     """
     return json.loads(THRESHOLDS.read_text())
 

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data.world import corruptions
-from seedance_jax.data.world.spec import WorldSpec
-from seedance_jax.evaluation.judges import verdict
-from seedance_jax.evaluation.judges.calibration import SPLIT, read_true, stored
+from seedance_jax.evaluation.judges import true_clips, verdict
+from seedance_jax.evaluation.judges.calibration import SPLIT
 from seedance_jax.evaluation.judges.forms import Form
 from seedance_jax.evaluation.metrics import intervals
 
@@ -55,12 +54,14 @@ def report(
     """
     check_severities(severities)
     judge = functools.partial(judge_true, form, bounds)
-    true = list(each(judge, range(FIRST, FIRST + count)))
-    trials = plan([scene for scene, _, _ in true], corrupted, severities)
-    judge = functools.partial(judge_wrong, form, bounds)
+    indices = true_clips.shown_indices(form, SPLIT, FIRST, count)
+    true = list(each(judge, indices))
+    scenes = {index: scene for index, (scene, _, _) in zip(indices, true, strict=True)}
+    trials = plan(scenes, corrupted, severities)
+    judge = functools.partial(judge_wrong, form, bounds, scenes)
     wrong = list(each(judge, trials))
     verdicts = dict(zip(trials, wrong, strict=True))
-    right = {FIRST + k: v.passed for k, (_, v, _) in enumerate(true)}
+    right = {index: v.passed for index, (_, v, _) in zip(indices, true, strict=True)}
     kinds = list(dict.fromkeys(trial.name for trial in trials))
     return {
         "true": summary([v for _, v, _ in true]),
@@ -84,27 +85,29 @@ def judge_true(
     form: Form, bounds: Mapping[str, Any], index: int
 ) -> tuple[dict, verdict.Verdict, float]:
     """(scene, verdict, seconds of the judges) of a true clip."""
-    frames, scene = read_true(form, index)
+    frames, scene = true_clips.read(form, SPLIT, index)
     start = time.process_time()
     found = verdict.judge_clip(frames, form.fps, scene, {str(form): {"bounds": bounds}})
     return scene, found, time.process_time() - start
 
 
-def judge_wrong(form: Form, bounds: Mapping[str, Any], trial: Trial) -> verdict.Verdict:
+def judge_wrong(
+    form: Form, bounds: Mapping[str, Any], scenes: Mapping[int, Mapping], trial: Trial
+) -> verdict.Verdict:
     """The verdict on a clip that is made wrong, by the scene of the true one."""
-    [shot] = corruptions.stage(SPLIT, trial.index, WorldSpec(*form))
+    shot = true_clips.stage(form, SPLIT, trial.index)
     rng = np.random.default_rng(trial.index)
     frames = corruptions.corrupt(trial.name, shot, trial.severity, rng, form.fps)
-    _, scene = read_true(form, trial.index)
-    frames = stored(frames, form.fps)
+    frames = true_clips.stored(form, frames, range(form.num_frames))
+    scene = scenes[trial.index]
     return verdict.judge_clip(frames, form.fps, scene, {str(form): {"bounds": bounds}})
 
 
-def plan(scenes: Sequence[Mapping], corrupted: int, severities: Sequence[float]) -> list[Trial]:
-    """The trials of the first `corrupted` scenes that each corruption applies to."""
+def plan(scenes: Mapping[int, Mapping], corrupted: int, severities: Sequence[float]) -> list[Trial]:
+    """The trials of the first `corrupted` scenes, by index, that each corruption applies to."""
     chosen = []
     for name in corruptions.CORRUPTIONS:
-        fits = [FIRST + k for k, scene in enumerate(scenes) if corruptions.applies(name, scene)]
+        fits = [index for index, scene in scenes.items() if corruptions.applies(name, scene)]
         chosen += [Trial(k, name, s) for k in fits[:corrupted] for s in severities]
     return chosen
 

@@ -173,8 +173,9 @@ def measure(
 
 def of_event(bounds: Mapping[str, Any], event: str) -> dict[str, Any]:
     """{gate: [least, most]} for an event, of the bounds of a form."""
-    motion = bounds["dynamics"]  # {} of pictures
-    return bounds | {"dynamics": motion.get(event, motion.get("any"))}
+    by_event = {name: part for name, part in bounds.items() if isinstance(part, Mapping)}
+    own = {name: part.get(event, part.get("any")) for name, part in by_event.items()}
+    return {**bounds, **own}  # of "dynamics" None of pictures
 
 
 def shown(scene: Mapping[str, Any], fps: float) -> dict[str, bool]:

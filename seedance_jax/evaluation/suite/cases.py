@@ -5,6 +5,9 @@ A pinned suite is a file of one JSON object a line, a case each, made once by
 turns, so that the first clips of a suite are a small suite. It comes twice, with scenes of its own
 each: `*_dev` for whatever chooses (early stopping, merging, the best checkpoint), `*_test` for
 tables. Another suite is another name. A suite of a run's own data set is drawn by `splits`.
+
+For stages at a low resolution or rate the same scenes are suites of other forms (SAME_SCENES), as
+training takes these clips of the full ones: without those that are cut inside a latent frame.
 """
 
 import functools
@@ -17,9 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data import sources
-from seedance_jax.data.world import WorldSpec, generate
+from seedance_jax.data.world import generate
+from seedance_jax.data.world.showing import expected_scene
 from seedance_jax.data.world.spec import read_spec
 from seedance_jax.data.world.vocabulary import WORLDS
+from seedance_jax.evaluation.judges import true_clips
 from seedance_jax.evaluation.judges.forms import Form, find_bounds
 
 FOLDER = Path(__file__).parent
@@ -28,15 +33,23 @@ DEV, TEST = "_dev", "_test"
 
 WORLD_V1 = Form(17, 64, 64, 12, "tiny", "1.3.0")
 WORLD_V2 = Form(17, 64, 64, 12, "tiny", "2.0.0")
-PLAIN = Form(25, 128, 128, 12, "plain", "2.0.0")
 LONG = Form(241, 64, 64, 12, "long", "2.0.0")
 FORMS = {
     "world_v1": WORLD_V1,
     "world_v2": WORLD_V2,
     "world_v2_image": WORLD_V2._replace(num_frames=1),
     "world_v2_long": LONG,
-    "world_v2_plain": PLAIN,
-    "world_v2_plain_image": PLAIN._replace(num_frames=1),
+    "world_v2_plain": true_clips.PLAIN,
+    "world_v2_plain_6fps": true_clips.SLOW,
+    "world_v2_plain_image": true_clips.PICTURE,
+    "world_v2_plain_low": true_clips.LOW,
+    "world_v2_plain_low_image": true_clips.LOW_PICTURE,
+}
+# Suites of other forms -> those whose scenes they show.
+SAME_SCENES = {
+    "world_v2_plain_6fps": "world_v2_plain",
+    "world_v2_plain_low": "world_v2_plain",
+    "world_v2_plain_low_image": "world_v2_plain_image",
 }
 CHECKSUMS = {
     "world_v1_dev": "8990e85a8c08aaf162c8161366243b067b0908e997d4e5b83b57cc493df0ba5f",
@@ -52,11 +65,22 @@ CHECKSUMS = {
     "world_v2_plain_test": "3abbac18b5ee9b44f1547ea244cd955ee63e0070fb1a5a711b4f1cf7d9aeebf3",
     "world_v2_test": "644e4977fb14381bd57bd40807e4bf88f92e9d04b0c10277e962794b378b1854",
 }
+
+
+def family_of(name: str) -> str:
+    """The name of a suite without what it is for."""
+    return name.removesuffix(DEV).removesuffix(TEST)
+
+
+def file_of(name: str) -> str:
+    """The suite whose file has the scenes of a suite."""
+    family = family_of(name)
+    return SAME_SCENES.get(family, family) + name.removeprefix(family)
+
+
+NAMES = [*CHECKSUMS, *(family + kind for family in SAME_SCENES for kind in (DEV, TEST))]
 # Name -> (form of the clips, sha256 of the file).
-SUITES = {
-    name: (FORMS[name.removesuffix(DEV).removesuffix(TEST)], checksum)
-    for name, checksum in CHECKSUMS.items()
-}
+SUITES = {name: (FORMS[family_of(name)], CHECKSUMS[file_of(name)]) for name in sorted(NAMES)}
 
 
 class Case(NamedTuple):
@@ -106,14 +130,16 @@ def read_suite(name: str) -> Suite:
     if name not in SUITES:
         raise ValueError(f"suite={name!r} is not one of {sorted(SUITES)}")
     form, wanted = SUITES[name]
-    data = (FOLDER / f"{name}.jsonl").read_bytes()
+    data = (FOLDER / f"{file_of(name)}.jsonl").read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise ValueError(
-            f"{name}.jsonl has the checksum {found[:16]}, {name} has {wanted[:16]}: a changed "
-            "suite needs another name"
+            f"{file_of(name)}.jsonl has the checksum {found[:16]}, {name} has {wanted[:16]}: a "
+            "changed suite needs another name"
         )
     cases = [read_case(line) for line in data.splitlines()]
+    if form in true_clips.TAKEN_OF:
+        cases = of_form(form, cases)
     return Suite(name, found, form, cases, functools.partial(render_case, form))
 
 
@@ -121,6 +147,20 @@ def read_case(line: bytes) -> Case:
     """The `Case` of a line of a pinned suite, which calls the scene "asked"."""
     row = json.loads(line)
     return Case(**{"scene": row.pop("asked"), **row})
+
+
+def of_form(form: Form, cases: Sequence[Case]) -> list[Case]:
+    """Those of some cases that a form shows, as it does, numbered anew."""
+    lengths = ([shot["num_frames"] for shot in case.scene["shots"]] for case in cases)
+    shown = [case for case, own in zip(cases, lengths, strict=True) if true_clips.shows(form, own)]
+    return [
+        case._replace(
+            number=number,
+            given=[true_clips.run_of(form, run) for run in case.given],
+            scene=true_clips.of_form(form, case.scene),
+        )
+        for number, case in enumerate(shown)
+    ]
 
 
 def read_dev_suite(name: str) -> Suite:
@@ -144,11 +184,11 @@ def is_test(suite: Suite) -> bool:
 
 
 def test_suite_of(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
-    """Name of the newest test suite of the clips which a generator makes; None without one."""
-    for name in sorted(SUITES, reverse=True):
-        if name.endswith(TEST) and not misfits(name, SUITES[name][0], config, metadata):
-            return name
-    return None
+    """Name of the newest test suite of the clips which a generator makes, or of its pictures if
+    none is of its clips; None without one."""
+    forms = {name: form for name, (form, _) in SUITES.items() if name.endswith(TEST)}
+    fits = [name for name, form in forms.items() if not misfits(name, form, config, metadata)]
+    return max(fits, key=lambda name: (forms[name].num_frames > 1, name), default=None)
 
 
 def first_cases(suite: Suite, limit: int | None = None) -> list[Case]:
@@ -178,7 +218,7 @@ def misfits(
             f"{name} is of clips of {by_times(wanted)} (frames x height x width), the run "
             f"was trained on {', '.join(map(by_times, trained))}"
         )
-    if metadata["fps"] != form.fps:
+    if form.num_frames > 1 and metadata["fps"] != form.fps:
         return f"{name} is of {form.fps} frames a second, the run of {metadata['fps']:g}"
     worlds = [read_spec(world) for world in sources.worlds_of(config["data"])]
     later = list(WORLDS)[list(WORLDS).index(form.version) :]  # each shows what earlier ones do
@@ -200,14 +240,15 @@ def render_case(form: Form, case: Case) -> np.ndarray:
 
     Raises ValueError if the world of this version does not show that scene any more.
     """
-    row = generate(case.split, case.index, WorldSpec(*form))
-    scene = json.loads(row["scene"])
+    row = generate(case.split, case.index, true_clips.stored_spec(form))
+    scene = expected_scene(row, true_clips.frame_numbers(form))
     if scene != {name: case.scene.get(name) for name in scene}:
         raise ValueError(
             f"clip {case.number}: the world {scene['version']} shows another scene as "
             f"{case.split}/{case.index} than it did when the suite was drawn up"
         )
-    return row["frames"]
+    frames = row["frames"]
+    return true_clips.take(form, frames) if form in true_clips.TAKEN_OF else frames
 
 
 def given_frames(case: Case, frames: np.ndarray) -> dict[int, np.ndarray]:

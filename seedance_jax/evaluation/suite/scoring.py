@@ -32,7 +32,7 @@ SHARED = (
 )
 # Modules of `judges` that no verdict depends on.
 WORLD = (schema, paths, quantities, spec, vocabulary)
-BESIDE = ("__init__", "drawing", "calibration", "trials")
+BESIDE = ("__init__", "drawing", "calibration", "trials", "true_clips")
 
 
 def score(

@@ -6,7 +6,7 @@ import pytest
 
 from seedance_jax.data.world import WorldSpec
 from seedance_jax.data.world.showing import expected_scene
-from seedance_jax.evaluation.judges import calibration, forms, trials, verdict
+from seedance_jax.evaluation.judges import calibration, forms, trials, true_clips, verdict
 from seedance_jax.evaluation.judges.forms import Form
 
 FORM = Form(17, 64, 64, 12, "tiny", "1.3.0")
@@ -93,6 +93,26 @@ def test_bounds_leave_room_about_true_values():
     values = np.linspace(0.0, 1.0, 101)
     assert calibration.bound(values, (0.01, 0.99, 0.1, 0.2)) == pytest.approx([-0.09, 1.19])
     assert calibration.bound(values, (None, 1.0, 0.0, 0.5))[0] < -100
+
+
+def test_bounds_by_event_are_of_its_own_clips():
+    values = [("drop", 1.0), ("push", 5.0), ("drop", 2.0)]
+    edges = calibration.by_event(values, lambda own: [min(own), max(own)])
+    assert edges == {"any": [1.0, 5.0], "drop": [1.0, 2.0], "push": [5.0, 5.0]}
+
+
+def test_any_gate_may_have_bounds_by_event():
+    bounds = {"gravity": [0, 1], "jitter": {"any": [0, 9], "push": [0, 3]}, "dynamics": {}}
+    told = {"gravity": [0, 1], "dynamics": None}
+    assert verdict.of_event(bounds, "push") == told | {"jitter": [0, 3]}
+    assert verdict.of_event(bounds, "roll") == told | {"jitter": [0, 9]}
+
+
+def test_what_pushes_may_shake_more_at_a_low_rate_alone():
+    """There a start within a frame looks like trembling; other events keep their own bounds."""
+    slow, full = (forms.find_bounds(form)["jitter"] for form in (true_clips.LOW, true_clips.PLAIN))
+    assert isinstance(full, list)
+    assert slow["push"][1] > 1.2 * full[1] > 1.2 * slow["roll"][1]
 
 
 def test_clips_that_set_thresholds_are_none_of_those_of_reports():

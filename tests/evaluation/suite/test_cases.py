@@ -28,6 +28,13 @@ CHECKSUMS = {
     "world_v2_plain_test": "3abbac18b5ee9b44f1547ea244cd955ee63e0070fb1a5a711b4f1cf7d9aeebf3",
     "world_v2_test": "644e4977fb14381bd57bd40807e4bf88f92e9d04b0c10277e962794b378b1854",
 }
+# The same scenes in other forms: tests/evaluation/suite/test_same_scenes.py.
+OTHER_FORMS = [
+    f"world_v2_plain_{form}_{kind}"
+    for form in ("6fps", "low", "low_image")
+    for kind in ("dev", "test")
+]
+NAMES = sorted([*CHECKSUMS, *OTHER_FORMS])
 # Cases of each suite, and groups.
 SIZES_OF = {
     "world_v1": (224, 7),
@@ -44,7 +51,7 @@ def family(suite):
     return suite.name.rpartition("_")[0]
 
 
-@pytest.fixture(scope="module", params=sorted(cases.SUITES))
+@pytest.fixture(scope="module", params=sorted(CHECKSUMS))
 def each(request):
     return cases.read_suite(request.param)
 
@@ -65,21 +72,21 @@ def test_a_changed_file_is_refused(suite, tmp_path, monkeypatch):
 
 
 def test_another_name_is_refused():
-    known = re.escape(f"suite='world_v1' is not one of {sorted(CHECKSUMS)}")
+    known = re.escape(f"suite='world_v1' is not one of {NAMES}")
     with pytest.raises(ValueError, match=known):
         cases.read_suite("world_v1")
 
 
 def test_what_chooses_sees_no_test_suite():
     assert cases.read_dev_suite("world_v1_dev").name == "world_v1_dev"
-    dev = re.escape(str([name for name in sorted(CHECKSUMS) if name.endswith("_dev")]))
+    dev = re.escape(str([name for name in NAMES if name.endswith("_dev")]))
     refused = rf"suite='world_v1_test' is for tables alone; .* one of {dev}"
     with pytest.raises(ValueError, match=refused):
         cases.read_dev_suite("world_v1_test")
 
 
 def test_no_scene_is_in_two_suites():
-    suites = [cases.read_suite(name).cases for name in cases.SUITES]
+    suites = [cases.read_suite(name).cases for name in CHECKSUMS]
     for one, other in itertools.combinations(suites, 2):
         for what in (
             lambda case: (case.split, case.index),

@@ -9,7 +9,7 @@ import language_models
 import numpy as np
 import pytest
 
-from configs import lora, pretrain, vae
+from configs import lora, pretrain, pretrain_highres, pretrain_video, vae
 from seedance_jax.evaluation.suite import command
 from seedance_jax.evaluation.suite import hook as module
 from seedance_jax.evaluation.suite.hook import SuiteHook
@@ -175,3 +175,16 @@ def test_a_flag_that_does_nothing_is_refused(run_command, tmp_path):
             f"--workdir={tmp_path}/run",
             "--suite_every=5",
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "other"),
+    [
+        (pretrain_video, "world_v2_plain_low_dev", "world_v2_plain_6fps_dev"),
+        (pretrain_highres, "world_v2_plain_6fps_dev", "world_v2_plain_dev"),
+    ],
+)
+def test_a_stage_of_a_low_rate_trains_beside_the_suite_of_its_own_form(make, config, name, other):
+    assert make(config.get_config("released"), name=name).folder.name == f"suite_{name}"
+    with pytest.raises(ValueError, match=f"{other} is of clips of"):
+        make(config.get_config("released"), name=other)
