@@ -123,7 +123,7 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "overexposed": _to_pictures(pixels.overexpose),
     "underexposed": _to_pictures(pixels.underexpose),
 }
-ACCEPTANCE = ("stagnate", "moved_hidden", "identity_swap", "exposure_wobble")
+ACCEPTANCE = vocabulary.ACCEPTANCE
 TRAINING = tuple(name for name in CORRUPTIONS if name not in ACCEPTANCE)
 
 OF_PICTURES = ("recolor", "vanish", "noise", "blur", "overexposed", "underexposed")

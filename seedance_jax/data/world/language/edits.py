@@ -39,8 +39,8 @@ SIDEWAYS = ("throw", *MEETING)  # go to the left or to the right alone
 class Edit(NamedTuple):
     """A caption that is wrong in one attribute.
 
-    attribute: one of ATTRIBUTES. hard: all its words are in the true caption, so that it names what
-    is in the scene, or it differs from that in one word alone.
+    attribute: one of `vocabulary.EDITED`. hard: all its words are in the true caption, so that it
+    names what is in the scene, or it differs from that in one word alone.
     """
 
     attribute: str
@@ -271,4 +271,3 @@ CHANGES = {
     "event": _events,
     "camera": _cameras,
 }
-ATTRIBUTES = tuple(CHANGES)
