@@ -4,7 +4,7 @@ Every source (`severities`, `votes`, ...) is a `Comparisons`: so many of them, e
 alone. `mixtures` makes batches of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,12 +77,16 @@ STORED = np.dtype(
 
 
 class Found(NamedTuple):
-    """What a source found: its pairs, what their numbers mean, and what there is to report."""
+    """What a source found: its pairs (`stored`), what their numbers mean, what there is to report.
 
-    pairs: Sequence[Pair]
+    where: the file or folder that it was found in, if it is one.
+    """
+
+    pairs: np.ndarray
     clips: Clips
     prompts: Sequence[str]
     notes: Sequence[str] = ()
+    where: str = ""
 
 
 class Comparisons:
@@ -94,20 +98,23 @@ class Comparisons:
     """
 
     def __init__(self, source: str, found: Found, bucket: Bucket, dimensions: Sequence[str]):
-        kept = [pair for pair in found.pairs if pair.dimension in dimensions]
-        if not kept:
-            others = sorted({pair.dimension for pair in found.pairs})
+        pairs = found.pairs
+        name = f"preferences.{source}" + f" ({found.where})" * bool(found.where)
+        wanted = [DIMENSIONS.index(name) for name in dimensions]
+        kept = pairs[np.isin(pairs["dimension"], wanted)]
+        if not len(kept):
+            others = sorted({DIMENSIONS[number] for number in pairs["dimension"]})
             raise ValueError(
-                f"preferences.{source} has no pairs of {list(dimensions)}, but {len(found.pairs)} "
-                f"of {others}; the dimensions are {list(DIMENSIONS)}"
+                f"{name} has no pairs of {list(dimensions)}, but {len(pairs)} of "
+                f"{others}; the dimensions are {list(DIMENSIONS)}"
             )
-        shown = [pair for pair in kept if all(found.clips.fit(n, bucket) for n in pair.clips)]
-        if not shown:
-            raise ValueError(
-                f"preferences.{source}: all {len(kept)} pairs are shorter or smaller than {bucket}"
-            )
+        numbers, where = np.unique(kept["clips"], return_inverse=True)
+        fits = np.array([found.clips.fit(int(number), bucket) for number in numbers])
+        shown = kept[fits[where.reshape(-1, 2)].all(1)]
+        if not len(shown):
+            raise ValueError(f"{name}: all {len(kept)} pairs are shorter or smaller than {bucket}")
         self._source, self._bucket, self._clips = source, bucket, found.clips
-        self._pairs, self.prompts = _store(shown), found.prompts
+        self._pairs, self.prompts = shown, found.prompts
         small = len(kept) - len(shown)
         left_out = [f"{small} of {len(kept)} pairs are shorter or smaller than {bucket}"]
         self.notes = [*found.notes, *left_out * bool(small)]
@@ -138,13 +145,15 @@ class Comparisons:
         return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _store(pairs: Sequence[Pair]) -> np.ndarray:
-    numbers = {name: number for number, name in enumerate(KINDS)}
-    rows = [
-        pair._replace(dimension=DIMENSIONS.index(pair.dimension), kind=numbers[pair.kind])
+def stored(pairs: Iterable[Pair]) -> np.ndarray:
+    """Pairs as an array of STORED."""
+    kinds = {name: number for number, name in enumerate(KINDS)}
+    axes = {name: number for number, name in enumerate(DIMENSIONS)}
+    rows = (
+        tuple(pair._replace(dimension=axes[pair.dimension], kind=kinds[pair.kind]))
         for pair in pairs
-    ]
-    return np.array([tuple(row) for row in rows], STORED)
+    )
+    return np.fromiter(rows, STORED)
 
 
 def exchanged(comparison: Comparison) -> Comparison:
