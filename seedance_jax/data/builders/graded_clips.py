@@ -2,7 +2,8 @@
 
 A scene is the true clip, then for each of several corruptions that apply to it one clip for each
 severity, rising. Rows are clips; `scenes.json` beside them says which rows are which scene's, of
-what they are wrong, and how its caption can be wrong. A build that was killed goes on where it was.
+what they are wrong, and how its caption can be wrong; `captions_SPLIT.txt` are prompts for
+`sample`. A build that was killed goes on where it was.
 """
 
 import contextlib
@@ -16,7 +17,12 @@ from tqdm import tqdm
 from seedance_jax.data import schema
 from seedance_jax.data.builders import parts, storage
 from seedance_jax.data.builders.processes import ordered_map
-from seedance_jax.data.preferences.dimensions import TRAINING, WORSE, check_corruptions
+from seedance_jax.data.preferences.dimensions import (
+    TRAINING,
+    TURNS,
+    WORSE,
+    check_corruptions,
+)
 from seedance_jax.data.remote import Place, place
 from seedance_jax.data.video import encode_mp4
 from seedance_jax.data.world.spec import CODEC, WorldSpec
@@ -34,7 +40,7 @@ class PairSpec:
       world: the form of the clips; scenes have no flaws of their own.
       splits: {split: scenes to try}; those of two shots are left out.
       severities: rising, of (0, 1]; 0, the true clip, is always there.
-      corruptions: of each scene, at most, of all axes in turn.
+      corruptions: of each scene, at most, of the axes of `dimensions.TURNS` in turn.
       edits: wrong captions of each scene, at most: half of them hard, so it is even.
       kinds: of corruptions, () for all that training may have.
 
@@ -116,6 +122,9 @@ def _write(draft: Place, done: Place, spec: PairSpec, num_processes: int) -> Non
         )
     left_out = {split: spec.splits[split] - len(scenes[split]) for split in scenes}
     storage.write_json(draft / "scenes.json", scenes)
+    for split, own in scenes.items():
+        captions = dict.fromkeys(scene["caption"] for scene in own)
+        (draft / f"captions_{split}.txt").write_text("".join(f"{text}\n" for text in captions))
     storage.write_json(draft / "report.json", {"rows": rows, "left_out": left_out, "lost": []})
     storage.write_json(draft / "spec.json", spec.as_dict())
 
@@ -135,7 +144,7 @@ def make_scene(split: str, index: int, spec: PairSpec) -> tuple[dict[str, Any], 
     from seedance_jax.data.world import grading  # which starts the simulator
 
     kinds = spec.kinds or TRAINING
-    by_axis = [[kind for kind in names if kind in kinds] for names in WORSE.values()]
+    by_axis = [[kind for kind in WORSE[axis] if kind in kinds] for axis in TURNS]
     wanted = grading.Wanted(by_axis, spec.severities, spec.corruptions, spec.edits)
     graded = grading.grade(split, index, spec.world, wanted)
     if graded is None:

@@ -41,14 +41,19 @@ class Clips:
         self._files, self._dataset = files, dataset
 
     def fit(self, number: int, bucket: Bucket) -> bool:
-        """Whether a clip is long and large enough for a bucket."""
+        """Whether a clip is long and large enough for a bucket.
+
+        Of a row the bucket must show all: what is wrong with it may be in any frame.
+        """
+        frames, height, width = self._shape(number)
+        whole = number < len(self._files) or frames < bucket.span + bucket.stride
+        return whole and frames >= bucket.span and height >= bucket.height and width >= bucket.width
+
+    def _shape(self, number):
         if number < len(self._files):
-            shape = self._files[number].shape
-        else:
-            table, row = self._dataset.table, number - len(self._files)
-            shape = [int(table[name][row]) for name in ("num_frames", "height", "width")]
-        needed = (bucket.span, bucket.height, bucket.width)
-        return all(have >= need for have, need in zip(shape, needed, strict=True))
+            return self._files[number].shape
+        table, row = self._dataset.table, number - len(self._files)
+        return tuple(int(table[name][row]) for name in ("num_frames", "height", "width"))
 
     def read(self, number: int, bucket: Bucket) -> np.ndarray:
         """The middle of a clip, uint8 [T, H, W, 3] of a bucket."""

@@ -112,11 +112,11 @@ class Comparisons:
         fits = np.array([found.clips.fit(int(number), bucket) for number in numbers])
         shown = kept[fits[where.reshape(-1, 2)].all(1)]
         if not len(shown):
-            raise ValueError(f"{name}: all {len(kept)} pairs are shorter or smaller than {bucket}")
+            raise ValueError(f"{name}: all {len(kept)} pairs are of clips that do not fit {bucket}")
         self._source, self._bucket, self._clips = source, bucket, found.clips
         self._pairs, self.prompts = shown, found.prompts
         small = len(kept) - len(shown)
-        left_out = [f"{small} of {len(kept)} pairs are shorter or smaller than {bucket}"]
+        left_out = [f"{small} of {len(kept)} pairs are of clips that do not fit {bucket}"]
         self.notes = [*found.notes, *left_out * bool(small)]
 
     def __len__(self) -> int:

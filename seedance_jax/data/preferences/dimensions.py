@@ -20,7 +20,7 @@ MOTION = (
 # What captions of the world tell: the colour of a thing, that it is there, what happens (a clip in
 # which nothing moves follows no prompt), and how the camera goes.
 PROMPT = ("recolor", "vanish", "freeze", "wrong_pan", "wrong_tilt", "wrong_roll", "wrong_zoom")
-PROMPT = (*PROMPT, "static_camera")
+PROMPT = (*PROMPT, "static_camera", "recolor_hidden")
 # What can be seen in a single frame.
 AESTHETIC = ("noise", "blur", "overexposed", "underexposed")
 # Things of the first frame that are others, or none, in later ones.
@@ -31,6 +31,9 @@ WORSE = {
     "aesthetic_quality": AESTHETIC,
     "preservation": PRESERVATION,
 }
+# Whose corruptions a scene gets, in turn: there are most of motion, and those of preservation are
+# corruptions of other axes, too.
+TURNS = ("motion_quality", "prompt_following", "aesthetic_quality", "motion_quality")
 UNCHANGED = {
     "prompt_following": ("noise", "blur"),
     "motion_quality": ("wrong_pan", "wrong_tilt", "wrong_roll", "wrong_zoom"),

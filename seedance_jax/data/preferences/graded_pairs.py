@@ -1,5 +1,6 @@
 """Pairs of scenes of the world that `build_pairs` made: of severities, and of captions."""
 
+import collections
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,3 +123,19 @@ def check_attributes(attributes: Sequence[str]) -> None:
     for name in attributes:
         if name not in EDITED:
             raise ValueError(f"attribute {name!r} is not one of {list(EDITED)}")
+
+
+def describe(scenes: Scenes) -> list[str]:
+    """Lines on how many scenes have which corruption, and which wrong captions."""
+    kinds = collections.Counter(kind for s in scenes.scenes for kind in levels_of(s))
+    edits = [edit for scene in scenes.scenes for edit in scene["edits"]]
+    attributes = collections.Counter(edit["attribute"] for edit in edits)
+    hard = sum(edit["hard"] for edit in edits)
+    return [
+        f"{len(scenes.scenes)} scenes with " + _listed(kinds),
+        f"{len(edits)} wrong captions ({hard} hard): " + _listed(attributes),
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))

@@ -51,7 +51,7 @@ def _of_scenes(scenes: Scenes, folder: str) -> tuple[list[tuple[Clip, Mapping]],
     if not found:
         raise ValueError(
             f"none of the {len(clips)} samples of {folder} has a caption of these scenes as its "
-            "prompt; sample from captions.txt of the scenes"
+            "prompt; sample from captions_train.txt beside them"
         )
     rest = len(clips) - len(found)
     return found, [f"{folder}: {rest} samples are not of captions of these scenes"] * bool(rest)

@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
     """What is made of a scene.
 
     Attributes:
-      kinds: corruptions, by the axis that they are a flaw of; axes take turns.
+      kinds: corruptions in groups, which take turns.
       severities: rising, of (0, 1].
       corruptions, edits: at most so many of a scene.
     """
@@ -74,7 +74,7 @@ def grade(split: str, index: int, spec: WorldSpec, wanted: Wanted) -> Graded | N
 
 
 def choose_kinds(scene: dict, wanted: Wanted, rng: np.random.Generator) -> list[str]:
-    """Corruptions that apply to a scene, of every axis in turn."""
+    """Corruptions that apply to a scene, of every group in turn."""
     groups = []
     for kinds in wanted.kinds:
         fitting = [kind for kind in kinds if corruptions.applies(kind, scene)]
