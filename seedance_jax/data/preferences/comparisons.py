@@ -98,26 +98,17 @@ class Comparisons:
     """
 
     def __init__(self, source: str, found: Found, bucket: Bucket, dimensions: Sequence[str]):
-        pairs = found.pairs
         name = f"preferences.{source}" + f" ({found.where})" * bool(found.where)
-        wanted = [DIMENSIONS.index(name) for name in dimensions]
-        kept = pairs[np.isin(pairs["dimension"], wanted)]
-        if not len(kept):
-            others = sorted({DIMENSIONS[number] for number in pairs["dimension"]})
-            raise ValueError(
-                f"{name} has no pairs of {list(dimensions)}, but {len(pairs)} of "
-                f"{others}; the dimensions are {list(DIMENSIONS)}"
-            )
-        numbers, where = np.unique(kept["clips"], return_inverse=True)
+        kept = _of_dimensions(found.pairs, dimensions, name)
+        numbers, places = np.unique(kept["clips"], return_inverse=True)
         fits = np.array([found.clips.fit(int(number), bucket) for number in numbers])
-        shown = kept[fits[where.reshape(-1, 2)].all(1)]
-        if not len(shown):
+        self._pairs = kept[fits[places.reshape(-1, 2)].all(1)]
+        if not len(self._pairs):
             raise ValueError(f"{name}: all {len(kept)} pairs are of clips that do not fit {bucket}")
         self._source, self._bucket, self._clips = source, bucket, found.clips
-        self._pairs, self.prompts = shown, found.prompts
-        small = len(kept) - len(shown)
-        left_out = [f"{small} of {len(kept)} pairs are of clips that do not fit {bucket}"]
-        self.notes = [*found.notes, *left_out * bool(small)]
+        self.prompts, self.notes = found.prompts, [*found.notes]
+        if rest := len(kept) - len(self._pairs):
+            self.notes.append(f"{rest} of {len(kept)} pairs are of clips that do not fit {bucket}")
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -154,6 +145,19 @@ def stored(pairs: Iterable[Pair]) -> np.ndarray:
         for pair in pairs
     )
     return np.fromiter(rows, STORED)
+
+
+def _of_dimensions(pairs: np.ndarray, dimensions: Sequence[str], name: str) -> np.ndarray:
+    """The pairs of some dimensions; ValueError, beginning with a name, if there are none."""
+    wanted = [DIMENSIONS.index(dimension) for dimension in dimensions]
+    kept = pairs[np.isin(pairs["dimension"], wanted)]
+    if not len(kept):
+        others = sorted({DIMENSIONS[number] for number in pairs["dimension"]})
+        raise ValueError(
+            f"{name} has no pairs of {list(dimensions)}, but {len(pairs)} of {others}; the "
+            f"dimensions are {list(DIMENSIONS)}"
+        )
+    return kept
 
 
 def exchanged(comparison: Comparison) -> Comparison:

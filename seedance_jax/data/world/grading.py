@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_jax.data import schema
-from seedance_jax.data.world import corruptions, seeds
+from seedance_jax.data.world import corruptions, seeds, vocabulary
 from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.descriptions import describe
 from seedance_jax.data.world.filming import film
@@ -16,6 +16,7 @@ from seedance_jax.data.world.language import edits
 from seedance_jax.data.world.language.captions import captions
 from seedance_jax.data.world.spec import WorldSpec
 
+RECOLORS = ("recolor", "recolor_hidden")
 LEAST_CHANGE = 0.05  # mean difference (of 255) to the clip that is less wrong; less is not seen
 
 
@@ -89,12 +90,26 @@ def worse(
     """A shot at rising severities of a corruption, each seen to differ from the one before."""
     made, before = [], film(shot)
     for severity in severities:
-        rng = seeds.generator(*place, 0, f"pairs {kind}", spec.version)
+        rng = draw(shot, kind, place, spec)
         frames = corruptions.corrupt(kind, shot, severity, rng, spec.fps)
         if np.abs(frames.astype(np.int16) - before).mean() > LEAST_CHANGE:
             made.append(Variant(kind, severity, frames))
             before = frames
     return made
+
+
+def draw(shot: Shot, kind: str, place: tuple[str, int], spec: WorldSpec) -> np.random.Generator:
+    """The random numbers of a corruption of a scene, the same at each severity.
+
+    No colour that they give the main object makes a pair with its shape that is held out.
+    """
+    for attempt in itertools.count():
+        stream = (*place, attempt, f"pairs {kind}", spec.version)
+        if kind not in RECOLORS or place[0] == "held_out_combinations":
+            return seeds.generator(*stream)
+        body = corruptions.recolored(shot, seeds.generator(*stream)).scene.bodies[0]
+        if body.shape not in vocabulary.HELD_OUT[body.color]:
+            return seeds.generator(*stream)
 
 
 def _about(shots: list[Shot], spec: WorldSpec, name: str) -> dict[str, Any]:
