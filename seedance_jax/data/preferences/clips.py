@@ -91,7 +91,7 @@ def check_sizes(pairs: Sequence[tuple[ClipFile, ClipFile]]) -> None:
     """Raises ValueError naming the pairs whose clips differ in frames, height or width."""
     wrong = [
         f"{one.path} {_told(one)}, {other.path} {_told(other)}"
-        for one, other in pairs
+        for one, other in dict.fromkeys(pairs)  # each once, whatever it is judged by
         if one.shape != other.shape
     ]
     if wrong:

@@ -5,6 +5,8 @@ import functools
 import numpy as np
 import pytest
 
+pytest.importorskip("mujoco")
+pytest.importorskip("numba")
 from seedance_jax.data.world import WorldSpec, corruptions, vocabulary
 from seedance_jax.data.world.language import edits
 from seedance_jax.data.world.language.captions import captions
