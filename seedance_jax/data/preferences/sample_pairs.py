@@ -19,13 +19,13 @@ def true_render_pairs(scenes: Scenes, folder: str, dimensions: Sequence[str] = Q
 
     Raises ValueError if no sample has a caption of the scenes, or one is of another size.
     """
-    found, notes = _of_scenes(scenes, folder)
+    axes, (found, notes) = check_axes(dimensions, folder), _of_scenes(scenes, folder)
     files = open_files([str(clip.path) for clip, _ in found])
     check_sizes(list(zip(files, (_true(scenes, scene) for _, scene in found), strict=True)))
     pairs = [
         Pair((len(files) + scene["row"], n), (n, n), 1.0, (1.0, UNKNOWN), axis, "true_render")
         for n, (_, scene) in enumerate(found)
-        for axis in check_axes(dimensions, folder)
+        for axis in axes
     ]
     prompts = [scene["caption"] for _, scene in found]
     return Found(stored(pairs), Clips(files, scenes.rows), prompts, notes, folder)
@@ -91,6 +91,7 @@ def _given(clip: Clip) -> int:
 
 def _of_folders(folders, kind, amount, dimensions) -> Found:
     first, second = (read_folder(folder) for folder in _two(folders))
+    axes = check_axes(dimensions, folders[0])
     shared = [key for key in first if key in second]
     if not shared:
         raise ValueError(f"{' and '.join(folders)} have no clips of the same prompt and seed")
@@ -103,7 +104,7 @@ def _of_folders(folders, kind, amount, dimensions) -> Found:
     pairs = [
         Pair(both, (prompt(clips[0].settings["prompt"]),) * 2, 1.0, (UNKNOWN,) * 2, axis, kind)
         for clips, both in zip(better, numbers, strict=True)
-        for axis in check_axes(dimensions, folders[0])
+        for axis in axes
     ]
     rest = len(first) + len(second) - 2 * len(shared)
     notes = [f"{' and '.join(folders)}: {rest} clips have no partner"] * bool(rest)
