@@ -1,7 +1,7 @@
 """The record that rewards are trained on: two clips, and which of them is better at what.
 
 Every source (`severities`, `votes`, ...) is a `Comparisons`: so many of them, each by its number
-alone. `mixtures` makes batches of them.
+alone. `mixtures` opens those of a config, `comparison_batches` makes batches of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from seedance_jax.data.buckets import Bucket
 from seedance_jax.data.preferences.answers import AXES
-from seedance_jax.data.preferences.clips import Clips
+from seedance_jax.data.preferences.compared_clips import Clips
 from seedance_jax.data.preferences.dimensions import CORRUPTIONS
 from seedance_jax.data.world.vocabulary import EDITED
 

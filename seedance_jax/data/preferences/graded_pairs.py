@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seedance_jax.data.builders import storage
-from seedance_jax.data.preferences.clips import Clips
+from seedance_jax.data.preferences.compared_clips import Clips
 from seedance_jax.data.preferences.comparisons import TIE, UNKNOWN, Found, Pair, stored
 from seedance_jax.data.preferences.dimensions import UNCHANGED, WORSE, check_corruptions
 from seedance_jax.data.remote import Place

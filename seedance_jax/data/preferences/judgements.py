@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from seedance_jax.data import rows
 from seedance_jax.data.preferences.answers import AXES
-from seedance_jax.data.preferences.clips import Clips, check_sizes, open_files
+from seedance_jax.data.preferences.compared_clips import Clips, check_sizes, open_files
 from seedance_jax.data.preferences.comparisons import TIE, UNKNOWN, Found, Pair, numbered, stored
 from seedance_jax.data.preferences.votes import read_votes
 from seedance_jax.data.remote import place

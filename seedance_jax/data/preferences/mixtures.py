@@ -16,7 +16,7 @@
     }
 
 A section of another name says of which kind it is: "bob": {"source": "votes", "path": ...}.
-`batches` makes batches of what is opened here.
+`comparison_batches` makes batches of what is opened here.
 """
 
 import inspect

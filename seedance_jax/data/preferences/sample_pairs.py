@@ -5,7 +5,7 @@ What made a clip stands in its sidecar. Clips of two folders belong together by 
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from seedance_jax.data.preferences.clips import ClipFile, Clips, check_sizes, open_files
+from seedance_jax.data.preferences.compared_clips import ClipFile, Clips, check_sizes, open_files
 from seedance_jax.data.preferences.comparisons import UNKNOWN, Found, Pair, numbered, stored
 from seedance_jax.data.preferences.dimensions import check_axes
 from seedance_jax.data.preferences.graded_pairs import Scenes, wrong_caption

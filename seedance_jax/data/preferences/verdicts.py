@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seedance_jax.data import rows
-from seedance_jax.data.preferences.clips import ClipFile, Clips, open_files
+from seedance_jax.data.preferences.compared_clips import ClipFile, Clips, open_files
 from seedance_jax.data.preferences.comparisons import TIE, Found, Pair, numbered, stored
 from seedance_jax.data.preferences.judgements import COLUMNS, beside, check_columns, judged
 

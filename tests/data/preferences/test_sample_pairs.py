@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data.buckets import Bucket
-from seedance_jax.data.preferences import batches, sample_pairs
+from seedance_jax.data.preferences import comparison_batches, sample_pairs
 from seedance_jax.data.preferences.comparisons import Comparisons
 from seedance_jax.data.video import decode_mp4
 from seedance_jax.sampling import media
@@ -125,5 +125,5 @@ def test_samples_are_mixed_with_scenes(data, preferences, scenes, tmp_path):
     preferences |= {"source": "edits:1,policy:1"}
     preferences["policy"] = {"source": "true_renders", "folder": folder}
     data = data | {"buckets": data["buckets"][:1]}
-    dataset = batches.open_training(data, preferences, seed=0)
+    dataset = comparison_batches.open_training(data, preferences, seed=0)
     assert {int(number) for step in range(4) for number in dataset[step]["source"]} == {0, 1}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seedance_jax.data import loader
-from seedance_jax.data.preferences import batches, comparisons, mixtures
+from seedance_jax.data.preferences import comparison_batches, comparisons, mixtures
 from seedance_jax.data.tokenizer import BYTES
 
 SHAPES = {"clips": (4, 2, 13, 32, 32, 3), "text": (4, 2, 256), "text_mask": (4, 2, 256)}
@@ -20,7 +20,7 @@ def equal(one, other):
 
 
 def test_batches_have_the_form_that_is_told(data, preferences):
-    dataset = batches.open_training(data, preferences, seed=0)
+    dataset = comparison_batches.open_training(data, preferences, seed=0)
     shapes = [{name: array.shape for name, array in dataset[step].items()} for step in range(6)]
     assert SHAPES in shapes
     small = {name: (2, *shape[1:]) for name, shape in SHAPES.items()}
@@ -32,17 +32,17 @@ def test_batches_have_the_form_that_is_told(data, preferences):
 
 
 def test_a_batch_is_a_function_of_seed_and_step(data, preferences):
-    one = batches.open_training(data, preferences, seed=3)
+    one = comparison_batches.open_training(data, preferences, seed=3)
     ahead = [one[step] for step in range(5)]
-    again = batches.open_training(data, preferences, seed=3)
+    again = comparison_batches.open_training(data, preferences, seed=3)
     assert equal(again[4], ahead[4])
     assert equal(again[1], ahead[1])
-    other = batches.open_training(data, preferences, seed=4)
+    other = comparison_batches.open_training(data, preferences, seed=4)
     assert not all(equal(other[step], ahead[step]) for step in range(5))
 
 
 def test_workers_in_other_processes_make_the_same_batches(data, preferences):
-    dataset = batches.open_training(data, preferences, seed=3)
+    dataset = comparison_batches.open_training(data, preferences, seed=3)
     iterator = loader.make_iterator(dataset, 2, num_workers=1)
     try:
         assert equal(next(iterator), dataset[2])
@@ -52,20 +52,22 @@ def test_workers_in_other_processes_make_the_same_batches(data, preferences):
 
 
 def test_processes_share_a_batch(data, preferences):
-    whole = batches.open_training(data, preferences, seed=1)
-    parts = [batches.open_training(data, preferences, seed=1, part=(k, 2)) for k in range(2)]
+    whole = comparison_batches.open_training(data, preferences, seed=1)
+    parts = [
+        comparison_batches.open_training(data, preferences, seed=1, part=(k, 2)) for k in range(2)
+    ]
     for step in range(3):
         halves = [part[step] for part in parts]
         joined = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
         assert equal(joined, whole[step])
     with pytest.raises(ValueError, match="part 0 of 3 parts of a batch of 4"):
-        batches.open_training(data, preferences, seed=1, part=(0, 3))
+        comparison_batches.open_training(data, preferences, seed=1, part=(0, 3))
 
 
 def test_both_orders_come_and_the_label_goes_with_them(data, preferences):
     data = data | {"buckets": data["buckets"][:1]}
     preferences = preferences | {"source": "edits"}
-    dataset, orders = batches.open_training(data, preferences, seed=0), set()
+    dataset, orders = comparison_batches.open_training(data, preferences, seed=0), set()
     true = mixtures.open_scenes(data, preferences, "train").captions
     for step in range(6):
         batch = dataset[step]
@@ -81,7 +83,7 @@ def test_both_orders_come_and_the_label_goes_with_them(data, preferences):
 
 def test_sources_come_by_their_weights(data, preferences):
     preferences = preferences | {"source": "severities:3,edits:1"}
-    dataset = batches.open_training(data, preferences, seed=0)
+    dataset = comparison_batches.open_training(data, preferences, seed=0)
     drawn = np.concatenate([dataset[step]["source"] for step in range(12)])
     assert (drawn == 0).sum() == 3 * (drawn == 1).sum()
     kinds = np.concatenate([dataset[step]["kind"] for step in range(12)])
@@ -91,7 +93,7 @@ def test_sources_come_by_their_weights(data, preferences):
 
 def test_one_axis_alone(data, preferences):
     preferences = preferences | {"source": "severities", "dimensions": ("aesthetic_quality",)}
-    dataset = batches.open_training(data, preferences, seed=0)
+    dataset = comparison_batches.open_training(data, preferences, seed=0)
     number = comparisons.DIMENSIONS.index("aesthetic_quality")
     assert all((dataset[step]["dimension"] == number).all() for step in range(4))
 
@@ -113,12 +115,12 @@ def test_one_axis_alone(data, preferences):
 )
 def test_bad_configs_are_refused_before_anything_is_trained(data, preferences, change, message):
     with pytest.raises(ValueError, match=message):
-        batches.open_training(data, preferences | change, seed=0)
+        comparison_batches.open_training(data, preferences | change, seed=0)
 
 
 def test_prompts_that_do_not_fit_are_refused(data, preferences):
     with pytest.raises(ValueError, match="severities: text_length=20 is too short for 'A "):
-        batches.open_training(data | {"text_length": 20}, preferences, seed=0)
+        comparison_batches.open_training(data | {"text_length": 20}, preferences, seed=0)
 
 
 def test_a_report_counts_what_there_is(data, preferences):
