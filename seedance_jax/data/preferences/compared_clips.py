@@ -1,13 +1,13 @@
 """Clips that are compared, by number: files, and rows of a data set, cut to a bucket."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seedance_jax.data import remote, rows, schema, transforms
 from seedance_jax.data.buckets import Bucket
-from seedance_jax.data.video import ClipError, VideoReader
+from seedance_jax.data.video import ClipError, VideoReader, decode_mp4, encode_mp4
 
 
 class ClipFile(NamedTuple):
@@ -35,7 +35,11 @@ class ClipFile(NamedTuple):
 
 
 class Clips:
-    """Clips by number: first files, then the rows of a data set, if there is one."""
+    """Clips by number: first files, then the rows of a data set, if there is one.
+
+    Beside files, rows are encoded as `sample` encodes: data sets keep more of the colour, and which
+    of two clips is true would be told by the codec.
+    """
 
     def __init__(self, files: Sequence[ClipFile] = (), dataset: Any = None):
         self._files, self._dataset = files, dataset
@@ -61,7 +65,14 @@ class Clips:
             row = self._files[number].row()
         else:
             row = self._dataset[number - len(self._files)]
+            row = _encoded(row) if self._files else row
         return transforms.middle_clip(row, bucket.shape, bucket.stride)
+
+
+def _encoded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose clip is as `sample` would have written it."""
+    frames, fps = decode_mp4(row["video"])
+    return {**row, "video": encode_mp4(frames, fps)}
 
 
 def open_files(paths: Sequence[str]) -> list[ClipFile]:
