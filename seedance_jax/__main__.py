@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "build_data": Command("make data", "Build the data set that a config names."),
+    "build_pairs": Command("make data", "Build the pairs of clips that rewards are trained on."),
     "inspect_data": Command("make data", "Show what a config trains on."),
     "score": Command("make data", "Score clips, and show what a filter drops."),
     "review": Command("make data", "Serve a page where people keep, drop and relabel clips."),

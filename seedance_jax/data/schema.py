@@ -84,6 +84,9 @@ WORLD_DENSE = {
     "camera_flow": Field((None, None, None, 2), np.float16),  # the part the camera causes
 }
 
+# A clip of the world that is wrong in one way (`world.corruptions`), "" and 0 where it is right.
+GRADED_CLIP = CLIP | {"corruption": Field((), str), "severity": Field((), np.float32)}
+
 LATENTS = {
     "id": Field((), str),
     "latents": Field((None, None, None, LATENT_CHANNELS), ml_dtypes.bfloat16),

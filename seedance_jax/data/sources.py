@@ -47,34 +47,44 @@ def sources_of(data: Mapping[str, Any]) -> list[NamedSource]:
     Raises ValueError for a name without a section, one that is empty or named twice, or a weight
     that is no positive number.
     """
-    parts = [entry.strip().partition(":") for entry in data["source"].split(",")]
+    return [_one_source(data, *named) for named in named_weights(data["source"], "data.source")]
+
+
+def named_weights(text: str, field: str) -> list[tuple[str, float]]:
+    """(name, weight) of every source of a mixture such as "world:3,folder:1"; weights are 1 if left
+    out.
+
+    Raises ValueError, with the field of the config, for what `sources_of` says.
+    """
+    parts = [entry.strip().partition(":") for entry in text.split(",")]
     names = [name for name, _, _ in parts]
     if "" in names:
-        raise ValueError(
-            f"data.source={data['source']!r} has an empty name; as in world:3,folder:1"
-        )
+        raise ValueError(f"{field}={text!r} has an empty name; as in world:3,folder:1")
     if len(set(names)) < len(names):
-        raise ValueError(f"data.source={data['source']!r} names a source twice")
-    return [_one_source(data, name, weight if colon else "1") for name, colon, weight in parts]
+        raise ValueError(f"{field}={text!r} names a source twice")
+    return [(name, _weight(f"{field}={text!r}", weight if colon else "1"))
+            for name, colon, weight in parts]  # fmt: skip
 
 
-def _one_source(data: Mapping[str, Any], name: str, weight: str) -> NamedSource:
+def _weight(where: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < float("inf"):
+        raise ValueError(f"{where}: the weight {text!r} is no positive number")
+    return share
+
+
+def _one_source(data: Mapping[str, Any], name: str, weight: float) -> NamedSource:
     section = data.get(name)
     section = section if isinstance(section, Mapping) else {}
     kind = section.get("source", name)
     if kind not in KINDS:
         legal = [own for own, part in data.items() if own in KINDS or _has_kind(part)]
         raise ValueError(f"data.source: {name!r} is not one of {sorted({*KINDS, *legal})}")
-    try:
-        share = float(weight)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < float("inf"):
-        raise ValueError(
-            f"data.source={data['source']!r}: the weight {weight!r} is no positive number"
-        )
     fields = {field: value for field, value in section.items() if field != "source"}
-    return NamedSource({**data, "source": kind, kind: fields}, share)
+    return NamedSource({**data, "source": kind, kind: fields}, weight)
 
 
 def worlds_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:

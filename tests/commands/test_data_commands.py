@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import tokenizers
 from clips import moving_square
 
@@ -95,3 +96,22 @@ def check_scoring(command, config, folder):
     assert unknown.stderr.endswith(
         "no scorer 'reward'; legal scorers: motion, aesthetic, known_camera, scene\n"
     )
+
+
+def test_pairs_are_built_once_and_told_of(tmp_path, command):
+    pytest.importorskip("mujoco")
+    pytest.importorskip("numba")
+    world = {"train": 3, "validation": 1, "held_out_combinations": 0, "out_of_range": 0}
+    world |= {"num_frames": 13, "height": 32, "width": 32}
+    flags = ["--config=configs/vae.py:smoke", "--config.data.num_processes=1"]
+    flags += [f"--config.data.world.{name}={value}" for name, value in world.items()]
+    flags += [f"--config.data.data_dir={tmp_path}"]
+    built = command("build_pairs", *flags)
+    assert built.returncode == 0, built.stderr
+    assert "clips, {'train': 0, 'validation': 0} scenes left out" in built.stdout
+    assert "train: 3 scenes with " in built.stdout
+    assert "train: 12 wrong captions (6 hard): " in built.stdout
+    again = command("build_pairs", *flags)
+    assert again.stdout == built.stdout
+    assert "scene/s" in built.stderr
+    assert "scene/s" not in again.stderr

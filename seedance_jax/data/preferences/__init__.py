@@ -1,1 +1,1 @@
-"""What people prefer: pairs of clips, the file of votes on them, and the axes of a vote."""
+"""What is preferred: pairs of clips and votes on them, and the comparisons to train rewards on."""

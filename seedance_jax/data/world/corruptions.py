@@ -85,16 +85,17 @@ def freeze(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarra
 def recolor(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
     """From the middle on the main object, or what it broke into, has another colour, or is on its
     way to one."""
-    return _blend_later(shot, _recolored(shot, rng), severity, len(shot.area) // 2)
+    return _blend_later(shot, recolored(shot, rng), severity, len(shot.area) // 2)
 
 
 def recolor_hidden(shot: Shot, severity: float, rng: Generator, fps: float) -> np.ndarray:
     """The main object has another colour when it comes out from where it was hidden."""
     hidden = int(shot.visibility[:, 0].argmin())
-    return _blend_later(shot, _recolored(shot, rng), severity, hidden)
+    return _blend_later(shot, recolored(shot, rng), severity, hidden)
 
 
-def _recolored(shot, rng):
+def recolored(shot: Shot, rng: Generator) -> Shot:
+    """The shot with its main object, and what it breaks into, in another colour."""
     body = shot.scene.bodies[0]
     others = [name for name in vocabulary.COLORS if name not in (body.color, "pink", "orange")]
     color = str(rng.choice(others))
@@ -123,7 +124,7 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "overexposed": _to_pictures(pixels.overexpose),
     "underexposed": _to_pictures(pixels.underexpose),
 }
-ACCEPTANCE = ("stagnate", "moved_hidden", "identity_swap", "exposure_wobble")
+ACCEPTANCE = vocabulary.ACCEPTANCE
 TRAINING = tuple(name for name in CORRUPTIONS if name not in ACCEPTANCE)
 
 OF_PICTURES = ("recolor", "vanish", "noise", "blur", "overexposed", "underexposed")

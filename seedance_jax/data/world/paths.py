@@ -91,7 +91,7 @@ def draw_steps(
         start += room
     if kind == "back":
         [out] = steps
-        back = {_opposite(move): amount for move, amount in out.moves.items()}
+        back = {opposite(move): amount for move, amount in out.moves.items()}
         steps.append(Step(back, 1.0 - out.stop, 1.0 - out.start, out.easing))
     return tuple(steps)
 
@@ -114,7 +114,7 @@ def _draw_moves(rng, moves, available, strange):
     return None
 
 
-def _opposite(move):
+def opposite(move: str) -> str:
     """The name of the move back."""
     axis, _, side = move.partition(" ")
     pairs = ("left", "right"), ("up", "down"), ("in", "out"), ("clockwise", "counterclockwise")

@@ -127,6 +127,11 @@ HELD_OUT = {
     "white": ("ball",),
 }
 
+# Wrong clips (`corruptions.py`) that judges and rewards are tried on: no training data has them.
+ACCEPTANCE = ("stagnate", "moved_hidden", "identity_swap", "exposure_wobble")
+# What captions can be made wrong in (`language/edits.py`).
+EDITED = ("color", "shape", "count", "direction", "event", "camera")
+
 SPLITS = ("train", "validation", "held_out_combinations", "out_of_range")
 
 
