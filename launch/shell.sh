@@ -66,3 +66,23 @@ check_command() {
     [ -f "$repository/$path" ] || fail "$word: no such file; legal:" "$(cd "$repository" && echo configs/*.py)"
   done
 }
+
+# Disks go with the slice, or with the pod, so what a command in `rest` writes must be elsewhere.
+check_place() {
+  local word needed="" legal="gs://..., or a path that all hosts mount"
+  case ${rest[0]} in
+    train | evaluate) needed=workdir ;;
+    sample | merge | measure | release) needed=output ;;
+    build_data | encode | score) needed=config.data.data_dir ;;
+  esac
+  [[ ! $needed || " ${rest[*]}" == *" --$needed="* ]] || fail "--$needed=... is missing, where it writes: $legal"
+  for word in "${rest[@]:1}"; do
+    case $word in
+      --workdir=[!/]* | --output=[!/]* | --config.data.data_dir=[!/]*)
+        [[ ${word#*=} == gs://* ]] || fail "$word is on the disk of a host, which goes with its slice or pod; legal: $legal"
+        ;;
+      --*) ;;
+      *) fail "'$word' is no flag; write --flag=value in one word" ;;
+    esac
+  done
+}

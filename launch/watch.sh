@@ -43,7 +43,7 @@ watch() {
 
 # The job of a slice that is there.
 look_after() {
-  local answer words
+  local answer words before=$silent
   if ! answer=$(on_workers all "$(state_of_host)" 2>&1); then
     silence "a host does not answer: $(last_line "$answer")"
     return
@@ -60,7 +60,7 @@ look_after() {
     *" new "*) begin "a host is new: installing, and starting the job" install ;;
     *" running "*) begin "a host has lost its job: starting it anew" stop ;;
     *" idle "* | *" interrupted "*) begin "no job is running: starting it" ;;
-    *) silence "the hosts answer '${words% }', which says nothing" ;;
+    *) silent=$before && silence "the hosts answer '${words% }', which says nothing" ;;
   esac
 }
 
@@ -144,26 +144,6 @@ slice_state() {
 
 state_of_host() {
   echo "if [ -x seedance-jax/.venv/bin/python ]; then $(worker state); else echo state: \$(hostname) new; fi"
-}
-
-# Disks go with the slice, so what a command writes must be elsewhere.
-check_place() {
-  local word needed="" legal="gs://..., or a path that all hosts mount"
-  case ${rest[0]} in
-    train | evaluate) needed=workdir ;;
-    sample | merge | measure | release) needed=output ;;
-    build_data | encode | score) needed=config.data.data_dir ;;
-  esac
-  [[ ! $needed || " ${rest[*]}" == *" --$needed="* ]] || fail "--$needed=... is missing, where it writes: $legal"
-  for word in "${rest[@]:1}"; do
-    case $word in
-      --workdir=[!/]* | --output=[!/]* | --config.data.data_dir=[!/]*)
-        [[ ${word#*=} == gs://* ]] || fail "$word is on the disk of a host, which goes with its slice; legal: $legal"
-        ;;
-      --*) ;;
-      *) fail "'$word' is no flag; write --flag=value in one word" ;;
-    esac
-  done
 }
 
 self() { # command, options

@@ -83,6 +83,7 @@ manifest() {
 apply() {
   need accelerator topology image claim
   check_command
+  check_place
   local text
   text=$(manifest)
   if [ "${option[dry-run]:-}" ]; then echo "$text"; else kubectl apply -f - <<< "$text"; fi

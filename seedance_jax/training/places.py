@@ -65,6 +65,8 @@ def check_place(name: str, path: str | Place, buckets: bool = True) -> None:
       ValueError: it is in storage of another kind, or in what can be no bucket.
       ImportError: it is in a bucket, and what reads these is not installed.
     """
+    if re.match("gs:/?[^/]", str(path)):
+        raise ValueError(f"{name}={path}: a bucket is written gs://bucket/path, with two slashes")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://\S*$", str(path)):
         return
     if not (buckets and in_bucket(path)):

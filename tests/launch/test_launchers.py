@@ -42,6 +42,9 @@ def remote(command):
     return shlex.split(line[len("--command=") :])
 
 
+PLACE = "--output=gs://bucket/clips"
+
+
 def manifest(*options):
     done = bash("launch/gke/jobset.sh", "apply", *GKE, *options, "--dry-run", *TRAIN)
     assert done.returncode == 0, done.stderr
@@ -211,12 +214,23 @@ def test_a_manifest_of_several_slices_has_a_job_for_each():
 
 def test_words_with_quotes_survive_the_manifest():
     prompt = """--prompt=it's "red": #1, [a] ${name} \\n"""
-    options = ("--accelerator=v6e", "--topology=2x2", "--dry-run", "--", "sample", prompt)
+    options = ("--accelerator=v6e", "--topology=2x2", "--dry-run", "--", "sample", prompt, PLACE)
     done = bash("launch/gke/jobset.sh", "apply", *GKE, *options)
     job = yaml.safe_load(done.stdout)["spec"]["replicatedJobs"][0]["template"]["spec"]
     arguments = job["template"]["spec"]["containers"][0]["args"]
     # Kubernetes reads $$ as $, and $(NAME) as a variable.
-    assert arguments == ["v6e", "sample", prompt.replace("$", "$$")]
+    assert arguments == ["v6e", "sample", prompt.replace("$", "$$"), PLACE]
+
+
+def test_a_pod_does_not_write_what_goes_with_it():
+    for command, message in (
+        (("train", "--config=configs/vae.py:base"), "--workdir=... is missing, where it writes"),
+        (("sample", "--output=clips"), "--output=clips is on the disk of a host, which goes with"),
+    ):
+        options = ("--accelerator=v6e", "--topology=2x2", "--dry-run", "--", *command)
+        done = bash("launch/gke/jobset.sh", "apply", *GKE, *options)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: {message}"), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,14 @@ def test_a_host_that_stays_silent_is_dead(watch):
     assert "ssh: connection refused (time 10 of 10)" in done.stdout
 
 
+def test_a_host_that_says_nothing_that_is_known_is_dead(watch):
+    answers = "running " + 10 * "asleep " + "new running finished"
+    done, calls, _ = watch(11 * "ACTIVE " + "NOT_FOUND ACTIVE", answers)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert calls == ["delete", "create", *BEGIN, "delete"]
+    assert "'asleep', which says nothing (time 10 of 10)" in done.stdout
+
+
 def test_a_host_that_is_silent_for_a_while_is_waited_for(watch):
     done, calls, _ = watch("ACTIVE", "running refused refused running finished")
     assert done.returncode == 0

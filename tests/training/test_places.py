@@ -11,6 +11,8 @@ def test_a_place_is_a_path_of_this_machine_or_of_a_bucket():
     for path in ("runs/new", "/mnt/bucket/run", "a:b", "https:/x", "two balls: // 16://9"):
         places.check_place("--workdir", path)
         assert places.place(path) == Path(path)
+    with pytest.raises(ValueError, match="--workdir=gs:/b/run: a bucket is written gs://bucket/"):
+        places.check_place("--workdir", "gs:/b/run")
     for path in ("s3://bucket/run", "https://bucket/run"):
         with pytest.raises(ValueError, match=f"--workdir={path}: only local paths, .* gs:// can"):
             places.check_place("--workdir", path)
