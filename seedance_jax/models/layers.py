@@ -56,6 +56,19 @@ def layer_norm(x: jax.Array, epsilon: float = EPSILON) -> jax.Array:
     return (y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + epsilon)).astype(x.dtype)
 
 
+class LayerNorm(nn.Module):
+    """`layer_norm` with a scale and a bias that are parameters."""
+
+    epsilon: float = EPSILON
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", ZEROS, (x.shape[-1],))
+        y = layer_norm(x.astype(jnp.float32), self.epsilon)
+        return (y * scale + bias).astype(x.dtype)
+
+
 class SwiGLU(nn.Module):
     """Gated MLP down(silu(gate(x)) * up(x)); `out_init` zeros make its branch start closed."""
 

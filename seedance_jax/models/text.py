@@ -194,7 +194,16 @@ class TextModel(nn.Module):
           visible: bool [B, 1, S, slots of the cache].
           slot: of the first token; None works without a cache.
         """
-        x = self.embed(ids).astype(self._array_dtype)
+        return self.extend_embedded(self.embed_tokens(ids), positions, visible, slot)
+
+    def embed_tokens(self, ids: jax.Array) -> jax.Array:
+        """Embeddings [B, S, D] of ids [B, S]."""
+        return self.embed(ids).astype(self._array_dtype)
+
+    def extend_embedded(
+        self, x: jax.Array, positions: jax.Array, visible: jax.Array, slot: Any = None
+    ) -> jax.Array:
+        """`extend` of embeddings x [B, S, D], which need not be those of ids."""
         rope = rope_1d(positions, self._head_size, self.rope_theta)
         last, outputs = self.blocks(x, rope, visible, slot)
         states = {0: lambda: x, self.depth: lambda: self.norm_out(last)}

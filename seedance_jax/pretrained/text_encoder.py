@@ -25,7 +25,7 @@ from seedance_jax.data import tokenizer as tokenizers
 from seedance_jax.data.builders import storage
 from seedance_jax.data.builders.side_tables import build_texts, open_table
 from seedance_jax.data.remote import Place
-from seedance_jax.models.public import qwen
+from seedance_jax.models.public import hugging_face, qwen
 from seedance_jax.models.text import TextModel, as_stored, pool_words, word_count
 from seedance_jax.pretrained import language_model
 from seedance_jax.pretrained.latents import describe_clips
@@ -149,7 +149,7 @@ def _open_directory(path, model, own):
     del own
     tokenizer = tokenizers.open_tokenizer(path)
     language_model.check_vocabulary(model, tokenizer)
-    return None, tokenizer, qwen.fingerprint(path)
+    return None, tokenizer, hugging_face.fingerprint(path)
 
 
 def _open_run(path, model, own):

@@ -141,6 +141,17 @@ def test_cached_steps_give_the_logits_of_the_whole(language_model):
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
 
 
+def test_embeddings_are_read_as_their_ids_are(language_model):
+    model, variables = language_model
+    ids, mask = encode(TEXTS[:2], 12)
+    visible = (jnp.tril(jnp.ones((12, 12), bool)) & mask[:, None, :])[:, None]
+    positions = caption_positions(mask, one_caption(mask))
+    x = model.apply(variables, ids, method="embed_tokens")
+    run = lambda x: model.apply(variables, x, positions, visible, method="extend_embedded")  # noqa: E731
+    np.testing.assert_array_equal(run(x), model.apply(variables, ids, mask))
+    assert np.abs(run(2 * x) - run(x)).max() > 1e-3
+
+
 def test_chosen_layers_are_concatenated(language_model):
     model, variables = language_model
     ids, mask = encode(TEXTS[:2], 12)

@@ -1,26 +1,19 @@
 """Language models from Hugging Face directories: settings, and parameters sharded over a mesh.
 
-Two architectures are known, Qwen2.5 (`model_type` qwen2) and Qwen3 (qwen3). Tensors are read and
-sharded one at a time, so a host never has the whole model in memory.
+Two architectures are known, Qwen2.5 (`model_type` qwen2) and Qwen3 (qwen3).
 """
 
 import functools
-import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from seedance_jax import sharding
-from seedance_jax.models.public.file_kinds import check_fetched
-from seedance_jax.models.public.names import check_shapes, shorten
-from seedance_jax.models.public.torch_file import Tensors, as_weights, open_tensors
+from seedance_jax.models.public import hugging_face
+from seedance_jax.models.public.torch_file import Tensors
 from seedance_jax.models.text import TextModel
 
 # {field of config.json: field of TextModel}; all are required.
@@ -100,7 +93,7 @@ def read_settings(directory: str | Path) -> dict[str, Any]:
     Raises:
       ValueError: another architecture; the message names the field.
     """
-    path, config = _read_config(directory)
+    path, config = hugging_face.read_config(directory)
     layout = config.get("model_type")
     if layout not in LAYOUTS:
         raise ValueError(f"{path}: model_type={layout!r}; legal ones: {sorted(LAYOUTS)}")
@@ -120,34 +113,15 @@ def read_settings(directory: str | Path) -> dict[str, Any]:
 
 def read_limits(directory: str | Path) -> tuple[int, tuple[int, ...]]:
     """(longest input in tokens, ids of the end-of-text tokens) of a directory."""
-    path, config = _read_config(directory)
+    path, config = hugging_face.read_config(directory)
     generation = Path(directory) / "generation_config.json"
     if generation.is_file():
-        config |= _read_json(generation)
+        config |= hugging_face.read_json(generation)
     missing = [n for n in ("max_position_embeddings", "eos_token_id") if config.get(n) is None]
     if missing:
         raise ValueError(f"{path}: no field {', '.join(missing)}")
     ends = config["eos_token_id"]
     return config["max_position_embeddings"], tuple(ends if isinstance(ends, list) else [ends])
-
-
-def _read_config(directory):
-    path = Path(directory) / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    return path, _read_json(path)
-
-
-def _read_json(path):
-    """The object of a JSON file; editors of Windows put a byte order mark in front."""
-    check_fetched(path)
-    try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: expected an object, got {type(found).__name__}")
-    return found
 
 
 def _rope_theta(path, config):
@@ -160,43 +134,9 @@ def _rope_theta(path, config):
     return float(rope["rope_theta"])
 
 
-def fingerprint(directory: str | Path) -> str:
-    """Hash (16 hex digits) of the config and the parameter files in a directory."""
-    digest = hashlib.sha256()
-    shards = sorted(Path(directory).glob("[!.]*.safetensors"))  # macOS adds ._model.safetensors
-    for path in [Path(directory) / "config.json", *shards]:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
 def open_directory(directory: str | Path) -> Tensors:
-    """The tensors of model.safetensors or of its shards; no values are read.
-
-    Raises:
-      FileNotFoundError: neither exists, or shards are missing.
-      ValueError: the index is none.
-    """
-    directory = Path(directory)
-    index = directory / "model.safetensors.index.json"
-    if not index.is_file():
-        return _with_prefix(open_tensors(directory / "model.safetensors"))
-    places = _read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(one, str) for one in places.values()):
-        raise ValueError(f"{index} has no weight_map of names to files")
-    names = sorted(set(places.values()))
-    if missing := [name for name in names if not (directory / name).is_file()]:
-        raise FileNotFoundError(
-            f"{index}: {shorten(f'of {len(names)} files are missing', missing)}"
-        )
-    parts = [open_tensors(directory / name) for name in names]
-    where = {name: part for part in parts for name in part}
-    shapes = {name: part.shapes[name] for name, part in where.items()}
-    return _with_prefix(Tensors(shapes, lambda name: where[name][name]))
-
-
-def _with_prefix(tensors):
-    """Adds the prefix "model." to names; files of models without an output layer omit it."""
+    """The tensors of a directory, with the prefix "model." where a bare model's names lack it."""
+    tensors = hugging_face.open_directory(directory)
     return tensors.renamed(lambda name: re.sub(rf"^(?!model\.|{re.escape(HEAD)})", "model.", name))
 
 
@@ -210,66 +150,8 @@ def load_params(
     """
     ids, mask = jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1), bool)
     init = functools.partial(model.clone(layers=(-1,)).init, method="predict" if head else None)
-    boxed = jax.eval_shape(init, jax.random.key(0), ids, mask)
-    places = sharding.layout(boxed["params"], mesh)
-    flat, tree = jax.tree_util.tree_flatten_with_path(nn.unbox(boxed["params"]))
-    check_shapes(
-        "language model",
-        tensors,
-        {name: shape for path, leaf in flat for name, shape in public_shapes(path, leaf.shape)},
-        optional=() if head and not model.tied else (HEAD,),
+    boxed = jax.eval_shape(init, jax.random.key(0), ids, mask)["params"]
+    source = hugging_face.Source("language model", tensors, NAMES, model.dtype)
+    return hugging_face.load_params(
+        source, boxed, mesh, optional=() if head and not model.tied else (HEAD,)
     )
-    leaves = [
-        load_leaf(tensors, public_shapes(path, leaf.shape), leaf.shape, place, model.dtype)
-        for (path, leaf), place in zip(flat, jax.tree.leaves(places), strict=True)
-    ]
-    return jax.tree_util.tree_unflatten(tree, leaves)
-
-
-def public_shapes(path: tuple, shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    """[(public name, public shape)] of our parameter at a tree path, one for each layer."""
-    path = "/".join(key.key for key in path)
-    name, layers = path, range(1)
-    for pattern, replacement in NAMES:
-        name = re.sub(pattern, replacement, name)
-    if path.startswith("blocks/"):
-        layers, shape = range(shape[0]), shape[1:]
-    if path.endswith("kernel"):  # theirs are [out, in]
-        inputs = 2 if path.endswith("out/kernel") else 1
-        shape = (int(np.prod(shape[inputs:])), int(np.prod(shape[:inputs])))
-    elif path.endswith("bias"):
-        shape = (int(np.prod(shape)),)
-    return [(name.replace("/", ".").format(i), shape) for i in layers]
-
-
-def load_leaf(
-    tensors: Tensors,
-    names: list[tuple[str, tuple[int, ...]]],
-    shape: tuple[int, ...],
-    place: NamedSharding,
-    dtype: Any,
-) -> jax.Array:
-    """One of our parameters: a public tensor, or those of all layers stacked.
-
-    Args:
-      names: of `public_shapes`.
-      shape, place, dtype: shape, sharding and type of the parameter.
-    """
-
-    def read(name, shape, place):
-        array = as_weights(tensors[name], name, dtype)
-        array = (array.T if array.ndim == 2 and "embed" not in name else array).reshape(shape)
-        return jax.make_array_from_callback(shape, place, lambda index: array[index])
-
-    if "layers" not in names[0][0]:
-        return read(names[0][0], shape, place)
-    slice_place = NamedSharding(place.mesh, PartitionSpec(*place.spec[1:]))
-    write = jax.jit(_write, donate_argnums=0, out_shardings=place)
-    stack = jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=place)()
-    for i, (name, _) in enumerate(names):
-        stack = write(stack, read(name, shape[1:], slice_place), i)
-    return stack
-
-
-def _write(stack, layer, i):
-    return stack.at[i].set(layer)

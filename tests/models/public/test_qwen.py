@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from safetensors.numpy import load_file, save_file
 
 from seedance_jax import sharding
-from seedance_jax.models.public import qwen
+from seedance_jax.models.public import hugging_face, qwen
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 EVERY_LAYER = (0, 1, 2, 3)
@@ -265,6 +265,6 @@ def test_files_that_an_editor_marked_are_read_and_others_named(golden, tmp_path)
 def test_shadow_files_of_macos_do_not_make_another_model(tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text(name)
-    before = qwen.fingerprint(tmp_path)
+    before = hugging_face.fingerprint(tmp_path)
     (tmp_path / "._model.safetensors").write_bytes(b"\0\5\x16\7")
-    assert qwen.fingerprint(tmp_path) == before
+    assert hugging_face.fingerprint(tmp_path) == before
