@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from seedance_jax.models.perception.vision import VisionTower, cut
+from seedance_jax.models.perception.patches import cut
+from seedance_jax.models.perception.vision import VisionTower
 from seedance_jax.models.public import hugging_face
 from seedance_jax.models.public.torch_file import Tensors
 
