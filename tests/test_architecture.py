@@ -71,7 +71,8 @@ LOCAL = {
     "what a user gives, once, to one process": (
         *("commands.convert", "commands.flag_errors", "data.file_names", "data.images"),
         *("data.pointers", "data.tokenizer", "models.public.file_kinds", "models.public.qwen"),
-        *("models.public.hugging_face", "models.public.siglip"),
+        *("models.public.hugging_face", "models.public.qwen_vision"),
+        "models.public.siglip",
         *("models.public.safetensors_file", "models.public.torch_file", "pretrained.exchange"),
         *("pretrained.language_model", "sampling.files", "sampling.prompt_files"),
     ),

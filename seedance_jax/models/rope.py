@@ -9,8 +9,11 @@ layout of arXiv:2503.10589; the start of the next group is our choice, and a glo
 followed by a gap of one frame).
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Channels for (time, height, width) of a head of 128 channels, as in HunyuanVideo
 # (arXiv:2412.03603, Table 2); other head sizes have the same shares.
@@ -76,6 +79,33 @@ def rope_table(
     shape = jnp.broadcast_shapes(*(part.shape[:-1] for part in angles))
     angles = [jnp.broadcast_to(part, (*shape, part.shape[-1])) for part in angles]
     angles = jnp.concatenate(angles, axis=-1)
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rope_1d(positions: jax.Array, head_size: int, theta: float) -> tuple[jax.Array, jax.Array]:
+    """1D RoPE (cos, sin), each [..., head_size / 2], of integer positions [...]."""
+    return _turn(positions[..., None], head_size, theta)
+
+
+def interleaved_rope(sections: tuple[int, int, int]) -> Callable:
+    """`rope_1d` of positions [..., 3], in which pairs of channels turn with one axis each.
+
+    The axes take turns, and one that has turned its `sections` leaves its turn to the first
+    (M-RoPE of Qwen3-VL, arXiv:2511.21631).
+    """
+
+    def turn(positions, head_size, theta):
+        pair = np.arange(head_size // 2)
+        axes = np.where(pair < 3 * np.array(sections)[pair % 3], pair % 3, 0)
+        return _turn(positions[..., axes], head_size, theta)
+
+    return turn
+
+
+def _turn(positions, head_size, theta):
+    """(cos, sin) of positions [..., head_size / 2], or [..., 1] for all pairs of channels."""
+    frequencies = theta ** (-jnp.arange(head_size // 2, dtype=jnp.float32) * 2 / head_size)
+    angles = positions.astype(jnp.float32) * frequencies
     return jnp.cos(angles), jnp.sin(angles)
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from seedance_jax.models import products
 from seedance_jax.models.attention import attend, output_projection
 from seedance_jax.models.layers import RMSNorm, SwiGLU, linear, swiglu_hidden
-from seedance_jax.models.rope import rotate
+from seedance_jax.models.rope import interleaved_rope, rope_1d, rotate
 from seedance_jax.sharding import constrain, param
 
 
@@ -79,7 +79,7 @@ class TextBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, rope: tuple, visible: jax.Array, slot: Any
+        self, x: jax.Array, rope: tuple, visible: jax.Array, slot: Any, added: Any, number: Any
     ) -> tuple[jax.Array, jax.Array | None]:
         """x [B, S, D] -> (output [B, S, D], the output again if `collect`, else None).
 
@@ -88,12 +88,17 @@ class TextBlock(nn.Module):
           visible: bool [B, 1, S, keys], the keys that each token attends to.
           slot: index of the first token in a key-value cache with as many slots as `visible` has
             keys; None works without a cache.
+          added: what the first blocks add to their outputs, one each, [n, B, S, D], or None.
+          number: of this block, if something is added.
         """
         layout, x = self.layout, constrain(x, "batch", None, None)
         y = RMSNorm(layout.epsilon, name="attention_norm")(x)
         x = x + GroupedAttention(layout, name="attention")(y, rope, visible, slot)
         y = RMSNorm(layout.epsilon, name="mlp_norm")(x)
         x = x + SwiGLU(layout.hidden, dtype=layout.dtype, name="mlp")(y)
+        if added is not None:
+            own = jnp.take(added, number, axis=0, mode="clip").astype(x.dtype)
+            x = x + jnp.where(number < len(added), own, 0)
         return x, x if self.collect else None
 
 
@@ -109,6 +114,7 @@ class TextModel(nn.Module):
         or -1 that of the last block after the final norm.
       tied: whether the embedding is also the output layer, which only generation uses.
       gradients: type in which devices add up the gradients of kernels; None for `dtype`.
+      mrope: of positions with three axes, see `rope.interleaved_rope` (Qwen3-VL); else None.
     """
 
     vocab_size: int
@@ -126,6 +132,7 @@ class TextModel(nn.Module):
     layers: tuple[int, ...] = (-1,)
     dtype: Any = jnp.float32
     gradients: Any = None
+    mrope: tuple[int, int, int] | None = None
 
     def setup(self) -> None:
         layout = Layout(
@@ -144,7 +151,7 @@ class TextModel(nn.Module):
             TextBlock,
             variable_axes={"params": 0, "cache": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
+            in_axes=(*[nn.broadcast] * 4, 0),
             length=self.depth,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
@@ -201,11 +208,21 @@ class TextModel(nn.Module):
         return self.embed(ids).astype(self._array_dtype)
 
     def extend_embedded(
-        self, x: jax.Array, positions: jax.Array, visible: jax.Array, slot: Any = None
+        self,
+        x: jax.Array,
+        positions: jax.Array,
+        visible: jax.Array,
+        slot: Any = None,
+        added: jax.Array | None = None,
     ) -> jax.Array:
-        """`extend` of embeddings x [B, S, D], which need not be those of ids."""
-        rope = rope_1d(positions, self._head_size, self.rope_theta)
-        last, outputs = self.blocks(x, rope, visible, slot)
+        """`extend` of embeddings x [B, S, D]; positions [B, S], or with `mrope` [B, S, 3].
+
+        added: [n, B, S, D], what the first n blocks add to their outputs.
+        """
+        turn = rope_1d if positions.ndim == 2 else interleaved_rope(self.mrope)
+        rope = turn(positions, self._head_size, self.rope_theta)
+        numbers = None if added is None else jnp.arange(self.depth)
+        last, outputs = self.blocks(x, rope, visible, slot, added, numbers)
         states = {0: lambda: x, self.depth: lambda: self.norm_out(last)}
         chosen = [states.get(i, lambda i=i: outputs[i - 1])() for i in self.check_layers()]
         return jnp.concatenate(chosen, axis=-1)
@@ -220,13 +237,6 @@ class TextModel(nn.Module):
     def predict(self, ids: jax.Array, mask: jax.Array) -> jax.Array:
         """Logits [B, S, vocab_size] after every token; `layers` must be (-1,)."""
         return self.logits(self(ids, mask))
-
-
-def rope_1d(positions: jax.Array, head_size: int, theta: float) -> tuple[jax.Array, jax.Array]:
-    """1D RoPE (cos, sin), each [..., head_size / 2], of integer positions [...]."""
-    frequencies = theta ** (-jnp.arange(head_size // 2, dtype=jnp.float32) * 2 / head_size)
-    angles = positions[..., None].astype(jnp.float32) * frequencies
-    return jnp.cos(angles), jnp.sin(angles)
 
 
 def as_stored(tokens: jax.Array) -> jax.Array:

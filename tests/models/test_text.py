@@ -6,13 +6,13 @@ import pytest
 from flax import traverse_util
 
 from seedance_jax.data import tokenizer
+from seedance_jax.models.rope import rope_1d
 from seedance_jax.models.text import (
     TextModel,
     as_stored,
     caption_positions,
     caption_starts,
     pool_words,
-    rope_1d,
     word_count,
 )
 

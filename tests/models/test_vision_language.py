@@ -8,43 +8,65 @@ from jax.sharding import PartitionSpec as P
 from seedance_jax import sharding
 from seedance_jax.models.perception.vision import VisionTower
 from seedance_jax.models.text import TextModel
-from seedance_jax.models.vision_language import VisionLanguageModel
+from seedance_jax.models.vision_language import Sequence, VisionLanguageModel
 from seedance_jax.training import loop
 
-TOWER = VisionTower(16, 2, 2, hidden=32, patch_size=4, naflex=True)
+SETTINGS = {"width": 16, "depth": 2, "heads": 2, "hidden": 32, "patch_size": 4, "naflex": True}
 TEXT = TextModel(40, 24, 2, 4, kv_heads=2)
-MODEL = VisionLanguageModel(TOWER, TEXT)
+PLACEHOLDER = 39
+MODELS = {
+    "siglip2": VisionLanguageModel(VisionTower(**SETTINGS), TEXT),
+    "qwen3_vl": VisionLanguageModel(
+        VisionTower(**SETTINGS, rope_theta=1e4, corners=True, norm=False, deep=(0,)),
+        TEXT.clone(mrope=(1, 1, 1)),
+        placeholder=PLACEHOLDER,
+    ),
+}
 BATCH, LENGTH = 8, 9
 QUALITY, ALIGNMENT = 3, 8  # the tokens after which the answers are read
-MESHES = (
-    {"data": 2, "fsdp": 2, "tensor": 2, "sequence": 1},
-    {"data": 1, "fsdp": 2, "tensor": 2, "sequence": 2},
-)
+MESHES = {
+    "siglip2": {"data": 2, "fsdp": 2, "tensor": 2, "sequence": 1},
+    "qwen3_vl": {"data": 1, "fsdp": 2, "tensor": 2, "sequence": 2},
+}
+VISUAL = 4  # tokens of the frames of a clip
 
 
 def inputs(seed=0):
     """Clips of 2 frames of 8 x 16 pixels, texts without padding, and the places of two answers."""
     rng = np.random.default_rng(seed)
     video = rng.uniform(-1, 1, (BATCH, 2, 8, 16, 3)).astype(np.float32)
-    ids = rng.integers(1, 40, (BATCH, LENGTH)).astype(np.int32)
+    ids = rng.integers(1, PLACEHOLDER, (BATCH, LENGTH)).astype(np.int32)
     places = np.array([[QUALITY, ALIGNMENT]] * BATCH, np.int32)
     return video, ids, np.ones(ids.shape, bool), places
 
 
-def read(video):
-    return TOWER.read(video, MODEL.block)
+def apply(model, variables, video, ids, mask, places):
+    """Logits of a model of either kind, whose texts start with the visual tokens of all frames."""
+    return model.apply(variables, *arrange(model, video, ids, mask, places))
+
+
+def arrange(model, video, ids, mask, places):
+    if model.placeholder is not None:
+        front = ((0, 0), (VISUAL, 0))
+        ids = jnp.pad(ids, front, constant_values=PLACEHOLDER)
+        mask, places = jnp.pad(mask, front, constant_values=True), places + VISUAL
+    return model.tower.read(video, model.block), ids, mask, places
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return MODELS[request.param]
 
 
 @pytest.fixture(scope="module")
-def variables(random_params):
-    video, *text = inputs()
-    return random_params(MODEL.init, read(video), *text)
+def variables(model, random_params):
+    return random_params(model.init, *arrange(model, *inputs()))
 
 
 @pytest.fixture(scope="module")
-def logits(variables):
+def logits(model, variables):
     """Function (video, ids, mask, places) -> logits."""
-    run = jax.jit(lambda video, *text: MODEL.apply(variables, read(video), *text))
+    run = jax.jit(lambda *arguments: apply(model, variables, *arguments))
     return lambda *arguments: np.asarray(run(*arguments))
 
 
@@ -75,38 +97,55 @@ def test_answers_know_the_order_of_frames(logits):
     assert (difference.max(-1) > 1e-3).all()
 
 
-def test_padding_of_patches_and_of_text_changes_nothing(logits, variables):
+def test_padding_of_text_changes_nothing(logits):
     video, ids, mask, places = inputs()
-    patches = read(video)
+    gap = lambda array, value: np.insert(array, QUALITY + 1, value, axis=1)  # noqa: E731
+    found = logits(video, gap(ids, 11), gap(mask, False), places + (places > QUALITY))
+    np.testing.assert_allclose(found, logits(video, ids, mask, places), atol=1e-5)
+
+
+def test_padding_patches_change_nothing(random_params):
+    model, (video, *text) = MODELS["siglip2"], inputs()
+    patches = model.tower.read(video, model.block)
+    variables = random_params(model.init, patches, *text)
     extra = [[(0, 0)] * 2 + [(0, 4)] + [(0, 0)] * (array.ndim - 3) for array in patches]
     padded = patches._replace(
         pixels=np.pad(patches.pixels, extra[0], constant_values=7),
         places=np.pad(patches.places, extra[1]),
         mask=np.pad(patches.mask, extra[3]),
     )
-    gap = lambda array, value: np.insert(array, QUALITY + 1, value, axis=1)  # noqa: E731
-    text = gap(ids, 11), gap(mask, False), places + (places > QUALITY)
-    found = MODEL.apply(variables, padded, *text)
-    np.testing.assert_allclose(found, logits(video, ids, mask, places), atol=1e-5)
+    run = jax.jit(model.apply)
+    found, expected = (run(variables, each, *text) for each in (padded, patches))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_pixel_gets_a_gradient_from_an_answer(variables):
+def test_a_pixel_gets_a_gradient_from_an_answer(model, variables):
     video, *text = inputs()
-    slopes = jax.grad(lambda video: MODEL.apply(variables, read(video), *text)[..., 0].sum())
-    assert (slopes(jnp.asarray(video)) != 0).all()
+    slopes = jax.jit(jax.grad(lambda video: apply(model, variables, video, *text)[..., 0].sum()))
+    assert (slopes(video) != 0).all()
+
+
+def test_rows_and_columns_count_from_the_position_of_their_frame():
+    model, (video, ids, mask, _) = MODELS["qwen3_vl"], inputs()
+    patches, ids, mask, _ = arrange(model, video, ids, mask, 0)
+    ids = np.concatenate([ids[:, 4:6], ids[:, :2], ids[:, 6:8], ids[:, 2:4], ids[:, 8:]], 1)
+    sequence = Sequence(ids, ids == PLACEHOLDER, mask.at[:, 1].set(False))
+    positions = model._positions(sequence, patches)[0].T.tolist()
+    assert positions[0][2:] == [1, 1, 3, 4, 5, 5, 7, 8, 9, 10, 11]
+    assert positions[1][2:] == [1, 1, 3, 4, 5, 5, 7, 8, 9, 10, 11]
+    assert positions[2][2:] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 @pytest.fixture(scope="module")
-def stage():
+def stage(model):
     """Learns to answer with token 0 or 1, the latter to the second half of the clips."""
 
     def init(key):
-        video, *text = inputs()
-        return MODEL.init(key, read(video[:1]), *(array[:1] for array in text))["params"]
+        return model.init(key, *arrange(model, *(array[:1] for array in inputs())))["params"]
 
     def loss_fn(params, batch, key, frozen):
-        text = batch["ids"], batch["mask"], batch["places"]
-        found = MODEL.apply({"params": params}, read(batch["video"]), *text)
+        arguments = (batch[name] for name in ("video", "ids", "mask", "places"))
+        found = apply(model, {"params": params}, *arguments)
         wanted = jnp.broadcast_to(batch["answer"][:, None], found.shape[:2])
         losses = optax.softmax_cross_entropy_with_integer_labels(found, wanted)
         return losses.mean(), {}
@@ -131,13 +170,9 @@ def train(stage, mesh):
     return np.array(values), state
 
 
-@pytest.fixture(scope="module")
-def expected(stage, one_device):
-    return train(stage, one_device)[0]
-
-
-@pytest.mark.parametrize("sizes", MESHES, ids=["fsdp_tensor", "sequence"])
-def test_eight_devices_compute_what_one_computes(stage, expected, sizes):
+def test_eight_devices_compute_what_one_computes(stage, model, one_device):
+    sizes = MESHES["siglip2" if model.placeholder is None else "qwen3_vl"]
+    expected, _ = train(stage, one_device)
     values, state = train(stage, sharding.make_mesh(**sizes))
     assert len(set(expected[:, 0])) == len(expected)
     np.testing.assert_allclose(values[:, 0], expected[:, 0], rtol=1e-5)
@@ -151,9 +186,10 @@ def test_eight_devices_compute_what_one_computes(stage, expected, sizes):
     assert params["projector"]["up"]["kernel"].sharding.spec == P(rows, "tensor")
 
 
-def test_parameters_are_named_by_part_and_stacked_over_depth(variables):
+def test_parameters_are_named_by_part_and_stacked_over_depth(model, variables):
     params = variables["params"]
-    assert params.keys() == {"tower", "projector", "text"}
+    assert params.keys() - {"deep_0"} == {"tower", "projector", "text"}
+    assert ("deep_0" in params) == bool(model.tower.deep)
     assert params["tower"]["blocks"]["attention"]["out"]["kernel"].shape == (2, 2, 8, 16)
     assert params["projector"]["up"]["kernel"].shape == (64, 64)
     assert params["projector"]["down"]["kernel"].shape == (64, 24)

@@ -2,7 +2,9 @@
 
 Images are cut into square patches, embedded by one projection, and given learned positions. The
 *fixed* form sees square images of one size; the *NaFlex* form any size, with the positions
-interpolated to its grid. `models/public/siglip.py` reads the public files of both.
+interpolated to its grid. `models/public/siglip.py` reads the public files of both. The tower of
+Qwen3-VL (arXiv:2511.21631) is the NaFlex form with more: RoPE of rows and columns, two frames in
+a patch, tokens of several blocks, other interpolation (`models/public/qwen_vision.py`).
 
     size = tower.size_for(*video.shape[2:4])
     patches = tower.read(resize(video, size))
@@ -14,32 +16,21 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from seedance_jax.models import products
 from seedance_jax.models.attention import attend_groups
 from seedance_jax.models.layers import EPSILON, ZEROS, LayerNorm, linear
+from seedance_jax.models.perception.patches import (
+    Patches,
+    cut,
+    fit_size,
+    interpolate,
+    join_frames,
+)
+from seedance_jax.models.rope import rope_1d, rotate
 from seedance_jax.sharding import constrain, param
 
 TOKENS = ("batch", "frames", None, None)  # logical axes of the tokens of images
-
-
-class Patches(NamedTuple):
-    """T images of each of B examples, cut into L squares, row by row or block by block.
-
-    An image has at least one patch; its padding comes after its patches.
-
-    Attributes:
-      pixels: [B, T, L, P * P * 3] in [-1, 1]: rows, columns and channels of a square.
-      places: int [B, T, L, 2], the row and column of each square in its image.
-      shape: int [B, T, 2], the rows and columns of the image.
-      mask: bool [B, T, L], False on padding.
-    """
-
-    pixels: jax.Array
-    places: jax.Array
-    shape: jax.Array
-    mask: jax.Array
 
 
 class Layout(NamedTuple):
@@ -57,12 +48,16 @@ class VisionAttention(nn.Module):
     layout: Layout
 
     @nn.compact
-    def __call__(self, queries: jax.Array, x: jax.Array, mask: jax.Array) -> jax.Array:
-        """mask [B, T, L] -> [B, T, Q, D]."""
+    def __call__(
+        self, queries: jax.Array, x: jax.Array, mask: jax.Array, rope: tuple | None = None
+    ) -> jax.Array:
+        """mask [B, T, L] -> [B, T, Q, D]; rope: (cos, sin), each [B, T, L, K / 2]."""
         query, key, value = (
             self._project(name, tokens)
             for name, tokens in (("query", queries), ("key", x), ("value", x))
         )
+        if rope is not None:
+            query, key = rotate(query, rope), rotate(key, rope)
         y = attend_groups(query, key, value, mask)
         axes, options = ("heads", None, "embed"), {"axis": (-2, -1), **_biased("embed")}
         return linear(x.shape[-1], axes, dtype=self.layout.dtype, name="out", **options)(y)
@@ -95,15 +90,19 @@ class VisionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)): the unit that is scanned over depth."""
 
     layout: Layout
+    collect: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, None]:
-        """x [B, T, L, D], mask [B, T, L] -> (x, None)."""
+    def __call__(
+        self, x: jax.Array, mask: jax.Array, rope: tuple | None
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """x [B, T, L, D], mask [B, T, L] -> (output, the output again if `collect`, else None)."""
         layout, x = self.layout, constrain(x, *TOKENS)
         y = LayerNorm(layout.epsilon, name="attention_norm")(x)
-        x = x + VisionAttention(layout, name="attention")(y, y, mask)
+        x = x + VisionAttention(layout, name="attention")(y, y, mask, rope)
         y = LayerNorm(layout.epsilon, name="mlp_norm")(x)
-        return x + GeluMLP(layout, name="mlp")(y), None
+        x = x + GeluMLP(layout, name="mlp")(y)
+        return x, x if self.collect else None
 
 
 class AttentionPool(nn.Module):
@@ -129,6 +128,12 @@ class VisionTower(nn.Module):
       naflex: whether images may have any other size, too.
       hidden: None for four times the width.
       gradients: type in which devices add up the gradients of kernels; None for `dtype`.
+      frames: consecutive frames in one patch.
+      rope_theta: base of the RoPE of rows and columns, one half of the channels of a head each;
+        None for none.
+      corners: whether interpolation keeps the positions of the corners (as `align_corners`).
+      norm: whether the tokens pass a last norm.
+      deep: blocks, from 0, whose outputs are given, too.
     """
 
     width: int
@@ -141,6 +146,11 @@ class VisionTower(nn.Module):
     epsilon: float = EPSILON
     dtype: Any = jnp.float32
     gradients: Any = None
+    frames: int = 1
+    rope_theta: float | None = None
+    corners: bool = False
+    norm: bool = True
+    deep: tuple[int, ...] = ()
 
     def setup(self) -> None:
         precision = products.Precision(self.dtype, self.gradients)
@@ -152,12 +162,13 @@ class VisionTower(nn.Module):
             VisionBlock,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=nn.broadcast,
+            in_axes=(nn.broadcast, nn.broadcast),
             length=self.depth,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
-        self.blocks = scanned(layout)
-        self.norm_out = LayerNorm(self.epsilon)
+        self.blocks = scanned(layout, collect=bool(self.deep))
+        if self.norm:
+            self.norm_out = LayerNorm(self.epsilon)
         self.head = AttentionPool(layout)
 
     @property
@@ -177,11 +188,14 @@ class VisionTower(nn.Module):
     def read(self, video: jax.Array, block: int = 1) -> Patches:
         """Patches of images [B, T, H, W, 3] in [-1, 1], in blocks of `block` x `block` neighbours.
 
+        Of several frames in a patch, the last one is repeated to fill the last patch.
+
         Raises:
           ValueError: the size of the images does not fit.
         """
         height, width = self.check_size(*video.shape[2:4], block)
-        return cut(video[:, :, :height, :width], self.patch_size, block)
+        video = join_frames(video[:, :, :height, :width], self.frames)
+        return cut(video, self.patch_size, block)
 
     def check_size(self, height: int, width: int, block: int = 1) -> tuple[int, int]:
         """The pixels (height, width) that a tower sees of an image; ValueError if it cannot."""
@@ -206,75 +220,24 @@ class VisionTower(nn.Module):
 
     def __call__(self, patches: Patches) -> jax.Array:
         """Tokens [B, T, L, D] after the last norm, of type `dtype`."""
-        x = self.embed(patches.pixels)
-        x = (x + interpolate(self.positions, patches)).astype(x.dtype)
-        x, _ = self.blocks(x, patches.mask)
-        return constrain(self.norm_out(x), *TOKENS)
+        return self.features(patches)[0]
+
+    def features(self, patches: Patches) -> tuple[jax.Array, jax.Array | None]:
+        """(tokens [B, T, L, D], those that the blocks `deep` put out, [n, B, T, L, D] or None)."""
+        x, rope = self.embed(patches.pixels), None
+        x = (x + interpolate(self.positions, patches, self.corners)).astype(x.dtype)
+        if self.rope_theta is not None:
+            rope = rope_2d(patches.places, self.width // self.heads, self.rope_theta)
+        x, outputs = self.blocks(x, patches.mask, rope)
+        x = constrain(self.norm_out(x) if self.norm else x, *TOKENS)
+        return x, outputs[jnp.array(self.deep)] if self.deep else None
 
     def pool(self, patches: Patches) -> jax.Array:
         """One vector of each image, [B, T, D]: what SigLIP2 compares with texts."""
         return self.head(self(patches), patches.mask)
 
 
-def cut(video: jax.Array, patch_size: int, block: int = 1) -> Patches:
-    """Patches of images [B, T, H, W, 3] whose sides are multiples of patch_size * block.
-
-    Those of a block of `block` x `block` neighbours follow each other.
-    """
-    rows, columns = (length // patch_size for length in video.shape[2:4])
-    lead, count = video.shape[:2], rows * columns
-    places = np.moveaxis(np.indices((rows, columns)), 0, -1)[None, None]
-    places = _by_block(_by_block(places, 1), block).reshape(count, 2)
-    pixels = _by_block(_by_block(video, patch_size), block).reshape(*lead, count, -1)
-    shape = jnp.broadcast_to(jnp.array([rows, columns]), (*lead, 2))
-    mask = jnp.ones((*lead, count), bool)
-    return Patches(pixels, jnp.broadcast_to(places, (*lead, count, 2)), shape, mask)
-
-
-def _by_block(x, block):
-    """[B, T, H, W, ...] -> [B, T, H / block, W / block, block, block, ...]."""
-    (batch, frames, height, width), rest = x.shape[:4], x.shape[4:]
-    x = x.reshape(batch, frames, height // block, block, width // block, block, *rest)
-    return x.swapaxes(3, 4)
-
-
-def interpolate(positions: jax.Array, patches: Patches) -> jax.Array:
-    """Learned positions [side * side, D] of a square grid, at the places of the patches.
-
-    Bilinear, with a wider filter where the image has fewer patches than the grid, as
-    `torch.nn.functional.interpolate(antialias=True)`; exact where it has as many. Float32
-    [B, T, L, D].
-    """
-    side = round(len(positions) ** 0.5)
-    scale = side / patches.shape[:, :, None].astype(jnp.float32)  # [B, T, 1, 2]
-    places = jnp.where(patches.mask[..., None], patches.places, 0)
-    center = (places + 0.5) * scale - 0.5
-    distance = jnp.abs(jnp.arange(side) - center[..., None]) / jnp.maximum(scale, 1)[..., None]
-    factors = jnp.maximum(1 - distance, 0)
-    factors = factors / factors.sum(-1, keepdims=True)  # [B, T, L, 2, side]
-    rows, columns = factors[..., 0, :, None], factors[..., 1, None, :]
-    factors = (rows * columns).reshape(*patches.mask.shape, side * side)
-    return jnp.matmul(factors, positions, precision="highest")
-
-
-def fit_size(height: int, width: int, unit: int, max_units: int) -> tuple[int, int]:
-    """The largest size, in multiples of `unit`, of about the same aspect and at most so many units.
-
-    As the image processor of SigLIP2's NaFlex form in `transformers`.
-    """
-
-    def units(scale):
-        return [max(1, int(np.ceil(length * scale / unit))) for length in (height, width)]
-
-    low, high = 1e-6, 100.0
-    while high - low >= 1e-5:
-        scale = (low + high) / 2
-        low, high = (scale, high) if np.prod(units(scale)) <= max_units else (low, scale)
-    rows, columns = units(low)
-    return rows * unit, columns * unit
-
-
-def resize(video: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Images [B, T, H, W, 3] in another (height, width): bilinear, antialiased, differentiable."""
-    shape = (*video.shape[:2], *size, video.shape[-1])
-    return video if shape == video.shape else jax.image.resize(video, shape, "linear")
+def rope_2d(places: jax.Array, head_size: int, theta: float) -> tuple[jax.Array, jax.Array]:
+    """RoPE (cos, sin), each [..., K / 2], of rows and columns [..., 2]: K / 4 pairs each."""
+    tables = (rope_1d(places[..., axis], head_size // 2, theta) for axis in (0, 1))
+    return tuple(jnp.concatenate(parts, -1) for parts in zip(*tables, strict=True))

@@ -93,7 +93,11 @@ def read_settings(directory: str | Path) -> dict[str, Any]:
     Raises:
       ValueError: another architecture; the message names the field.
     """
-    path, config = hugging_face.read_config(directory)
+    return settings_of(*hugging_face.read_config(directory))
+
+
+def settings_of(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The fields of TextModel according to a config of the file `path`; raises the same."""
     layout = config.get("model_type")
     if layout not in LAYOUTS:
         raise ValueError(f"{path}: model_type={layout!r}; legal ones: {sorted(LAYOUTS)}")

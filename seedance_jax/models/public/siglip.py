@@ -12,11 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
-from seedance_jax.models.perception.vision import VisionTower, cut
+from seedance_jax.models.perception.patches import cut
+from seedance_jax.models.perception.vision import VisionTower
 from seedance_jax.models.public import hugging_face
+from seedance_jax.models.public.matrices import as_matrices
 from seedance_jax.models.public.torch_file import Tensors
 
 # {model_type of config.json: whether it is the NaFlex form}.
@@ -129,31 +130,8 @@ def _is_size(value):
 
 
 def open_directory(directory: str | Path) -> Tensors:
-    """The tensors of a directory, each projection as a matrix of its own."""
+    """The tensors of a directory, with the prefix that a file of the vision part alone omits."""
     tensors = hugging_face.open_directory(directory)
-    if not any(name.startswith(PREFIX) for name in tensors):  # a file of the bare vision part
+    if not any(name.startswith(PREFIX) for name in tensors):
         tensors = tensors.renamed(lambda name: PREFIX + name)
-    parts = {}
-    for name, shape in tensors.shapes.items():
-        parts |= _as_matrices(name, shape)
-    shapes = {new: shape for new, (_, shape, _) in parts.items()}
-
-    def read(new):
-        name, shape, change = parts[new]
-        return change(tensors[name]).reshape(shape)
-
-    return Tensors(shapes, read)
-
-
-def _as_matrices(name, shape):
-    """{name: (public name, shape, function of the public array)} of a public tensor."""
-    if name.endswith("patch_embedding.weight") and len(shape) == 4:  # a convolution, [D, C, P, P]
-        pixels = lambda array: array.transpose(0, 2, 3, 1)  # noqa: E731
-        return {name: (name, (shape[0], math.prod(shape[1:])), pixels)}
-    if ".in_proj_" in name and shape[0] % 3 == 0:  # queries, keys and values, one below the other
-        third = lambda i: lambda array: np.split(array, 3)[i]  # noqa: E731
-        return {
-            name.replace("in_proj_", f"{part}_proj."): (name, (shape[0] // 3, *shape[1:]), third(i))
-            for i, part in enumerate("qkv")
-        }
-    return {name: (name, shape, lambda array: array)}
+    return as_matrices(tensors)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seedance_jax.models.perception import vision
+from seedance_jax.models.perception import patches as squares
 from seedance_jax.models.perception.vision import VisionTower
 
 SETTINGS = {"width": 12, "depth": 2, "heads": 2, "hidden": 20, "patch_size": 2, "image_size": 8}
@@ -31,7 +31,7 @@ def pad(patches, count, value):
     """More patches than the images have, that hold `value` and are at places where none is."""
     pixels, places, shape, mask = patches
     width = ((0, 0), (0, 0), (0, count), (0, 0))
-    return vision.Patches(
+    return squares.Patches(
         *(np.pad(array, width, constant_values=value) for array in (pixels, places)),
         *(shape, np.pad(mask, width[:3])),
     )
@@ -68,7 +68,7 @@ def test_tokens_do_not_depend_on_the_order_of_patches(run):
 
 
 def test_patches_of_a_block_are_neighbours():
-    patches = vision.cut(video(12, 16), 2, block=2)
+    patches = squares.cut(video(12, 16), 2, block=2)
     blocks = np.asarray(patches.places[0, 0]).reshape(-1, 4, 2)
     corners = blocks[:, :1] % 2
     assert not corners.any()
@@ -78,7 +78,7 @@ def test_patches_of_a_block_are_neighbours():
 
 def test_a_patch_holds_the_pixels_of_its_place():
     clip = video(6, 8)
-    patches = vision.cut(clip, 2)
+    patches = squares.cut(clip, 2)
     for number, (row, column) in enumerate(patches.places[0, 0]):
         square = clip[1, 0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
         np.testing.assert_array_equal(patches.pixels[1, 0, number], square.reshape(-1))
@@ -86,7 +86,7 @@ def test_a_patch_holds_the_pixels_of_its_place():
 
 def test_positions_of_the_grid_itself_are_exact():
     table = jax.random.normal(jax.random.key(0), (16, 3))
-    found = vision.interpolate(table, vision.cut(video(8, 8), 2))
+    found = squares.interpolate(table, squares.cut(video(8, 8), 2))
     np.testing.assert_array_equal(found[1, 1], table)
 
 
@@ -95,7 +95,7 @@ def test_interpolated_positions_of_a_ramp_are_a_ramp(shape):
     """Away from the edges, where the filter is cut off."""
     rows, columns = jnp.indices((4, 4)) + 0.5
     table = jnp.stack([rows.ravel(), columns.ravel()], -1)
-    found = vision.interpolate(table, vision.cut(video(2 * shape[0], 2 * shape[1]), 2))[0, 0]
+    found = squares.interpolate(table, squares.cut(video(2 * shape[0], 2 * shape[1]), 2))[0, 0]
     places = np.asarray(np.indices(shape)).reshape(2, -1).T + 0.5
     expected = places * 4 / np.array(shape)
     support = np.maximum(4 / np.array(shape), 1)
@@ -140,10 +140,10 @@ def test_pixels_that_no_patch_holds_are_cut_off():
 
 def test_images_of_another_size_are_resized_with_a_gradient():
     clip = jnp.asarray(video(6, 6))
-    assert vision.resize(clip, (6, 6)) is clip
-    flat = vision.resize(jnp.full((1, 1, 6, 6, 3), 0.25), (8, 4))
+    assert squares.resize(clip, (6, 6)) is clip
+    flat = squares.resize(jnp.full((1, 1, 6, 6, 3), 0.25), (8, 4))
     np.testing.assert_allclose(flat, 0.25 * np.ones((1, 1, 8, 4, 3)), atol=1e-6)
-    slopes = jax.grad(lambda clip: (vision.resize(clip, (4, 8)) ** 2).sum())(clip)
+    slopes = jax.grad(lambda clip: (squares.resize(clip, (4, 8)) ** 2).sum())(clip)
     assert (slopes != 0).all()
 
 
@@ -161,4 +161,4 @@ def test_size_is_that_of_the_installed_reference():
     reference = pytest.importorskip("transformers.models.siglip2.image_processing_siglip2")
     for size in [(480, 832), (64, 64), (1080, 1920), (17, 300), (1, 1)]:
         theirs = reference.get_image_size_for_max_num_patches(*size, 16, 256)
-        assert vision.fit_size(*size, 16, 256) == theirs
+        assert squares.fit_size(*size, 16, 256) == theirs

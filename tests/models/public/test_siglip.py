@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 from safetensors.numpy import save_file
 
 from seedance_jax import sharding
-from seedance_jax.models.perception import vision
+from seedance_jax.models.perception import patches as squares
 from seedance_jax.models.public import siglip
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -62,7 +62,7 @@ def read(tower, layout):
     pixels, mask, shapes = recipe.padded(recipe.images(layout))
     order = np.arange(mask.shape[1])
     places = np.stack([order // shapes[:, 1:], order % shapes[:, 1:]], -1)
-    return vision.Patches(*(a[:, None] for a in (pixels, places, shapes, mask)))
+    return squares.Patches(*(a[:, None] for a in (pixels, places, shapes, mask)))
 
 
 def compare(tower, params, layout, tokens, pooled):
