@@ -103,7 +103,7 @@ def edit_pairs(scenes: Scenes, attributes: Sequence[str] = ()) -> Found:
     check_attributes(attributes)
     edits = [(scene, edit) for scene in scenes.scenes for edit in scene["edits"]]
     edits = [(scene, edit) for scene, edit in edits if edit["attribute"] in (attributes or EDITED)]
-    prompts = [text for scene, edit in edits for text in (scene["caption"], edit["caption"])]
+    prompts = [text for _, edit in edits for text in (edit["true"], edit["caption"])]
     pairs = (
         wrong_caption(scene["row"], 2 * number, edit, good=1.0)
         for number, (scene, edit) in enumerate(edits)

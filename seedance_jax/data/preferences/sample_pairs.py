@@ -39,7 +39,7 @@ def edited_prompt_pairs(scenes: Scenes, folder: str) -> Found:
     for number, (_, scene) in enumerate(found):
         for edit in scene["edits"]:
             pairs.append(wrong_caption(number, len(prompts), edit, UNKNOWN))
-            prompts += [scene["caption"], edit["caption"]]
+            prompts += [edit["true"], edit["caption"]]
     return Found(stored(pairs), Clips(files), prompts, notes, folder)
 
 

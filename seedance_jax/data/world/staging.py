@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from seedance_jax.data.world import paths, vocabulary
 from seedance_jax.data.world.camera import Rejected
 from seedance_jax.data.world.events import EVENTS, UPRIGHT
@@ -32,12 +34,15 @@ def draw_cameras(shared: Draw, shots: int, still: bool) -> list:
         return [("single", [shared.choice(shared.slice.moves)]) for _ in range(shots)]
     rng = shared.stream("moves")
     return [
-        ("single", ["static"]) if still else _draw_moves(rng, shared.slice, shots == 1)
+        ("single", ["static"]) if still else draw_moves(rng, shared.slice, shots == 1)
         for _ in range(shots)
     ]
 
 
-def _draw_moves(rng, allowed, whole):
+def draw_moves(
+    rng: np.random.Generator, allowed: vocabulary.Slice, whole: bool
+) -> tuple[str, list[str]]:
+    """(kind of path, its moves) of a camera; of a whole clip, or of a shot of several."""
     move, kind = choose(rng, allowed.moves), choose(rng, allowed.paths)
     if move == "static" or kind == "single" or not whole:
         return "single", [move]
@@ -122,10 +127,7 @@ def _on_its_way(draw: Draw, plan: CameraPlan, moves: list, place: tuple) -> Came
     steps = paths.draw_steps(rng, plan.kind, moves, duration, strange)
     if steps is None:
         raise Rejected(f"{' and '.join(moves)} ({plan.kind}) do not fit into {duration:.2f} s")
-    words, numbers, moves_told = rng.random(3).tolist()
-    said = ["words"] * (words < 0.6) + ["numbers"] * (numbers < 0.4) + ["moves"]
-    if moves_told < 0.05:
-        said = []
+    said = draw_said(rng)
     if shots > 1:  # as in `_said`
         said = ["moves"]
     first, speed = next(iter(paths.speeds(steps[0], duration).items()))
@@ -141,6 +143,13 @@ def _on_its_way(draw: Draw, plan: CameraPlan, moves: list, place: tuple) -> Came
         path=paths.centred(paths.keyframes(steps)),
         said=tuple(said),
     )
+
+
+def draw_said(rng: np.random.Generator) -> list[str]:
+    """What a caption tells of a camera, see `scene.CameraPlan`."""
+    words, numbers, moves_told = rng.random(3).tolist()
+    said = ["words"] * (words < 0.6) + ["numbers"] * (numbers < 0.4) + ["moves"]
+    return [] if moves_told < 0.05 else said
 
 
 def _bystander(draw: Draw) -> Body:

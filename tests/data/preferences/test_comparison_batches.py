@@ -68,14 +68,15 @@ def test_both_orders_come_and_the_label_goes_with_them(data, preferences):
     data = data | {"buckets": data["buckets"][:1]}
     preferences = preferences | {"source": "edits"}
     dataset, orders = comparison_batches.open_training(data, preferences, seed=0), set()
-    true = mixtures.open_scenes(data, preferences, "train").captions
+    scenes = mixtures.open_scenes(data, preferences, "train").scenes
+    told = {(edit["true"], edit["caption"]) for scene in scenes for edit in scene["edits"]}
     for step in range(6):
         batch = dataset[step]
         for text, mask, label, good in zip(
             batch["text"], batch["text_mask"], batch["label"], batch["good"], strict=True
         ):
             first, second = (BYTES.decode(ids[own]) for ids, own in zip(text, mask, strict=True))
-            assert (first in true, second in true) == ((True, False) if label else (False, True))
+            assert ((first, second) if label else (second, first)) in told
             assert good.tolist() == [label, 1 - label]
             orders.add(float(label))
     assert orders == {0.0, 1.0}

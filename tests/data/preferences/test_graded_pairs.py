@@ -118,7 +118,8 @@ def test_wrong_captions_lose_on_the_same_clip(scenes):
     assert len(comparisons) == len(edits) > 0
     for comparison, edit in zip(comparisons, edits, strict=True):
         assert np.array_equal(*comparison.clips)
-        assert comparison.prompts[1] == edit["caption"] != comparison.prompts[0]
+        assert comparison.prompts == (edit["true"], edit["caption"])
+        assert edit["true"] != edit["caption"]
         assert (comparison.label, comparison.good) == (1.0, (1.0, 0.0))
         assert comparison.dimension == "prompt_following"
         assert comparison.kind == f"edit_{edit['attribute']}"
