@@ -176,14 +176,20 @@ class VisionTower(nn.Module):
         """Patches along a side of the image whose patches have the learned positions."""
         return self.image_size // self.patch_size
 
-    def size_for(self, height: int, width: int, block: int = 1) -> tuple[int, int]:
+    def size_for(
+        self, height: int, width: int, block: int = 1, max_patches: int | None = None
+    ) -> tuple[int, int]:
         """The (height, width) to which images of a size are resized for this tower.
 
-        block: the patches of a side come in multiples of it.
+        Args:
+          block: the patches of a side come in multiples of it.
+          max_patches: of an image in the NaFlex form; None for as many as there are learned
+            positions. The size has about as many, also of an image that is smaller.
         """
         if not self.naflex:
             return self.image_size, self.image_size
-        return fit_size(height, width, self.patch_size * block, (self.side // block) ** 2)
+        units = (max_patches or self.side**2) // block**2
+        return fit_size(height, width, self.patch_size * block, units)
 
     def read(self, video: jax.Array, block: int = 1) -> Patches:
         """Patches of images [B, T, H, W, 3] in [-1, 1], in blocks of `block` x `block` neighbours.

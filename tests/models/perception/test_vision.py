@@ -128,6 +128,9 @@ def test_the_size_that_a_tower_asks_for_fits_it(size, block):
     assert height * width <= 256**2
     assert height * width >= 0.6 * 256**2 or max(size) > 50 * min(size)
     assert FIXED.size_for(*size) == (8, 8)
+    height, width = tower.size_for(*size, block, max_patches=70)
+    tower.check_size(height, width, block)
+    assert height * width <= 70 * 16**2
 
 
 def test_pixels_that_no_patch_holds_are_cut_off():
