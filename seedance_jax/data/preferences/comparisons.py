@@ -20,8 +20,10 @@ TIE = 0.5
 DIMENSIONS = tuple(AXES)
 EDITS = tuple(f"edit_{attribute}" for attribute in EDITED)
 # What the two clips differ in: a batch has its number. What is new goes to the end.
-KINDS = (*CORRUPTIONS, *EDITS, "true_render", "more_steps", "more_given", "vote", "label")
-KINDS = (*KINDS, "pass_fail")
+KINDS = (
+    *(*CORRUPTIONS, *EDITS, "true_render", "more_steps", "more_given"),
+    *("vote", "label", "pass_fail"),
+)
 
 
 class Comparison(NamedTuple):

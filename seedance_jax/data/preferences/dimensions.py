@@ -19,8 +19,10 @@ MOTION = (
 )
 # What captions of the world tell: the colour of a thing, that it is there, what happens (a clip in
 # which nothing moves follows no prompt), and how the camera goes.
-PROMPT = ("recolor", "vanish", "freeze", "wrong_pan", "wrong_tilt", "wrong_roll", "wrong_zoom")
-PROMPT = (*PROMPT, "static_camera", "recolor_hidden")
+PROMPT = (
+    *("recolor", "vanish", "freeze", "wrong_pan", "wrong_tilt", "wrong_roll", "wrong_zoom"),
+    *("static_camera", "recolor_hidden"),
+)
 # What can be seen in a single frame.
 AESTHETIC = ("noise", "blur", "overexposed", "underexposed")
 # Things of the first frame that are others, or none, in later ones.

@@ -19,6 +19,7 @@ A section of another name says of which kind it is: "bob": {"source": "votes", "
 `comparison_batches` makes batches of what is opened here.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -81,9 +82,11 @@ def open_scenes(
     return graded_pairs.open_scenes(directory, split)
 
 
-def find(data: Mapping[str, Any], preferences: Mapping[str, Any], name: str, split: str) -> Found:
-    """The pairs of the source of a name. ValueError if there is none, or it has settings that there
-    are not."""
+def find(
+    preferences: Mapping[str, Any], name: str, scenes: Callable[[], graded_pairs.Scenes]
+) -> Found:
+    """The pairs of the source of a name, maybe of scenes. ValueError if there is none, or it has
+    settings that there are not."""
     section = {**preferences.get(name, {})}
     kind = section.pop("source", name)
     if kind not in FINDERS:
@@ -97,7 +100,7 @@ def find(data: Mapping[str, Any], preferences: Mapping[str, Any], name: str, spl
             f"preferences.{name} has {sorted(section)}; it needs {needed}, and may have {settings}"
         )
     if "scenes" in legal:
-        section["scenes"] = open_scenes(data, preferences, split)
+        section["scenes"] = scenes()
     return finder(**section)
 
 
@@ -120,8 +123,9 @@ def open_sources(
     names = [name for name, _ in sources.named_weights(preferences["source"], "preferences.source")]
     buckets = sources.make_buckets(data["buckets"])
     opened = {bucket: {} for bucket in buckets}
+    scenes = functools.cache(lambda: open_scenes(data, preferences, split))
     for name in names:
-        found = find(data, preferences, name, split)
+        found = find(preferences, name, scenes)
         for bucket in buckets:
             opened[bucket][name] = Comparisons(name, found, bucket, wanted)
         check_prompts(name, found.prompts, data["text_length"], tokenizer)

@@ -70,22 +70,30 @@ def pair_folders(folders: Sequence[str | Path]) -> tuple[list[Pair], list[str]]:
     for (one, first), (other, second) in itertools.combinations(
         zip(folders, contents, strict=True), 2
     ):
-        shared = [key for key in first if key in second]
-        if not shared:
-            raise ValueError(f"{one} and {other} have no clips of the same prompt and seed")
-        for folder, alone in ((one, first.keys() - second), (other, second.keys() - first)):
-            if alone:
-                prompt, seed = min(alone)
-                where = other if folder == one else one
-                notes.append(
-                    f"{folder}: {len(alone)} of its clips have no partner in {where}, as "
-                    f"{prompt!r} with seed {seed}"
-                )
-        made = [make_pair(first[key], second[key], notes) for key in shared]
+        made = [make_pair(*clips, notes) for clips in match(one, first, other, second, notes)]
         pairs += [pair for pair in made if pair]
     if not pairs:
         raise ValueError(f"nothing to compare in {list(folders)}: all pairs are of equal files")
     return pairs, notes
+
+
+def match(
+    one: str | Path, first: Mapping, other: str | Path, second: Mapping, notes: list[str]
+) -> list[tuple[Clip, Clip]]:
+    """The clips of the same prompt and seed of two folders, `one` and `other`, of `read_folder`;
+    notes tell of those without a partner. ValueError if none has one."""
+    shared = [key for key in first if key in second]
+    if not shared:
+        raise ValueError(f"{one} and {other} have no clips of the same prompt and seed")
+    for folder, alone in ((one, first.keys() - second), (other, second.keys() - first)):
+        if alone:
+            prompt, seed = min(alone)
+            where = other if folder == one else one
+            notes.append(
+                f"{folder}: {len(alone)} of its clips have no partner in {where}, as "
+                f"{prompt!r} with seed {seed}"
+            )
+    return [(first[key], second[key]) for key in shared]
 
 
 def read_folder(folder: str | Path) -> dict[tuple[str, int], Clip]:

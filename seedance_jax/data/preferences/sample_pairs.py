@@ -9,7 +9,7 @@ from seedance_jax.data.preferences.compared_clips import ClipFile, Clips, check_
 from seedance_jax.data.preferences.comparisons import UNKNOWN, Found, Pair, numbered, stored
 from seedance_jax.data.preferences.dimensions import check_axes
 from seedance_jax.data.preferences.graded_pairs import Scenes, wrong_caption
-from seedance_jax.data.preferences.pairs import Clip, read_folder
+from seedance_jax.data.preferences.pairs import Clip, match, read_folder
 
 QUALITY = ("prompt_following", "motion_quality", "aesthetic_quality")
 
@@ -90,12 +90,9 @@ def _given(clip: Clip) -> int:
 
 
 def _of_folders(folders, kind, amount, dimensions) -> Found:
-    first, second = (read_folder(folder) for folder in _two(folders))
-    axes = check_axes(dimensions, folders[0])
-    shared = [key for key in first if key in second]
-    if not shared:
-        raise ValueError(f"{' and '.join(folders)} have no clips of the same prompt and seed")
-    better = list(_ordered([(first[key], second[key]) for key in shared], kind, amount))
+    (one, first), (other, second) = ((folder, read_folder(folder)) for folder in _two(folders))
+    axes, notes = check_axes(dimensions, one), []
+    better = list(_ordered(match(one, first, other, second, notes), kind, amount))
     paths, number = numbered([str(clip.path) for pair in better for clip in pair])
     prompts, prompt = numbered([pair[0].settings["prompt"] for pair in better])
     files = open_files(paths)
@@ -106,9 +103,7 @@ def _of_folders(folders, kind, amount, dimensions) -> Found:
         for clips, both in zip(better, numbers, strict=True)
         for axis in axes
     ]
-    rest = len(first) + len(second) - 2 * len(shared)
-    notes = [f"{' and '.join(folders)}: {rest} clips have no partner"] * bool(rest)
-    return Found(stored(pairs), Clips(files), prompts, notes, folders[0])
+    return Found(stored(pairs), Clips(files), prompts, notes, one)
 
 
 def _two(folders: Sequence[str]) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """A scene of the world as a true clip, clips that are ever more wrong, and wrong captions."""
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,13 +66,14 @@ def grade(split: str, index: int, spec: WorldSpec, wanted: Wanted) -> Graded | N
     if len(shots) > 1:
         return None
     [shot], scene = shots, describe(shots, spec, (split, index, attempt))
-    draw = seeds.generator(split, index, 0, "pairs", spec.version)
+    choices = seeds.generator(split, index, 0, "pairs", spec.version)
     variants = [Variant("", 0.0, film(shot))]
-    for kind in choose_kinds(scene, wanted, draw):
-        variants += worse(shot, kind, wanted.severities, (split, index), spec)
-    found = edits.edited(shot, spec, split, draw) if wanted.edits else []
+    for kind in choose_kinds(scene, wanted, choices):
+        rng = functools.partial(draw, shot, kind, (split, index), spec)
+        variants += worse(shot, variants[0].frames, kind, wanted.severities, rng, spec.fps)
+    found = edits.edited(shot, spec, split, choices) if wanted.edits else []
     return Graded(_about(shots, spec, f"{split}/{index:06d}"), scene, variants,
-                  edits.choose(found, wanted.edits, draw))  # fmt: skip
+                  edits.choose(found, wanted.edits, choices))  # fmt: skip
 
 
 def choose_kinds(scene: dict, wanted: Wanted, rng: np.random.Generator) -> list[str]:
@@ -85,13 +87,18 @@ def choose_kinds(scene: dict, wanted: Wanted, rng: np.random.Generator) -> list[
 
 
 def worse(
-    shot: Shot, kind: str, severities: Sequence[float], place: tuple[str, int], spec: WorldSpec
+    shot: Shot,
+    true: np.ndarray,
+    kind: str,
+    severities: Sequence[float],
+    rng: Callable[[], np.random.Generator],
+    fps: float,
 ) -> list[Variant]:
-    """A shot at rising severities of a corruption, each seen to differ from the one before."""
-    made, before = [], film(shot)
+    """A shot, whose frames are `true`, at rising severities of a corruption, each seen to differ
+    from the one before; `rng` makes the same random numbers again for each."""
+    made, before = [], true
     for severity in severities:
-        rng = draw(shot, kind, place, spec)
-        frames = corruptions.corrupt(kind, shot, severity, rng, spec.fps)
+        frames = corruptions.corrupt(kind, shot, severity, rng(), fps)
         if np.abs(frames.astype(np.int16) - before).mean() > LEAST_CHANGE:
             made.append(Variant(kind, severity, frames))
             before = frames

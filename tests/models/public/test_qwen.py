@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from seedance_jax import sharding
 from seedance_jax.models.public import hugging_face, qwen
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = "qwen.npz"
 EVERY_LAYER = (0, 1, 2, 3)
 
 
@@ -33,14 +32,6 @@ def write_directory(directory, config, shapes, parts=1, prefix=""):
         index = {"weight_map": where}
         (directory / "model.safetensors.index.json").write_text(json.dumps(index))
     return directory
-
-
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDEN / "qwen.npz") as arrays:
-        return {
-            name: json.loads(str(a)) if a.dtype.kind == "U" else a for name, a in arrays.items()
-        }
 
 
 @pytest.fixture(scope="module", params=["qwen2", "qwen3"])

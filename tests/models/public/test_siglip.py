@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +12,8 @@ from seedance_jax import sharding
 from seedance_jax.models.perception import patches as squares
 from seedance_jax.models.public import siglip
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = "siglip.npz"
 PARTS = {"siglip": "siglip_vision_model", "siglip2": "siglip2_vision_model"}
-
-
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDEN / "siglip.npz") as arrays:
-        return {
-            name: json.loads(str(a)) if a.dtype.kind == "U" else a for name, a in arrays.items()
-        }
 
 
 @pytest.fixture(scope="module", params=["siglip", "siglip2"])

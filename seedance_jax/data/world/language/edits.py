@@ -7,11 +7,11 @@ the world captions it.
 import collections
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from seedance_jax.data.world.checks import Shot, direction, rebounds
+from seedance_jax.data.world.checks import Shot
 from seedance_jax.data.world.language.captions import captions
 from seedance_jax.data.world.language.changed_records import CHANGES, with_scene
 from seedance_jax.data.world.spec import WorldSpec
@@ -76,16 +76,3 @@ def words(caption: str) -> list[str]:
     """The words of a caption, articles alike."""
     found = re.findall(r"[a-z0-9.]*[a-z0-9]|-", caption.lower())
     return ["a" if word == "an" else word for word in found]
-
-
-def attributes(shot: Shot) -> dict[str, Any]:
-    """What captions tell of a shot, by the attribute that an edit changes."""
-    scene, turning = shot.scene, shot.motion.velocity[: shot.last + 1, 0, 5].mean()
-    return {
-        "color": [body.color for body in scene.bodies],
-        "shape": [body.shape for body in scene.bodies],
-        "count": (len(scene.bodies), len(scene.fragments), rebounds(shot, 0)),
-        "direction": (direction(shot, 0), bool(turning > 0)),
-        "event": scene.event,
-        "camera": (shot.plan.move, shot.plan.steps),
-    }
